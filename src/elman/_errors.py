@@ -48,6 +48,12 @@ class Diverged(ElmanError, RuntimeError):
     exit_code = 4
 
 
+class Interrupted(ElmanError, KeyboardInterrupt):
+    """Training was stopped by Ctrl-C or SIGTERM, after the current update was saved."""
+
+    exit_code = 130
+
+
 class EngineError(ElmanError, RuntimeError):
     """An engine that was asked for by name cannot run; the message gives the reason."""
 
