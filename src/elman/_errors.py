@@ -1,7 +1,7 @@
 """The error tree: every message says what was expected, what came, and what to do.
 
-Each class also subclasses the built-in error that torch or Python raises in the same place, so that code
-written against them keeps working. ``exit_code`` is what the command line exits with.
+Each class also subclasses the built-in error that torch or Python raises in the same place, so that
+code written against them keeps working. ``exit_code`` is what the command line exits with.
 """
 
 from __future__ import annotations

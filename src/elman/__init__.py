@@ -1,0 +1,110 @@
+"""Recurrent networks that you can change and see inside.
+
+The public names are loaded when they are first used: ``import elman`` does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman import (
+        baselines,
+        bptt,
+        cells,
+        clip,
+        data,
+        init,
+        layers,
+        metrics,
+        nn,
+        scan,
+        tasks,
+        train,
+    )
+    from elman._errors import (
+        CheckpointError,
+        ConfigError,
+        DataError,
+        Diverged,
+        DtypeError,
+        ElmanError,
+        EngineError,
+        ShapeError,
+    )
+    from elman.layers import (
+        GRU,
+        LSTM,
+        RNN,
+        Bidirectional,
+        Dropout,
+        GRUCell,
+        LSTMCell,
+        Recurrent,
+        Residual,
+        RNNCell,
+        Stack,
+        convert,
+        to_torch,
+    )
+    from elman.train import load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Bidirectional",
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "Diverged",
+    "Dropout",
+    "DtypeError",
+    "ElmanError",
+    "EngineError",
+    "GRUCell",
+    "LSTMCell",
+    "RNNCell",
+    "Recurrent",
+    "Residual",
+    "ShapeError",
+    "Stack",
+    "baselines",
+    "bptt",
+    "cells",
+    "clip",
+    "convert",
+    "data",
+    "init",
+    "layers",
+    "load",
+    "metrics",
+    "nn",
+    "scan",
+    "tasks",
+    "to_torch",
+    "train",
+]
+
+
+def _home(name: str) -> str | None:
+    """The module that holds a public name; None where the name is a module itself."""
+    if name == "load":
+        return "train"
+    if name.endswith("Error") or name == "Diverged":
+        return "_errors"
+    return "layers" if name[0].isupper() or name in {"convert", "to_torch"} else None
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'elman' has no attribute {name!r}")
+    home = _home(name)
+    return getattr(import_module(f"elman.{home}"), name) if home else import_module(f"elman.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

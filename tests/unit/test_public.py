@@ -1,0 +1,64 @@
+"""The public names: the list, lazy loading, and what a type checker is told."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import elman
+
+MODULES = {
+    "baselines", "bptt", "cells", "clip", "data", "init", "layers", "metrics", "nn", "scan",
+    "tasks", "train",
+}  # fmt: skip
+ERRORS = {
+    "CheckpointError", "ConfigError", "DataError", "Diverged", "DtypeError", "ElmanError",
+    "EngineError", "ShapeError",
+}  # fmt: skip
+LAYERS = {
+    "Bidirectional", "Dropout", "GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNCell", "Recurrent",
+    "Residual", "Stack", "convert", "to_torch",
+}  # fmt: skip
+
+
+def told_to_type_checkers() -> set[str]:
+    tree = ast.parse(Path(elman.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    return {alias.name for node in block.body for alias in node.names}  # type: ignore[attr-defined]
+
+
+def in_new_process(code: str) -> str:
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+def test_the_list_of_public_names() -> None:
+    assert set(elman.__all__) == MODULES | ERRORS | LAYERS | {"load"}
+
+
+def test_a_type_checker_sees_the_same_names() -> None:
+    assert told_to_type_checkers() == set(elman.__all__)
+
+
+@pytest.mark.parametrize("name", elman.__all__)
+def test_every_name_can_be_had(name: str) -> None:
+    value = getattr(elman, name)
+    assert value.__name__.split(".")[-1] == name
+    assert value.__doc__, f"elman.{name} has no docstring"
+
+
+def test_names_are_listed_by_dir() -> None:
+    assert set(elman.__all__) <= set(dir(elman))
+
+
+def test_importing_elman_does_not_import_torch() -> None:
+    assert in_new_process("import sys, elman; print('torch' in sys.modules)") == "False"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'Transformer'"):
+        _ = elman.Transformer

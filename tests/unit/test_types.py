@@ -1,0 +1,28 @@
+"""The glossary covers every letter that the package uses in a shape or for a gate."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import elman
+from elman._types import GATES, SHAPES
+
+SOURCES = sorted(Path(elman.__file__).parent.rglob("*.py"))
+SHAPE = re.compile(r'(?:Float|Int|Bool|Shaped|Num)\[Tensor, "([^"]*)"\]')
+
+
+def letters(source: str) -> set[str]:
+    """The single capitals in shape strings: "B T 3*H" has B, T and H."""
+    return {letter for shape in SHAPE.findall(source) for letter in re.findall(r"\b[A-Z]\b", shape)}
+
+
+def test_every_shape_letter_is_explained() -> None:
+    used = {file.name: letters(file.read_text(encoding="utf-8")) for file in SOURCES}
+    unknown = {file: found - SHAPES.keys() for file, found in used.items() if found - SHAPES.keys()}
+    assert not unknown
+
+
+def test_every_gate_is_explained() -> None:
+    gates = {gate for name, _ in elman.cells.CELLS for gate in elman.cells.by_name(name).gates}
+    assert gates <= GATES.keys()
