@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         cells,
         clip,
         data,
+        engine,
         init,
         layers,
         metrics,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         DtypeError,
         ElmanError,
         EngineError,
+        Interrupted,
         ShapeError,
     )
     from elman.layers import (
@@ -66,6 +68,7 @@ __all__ = [
     "ElmanError",
     "EngineError",
     "GRUCell",
+    "Interrupted",
     "LSTMCell",
     "RNNCell",
     "Recurrent",
@@ -78,6 +81,7 @@ __all__ = [
     "clip",
     "convert",
     "data",
+    "engine",
     "init",
     "layers",
     "load",
@@ -94,7 +98,7 @@ def _home(name: str) -> str | None:
     """The module that holds a public name; None where the name is a module itself."""
     if name == "load":
         return "train"
-    if name.endswith("Error") or name == "Diverged":
+    if name.endswith("Error") or name in {"Diverged", "Interrupted"}:
         return "_errors"
     return "layers" if name[0].isupper() or name in {"convert", "to_torch"} else None
 

@@ -1,0 +1,30 @@
+"""Docstrings are written to be read in a terminal too; this turns their markup into the site's."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import Any
+
+import griffe
+
+MATH = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?:(?P=indent) +\S.*| *(?=\n)))*)", re.M)
+ROLE = re.compile(r":(?:class|meth|mod|func|attr|data|exc):`~?([^`]+)`")
+
+
+def fenced(match: re.Match[str]) -> str:
+    first, _, rest = match["body"].partition("\n")
+    latex = "\n".join(filter(None, [first.strip(), textwrap.dedent(rest).strip()]))
+    return textwrap.indent(f"```math\n{latex}\n```\n", match["indent"])
+
+
+def as_markdown(docstring: str) -> str:
+    """LaTeX into fences, roles into code, and examples into the section that holds doctests."""
+    text = ROLE.sub(r"`\1`", MATH.sub(fenced, docstring))
+    return re.sub(r"^Example:$", "Examples:", text, flags=re.M)
+
+
+class Docstrings(griffe.Extension):
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        if obj.docstring:
+            obj.docstring.value = as_markdown(obj.docstring.value)

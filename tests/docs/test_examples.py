@@ -1,0 +1,58 @@
+"""Every example of the README and the documentation runs, in order, page by page."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from elman.cli import app
+
+from docs.blocks import PAGES, Block, blocks_of, commands
+
+# What a reader has at hand: some text of their own.
+TEXT = (
+    "the cat sat on the mat and the dog lay on the log .\nthis morning i took my cat for a walk .\n"
+)
+
+
+def run_python(block: Block, page: Path, names: dict[str, object]) -> None:
+    code = "\n" * (block.line - 1) + block.code  # so that a traceback shows the page's line
+    exec(compile(code, str(page), "exec"), names)  # noqa: S102 - our own documentation
+
+
+def run_shell(block: Block) -> None:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for command in commands(block):
+        run = subprocess.run(
+            command, shell=True, env=environment, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text(TEXT * 500, encoding="utf-8")
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in filter(lambda block: block.run, blocks_of(page.read_text(encoding="utf-8"))):
+        if block.language == "python":
+            run_python(block, page, names)
+        elif block.language == "bash":
+            run_shell(block)
+
+
+def long_commands() -> list[str]:
+    """The elman commands that take too long to run here."""
+    blocks = [b for page in PAGES for b in blocks_of(page.read_text(encoding="utf-8")) if not b.run]
+    shell = [command for b in blocks if b.language == "bash" for command in commands(b)]
+    return [command for command in shell if command.startswith("elman ")]
+
+
+@pytest.mark.parametrize("command", long_commands())
+def test_the_flags_of_long_commands_exist(command: str) -> None:
+    app.parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
