@@ -1,0 +1,63 @@
+"""Cells: what happens in one time step. One cell a file; ``CELLS`` is the list of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from elman._errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from elman.cells._base import Cell, PointwiseCell, Weights
+    from elman.cells._elman import Elman
+    from elman.cells._gru import GRU
+    from elman.cells._lstm import LSTM
+    from elman.cells._projected import Projected
+
+# Names and where to find them, so that the command line lists choices without importing torch.
+CELLS: tuple[tuple[str, str], ...] = (
+    ("elman", "elman.cells._elman:Elman"),
+    ("lstm", "elman.cells._lstm:LSTM"),
+    ("gru", "elman.cells._gru:GRU"),
+)
+
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "Cell",
+    "Elman",
+    "PointwiseCell",
+    "Projected",
+    "Weights",
+    "by_name",
+]
+
+_WHERE = {
+    "Cell": "elman.cells._base",
+    "PointwiseCell": "elman.cells._base",
+    "Weights": "elman.cells._base",
+    "Projected": "elman.cells._projected",
+} | {path.partition(":")[2]: path.partition(":")[0] for _, path in CELLS}
+
+
+def by_name(name: str) -> type[Cell]:
+    """The cell class of this name.
+
+    Errors: ConfigError for an unknown name, with the nearest one.
+
+    >>> by_name("gru").__name__
+    'GRU'
+    """
+    known = dict(CELLS)
+    if name not in known:
+        raise ConfigError(f"unknown cell {name!r}: {nearest(name, known)}")
+    module, _, attribute = known[name].partition(":")
+    found: type[Cell] = getattr(import_module(module), attribute)
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

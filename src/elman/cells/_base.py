@@ -1,0 +1,266 @@
+"""The contracts of a cell: what happens in one time step, stated once."""
+
+from __future__ import annotations
+
+import copyreg
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections import namedtuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elman._errors import ConfigError, DtypeError, ShapeError
+
+
+@lru_cache(maxsize=None)
+def named(kind: str, names: tuple[str, ...]) -> Any:
+    """The NamedTuple type with these fields: one type for one list of names, so that it pickles."""
+    try:
+        made = namedtuple(kind, names)  # type: ignore[misc]  # noqa: PYI024 - names come at run time
+    except ValueError as error:
+        raise ConfigError(f"{kind.lower()} names must be distinct identifiers: {error}") from None
+    copyreg.pickle(made, _by_names)  # type: ignore[arg-type]
+    return made
+
+
+def _by_names(value: Any) -> tuple[Any, tuple[Any, ...]]:
+    return _rebuild, (type(value).__name__, value._fields, tuple(value))
+
+
+def _rebuild(kind: str, names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return named(kind, names)(*values)
+
+
+class Weights(NamedTuple):
+    """The tensors of a pointwise cell's affine maps, wherever they are kept.
+
+    ``ih`` (G*H, I) and ``b_ih`` (G*H,) act on the input, ``hh`` (G*H, R) and ``b_hh`` on the first
+    state; the G gates are stacked in the order of ``cell.gates``. ``hr`` (R, H) is the projection of a
+    :class:`Projected` cell.
+    """
+
+    ih: Tensor
+    hh: Tensor
+    b_ih: Tensor | None = None
+    b_hh: Tensor | None = None
+    hr: Tensor | None = None
+
+
+class _Watching(threading.local):
+    """Who is looking at the cells of this thread; usually nobody."""
+
+    sink: dict[str, Tensor] | None = None
+
+
+_watching = _Watching()
+
+
+@contextmanager
+def watching() -> Iterator[dict[str, Tensor]]:
+    """Collects what cells pass to :meth:`Cell.watch` inside the block, by name."""
+    outer, sink = _watching.sink, dict[str, Tensor]()
+    _watching.sink = sink
+    try:
+        yield sink
+    finally:
+        _watching.sink = outer
+
+
+class Cell(nn.Module, ABC):
+    """One time step: ``state_t = step(project(x)_t, state_{t-1})``.
+
+    A subclass names its ``states`` (the first is the output) and gives :meth:`project`, all that needs
+    no state and so can be done for the whole sequence at once, and :meth:`step`. State is always passed
+    in and returned, never kept.
+
+    Args:
+        input_size: features of x_t.
+        hidden_size: units of every state, unless :attr:`state_sizes` says otherwise.
+    """
+
+    states: ClassVar[tuple[str, ...]]
+    State: ClassVar[Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "states" in cls.__dict__:
+            cls.State = named("State", tuple(cls.states))
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if not isinstance(size, int) or isinstance(size, bool):
+                raise DtypeError(f"{name} should be of type int, got: {type(size).__name__}")
+            if size <= 0:
+                raise ConfigError(f"{name} must be greater than zero, got {size}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+
+    @abstractmethod
+    def project(self, x: Tensor) -> Any:
+        """What x alone decides: (..., input_size) to a tensor, or NamedTuple of tensors, (..., *)."""
+
+    @abstractmethod
+    def step(self, inp: Any, state: Any) -> Any:
+        """The next state from ``inp``, one time step of :meth:`project`, and the last state."""
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The number of units of each state."""
+        return (self.hidden_size,) * len(self.states)
+
+    @property
+    def output_size(self) -> int:
+        """The number of units of the first state, which is the output."""
+        return self.state_sizes[0]
+
+    def initial_state(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Any:
+        """Zeros, (batch, size) for each state; like the cell's parameters unless told otherwise."""
+        like = next(self.parameters(), None)
+        device = device or (like.device if like is not None else None)
+        dtype = dtype or (like.dtype if like is not None else None)
+        return self.State(
+            *(
+                torch.zeros(batch_size, size, device=device, dtype=dtype)
+                for size in self.state_sizes
+            )
+        )
+
+    def watch(self, **values: Tensor) -> None:
+        """Names values for those who look (``observe=``); costs nothing when nobody does."""
+        sink = _watching.sink
+        if sink is not None:
+            sink.update(values)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}"
+
+
+class PointwiseCell(Cell):
+    r"""A cell that is elementwise but for one matrix on the input and one on the first state.
+
+    .. math::
+        inp = W_{ih} x_t + b_{ih} \qquad rec = W_{hh} h_{t-1} + b_{hh} \qquad
+        state_t = pointwise(inp, rec, state_{t-1})
+
+    A subclass names its ``gates`` and ``states`` and gives :meth:`pointwise`, which gets the gates and
+    states by name. It may have parameters and buffers of its own.
+
+    Args:
+        input_size: features of x_t.
+        hidden_size: units of each gate and state.
+        bias: whether there are b_ih and b_hh, as torch.nn has them.
+
+    Example:
+        >>> import torch, elman
+        >>> class Leaky(elman.cells.PointwiseCell):
+        ...     gates, states = ("z", "leak"), ("h",)
+        ...     def pointwise(self, inp, rec, state):
+        ...         leak = torch.sigmoid(inp.leak + rec.leak)
+        ...         return self.State(h=(1 - leak) * state.h + leak * torch.tanh(inp.z + rec.z))
+        >>> output, state = elman.Recurrent(Leaky(3, 5))(torch.randn(2, 7, 3))
+        >>> output.shape
+        torch.Size([2, 7, 5])
+    """
+
+    gates: ClassVar[tuple[str, ...]]
+    memory_gate: ClassVar[str | None] = None
+    """The gate whose opening keeps the old state, if there is one: its bias is what memory starts from."""
+    Gates: ClassVar[Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "gates" in cls.__dict__:
+            cls.Gates = named("Gates", tuple(cls.gates))
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        rows = len(self.gates) * hidden_size
+
+        def parameter(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
+
+        self.weight_ih = parameter(rows, input_size)
+        self.weight_hh = parameter(rows, hidden_size)
+        self.bias_ih = parameter(rows) if bias else None
+        self.bias_hh = parameter(rows) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in plus or minus 1/sqrt(hidden_size), as torch.nn does; see :mod:`elman.init`."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for tensor in self.weights:
+            if tensor is not None:
+                nn.init.uniform_(tensor, -bound, bound)
+
+    @property
+    def weights(self) -> Weights:
+        """This cell's own tensors."""
+        return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+
+    def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
+        """What :func:`elman.init.initialise` fills."""
+        yield self, self.weights
+
+    def project(self, x: Tensor, weights: Weights | None = None) -> Tensor:
+        """W_ih x + b_ih: (..., input_size) to (..., G*H). ``weights`` stand in for the cell's own."""
+        w = self.weights if weights is None else weights
+        return F.linear(x, w.ih, w.b_ih)
+
+    def step(self, inp: Tensor, state: Any, weights: Weights | None = None) -> Any:
+        """One step from ``inp`` (batch, G*H). ``weights`` stand in for the cell's own."""
+        w = self.weights if weights is None else weights
+        rec = F.linear(state[0], w.hh, w.b_hh)
+        new = self.pointwise(self._split(inp), self._split(rec), state)
+        if not isinstance(new, self.State):
+            raise DtypeError(
+                f"{type(self).__name__}.pointwise must return self.State({', '.join(self.states)}), "
+                f"got {type(new).__name__}"
+            )
+        return new
+
+    def _split(self, stacked: Tensor) -> Any:
+        return self.Gates(*stacked.chunk(len(self.gates), dim=-1))
+
+    @abstractmethod
+    def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+        """The next state, elementwise in the gates of ``inp`` and ``rec`` and in ``state``."""
+
+
+def check_state(cell: Cell, state: Any, batch_size: int) -> Any:
+    """``state`` as ``cell.State`` with every tensor (batch, size), or a clear error."""
+    if isinstance(state, Tensor) and len(cell.states) == 1:
+        state = (state,)
+    if not isinstance(state, tuple) or len(state) != len(cell.states):
+        raise DtypeError(
+            f"expected the state of {type(cell).__name__} as a tuple ({', '.join(cell.states)}) of "
+            f"tensors, got {type(state).__name__}"
+        )
+    for name, tensor, size in zip(cell.states, state, cell.state_sizes, strict=True):
+        if tuple(tensor.shape) != (batch_size, size):
+            raise ShapeError(
+                f"expected state {name} of {type(cell).__name__} to have shape "
+                f"{(batch_size, size)} (batch, units), got {tuple(tensor.shape)}"
+            )
+    return cell.State(*state)

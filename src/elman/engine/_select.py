@@ -1,0 +1,58 @@
+"""Which engine runs, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman._errors import ConfigError, EngineError, nearest
+from elman.engine import ENGINES
+from elman.engine._recurrence import Recurrence
+
+_ENGINES = {name: import_module(where) for name, where in ENGINES}
+
+
+def check_name(engine: str) -> str:
+    """``engine`` if there is one of this name, or "auto"; a ConfigError with the nearest if not."""
+    names = ["auto", *_ENGINES]
+    if engine not in names:
+        raise ConfigError(f"unknown engine {engine!r}: {nearest(str(engine), names)}")
+    return engine
+
+
+def choose(r: Recurrence, engine: str = "auto") -> str:
+    """The name of the engine that will run. One asked for by name runs, or raises the reason."""
+    check_name(engine)
+    for name, module in _ENGINES.items():
+        if engine in ("auto", name):
+            reason = module.why_not(r)
+            if reason is None:
+                return name
+            if engine == name:
+                raise EngineError(f"engine {name!r} cannot run this layer: {reason}")
+    raise AssertionError("the reference runs everything")
+
+
+def run(r: Recurrence, engine: str = "auto") -> tuple[Tensor, Any]:
+    """Outputs (time, batch, size) and the final state, by the chosen engine.
+
+    Under autocast an engine computes, and returns, in the dtype of the weights: a recurrence multiplies
+    its rounding errors, so float32 stays float32.
+    """
+    kind = r.x.device.type
+    if torch.is_autocast_enabled(kind):
+        with torch.autocast(kind, enabled=False):
+            return run(_in_dtype_of_weights(r), engine)
+    result: tuple[Tensor, Any] = _ENGINES[choose(r, engine)].run(r)
+    return result
+
+
+def _in_dtype_of_weights(r: Recurrence) -> Recurrence:
+    dtype = (r.weights.hh if r.weights is not None else next(r.cell.parameters(), r.x)).dtype
+    cast = r.cell.State._make
+    start = None if r.start is None else cast(s.to(dtype) for s in r.start)
+    return replace(r, x=r.x.to(dtype), state=cast(s.to(dtype) for s in r.state), start=start)

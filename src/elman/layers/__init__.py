@@ -1,0 +1,27 @@
+"""Layers: cells over sequences, and torch.nn's own recurrent modules on them."""
+
+from __future__ import annotations
+
+from elman.layers._base import Layer
+from elman.layers._compose import Bidirectional, Dropout, Residual, Stack
+from elman.layers._drop_in import GRU, LSTM, RNN
+from elman.layers._drop_in_cells import GRUCell, LSTMCell, RNNCell
+from elman.layers._interop import convert, to_torch
+from elman.layers._recurrent import Recurrent
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Bidirectional",
+    "Dropout",
+    "GRUCell",
+    "LSTMCell",
+    "RNNCell",
+    "Recurrent",
+    "Residual",
+    "Stack",
+    "Layer",
+    "convert",
+    "to_torch",
+]

@@ -1,0 +1,85 @@
+"""The contract of a layer: sequences in, (output, state) out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, TypedDict, Unpack
+
+from torch import Tensor, nn
+
+from elman._errors import DtypeError, ShapeError
+
+
+class Options(TypedDict, total=False):
+    """What a layer is told beside its input and state; see :class:`Layer`."""
+
+    lengths: Tensor | None
+    reset: Tensor | None
+    observe: bool
+
+
+class Layer(nn.Module, ABC):
+    """Maps a batch of sequences to a batch of sequences and carries a state.
+
+    Layers are called as ``layer(x, state=None, *, lengths=None, reset=None, observe=False)``:
+
+    - ``x`` (batch, time, input_size), or (time, batch, input_size) unless ``batch_first``;
+    - ``state`` before the first step, as returned by the last call; the initial state if None;
+    - ``lengths`` (batch,) integers on any device, in any order, zero allowed: the real steps of each row.
+      Outputs at padding are 0 and the state is the one after the last real step;
+    - ``reset`` (batch, time) boolean, laid out like x: the row starts that step from its initial state;
+    - ``observe=True`` also returns every watched gate and state of every step.
+
+    They return ``(output, state)``, and ``(output, state, observed)`` if ``observe``.
+    """
+
+    input_size: int
+    output_size: int
+    batch_first: bool
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: Any = None, **options: Unpack[Options]) -> Any:
+        """Output and state of whole sequences; see the class."""
+
+    @abstractmethod
+    def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """One time step: x (batch, input_size) to output (batch, output_size), with the same weights."""
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> Any:
+        """The state that None stands for: (batch, size) tensors."""
+
+
+def check_sequences(layer: Layer, x: Tensor) -> tuple[int, int]:
+    """The batch size and number of steps of x, or a clear error."""
+    if not isinstance(x, Tensor):
+        raise DtypeError(f"expected x as a tensor, got {type(x).__name__}")
+    layout = "(batch, time, input_size)" if layer.batch_first else "(time, batch, input_size)"
+    if x.dim() != 3 or x.shape[-1] != layer.input_size:
+        raise ShapeError(
+            f"expected x of shape {layout} with input_size={layer.input_size}, got {tuple(x.shape)}"
+        )
+    batch, steps = x.shape[:2] if layer.batch_first else (x.shape[1], x.shape[0])
+    return batch, steps
+
+
+def check_lengths(lengths: Tensor, batch: int, steps: int) -> Tensor:
+    """``lengths`` if they are (batch,) integers, or a clear error."""
+    if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.is_complex():
+        got = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
+        raise DtypeError(f"expected lengths as an integer tensor, got {got}")
+    if tuple(lengths.shape) != (batch,):
+        raise ShapeError(
+            f"expected lengths of shape ({batch},), one for each row, got {tuple(lengths.shape)}"
+        )
+    return lengths
+
+
+def check_reset(reset: Tensor, shape: tuple[int, int]) -> Tensor:
+    """``reset`` if it is a boolean mask of this shape, or a clear error."""
+    if not isinstance(reset, Tensor) or reset.dtype.is_floating_point:
+        got = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
+        raise DtypeError(f"expected reset as a boolean tensor, got {got}")
+    if tuple(reset.shape) != shape:
+        raise ShapeError(f"expected reset of shape {shape}, as x, got {tuple(reset.shape)}")
+    return reset.bool()

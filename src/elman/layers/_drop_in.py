@@ -1,0 +1,394 @@
+"""torch.nn's RNN, LSTM and GRU: its arguments, weights, layouts and errors, on elman's cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from elman import cells
+from elman import engine as engines
+from elman import init as schemes
+from elman._errors import ConfigError, DtypeError, ShapeError
+from elman.cells import Cell, PointwiseCell, Weights
+from elman.cells._elman import Activation
+from elman.layers._base import check_lengths, check_reset
+
+_PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")  # torch's order
+
+
+class DropIn(nn.Module):
+    """What RNN, LSTM and GRU share: the flat weights of layers and directions, and the call.
+
+    The parameters live here under torch's names; the cells are templates that run with them.
+    """
+
+    def __init__(
+        self,
+        cell: Callable[..., PointwiseCell],
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        init: str | None = None,
+        engine: str = "auto",
+    ) -> None:
+        super().__init__()
+        _check_options(num_layers, bias, batch_first, dropout, hidden_size, proj_size)
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
+        self.dropout, self.proj_size = float(dropout), proj_size
+        self.engine = engines.check_name(engine)
+        self._suffixes = [
+            f"_l{layer}{way}" for layer in range(num_layers) for way in self._directions
+        ]
+        # In a tuple, so that torch does not register the templates as parts with weights.
+        self._templates = tuple(
+            self._template(cell, k // len(self._directions)) for k in range(self._rows)
+        )
+        for template, suffix in zip(self._templates, self._suffixes, strict=True):
+            for part, tensor in zip(_PARTS, _in_torch_order(template.weights), strict=True):
+                if tensor is not None:
+                    empty = torch.empty(tensor.shape, device=device, dtype=dtype)
+                    self.register_parameter(part + suffix, nn.Parameter(empty))
+        self.reset_parameters()
+        if init is not None:
+            schemes.initialise(self, init)
+
+    def _template(self, make: Callable[..., PointwiseCell], layer: int) -> Any:
+        above = (self.proj_size or self.hidden_size) * len(self._directions)
+        size = above if layer else self.input_size
+        cell = make(size, self.hidden_size, bias=self.bias, device="meta")
+        return cells.Projected(cell, self.proj_size) if self.proj_size else cell
+
+    @property
+    def _directions(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    @property
+    def _rows(self) -> int:
+        """Of h_n: layers times directions."""
+        return self.num_layers * len(self._directions)
+
+    def reset_parameters(self) -> None:
+        """U(-1/sqrt(H), 1/sqrt(H)), drawn in torch.nn's order."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for name, parameter in self.named_parameters(recurse=False):
+            if name.startswith(_PARTS):
+                nn.init.uniform_(parameter, -bound, bound)
+
+    def flatten_parameters(self) -> None:
+        """Nothing to do: the parameters are plain. Kept so that code written for torch.nn runs."""
+
+    @property
+    def all_weights(self) -> list[list[Tensor]]:
+        """The weights of each layer and direction, as torch.nn lists them."""
+        return [[t for t in _in_torch_order(w) if t is not None] for w in self._weights()]
+
+    def _weights(self) -> Iterator[Weights]:
+        for suffix in self._suffixes:
+            ih, hh, b_ih, b_hh, hr = (getattr(self, part + suffix, None) for part in _PARTS)
+            yield Weights(ih, hh, b_ih, b_hh, hr)  # type: ignore[arg-type]
+
+    def gated_weights(self) -> Iterator[tuple[Cell, Weights]]:
+        """What :func:`elman.init.initialise` fills."""
+        yield from zip(self._templates, self._weights(), strict=True)
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,  # noqa: A002 - torch's name
+        hx: Any = None,
+        *,
+        lengths: Tensor | None = None,
+        reset: Tensor | None = None,
+    ) -> Any:
+        """torch.nn's call, and keyword-only ``lengths`` and ``reset``.
+
+        Args:
+            input: (time, batch, input_size), with ``batch_first`` (batch, time, input_size), unbatched
+                (time, input_size), or a PackedSequence.
+            hx: the initial state, (layers * directions, batch, size); for an LSTM a pair; zeros if None.
+            lengths: (batch,) integers, in any order, zero allowed; no packing needed.
+            reset: boolean, laid out like the input: where a row starts from zeros.
+
+        Returns: output and final state, laid out as torch.nn does; output is 0 at padding.
+
+        Errors: of the types that torch.nn raises.
+        """
+        if isinstance(input, PackedSequence):
+            return self._packed(input, hx, lengths, reset)
+        name = type(self).__name__
+        if input.dim() not in (2, 3):
+            raise ConfigError(
+                f"{name}: Expected input to be 2D or 3D, got {input.dim()}D tensor instead"
+            )
+        batched, batch_dim = input.dim() == 3, 0 if self.batch_first else 1
+        if not batched:
+            input = input.unsqueeze(batch_dim)  # noqa: A001
+            lengths = None if lengths is None else lengths.reshape(-1)
+            reset = None if reset is None else reset.unsqueeze(batch_dim)
+        self._check_input(input)
+        x = input.transpose(0, 1) if self.batch_first else input
+        if lengths is not None:
+            lengths = check_lengths(lengths, x.shape[1], x.shape[0])
+        if reset is not None:
+            reset = check_reset(reset, tuple(input.shape[:2]))
+            reset = reset.T if self.batch_first else reset
+        output, final = self._run(x, self._initial(hx, x, batched), lengths, reset)
+        output = output.transpose(0, 1) if self.batch_first else output
+        if not batched:
+            return output.squeeze(batch_dim), self._pack_state(tuple(s.squeeze(1) for s in final))
+        return output, self._pack_state(final)
+
+    def _run(
+        self, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor | None, reset: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """All layers and directions, time first; states (layers * directions, batch, size)."""
+        ways = len(self._directions)
+        finals, runs = (
+            [],
+            list(zip(self._templates, self._weights(), zip(*state, strict=True), strict=True)),
+        )
+        for layer in range(self.num_layers):
+            if layer:
+                x = F.dropout(x, self.dropout, self.training)
+            outputs = []
+            for way, (cell, weights, row) in enumerate(runs[layer * ways : (layer + 1) * ways]):
+                recurrence = engines.Recurrence(
+                    cell, x, cell.State(*row), weights, lengths, reset, reverse=way == 1
+                )
+                output, final = engines.run(recurrence, self.engine)
+                outputs.append(output)
+                finals.append(final)
+            x = torch.cat(outputs, -1) if ways == 2 else outputs[0]
+        return x, tuple(torch.stack(each) for each in zip(*finals, strict=True))
+
+    def _packed(self, packed: PackedSequence, hx: Any, lengths: Any, reset: Any) -> Any:
+        if lengths is not None or reset is not None:
+            raise ConfigError(
+                "a PackedSequence has its own lengths: pass lengths= and reset= with a padded tensor"
+            )
+        padded, sizes = pad_packed_sequence(packed)
+        self._check_input(padded)
+        output, final = self._run(padded, self._initial(hx, padded, True), sizes, None)
+        order = packed.sorted_indices
+        if order is not None:
+            output, sizes = output.index_select(1, order), sizes[order.to(sizes.device)]
+        data = pack_padded_sequence(output, sizes).data
+        return (
+            PackedSequence(data, packed.batch_sizes, order, packed.unsorted_indices),
+            self._pack_state(final),
+        )
+
+    def _check_input(self, input: Tensor) -> None:  # noqa: A002
+        weight = next(self._weights()).ih
+        if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
+            raise ConfigError(
+                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
+                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
+            )
+        if input.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"input.size(-1) must be equal to input_size. Expected {self.input_size}, "
+                f"got {input.shape[-1]}"
+            )
+
+    def _initial(self, hx: Any, x: Tensor, batched: bool) -> tuple[Tensor, ...]:
+        """One (layers * directions, batch, size) tensor for each state: ``hx``, checked, or zeros."""
+        sizes = self._templates[0].state_sizes
+        shapes = [(self._rows, x.shape[1], size) for size in sizes]
+        if hx is None:
+            return tuple(x.new_zeros(shape) for shape in shapes)
+        states: tuple[Tensor, ...] = (hx,) if len(sizes) == 1 else hx
+        if not isinstance(states, tuple) or len(states) != len(sizes):
+            raise DtypeError(
+                f"expected hx as a tuple of {len(sizes)} tensors, got {type(hx).__name__}"
+            )
+        for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
+            name = "hx" if len(sizes) == 1 else f"hx[{i}]"
+            if state.dim() != (3 if batched else 2):
+                kind = "batched 3-D" if batched else "unbatched 2-D"
+                raise ShapeError(
+                    f"For {kind} input, {name} should also be {kind[-3:]} but got {state.dim()}-D tensor"
+                )
+            if tuple(state.shape) != (shape if batched else (shape[0], shape[2])):
+                name = "hidden" if len(sizes) == 1 else f"hidden[{i}]"
+                raise ShapeError(f"Expected {name} size {shape}, got {list(state.shape)}")
+        return states if batched else tuple(state.unsqueeze(1) for state in states)
+
+    def _pack_state(self, states: tuple[Tensor, ...]) -> Any:
+        return states[0] if len(states) == 1 else states
+
+    def extra_repr(self) -> str:
+        usual = {
+            "proj_size": 0,
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "engine": "auto",
+        }
+        shown = [f"{k}={getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
+
+
+def _in_torch_order(w: Weights) -> tuple[Tensor | None, ...]:
+    return w.ih, w.hh, w.b_ih, w.b_hh, w.hr
+
+
+def _check_options(
+    num_layers: int, bias: bool, batch_first: bool, dropout: float, hidden_size: int, proj_size: int
+) -> None:
+    for name, value in (("bias", bias), ("batch_first", batch_first)):
+        if not isinstance(value, bool):
+            raise DtypeError(f"{name} should be of type bool, got: {type(value).__name__}")
+    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+        raise ConfigError(
+            f"dropout should be a number in range [0, 1] representing the probability of an element "
+            f"being zeroed, got {dropout}"
+        )
+    if num_layers <= 0:
+        raise ConfigError(f"num_layers must be greater than zero, got {num_layers}")
+    if dropout > 0 and num_layers == 1:
+        raise ConfigError(
+            f"dropout acts between layers, got dropout={dropout} with num_layers=1: it would never be "
+            "applied; drop the output with torch.nn.Dropout, or set dropout=0"
+        )
+    if proj_size < 0:
+        raise ConfigError("proj_size should be a positive integer or zero to disable projections")
+    if proj_size and isinstance(hidden_size, int) and proj_size >= hidden_size:
+        raise ConfigError("proj_size has to be smaller than hidden_size")
+
+
+def _without_projection(
+    name: str, args: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Positional arguments after ``bias`` with the place of proj_size, which torch has for LSTM only."""
+    if "proj_size" in options:
+        raise ConfigError(f"proj_size argument is only supported for LSTM, not {name}")
+    return (*args[:3], 0, *args[3:]) if len(args) > 3 else args
+
+
+@final
+class RNN(DropIn):
+    r"""torch.nn.RNN with any activation, ``lengths`` and ``reset``.
+
+    .. math:: h_t = s_h(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
+
+    Args:
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as
+            torch.nn.RNN.
+        nonlinearity: "tanh", "relu", "identity", "sigmoid", "gelu", or any elementwise callable.
+        init: the name of a scheme of :mod:`elman.init`.
+        engine: "auto", or the name of an engine.
+
+    Shapes: see :meth:`forward`.
+
+    Errors: as torch.nn; also ConfigError for dropout > 0 with one layer.
+
+    Example:
+        >>> import torch, elman
+        >>> rnn = elman.RNN(3, 5, nonlinearity="relu", init="identity", batch_first=True)
+        >>> output, h_n = rnn(torch.randn(2, 7, 3), lengths=torch.tensor([4, 7]))
+        >>> output.shape, h_n.shape
+        (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
+
+    Reference: J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str | Activation = "tanh",
+        bias: bool = True,
+        *args: Any,
+        **options: Any,
+    ) -> None:
+        cell = partial(cells.Elman, activation=nonlinearity)
+        args = _without_projection("RNN", args, options)
+        super().__init__(cell, input_size, hidden_size, num_layers, bias, *args, **options)
+        self.nonlinearity = nonlinearity
+
+
+@final
+class LSTM(DropIn):
+    r"""torch.nn.LSTM with ``lengths`` and ``reset``; the equations are :class:`elman.cells.LSTM`'s.
+
+    Args:
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device,
+            dtype: as torch.nn.LSTM.
+        init: the name of a scheme of :mod:`elman.init`.
+        engine: "auto", or the name of an engine.
+
+    Shapes: see :meth:`forward`.
+
+    Errors: as torch.nn; also ConfigError for dropout > 0 with one layer.
+
+    Example:
+        >>> import torch, elman
+        >>> lstm, theirs = elman.LSTM(3, 5, num_layers=2), torch.nn.LSTM(3, 5, num_layers=2)
+        >>> lstm.load_state_dict(theirs.state_dict())
+        <All keys matched successfully>
+        >>> x = torch.randn(7, 2, 3)
+        >>> torch.allclose(lstm(x)[0], theirs(x)[0], atol=1e-6)
+        True
+
+    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, *args: Any, **options: Any) -> None:
+        super().__init__(cells.LSTM, input_size, hidden_size, *args, **options)
+
+
+@final
+class GRU(DropIn):
+    r"""torch.nn.GRU with ``lengths`` and ``reset``; the equations are :class:`elman.cells.GRU`'s.
+
+    Args:
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as
+            torch.nn.GRU.
+        init: the name of a scheme of :mod:`elman.init`.
+        engine: "auto", or the name of an engine.
+
+    Shapes: see :meth:`forward`.
+
+    Errors: as torch.nn; also ConfigError for dropout > 0 with one layer.
+
+    Example:
+        >>> import torch, elman
+        >>> gru = elman.GRU(3, 5, bidirectional=True)
+        >>> output, h_n = gru(torch.randn(7, 2, 3))
+        >>> output.shape, h_n.shape
+        (torch.Size([7, 2, 10]), torch.Size([2, 2, 5]))
+
+    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+    machine translation", EMNLP 2014.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        *args: Any,
+        **options: Any,
+    ) -> None:
+        args = _without_projection("GRU", args, options)
+        super().__init__(cells.GRU, input_size, hidden_size, num_layers, bias, *args, **options)

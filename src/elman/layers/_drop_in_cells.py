@@ -1,0 +1,165 @@
+"""torch.nn's RNNCell, LSTMCell and GRUCell: one step of elman's cells, with torch's call."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from elman import cells
+from elman._errors import ConfigError, ShapeError
+from elman.cells import PointwiseCell
+from elman.cells._elman import Activation
+
+
+class DropInCell(nn.Module):
+    """What the three share: torch's parameter names and its checks around a cell's step."""
+
+    def __init__(self, cell: PointwiseCell, bias: bool) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size, self.bias = cell.input_size, cell.hidden_size, bias
+        self._template = (cell,)  # in a tuple, so that torch does not register it
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            self.register_parameter(name, getattr(cell, name))
+
+    def reset_parameters(self) -> None:
+        """U(-1/sqrt(H), 1/sqrt(H)), drawn in torch.nn's order."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(self, input: Tensor, hx: Any = None) -> Any:  # noqa: A002 - torch's name
+        """One step: input (batch, input_size) or (input_size,), hx the state or None for zeros."""
+        (cell,), single = self._template, len(self._template[0].states) == 1
+        name = type(self).__name__
+        if input.dim() not in (1, 2):
+            raise ConfigError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+        batched = input.dim() == 2
+        x = input if batched else input.unsqueeze(0)
+        if x.shape[1] != self.input_size:
+            raise ShapeError(
+                f"input has inconsistent input_size: got {x.shape[1]} expected {self.input_size}"
+            )
+        if hx is None:
+            hx = cell.initial_state(x.shape[0], device=x.device, dtype=x.dtype)
+        else:
+            hx = self._check((hx,) if single else tuple(hx), x.shape[0], batched)
+        weights = cells.Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        new = cell.step(cell.project(x, weights), hx, weights)
+        new = tuple(new) if batched else tuple(s.squeeze(0) for s in new)
+        return new[0] if single else new
+
+    def _check(self, hx: tuple[Tensor, ...], batch: int, batched: bool) -> Any:
+        for i, state in enumerate(hx):
+            if state.dim() not in (1, 2):
+                what = "hidden" if len(hx) == 1 else f"hx[{i}]"
+                raise ConfigError(
+                    f"{type(self).__name__}: Expected {what} to be 1D or 2D, got {state.dim()}D instead"
+                )
+        states = hx if batched else tuple(state.unsqueeze(0) for state in hx)
+        for i, state in enumerate(states):
+            if state.shape[0] != batch:
+                raise ShapeError(
+                    f"Input batch size {batch} doesn't match hidden{i} batch size {state.shape[0]}"
+                )
+            if state.shape[-1] != self.hidden_size:
+                raise ShapeError(
+                    f"hidden{i} has inconsistent hidden_size: got {state.shape[-1]}, "
+                    f"expected {self.hidden_size}"
+                )
+        return self._template[0].State(*states)
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+
+
+@final
+class RNNCell(DropInCell):
+    """torch.nn.RNNCell with any activation; the equations are :class:`elman.cells.Elman`'s.
+
+    Args:
+        input_size, hidden_size, bias, device, dtype: as torch.nn.RNNCell.
+        nonlinearity: "tanh", "relu", "identity", "sigmoid", "gelu", or any elementwise callable.
+
+    Example:
+        >>> import torch, elman
+        >>> elman.RNNCell(3, 5, nonlinearity="relu")(torch.randn(2, 3)).shape
+        torch.Size([2, 5])
+
+    Reference: J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        nonlinearity: str | Activation = "tanh",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        cell = cells.Elman(
+            input_size, hidden_size, nonlinearity, bias=bool(bias), device=device, dtype=dtype
+        )
+        super().__init__(cell, bias)
+        self.nonlinearity = nonlinearity
+
+
+@final
+class LSTMCell(DropInCell):
+    """torch.nn.LSTMCell; the equations are :class:`elman.cells.LSTM`'s.
+
+    Args:
+        input_size, hidden_size, bias, device, dtype: as torch.nn.LSTMCell.
+
+    Example:
+        >>> import torch, elman
+        >>> h, c = elman.LSTMCell(3, 5)(torch.randn(2, 3))
+        >>> h.shape, c.shape
+        (torch.Size([2, 5]), torch.Size([2, 5]))
+
+    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            cells.LSTM(input_size, hidden_size, bias=bool(bias), device=device, dtype=dtype), bias
+        )
+
+
+@final
+class GRUCell(DropInCell):
+    """torch.nn.GRUCell; the equations are :class:`elman.cells.GRU`'s.
+
+    Args:
+        input_size, hidden_size, bias, device, dtype: as torch.nn.GRUCell.
+
+    Example:
+        >>> import torch, elman
+        >>> elman.GRUCell(3, 5)(torch.randn(2, 3), torch.randn(2, 5)).shape
+        torch.Size([2, 5])
+
+    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+    machine translation", EMNLP 2014.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            cells.GRU(input_size, hidden_size, bias=bool(bias), device=device, dtype=dtype), bias
+        )

@@ -1,0 +1,112 @@
+"""The loop over time: lengths, resets, direction and observation, once, for every cell.
+
+Time comes first here: inputs are (time, batch, ...). Rows do not depend on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman._errors import ShapeError
+from elman.cells._base import watching
+
+Step = Callable[[Any, Any], Any]
+Observer = Callable[[int, Mapping[str, Tensor]], None]
+
+
+def scan(
+    step: Step,
+    inputs: Any,
+    state: Any,
+    *,
+    active: Tensor | None = None,
+    reset: Tensor | None = None,
+    start: Any = None,
+    reverse: bool = False,
+    observe: Observer | None = None,
+) -> tuple[Tensor, Any]:
+    r"""Repeats ``state = step(inputs[t], state)`` over time.
+
+    .. math:: state_t = step(x_t, state_{t-1}), \qquad output_t = state_t[0]
+
+    Args:
+        step: the cell's step.
+        inputs: what the cell projected, (time, batch, ...); a tensor or a
+            NamedTuple of tensors.
+        state: the state before the first step, a NamedTuple of (batch, size).
+        active: (time, batch) boolean, False at padding. There the state does not move, the output is 0,
+            and nothing flows, not even a gradient of NaN.
+        reset: (time, batch) boolean: the row starts step t from ``start``, never from what came before.
+            In a reversed scan the row's segment, which begins at t, ends there: the step before t in time
+            starts anew. Resets at padding are ignored.
+        start: the state after a reset; zeros like ``state`` if None.
+        reverse: from the last step to the first.
+        observe: called as ``observe(t, values)`` after each step with every watched value and state.
+
+    Returns:
+        The outputs (time, batch, size), and each row's state after its last real step.
+
+    Errors: ShapeError if there are no steps.
+
+    Example:
+        >>> import torch
+        >>> from elman.cells import Elman
+        >>> cell = Elman(3, 5)
+        >>> outputs, final = scan(cell.step, cell.project(torch.randn(7, 2, 3)), cell.initial_state(2))
+        >>> torch.equal(outputs[-1], final.h)
+        True
+    """
+    by_step = _by_step(inputs)
+    zeros = _map(torch.zeros_like, state)
+    start = zeros if start is None else start
+    restart = None if reset is None else _restarts(reset, active, reverse)
+    outputs: list[Tensor] = []
+    for t in range(len(by_step))[:: -1 if reverse else 1]:
+        if restart is not None:
+            state = _where(restart[t], start, state)
+        on = None if active is None else active[t]
+        if observe is None:
+            state = _advance(step, by_step[t], state, on, zeros)
+        else:
+            with watching() as seen:
+                state = _advance(step, by_step[t], state, on, zeros)
+            observe(t, seen | state._asdict())
+        outputs.append(state[0] if on is None else torch.where(on[:, None], state[0], zeros[0]))
+    return torch.stack(outputs[::-1] if reverse else outputs), state
+
+
+def _advance(step: Step, inp: Any, state: Any, on: Tensor | None, zeros: Any) -> Any:
+    """One step of the rows that are ``on``; the others step from zeros, and it is thrown away."""
+    if on is None:
+        return step(inp, state)
+    return _where(on, step(inp, _where(on, state, zeros)), state)
+
+
+def _restarts(reset: Tensor, active: Tensor | None, reverse: bool) -> Tensor:
+    """Before which steps, in the order of the scan, a row begins anew."""
+    real = reset if active is None else reset & active
+    if not reverse:
+        return real
+    return torch.cat([real[1:], torch.zeros_like(real[:1])])
+
+
+def _by_step(inputs: Any) -> list[Any]:
+    if isinstance(inputs, Tensor):
+        steps: list[Any] = list(inputs.unbind(0))
+    else:
+        steps = [type(inputs)(*each) for each in zip(*(i.unbind(0) for i in inputs), strict=True)]
+    if not steps:
+        raise ShapeError("expected at least one time step, got a sequence of length 0")
+    return steps
+
+
+def _map(function: Callable[..., Tensor], *states: Any) -> Any:
+    return type(states[0])(*map(function, *states))
+
+
+def _where(rows: Tensor, yes: Any, no: Any) -> Any:
+    return _map(lambda a, b: torch.where(rows[:, None], a, b), yes, no)
