@@ -8,7 +8,9 @@ from typing import Any
 
 import griffe
 
-MATH = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?:(?P=indent) +\S.*| *(?=\n)))*)", re.M)
+MATH = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?:(?P=indent) +\S.*| *(?=\n)))*)", re.MULTILINE)
+TABLE = re.compile(r"^( *)(=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*)$", re.MULTILINE)
+DOCTEST = re.compile(r"^>>> .*(?:\n\S.*|\n    .*)*", re.MULTILINE)
 ROLE = re.compile(r":(?:class|meth|mod|func|attr|data|exc):`~?([^`]+)`")
 
 
@@ -19,9 +21,11 @@ def fenced(match: re.Match[str]) -> str:
 
 
 def as_markdown(docstring: str) -> str:
-    """LaTeX into fences, roles into code, and examples into the section that holds doctests."""
+    """LaTeX and tables into fences, roles into code, examples into the section for doctests."""
     text = ROLE.sub(r"`\1`", MATH.sub(fenced, docstring))
-    return re.sub(r"^Example:$", "Examples:", text, flags=re.M)
+    text = DOCTEST.sub(r"```pycon\n\g<0>\n```", text)  # those outside an Example section
+    text = TABLE.sub(r"\1```text\n\1\2\n\1```", text)
+    return re.sub(r"^Example:$", "Examples:", text, flags=re.MULTILINE)
 
 
 class Docstrings(griffe.Extension):
