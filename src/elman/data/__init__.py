@@ -1,0 +1,54 @@
+"""Data: text files to vocabularies, token files and batches; named data sets.
+
+The names are loaded when they are first used: the catalogue needs no torch, a mask no tokenizers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.data._batch import Lanes, mask, pad
+    from elman.data._catalog import CATALOG, Dataset, by_name
+    from elman.data._text import Lines, Source, Split, TextSource
+    from elman.data._tokens import open_tokens, tokenise
+    from elman.data._vocab import EOS, KINDS, UNK, Vocabulary
+
+__all__ = [
+    "CATALOG",
+    "EOS",
+    "KINDS",
+    "UNK",
+    "Dataset",
+    "Lanes",
+    "Lines",
+    "Source",
+    "Split",
+    "TextSource",
+    "Vocabulary",
+    "by_name",
+    "mask",
+    "open_tokens",
+    "pad",
+    "tokenise",
+]
+
+_HOMES = {
+    "_batch": ("Lanes", "mask", "pad"),
+    "_catalog": ("CATALOG", "Dataset", "by_name"),
+    "_text": ("Lines", "Source", "Split", "TextSource"),
+    "_tokens": ("open_tokens", "tokenise"),
+    "_vocab": ("EOS", "KINDS", "UNK", "Vocabulary"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"elman.data.{home}"), name)
+    raise AttributeError(f"module 'elman.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,275 @@
+"""Reading text, a line at a time: files, compressed files, folders of them, and lines in memory."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from elman._errors import ConfigError, DataError
+
+Progress = Callable[[int, int], object]
+"""Called now and then with the bytes read so far and the bytes there are."""
+
+LONGEST = 1 << 16
+"""A line of more characters is read in pieces, so that memory does not grow with the file."""
+
+
+class Source(ABC):
+    """Text that can be read more than once, a line at a time, however long it is.
+
+    ``name`` says in messages what it is; ``size`` is its length in bytes, as far as progress goes.
+    """
+
+    name: str
+    size: int
+
+    @abstractmethod
+    def lines(self, progress: Progress | None = None) -> Iterator[str]:
+        r"""The lines in order, each ending in ``"\n"``, the last one too.
+
+        A very long line comes in pieces, cut before a space; only its last one ends in ``"\n"``.
+        """
+
+    def __iter__(self) -> Iterator[str]:
+        return self.lines()
+
+    def split(self, valid: float = 0.05, test: float = 0.05) -> Split:
+        r"""Cut into training, validation and test text, in this order and without shuffling.
+
+        Neighbouring lines often belong together (a story), so each part is one contiguous run of
+        whole lines. A part asked for has at least one line.
+
+        Args:
+            valid: the share of the lines that goes into the validation text, 0 for none.
+            test: the share of the lines that goes into the test text, 0 for none.
+
+        Raises:
+            ConfigError: the shares are negative, or leave nothing to train on.
+            DataError: there are fewer lines than parts.
+
+        Example:
+            >>> parts = Lines([f"line {i}" for i in range(20)]).split()
+            >>> list(parts.valid), len(list(parts.train))
+            (['line 18\n'], 18)
+        """
+        if min(valid, test) < 0 or valid + test >= 1:
+            raise ConfigError(
+                f"valid and test are shares of the text, at least 0 and together less than 1: "
+                f"got {valid} and {test}"
+            )
+        count = sum(line.endswith("\n") for line in self.lines())
+        cuts = [_share(valid, count), _share(test, count)]
+        needed = 1 + sum(cut > 0 for cut in cuts)
+        if count < needed:
+            raise DataError(
+                f"{self.name}: has {count} line{'s' * (count != 1)}, and to be split by lines into "
+                f"{needed} parts it needs {needed}: give separate validation and test files, "
+                "or break the text into lines"
+            )
+        train = count - sum(cuts)
+        return Split(
+            _Part(self, 0, train, count),
+            _Part(self, train, train + cuts[0], count) if cuts[0] else None,
+            _Part(self, train + cuts[0], count, count) if cuts[1] else None,
+        )
+
+
+class Split(NamedTuple):
+    """The three parts of a text; a part that was not asked for is None."""
+
+    train: Source
+    valid: Source | None
+    test: Source | None
+
+
+class TextSource(Source):
+    r"""Text files, ``.gz`` files and folders of them.
+
+    Folders are read through all their levels in the order of the sorted names, leaving out hidden
+    files. Line ends of every system are read as ``"\n"``, and a byte order mark is left out.
+
+    Args:
+        paths: files and folders, read one after the other.
+        encoding: the name of the files' encoding, as Python knows it.
+
+    Raises:
+        ConfigError: no such encoding, or no path.
+        DataError: a path does not exist or holds no file; while reading: a file is binary, is not
+            in this encoding (with the line), is damaged, or all of them are empty.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "cat.txt")
+        >>> _ = path.write_text("the cat\nsat")
+        >>> list(TextSource(path))
+        ['the cat\n', 'sat\n']
+    """
+
+    def __init__(self, *paths: str | os.PathLike[str], encoding: str = "utf-8") -> None:
+        if not paths:
+            raise ConfigError("at least one file or folder was expected, got none")
+        try:
+            "".encode(encoding)
+        except LookupError as error:
+            raise ConfigError(
+                f"no encoding is called {encoding!r}: use a name such as utf-8, latin-1 or utf-16"
+            ) from error
+        self.encoding = encoding
+        self.files = [file for path in paths for file in _files(Path(path))]
+        self.name = ", ".join(str(path) for path in paths)
+        self.size = sum(file.stat().st_size for file in self.files)
+
+    def lines(self, progress: Progress | None = None) -> Iterator[str]:
+        before, empty = 0, True
+        for file in self.files:
+            with _opened(file) as (raw, binary):
+                for line in self._decoded(file, binary):
+                    yield line
+                    empty = False
+                    if progress is not None:
+                        progress(before + raw.tell(), self.size)
+            before += file.stat().st_size
+        if empty:
+            raise DataError(
+                f"{self.name}: empty, there is no text in it: give a file that has some"
+            )
+
+    def _decoded(self, file: Path, binary: io.BufferedReader | gzip.GzipFile) -> Iterator[str]:
+        # utf-8-sig reads plain UTF-8 as well, and leaves out the mark that Windows puts in front
+        encoding = "utf-8-sig" if self.encoding.lower() in ("utf-8", "utf8") else self.encoding
+        number = 1
+        try:
+            with io.TextIOWrapper(binary, encoding) as text:
+                for line in _pieces(text):
+                    _check_text(line, f"{file}, line {number}", self.encoding)
+                    yield line
+                    number += line.endswith("\n")
+        except UnicodeDecodeError as error:
+            # A block is decoded only when no whole line is left, so its line can be counted.
+            number += error.object[: error.start].decode(error.encoding).count("\n")
+            raise DataError(
+                f"{file}, line {number}: byte 0x{error.object[error.start]:02x} is not "
+                f"{self.encoding}: name the encoding of the file, for example "
+                'encoding="latin-1", or convert it to UTF-8'
+            ) from error
+
+
+class Lines(Source):
+    r"""Lines that are in memory already.
+
+    Args:
+        lines: the lines, with or without their ``"\n"``.
+        name: what to call them in messages.
+
+    Example:
+        >>> list(Lines(["one", "two"]))
+        ['one\n', 'two\n']
+    """
+
+    def __init__(self, lines: Iterable[str], name: str = "lines") -> None:
+        self._lines: Sequence[str] = list(lines)
+        self.name = name
+        self.size = sum(len(line) for line in self._lines)
+
+    def lines(self, progress: Progress | None = None) -> Iterator[str]:
+        complete = (line if line.endswith("\n") else line + "\n" for line in self._lines)
+        return _metered(complete, len(self._lines), self.size, progress)
+
+
+class _Part(Source):
+    """Lines `start` to `stop` of a source of `count` lines."""
+
+    def __init__(self, whole: Source, start: int, stop: int, count: int) -> None:
+        self._whole, self._start, self._stop = whole, start, stop
+        self.name = f"{whole.name} (lines {start + 1} to {stop})"
+        self.size = whole.size * (stop - start) // count
+
+    def lines(self, progress: Progress | None = None) -> Iterator[str]:
+        return _metered(self._within(), self._stop - self._start, self.size, progress)
+
+    def _within(self) -> Iterator[str]:
+        number = 0
+        for line in self._whole.lines():
+            if number >= self._start:
+                yield line
+            number += line.endswith("\n")
+            if number >= self._stop:
+                return
+
+
+def _share(fraction: float, count: int) -> int:
+    return max(1, round(fraction * count)) if fraction else 0
+
+
+def _metered(
+    lines: Iterable[str], count: int, size: int, progress: Progress | None
+) -> Iterator[str]:
+    """The lines, telling `progress` how far they are as if all were equally long."""
+    number = 0
+    for line in lines:
+        yield line
+        number += line.endswith("\n")
+        if progress is not None:
+            progress(size * number // count, size)
+
+
+def _files(path: Path) -> list[Path]:
+    """The file, or all files within the folder."""
+    if path.is_file():
+        return [path]
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder: check the path (looked in {Path.cwd()})")
+    found = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
+    if not found:
+        raise DataError(f"{path}: the folder holds no file: give one with text files in it")
+    return found
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _check_text(line: str, where: str, encoding: str) -> None:
+    if "\0" in line:
+        raise DataError(
+            f"{where}: holds a NUL byte, so it is a binary file, or not {encoding}: "
+            'give a text file, or name its encoding, for example encoding="utf-16"'
+        )
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader | gzip.GzipFile]]:
+    """The file as it lies on the disk, and as it is read: decompressed, if it ends in .gz."""
+    try:
+        with file.open("rb") as raw:
+            if file.suffix == ".gz":
+                with gzip.open(raw) as unpacked:
+                    yield raw, unpacked
+            else:
+                yield raw, raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{file}: cannot be read: {error}: check or fetch the file again"
+        ) from error
+
+
+def _pieces(text: io.TextIOWrapper) -> Iterator[str]:
+    """Lines, each with its newline; too long ones cut before a space, which no token crosses."""
+    rest, ended = "", True
+    while piece := text.readline(LONGEST):
+        if len(piece) < LONGEST and not piece.endswith("\n"):
+            piece += "\n"
+        ended = piece.endswith("\n")
+        piece = rest + piece
+        cut = len(piece) if ended else max(piece.rfind(" "), 0) or len(piece)
+        yield piece[:cut]
+        rest = piece[cut:]
+    if not ended:
+        yield rest + "\n"
