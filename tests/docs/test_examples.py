@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from elman.cli import app
 
 from docs.blocks import PAGES, Block, blocks_of, commands
+from elman.cli import app
 
 # What a reader has at hand: some text of their own.
 TEXT = (
