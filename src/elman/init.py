@@ -1,7 +1,7 @@
 """Initialisation schemes, each with its paper; by name in layers and configurations.
 
-A scheme changes the weights of a cell in place, gate by gate. Schemes that are about gates a cell does
-not have raise, rather than do nothing.
+A scheme changes the weights of a cell in place, gate by gate. Schemes that are about gates a cell
+does not have raise, rather than do nothing.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ def identity(cell: Any, weights: Any) -> None:
 
     .. math:: W_{hh} = I, \qquad b = 0
 
-    With a relu this is the IRNN: at first the state is simply carried along, and so is its gradient.
+    With a relu this is the IRNN: at first the state is simply carried along, and so is its
+    gradient.
 
-    Reference: Q. V. Le, N. Jaitly and G. E. Hinton, "A simple way to initialize recurrent networks of
-    rectified linear units", 2015.
+    Reference: Q. V. Le, N. Jaitly and G. E. Hinton, "A simple way to initialize recurrent networks
+    of rectified linear units", 2015.
     """
     for block in _gates(cell, weights.hh):
         nn.init.eye_(block)
@@ -70,8 +71,8 @@ def identity(cell: Any, weights: Any) -> None:
 def orthogonal(cell: Any, weights: Any) -> None:
     r"""The recurrent matrix of every gate is orthogonal, inputs Glorot uniform, biases zero.
 
-    Reference: A. M. Saxe, J. L. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of
-    learning in deep linear neural networks", ICLR 2014.
+    Reference: A. M. Saxe, J. L. McClelland and S. Ganguli, "Exact solutions to the nonlinear
+    dynamics of learning in deep linear neural networks", ICLR 2014.
     """
     glorot(cell, weights)
     for block in _gates(cell, weights.hh):
@@ -81,8 +82,8 @@ def orthogonal(cell: Any, weights: Any) -> None:
 def glorot(cell: Any, weights: Any) -> None:
     r"""U(-b, b) with b = sqrt(6 / (fan_in + fan_out)) for the matrices of every gate, biases zero.
 
-    Reference: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
-    networks", AISTATS 2010.
+    Reference: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward
+    neural networks", AISTATS 2010.
     """
     for matrix in (weights.ih, weights.hh):
         for block in _gates(cell, matrix):
@@ -97,8 +98,9 @@ def forget_bias(cell: Any, weights: Any, value: float = 1.0) -> None:
 
     .. math:: b_{if} + b_{hf} = value
 
-    References: F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000; R. Jozefowicz,
-    W. Zaremba and I. Sutskever, "An empirical exploration of recurrent network architectures", 2015.
+    References: F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000; R.
+    Jozefowicz, W. Zaremba and I. Sutskever, "An empirical exploration of recurrent network
+    architectures", 2015.
     """
     gate = _memory_gate(cell, weights, "forget_bias")
     torch_default(cell, weights)
@@ -107,7 +109,7 @@ def forget_bias(cell: Any, weights: Any, value: float = 1.0) -> None:
 
 
 def chrono(cell: Any, weights: Any, longest: float = 100.0) -> None:
-    r"""As torch, but forget biases cover memories of 1 to ``longest`` steps; the input gate the reverse.
+    r"""As torch, but forget biases cover memories of 1 to ``longest`` steps.
 
     .. math:: b_f \sim \log(\mathcal{U}[1, T_{max} - 1]), \qquad b_i = -b_f
 
@@ -162,7 +164,7 @@ def initialise(module: nn.Module, scheme: str | Scheme) -> nn.Module:
         scheme = SCHEMES[scheme]
     seen: set[int] = set()
     for part in module.modules():
-        for cell, weights in part.gated_weights() if hasattr(part, "gated_weights") else ():
+        for cell, weights in getattr(part, "gated_weights", tuple)():
             if id(weights.hh) not in seen:
                 _check_leaves(cell, weights)
                 scheme(cell, weights)
@@ -175,6 +177,6 @@ def initialise(module: nn.Module, scheme: str | Scheme) -> nn.Module:
 def _check_leaves(cell: Any, weights: Any) -> None:
     if not all(tensor is None or isinstance(tensor, nn.Parameter) for tensor in weights):
         raise ConfigError(
-            f"a weight of {type(cell).__name__} is computed by a parametrization: initialise the cell "
-            "before it is parametrized"
+            f"a weight of {type(cell).__name__} is computed by a parametrization: initialise the "
+            "cell before it is parametrized"
         )

@@ -38,14 +38,15 @@ def scan(
         inputs: what the cell projected, (time, batch, ...); a tensor or a
             NamedTuple of tensors.
         state: the state before the first step, a NamedTuple of (batch, size).
-        active: (time, batch) boolean, False at padding. There the state does not move, the output is 0,
-            and nothing flows, not even a gradient of NaN.
-        reset: (time, batch) boolean: the row starts step t from ``start``, never from what came before.
-            In a reversed scan the row's segment, which begins at t, ends there: the step before t in time
-            starts anew. Resets at padding are ignored.
+        active: (time, batch) boolean, False at padding. There the state does not move, the output
+            is 0, and nothing flows, not even a gradient of NaN.
+        reset: (time, batch) boolean: the row starts step t from ``start``, never from what came
+            before. In a reversed scan the row's segment, which begins at t, ends there: the step
+            before t in time starts anew. Resets at padding are ignored.
         start: the state after a reset; zeros like ``state`` if None.
         reverse: from the last step to the first.
-        observe: called as ``observe(t, values)`` after each step with every watched value and state.
+        observe: called as ``observe(t, values)`` after each step with every watched value and
+            state.
 
     Returns:
         The outputs (time, batch, size), and each row's state after its last real step.
@@ -56,7 +57,8 @@ def scan(
         >>> import torch
         >>> from elman.cells import Elman
         >>> cell = Elman(3, 5)
-        >>> outputs, final = scan(cell.step, cell.project(torch.randn(7, 2, 3)), cell.initial_state(2))
+        >>> inputs = cell.project(torch.randn(7, 2, 3))
+        >>> outputs, final = scan(cell.step, inputs, cell.initial_state(2))
         >>> torch.equal(outputs[-1], final.h)
         True
     """

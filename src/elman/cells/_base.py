@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,14 +19,14 @@ from torch.nn import functional as F
 from elman._errors import ConfigError, DtypeError, ShapeError
 
 
-@lru_cache(maxsize=None)
+@cache
 def named(kind: str, names: tuple[str, ...]) -> Any:
     """The NamedTuple type with these fields: one type for one list of names, so that it pickles."""
     try:
-        made = namedtuple(kind, names)  # type: ignore[misc]  # noqa: PYI024 - names come at run time
+        made: Any = namedtuple(kind, names)  # type: ignore[misc]  # noqa: PYI024
     except ValueError as error:
         raise ConfigError(f"{kind.lower()} names must be distinct identifiers: {error}") from None
-    copyreg.pickle(made, _by_names)  # type: ignore[arg-type]
+    copyreg.pickle(made, _by_names)
     return made
 
 
@@ -42,8 +42,8 @@ class Weights(NamedTuple):
     """The tensors of a pointwise cell's affine maps, wherever they are kept.
 
     ``ih`` (G*H, I) and ``b_ih`` (G*H,) act on the input, ``hh`` (G*H, R) and ``b_hh`` on the first
-    state; the G gates are stacked in the order of ``cell.gates``. ``hr`` (R, H) is the projection of a
-    :class:`Projected` cell.
+    state; the G gates are stacked in the order of ``cell.gates``. ``hr`` (R, H) is the projection
+    of a :class:`Projected` cell.
     """
 
     ih: Tensor
@@ -76,9 +76,9 @@ def watching() -> Iterator[dict[str, Tensor]]:
 class Cell(nn.Module, ABC):
     """One time step: ``state_t = step(project(x)_t, state_{t-1})``.
 
-    A subclass names its ``states`` (the first is the output) and gives :meth:`project`, all that needs
-    no state and so can be done for the whole sequence at once, and :meth:`step`. State is always passed
-    in and returned, never kept.
+    A subclass names its ``states`` (the first is the output) and gives :meth:`project`, all that
+    needs no state and so can be done for the whole sequence at once, and :meth:`step`. State is
+    always passed in and returned, never kept.
 
     Args:
         input_size: features of x_t.
@@ -105,7 +105,7 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def project(self, x: Tensor) -> Any:
-        """What x alone decides: (..., input_size) to a tensor, or NamedTuple of tensors, (..., *)."""
+        """What x alone decides: (..., input_size) to a tensor, or a NamedTuple of tensors."""
 
     @abstractmethod
     def step(self, inp: Any, state: Any) -> Any:
@@ -156,8 +156,8 @@ class PointwiseCell(Cell):
         inp = W_{ih} x_t + b_{ih} \qquad rec = W_{hh} h_{t-1} + b_{hh} \qquad
         state_t = pointwise(inp, rec, state_{t-1})
 
-    A subclass names its ``gates`` and ``states`` and gives :meth:`pointwise`, which gets the gates and
-    states by name. It may have parameters and buffers of its own.
+    A subclass names its ``gates`` and ``states`` and gives :meth:`pointwise`, which gets the gates
+    and states by name. It may have parameters and buffers of its own.
 
     Args:
         input_size: features of x_t.
@@ -178,7 +178,7 @@ class PointwiseCell(Cell):
 
     gates: ClassVar[tuple[str, ...]]
     memory_gate: ClassVar[str | None] = None
-    """The gate whose opening keeps the old state, if there is one: its bias is what memory starts from."""
+    """The gate whose opening keeps the old state, if there is one."""
     Gates: ClassVar[Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -224,7 +224,7 @@ class PointwiseCell(Cell):
         yield self, self.weights
 
     def project(self, x: Tensor, weights: Weights | None = None) -> Tensor:
-        """W_ih x + b_ih: (..., input_size) to (..., G*H). ``weights`` stand in for the cell's own."""
+        """W_ih x + b_ih: (..., input_size) to (..., G*H); ``weights`` stand in for its own."""
         w = self.weights if weights is None else weights
         return F.linear(x, w.ih, w.b_ih)
 
@@ -235,8 +235,8 @@ class PointwiseCell(Cell):
         new = self.pointwise(self._split(inp), self._split(rec), state)
         if not isinstance(new, self.State):
             raise DtypeError(
-                f"{type(self).__name__}.pointwise must return self.State({', '.join(self.states)}), "
-                f"got {type(new).__name__}"
+                f"expected {type(self).__name__}.pointwise to return "
+                f"self.State({', '.join(self.states)}), got {type(new).__name__}"
             )
         return new
 

@@ -35,8 +35,8 @@ class GRU(PointwiseCell):
         >>> torch.equal(output[:, -1], state.h)
         True
 
-    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
-    machine translation", EMNLP 2014.
+    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
+    statistical machine translation", EMNLP 2014.
     """
 
     gates, states = ("r", "z", "n"), ("h",)

@@ -35,8 +35,8 @@ class LSTM(PointwiseCell):
         >>> output.shape, state.c.shape
         (torch.Size([2, 7, 5]), torch.Size([2, 5]))
 
-    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997;
-    the forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, Neural Computation 12, 2000.
+    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9,
+    1997; the forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, Neural Computation 12, 2000.
     """
 
     gates, states = ("i", "f", "g", "o"), ("h", "c")

@@ -20,14 +20,14 @@ class Projected(Cell):
     .. math::
         h_t = W_{hr} \tilde h_t \qquad (\tilde h_t, c_t) = cell(x_t, (h_{t-1}, c_{t-1}))
 
-    The wrapped cell's W_hh then multiplies the projected state, so it is made anew as (G*H, size). The
-    cell must not use its first state elementwise (a GRU does, an LSTM does not).
+    The wrapped cell's W_hh then multiplies the projected state, so it is made anew as (G*H, size).
+    The cell must not use its first state elementwise (a GRU does, an LSTM does not).
 
     Args:
         cell: the cell to wrap; it belongs to the wrapper from then on.
         size: units of the projected state, smaller than the cell's.
 
-    Errors: ConfigError if size is not between 1 and hidden_size - 1, or if the cell cannot be projected.
+    Errors: ConfigError if size is out of range, or if the cell cannot be projected.
 
     Example:
         >>> import torch, elman
@@ -43,8 +43,8 @@ class Projected(Cell):
     def __init__(self, cell: PointwiseCell, size: int) -> None:
         if not 0 < size < cell.hidden_size:
             raise ConfigError(
-                f"expected a projection smaller than hidden_size={cell.hidden_size} and at least 1, "
-                f"got {size}"
+                f"expected a projection of at least 1 and smaller than "
+                f"hidden_size={cell.hidden_size}, got {size}"
             )
         super().__init__(cell.input_size, cell.hidden_size)
         self.states, self.State = cell.states, cell.State  # type: ignore[misc]

@@ -23,9 +23,9 @@ def run(r: Recurrence) -> tuple[Tensor, Any]:
     active = r.active
     # Zeros at padding, so that not even a NaN there reaches a weight's gradient.
     x = r.x if active is None else r.x.masked_fill(~active[..., None], 0)
-    project, step = r.cell.project, r.cell.step
-    if r.weights is not None:
-        project, step = (partial(method, weights=r.weights) for method in (project, step))
+    given: dict[str, Any] = {} if r.weights is None else {"weights": r.weights}
+    cell: Any = r.cell
+    project, step = partial(cell.project, **given), partial(cell.step, **given)
     return scan(
         step,
         project(x),

@@ -40,8 +40,8 @@ def choose(r: Recurrence, engine: str = "auto") -> str:
 def run(r: Recurrence, engine: str = "auto") -> tuple[Tensor, Any]:
     """Outputs (time, batch, size) and the final state, by the chosen engine.
 
-    Under autocast an engine computes, and returns, in the dtype of the weights: a recurrence multiplies
-    its rounding errors, so float32 stays float32.
+    Under autocast an engine computes, and returns, in the dtype of the weights: a recurrence
+    multiplies its rounding errors, so float32 stays float32.
     """
     kind = r.x.device.type
     if torch.is_autocast_enabled(kind):

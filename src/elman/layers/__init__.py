@@ -17,11 +17,11 @@ __all__ = [
     "Dropout",
     "GRUCell",
     "LSTMCell",
+    "Layer",
     "RNNCell",
     "Recurrent",
     "Residual",
     "Stack",
-    "Layer",
     "convert",
     "to_torch",
 ]

@@ -25,9 +25,10 @@ class Layer(nn.Module, ABC):
 
     - ``x`` (batch, time, input_size), or (time, batch, input_size) unless ``batch_first``;
     - ``state`` before the first step, as returned by the last call; the initial state if None;
-    - ``lengths`` (batch,) integers on any device, in any order, zero allowed: the real steps of each row.
-      Outputs at padding are 0 and the state is the one after the last real step;
-    - ``reset`` (batch, time) boolean, laid out like x: the row starts that step from its initial state;
+    - ``lengths`` (batch,) integers on any device, in any order, zero allowed: the real steps of
+      each row. Outputs at padding are 0 and the state is the one after the last real step;
+    - ``reset`` (batch, time) boolean, laid out like x: the row starts that step from its initial
+      state;
     - ``observe=True`` also returns every watched gate and state of every step.
 
     They return ``(output, state)``, and ``(output, state, observed)`` if ``observe``.
@@ -43,15 +44,15 @@ class Layer(nn.Module, ABC):
 
     @abstractmethod
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """One time step: x (batch, input_size) to output (batch, output_size), with the same weights."""
+        """One time step, same weights: x (batch, input_size) to output (batch, output_size)."""
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> Any:
         """The state that None stands for: (batch, size) tensors."""
 
 
-def check_sequences(layer: Layer, x: Tensor) -> tuple[int, int]:
-    """The batch size and number of steps of x, or a clear error."""
+def check_sequences(layer: Layer, x: Tensor) -> int:
+    """The batch size of x, or a clear error."""
     if not isinstance(x, Tensor):
         raise DtypeError(f"expected x as a tensor, got {type(x).__name__}")
     layout = "(batch, time, input_size)" if layer.batch_first else "(time, batch, input_size)"
@@ -59,11 +60,10 @@ def check_sequences(layer: Layer, x: Tensor) -> tuple[int, int]:
         raise ShapeError(
             f"expected x of shape {layout} with input_size={layer.input_size}, got {tuple(x.shape)}"
         )
-    batch, steps = x.shape[:2] if layer.batch_first else (x.shape[1], x.shape[0])
-    return batch, steps
+    return x.shape[0 if layer.batch_first else 1]
 
 
-def check_lengths(lengths: Tensor, batch: int, steps: int) -> Tensor:
+def check_lengths(lengths: Tensor, batch: int) -> Tensor:
     """``lengths`` if they are (batch,) integers, or a clear error."""
     if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.is_complex():
         got = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
@@ -75,7 +75,7 @@ def check_lengths(lengths: Tensor, batch: int, steps: int) -> Tensor:
     return lengths
 
 
-def check_reset(reset: Tensor, shape: tuple[int, int]) -> Tensor:
+def check_reset(reset: Tensor, shape: tuple[int, ...]) -> Tensor:
     """``reset`` if it is a boolean mask of this shape, or a clear error."""
     if not isinstance(reset, Tensor) or reset.dtype.is_floating_point:
         got = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__

@@ -1,9 +1,10 @@
-"""Layers made of layers: their contract is the same, their state is a tuple of the parts' states."""
+"""Layers made of layers: the same contract; the state is a tuple of the parts' states."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Unpack, final
 
 import torch
@@ -48,11 +49,13 @@ class Stack(Layer):
         torch.Size([2, 7, 5])
     """
 
+    layers: Any
+
     def __init__(self, *layers: Layer) -> None:
         super().__init__()
         if not layers:
             raise ConfigError("expected at least one layer to stack")
-        for below, above in zip(layers, layers[1:], strict=False):
+        for below, above in pairwise(layers):
             if below.output_size != above.input_size:
                 raise ConfigError(
                     f"expected a layer of input_size={below.output_size} above one of that "
@@ -110,6 +113,8 @@ class Bidirectional(Layer):
     Transactions on Signal Processing 45, 1997.
     """
 
+    directions: Any
+
     def __init__(self, forwards: Cell | Recurrent, backwards: Cell | Recurrent) -> None:
         super().__init__()
         ahead = Recurrent(forwards) if isinstance(forwards, Cell) else forwards
@@ -140,12 +145,14 @@ class Bidirectional(Layer):
 
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         raise ConfigError(
-            "a bidirectional layer cannot step: its backward layer needs the end of the sequence first"
+            "a bidirectional layer cannot step: its backward layer needs the end of the sequence"
         )
 
 
 class _Wrapper(Layer):
     """A layer around one other layer, whose state is that layer's."""
+
+    layer: Layer
 
     def __init__(self, layer: Layer) -> None:
         super().__init__()
@@ -209,7 +216,8 @@ class Residual(_Wrapper):
 class Dropout(_Wrapper):
     r"""Drops elements of a layer's output while training; between two layers of a stack, say.
 
-    .. math:: output_t = \frac{m_t}{1 - p} \odot layer(x)_t, \qquad m_t \sim \mathrm{Bernoulli}(1 - p)
+    .. math::
+        output_t = \frac{m_t}{1 - p} \odot layer(x)_t, \qquad m_t \sim \mathrm{Bernoulli}(1 - p)
 
     Only the way up is dropped, never the recurrence, so memory is left alone.
 

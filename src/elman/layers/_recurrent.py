@@ -43,9 +43,10 @@ class Recurrent(Layer):
         init: the name of a scheme of :mod:`elman.init`; None leaves the cell as it is.
         engine: "auto", or the name of an engine, which then runs or raises the reason.
 
-    See :class:`Layer` for how it is called. The state is ``cell.State``, a NamedTuple of (batch, size).
+    See :class:`Layer` for how it is called. The state is ``cell.State``.
 
-    Errors: ShapeError, DtypeError and ConfigError name the argument, what was expected and what came.
+    Errors: ShapeError, DtypeError and ConfigError name the argument, what was expected and
+    what came.
 
     Example:
         >>> import torch, elman
@@ -97,11 +98,11 @@ class Recurrent(Layer):
         reset: Tensor | None = None,
         observe: bool = False,
     ) -> Any:
-        batch, steps = check_sequences(self, x)
+        batch = check_sequences(self, x)
         start = self.initial_state(batch)
         state = start if state is None else check_state(self.cell, state, batch)
         if lengths is not None:
-            lengths = check_lengths(lengths, batch, steps)
+            lengths = check_lengths(lengths, batch)
         if reset is not None:
             reset = check_reset(reset, tuple(x.shape[:2]))
         seen = Observation() if observe else None

@@ -1,0 +1,48 @@
+"""Every engine agrees with the reference, and one that does not is caught."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import elman
+from elman.cells import CELLS, by_name
+from elman.engine import ENGINES, Recurrence, _reference, _select
+from elman.testing import ContractError, check_engine
+
+
+@pytest.mark.parametrize("cell", [name for name, _ in CELLS])
+@pytest.mark.parametrize("engine", [name for name, _ in ENGINES])
+def test_engine(engine: str, cell: str) -> None:
+    check_engine(engine, lambda: by_name(cell)(3, 5))
+
+
+def _wrong_output(case: Recurrence) -> Any:
+    output, final = _reference.run(case)
+    return output * 1.0001, final
+
+
+def _wrong_gradient(case: Recurrence) -> Any:
+    output, final = _reference.run(case)
+    return output, final._make(s.detach() for s in final)
+
+
+def _ignores_resets(case: Recurrence) -> Any:
+    return _reference.run(Recurrence(case.cell, case.x, case.state, None, case.lengths))
+
+
+@pytest.mark.parametrize("run", [_wrong_output, _wrong_gradient, _ignores_resets])
+def test_a_broken_engine_fails(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = SimpleNamespace(why_not=lambda _: None, run=run)
+    monkeypatch.setitem(_select._ENGINES, "broken", broken)
+    with pytest.raises(ContractError):
+        check_engine("broken", lambda: elman.cells.GRU(3, 5))
+
+
+def test_an_engine_that_steps_aside_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = SimpleNamespace(why_not=lambda _: "it is not built", run=_reference.run)
+    monkeypatch.setitem(_select._ENGINES, "absent", absent)
+    with pytest.raises(elman.EngineError, match="'absent' cannot run this layer: it is not built"):
+        check_engine("absent", lambda: elman.cells.GRU(3, 5))

@@ -1,0 +1,140 @@
+"""The built-in equations against numbers by hand, and what a cell's author gets told."""
+
+from __future__ import annotations
+
+import copy
+import math
+import pickle
+from typing import Any
+
+import pytest
+import torch
+
+import elman
+from elman.cells import GRU, LSTM, Elman, PointwiseCell, Projected, by_name
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def _filled(cell: PointwiseCell, value: float = 0.5) -> PointwiseCell:
+    for parameter in cell.parameters():
+        torch.nn.init.constant_(parameter, value)
+    return cell.double()
+
+
+def _step(cell: Any, x: float, *state: float) -> tuple[float, ...]:
+    before = cell.State(*(torch.full((1, 1), s, dtype=torch.float64) for s in state))
+    after = cell.step(cell.project(torch.full((1, 1), x, dtype=torch.float64)), before)
+    return tuple(s.item() for s in after)
+
+
+def test_elman_by_hand() -> None:
+    (h,) = _step(_filled(Elman(1, 1)), 2.0, -1.0)
+    assert h == pytest.approx(math.tanh(0.5 * 2 + 0.5 + 0.5 * -1 + 0.5), abs=1e-12)
+
+
+def test_lstm_by_hand() -> None:
+    h, c = _step(_filled(LSTM(1, 1)), 2.0, -1.0, 0.3)
+    z = 0.5 * 2 + 0.5 + 0.5 * -1 + 0.5
+    expected = _sigmoid(z) * 0.3 + _sigmoid(z) * math.tanh(z)
+    assert c == pytest.approx(expected, abs=1e-12)
+    assert h == pytest.approx(_sigmoid(z) * math.tanh(expected), abs=1e-12)
+
+
+def test_gru_by_hand() -> None:
+    (h,) = _step(_filled(GRU(1, 1)), 2.0, -1.0)
+    x, rec = 0.5 * 2 + 0.5, 0.5 * -1 + 0.5
+    r = z = _sigmoid(x + rec)
+    assert h == pytest.approx((1 - z) * math.tanh(x + r * rec) + z * -1.0, abs=1e-12)
+
+
+def test_projection_by_hand() -> None:
+    inner = _filled(LSTM(1, 2))
+    cell = Projected(inner, 1).double()
+    torch.nn.init.constant_(inner.weight_hh, 0.5)
+    torch.nn.init.constant_(cell.weight_hr, 0.25)
+    state = cell.State(torch.zeros(1, 1).double(), torch.zeros(1, 2).double())
+    h, c = cell.step(cell.project(torch.ones(1, 1).double()), state)
+    inner_h = _sigmoid(1.5) * torch.tanh(c)
+    assert torch.allclose(h, inner_h.sum(1, keepdim=True) * 0.25)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tanh", math.tanh(1.5)),
+        ("relu", 1.5),
+        ("identity", 1.5),
+        ("sigmoid", _sigmoid(1.5)),
+        ("gelu", 1.5 * 0.5 * (1 + math.erf(1.5 / math.sqrt(2)))),
+        (torch.sin, math.sin(1.5)),
+    ],
+)
+def test_activations(name: Any, expected: float) -> None:
+    assert _step(_filled(Elman(1, 1, name)), 1.0, 0.0)[0] == pytest.approx(expected, abs=1e-9)
+
+
+def test_unknown_activation_names_the_nearest() -> None:
+    with pytest.raises(elman.ConfigError, match="did you mean 'tanh'"):
+        Elman(1, 1, "tahn")
+
+
+def test_unknown_cell_names_the_nearest() -> None:
+    with pytest.raises(elman.ConfigError, match=r"did you mean 'lstm'\? choose from: elman, lstm"):
+        by_name("ltsm")
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "message"),
+    [(0, ValueError, "greater than zero, got 0"), (2.0, TypeError, "of type int, got: float")],
+)
+def test_sizes_are_checked(size: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        LSTM(3, size)
+
+
+def test_a_pointwise_that_returns_something_else_is_told() -> None:
+    class Careless(PointwiseCell):
+        gates, states = ("z",), ("h",)
+
+        def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+            return torch.tanh(inp.z + rec.z)
+
+    with pytest.raises(TypeError, match=r"expected Careless.pointwise to return self.State\(h\)"):
+        elman.Recurrent(Careless(2, 3))(torch.randn(1, 2, 2))
+
+
+def test_names_that_are_no_names_are_told() -> None:
+    with pytest.raises(elman.ConfigError, match="gates names must be distinct identifiers"):
+        type("Twice", (PointwiseCell,), {"gates": ("a", "a"), "states": ("h",)})
+
+
+def test_a_gru_cannot_be_projected() -> None:
+    with pytest.raises(elman.ConfigError, match="GRU uses its state 'h' elementwise"):
+        Projected(GRU(3, 4), 2)
+
+
+@pytest.mark.parametrize("size", [0, 4, 9])
+def test_projection_size_is_checked(size: int) -> None:
+    with pytest.raises(elman.ConfigError, match=f"hidden_size=4, got {size}"):
+        Projected(LSTM(3, 4), size)
+
+
+def test_states_pickle_even_of_a_cell_defined_in_a_function() -> None:
+    class Local(PointwiseCell):
+        gates, states = ("z",), ("h", "memory")
+
+        def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+            return self.State(torch.tanh(inp.z + rec.z), state.memory + 1)
+
+    state = Local(2, 3).initial_state(1)
+    for again in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):
+        assert type(again) is type(state)
+        assert torch.equal(again.memory, state.memory)
+
+
+def test_initial_state_is_like_the_parameters() -> None:
+    assert all(s.dtype == torch.float64 for s in LSTM(2, 3).double().initial_state(4))
+    assert LSTM(2, 3).initial_state(4, dtype=torch.bfloat16).h.dtype == torch.bfloat16
