@@ -9,6 +9,10 @@ from mkdocs.structure.files import File
 from pygments.formatters import HtmlFormatter
 
 
+# Browsers leave the attribute to the page's style.
+ALIGNED = "".join(f"mtd[columnalign={side}] {{ text-align: {side} }}\n" for side in ("left", "right"))
+
+
 def fence(source: str, *_: Any, **__: Any) -> str:
     """The HTML of a ```math fence, which holds LaTeX."""
     aligned = "&" in source or r"\\" in source
@@ -27,5 +31,5 @@ def on_config(config: Any) -> Any:
 def on_files(files: Any, config: Any) -> Any:
     light = HtmlFormatter(style="default").get_style_defs("[data-bs-theme=light] .highlight")
     dark = HtmlFormatter(style="github-dark").get_style_defs("[data-bs-theme=dark] .highlight")
-    files.append(File.generated(config, "style.css", content=f"{light}\n{dark}\n"))
+    files.append(File.generated(config, "style.css", content=f"{ALIGNED}{light}\n{dark}\n"))
     return files
