@@ -16,7 +16,7 @@ PUBLIC = """
     load to_torch
     CheckpointError ConfigError DataError Diverged DtypeError ElmanError EngineError Interrupted
     ShapeError
-    baselines bptt cells clip data engine init layers metrics nn scan tasks train
+    baselines bptt cells clip data decode engine init layers metrics nn scan tasks train
 """
 
 
