@@ -135,3 +135,21 @@ def test_projections_may_be_named_tuples() -> None:
     x = torch.randn(1, 2, 2)
     expected = x[:, 1].sigmoid() * 3 * x[:, 0] + 3 * x[:, 1]
     assert torch.allclose(elman.Recurrent(Leaky())(x)[1].h, expected)
+
+
+def test_a_row_that_has_ended_steps_no_further() -> None:
+    """One step more would overflow, and 0 times infinity in the backward is NaN."""
+
+    class Explodes(elman.cells.PointwiseCell):
+        gates, states = ("z",), ("h",)
+
+        def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+            return self.State(torch.exp(state.h))
+
+    layer = elman.Recurrent(Explodes(1, 1))
+    start = torch.tensor([[0.0], [-9.0]], requires_grad=True)
+    output, _ = layer(torch.zeros(2, 5, 1), start, lengths=torch.tensor([4, 5]))
+    assert torch.exp(output[0, 3]).isinf().all()
+    output.sum().backward()
+    assert start.grad is not None
+    assert start.grad.isfinite().all()

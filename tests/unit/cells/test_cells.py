@@ -36,18 +36,24 @@ def test_elman_by_hand() -> None:
 
 
 def test_lstm_by_hand() -> None:
-    h, c = _step(_filled(LSTM(1, 1)), 2.0, -1.0, 0.3)
-    z = 0.5 * 2 + 0.5 + 0.5 * -1 + 0.5
-    expected = _sigmoid(z) * 0.3 + _sigmoid(z) * math.tanh(z)
-    assert c == pytest.approx(expected, abs=1e-12)
-    assert h == pytest.approx(_sigmoid(z) * math.tanh(expected), abs=1e-12)
+    cell = _filled(LSTM(1, 1))
+    cell.bias_ih.data = torch.tensor([0.1, 0.2, 0.3, 0.4]).double()  # i, f, g, o
+    h, c = _step(cell, 2.0, -1.0, 0.3)
+    i, f, g, o = (0.5 * 2 + bias + 0.5 * -1 + 0.5 for bias in (0.1, 0.2, 0.3, 0.4))
+    expected = _sigmoid(f) * 0.3 + _sigmoid(i) * math.tanh(g)
+    assert c == pytest.approx(expected, abs=1e-7)
+    assert h == pytest.approx(_sigmoid(o) * math.tanh(expected), abs=1e-7)
 
 
 def test_gru_by_hand() -> None:
-    (h,) = _step(_filled(GRU(1, 1)), 2.0, -1.0)
-    x, rec = 0.5 * 2 + 0.5, 0.5 * -1 + 0.5
-    r = z = _sigmoid(x + rec)
-    assert h == pytest.approx((1 - z) * math.tanh(x + r * rec) + z * -1.0, abs=1e-12)
+    cell = _filled(GRU(1, 1))
+    cell.bias_ih.data = torch.tensor([0.1, 0.2, 0.3]).double()  # r, z, n
+    (h,) = _step(cell, 2.0, -1.0)
+    rec = 0.5 * -1 + 0.5
+    r, z, n = (0.5 * 2 + bias for bias in (0.1, 0.2, 0.3))
+    z = _sigmoid(z + rec)
+    expected = (1 - z) * math.tanh(n + _sigmoid(r + rec) * rec) + z * -1.0
+    assert h == pytest.approx(expected, abs=1e-7)
 
 
 def test_projection_by_hand() -> None:
