@@ -1,0 +1,7 @@
+"""The command line: one module a command, and the only place that prints."""
+
+from __future__ import annotations
+
+from elman.cli._main import app, main
+
+__all__ = ["app", "main"]

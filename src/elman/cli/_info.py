@@ -1,0 +1,92 @@
+"""``elman info``: what a bug report needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib.metadata import requires
+from typing import Any
+
+from elman import __version__
+from elman.cli._output import Flag, emit, installed
+
+
+def info(*, json: Flag = False) -> None:
+    """Print versions, processor, engines and extras: for bug reports.
+
+    Parameters
+    ----------
+    json
+        One JSON object instead of lines.
+    """
+    facts = collect()
+    if json:
+        return emit(facts)
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:{width}}  {_shown(value)}")
+    return None
+
+
+def collect() -> dict[str, Any]:
+    """The facts by name, each something JSON can hold."""
+    import torch
+
+    from elman.engine import ENGINES
+
+    cuda = torch.cuda.is_available()
+    return {
+        "elman": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "torch": torch.__version__,
+        **{name: installed(name) for name in ("numpy", "tokenizers", "safetensors", "pydantic")},
+        "processor": _processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if cuda
+        else [],
+        "engines": [name for name, _ in ENGINES],
+        "extras": _extras(),
+    }
+
+
+def _extras() -> dict[str, dict[str, str | None]]:
+    """For each extra but the developers', its packages and their versions, None where missing."""
+    found: dict[str, dict[str, str | None]] = {}
+    for requirement in (installed("elman") and requires("elman")) or []:
+        match = re.match(r"([\w.-]+).*extra\s*==\s*['\"](\w+)['\"]", requirement)
+        if match and match[2] not in ("dev", "docs"):
+            found.setdefault(match[2], {})[match[1]] = installed(match[1])
+    return found
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "not installed"
+        case [] | {}:
+            return "none"
+        case list():
+            return ", ".join(value)
+        case dict():
+            return "; ".join(f"{name}: {_packages(packages)}" for name, packages in value.items())
+    return str(value)
+
+
+def _packages(packages: dict[str, str | None]) -> str:
+    return ", ".join(f"{name} {number or 'missing'}" for name, number in packages.items())

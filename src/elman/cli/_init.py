@@ -1,0 +1,57 @@
+"""``elman init``: every setting of a task with its default and what it means, as TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from elman.cli._settings import Leaf, leaves
+
+if TYPE_CHECKING:
+    from elman.train import Config
+
+
+def init(task: str, *, preset: str | None = None) -> None:
+    """Print a commented configuration file for a task, for ``elman train TASK --config FILE``.
+
+    Parameters
+    ----------
+    task
+        The task's name, such as language.
+    preset
+        Start from these named settings instead of the defaults.
+    """
+    from elman.cli._request import preset_file
+    from elman.cli._settings import read_toml
+    from elman.train import config_class
+
+    config = config_class(task).parse(read_toml(preset_file(preset)) if preset else {})
+    print("\n".join(commented(config)))
+
+
+def commented(config: Config) -> Iterator[str]:
+    """The lines of a TOML file that gives this configuration back."""
+    import tomli_w
+
+    values = config.toml()
+    yield f"# elman train {config.task} FILES --config THIS_FILE"
+    yield "# A key left out has its default; a flag such as --model.hidden 256 wins over this file."
+    yield tomli_w.dumps({key: values[key] for key in ("task", "format")}).rstrip()
+    for section, members in groupby(leaves(config), lambda leaf: leaf.key.partition(".")[0]):
+        yield f"\n[{section}]  # {type(config).model_fields[section].description}"
+        for leaf in members:
+            name = leaf.key.partition(".")[2]
+            yield f"# {leaf.description}{_choices(leaf)}"
+            yield _assignment(name, values[section].get(name))
+
+
+def _choices(leaf: Leaf) -> str:
+    hint = leaf.hint
+    return f" ({', '.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
+
+
+def _assignment(name: str, value: Any) -> str:
+    import tomli_w
+
+    return f"# {name} =" if value is None else tomli_w.dumps({name: value}).rstrip()

@@ -1,0 +1,84 @@
+"""What is printed and where: results on stdout; logs and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+"""An option without a value, which is off unless given."""
+
+
+def emit(record: Mapping[str, Any]) -> None:
+    """One JSON object on a line of its own on stdout, at once, so that a pipe can follow along."""
+    print(json.dumps(record, ensure_ascii=False, default=str), flush=True)
+
+
+def log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:
+    """Columns of text: the first to the left, the others to the right."""
+    rows = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    )
+    return "\n".join(f"{indent}{line}".rstrip() for line in lines)
+
+
+def number(value: float) -> str:
+    """Four significant digits, and large counts with their thousands.
+
+    >>> number(161.2345), number(0.012345), number(1234567), number(3)
+    ('161.2', '0.01235', '1,234,567', '3')
+    """
+    if value == int(value) or abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds as in 1:02:03, or 2:03.
+
+    >>> duration(123.4), duration(3723)
+    ('2:03', '1:02:03')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def installed(package: str) -> str | None:
+    """The version of an installed package, None if it is missing."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Perplexity, or the first measure there is, of each model on each split; the best first.
+
+    >>> bigram, ours = {"valid": {"perplexity": 210.1}}, {"valid": {"perplexity": 120.7}}
+    >>> print(metrics_table({"bigram": bigram, "ours": ours}))
+    perplexity  valid
+    ours        120.7
+    bigram      210.1
+    """
+    splits = list(dict.fromkeys(split for measured in models.values() for split in measured))
+    first = next(iter(models.values()))[splits[0]]
+    name = "perplexity" if "perplexity" in first else next(iter(first))
+    rows = [
+        (model, [measured.get(s, {}).get(name) for s in splits])
+        for model, measured in models.items()
+    ]
+    rows.sort(key=lambda row: (row[1][0] is None, row[1][0]))
+    cells = [[model, *("" if v is None else number(v) for v in values)] for model, values in rows]
+    return table([[name, *splits], *cells])

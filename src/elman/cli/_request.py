@@ -1,0 +1,106 @@
+"""What ``elman train TASK ...`` and its like were asked to do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman._errors import ConfigError, nearest
+from elman.cli._interface import Given, Interface
+from elman.cli._settings import Leaf, leaves, merged
+
+if TYPE_CHECKING:
+    from elman.train import Config
+
+ALIASES = {
+    "seed": "train.seed",
+    "device": "train.device",
+    "data": "data.name",
+    "valid": "data.valid",
+    "test": "data.test",
+}
+OPTIONS = (
+    Leaf("config", list[Path], [], "a TOML file of settings, as `elman init` prints it"),
+    Leaf("preset", str | None, None, "settings that come with elman, by name"),
+    Leaf("json", bool, False, "one JSON object a line on stdout"),
+    Leaf("quiet", bool, False, "no progress on stderr"),
+)
+
+
+class Request(NamedTuple):
+    """The task's name, its validated configuration, and the options that are no settings."""
+
+    task: str
+    config: Config
+    options: dict[str, Any]
+    given: Given
+
+
+def request(
+    command: str, line: str, tokens: Sequence[str], options: Iterable[Leaf] = ()
+) -> Request | None:
+    """Read the words after ``elman COMMAND``; None where help was asked for, and printed.
+
+    Raises:
+        ConfigError: with every unknown flag, key and variable, and every bad value.
+    """
+    from elman.tasks import TASKS
+    from elman.train import config_class
+
+    task, *rest = tokens if tokens and not tokens[0].startswith("-") else ("", *tokens)
+    if not task and not {"--help", "-h"} & set(rest):
+        raise ConfigError(f"which task? {nearest('', dict(TASKS))}")
+    schema = config_class(task or TASKS[0][0])
+    default = schema.parse({})
+    own, settings = (*options, *OPTIONS), [*leaves(default)]
+    aliases = {short: key for short, key in ALIASES.items() if key in {s.key for s in settings}}
+    interface = Interface(f"elman {command} {task or 'TASK'}", line, own, settings, aliases)
+    if {"--help", "-h"} & set(rest):
+        interface.print_help()
+        return None
+    given = interface.read(rest)
+    files = [preset_file(given.values["preset"])] if given.values.get("preset") else []
+    files += map(Path, given.values.get("config", []))
+    tree, problems = merged(default, files, with_files(given), os.environ)
+    return Request(task, parsed(schema, tree, problems), _options(own, given), given)
+
+
+def preset_file(name: str) -> Path:
+    """The TOML file of a preset.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    folder = Path(str(resources.files("elman.tasks") / "presets"))
+    found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    if name not in found:
+        raise ConfigError(f"unknown preset {name!r}: {nearest(name, found)}")
+    return found[name]
+
+
+def parsed(schema: type[Config], tree: Mapping[str, Any], problems: Sequence[str]) -> Config:
+    """The configuration; a ConfigError adds what is wrong with its values to the problems."""
+    try:
+        config = schema.parse(tree)
+    except ConfigError as error:
+        raise ConfigError("\n".join([*problems, str(error)])) from None
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def with_files(given: Given) -> dict[str, Any]:
+    """The settings from the flags. FILES and --data each replace the other's from lower layers."""
+    values = dict(given.values)
+    if given.words:
+        values = {"data.name": None, **values, "data.train": given.words}
+    elif values.get("data.name"):
+        values = {"data.train": [], **values}
+    return values
+
+
+def _options(own: Iterable[Leaf], given: Given) -> dict[str, Any]:
+    return {leaf.key: given.values.get(leaf.key, leaf.default) for leaf in own}

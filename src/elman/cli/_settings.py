@@ -1,0 +1,116 @@
+"""Settings in layers: flags over environment over TOML files over defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+
+from elman._errors import ConfigError, nearest
+
+PREFIX = "ELMAN_"
+
+
+class Leaf(NamedTuple):
+    """One setting: ``model.hidden``, its type, default and description."""
+
+    key: str
+    hint: Any
+    default: Any
+    description: str
+
+
+def leaves(model: BaseModel, section: str = "") -> Iterator[Leaf]:
+    """Every setting of a configuration, in order, with the values it has there as defaults."""
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, f"{section}{name}.")
+        elif get_origin(field.annotation) is not Literal or len(get_args(field.annotation)) > 1:
+            yield Leaf(section + name, field.annotation, value, field.description or "")
+
+
+def typed(hint: Any, words: Sequence[str], earlier: Any = None) -> Any:
+    """The words of a flag as pydantic takes them: a list grows, "none" is None where allowed.
+
+    >>> typed(list[str], ["b"], ["a"]), typed(int | None, ["none"]), typed(int, ["3"])
+    (['a', 'b'], None, '3')
+    """
+    if get_origin(hint) in (list, tuple):
+        return [*(earlier or [] if get_origin(hint) is list else []), *words]
+    return None if type(None) in get_args(hint) and words[0].lower() == "none" else words[0]
+
+
+def merged(
+    config: BaseModel,
+    files: Sequence[Path],
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str],
+) -> tuple[dict[str, Any], list[str]]:
+    """The settings that were given, nested as the configuration is, and what is wrong with them.
+
+    Args:
+        config: the configuration with its defaults.
+        files: TOML files, the later over the earlier.
+        flags: dotted key to value; keys that are no settings are left out.
+        environment: variables; ``ELMAN_MODEL_HIDDEN`` is ``model.hidden``, and
+            parts of a list are separated as in PATH.
+    """
+    tree: dict[str, Any] = {}
+    for file in files:
+        _merge(tree, read_toml(file))
+    known = {leaf.key: leaf for leaf in leaves(config)}
+    values, problems = _from_environment(known, type(config), environment)
+    for key, value in {**values, **flags}.items():
+        if key in known:
+            _set(tree, key, value)
+    return tree, problems
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file; a ConfigError says where it is not one."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"{path}: not a readable TOML file ({reason}): `elman init language` prints a valid one"
+        ) from error
+
+
+def _from_environment(
+    known: Mapping[str, Leaf], config: type[BaseModel], environment: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    keys = {PREFIX + key.replace(".", "_").upper(): key for key in known}
+    ours = tuple(f"{PREFIX}{section.upper()}_" for section in config.model_fields)
+    values, problems = {}, []
+    for name, value in environment.items():
+        if name in keys:
+            hint = known[keys[name]].hint
+            words = value.split(os.pathsep) if get_origin(hint) in (list, tuple) else [value]
+            values[keys[name]] = typed(hint, words)
+        elif name.startswith(ours):
+            guess, mark, _ = nearest(name, keys).partition("? ")
+            problems.append(f"unknown variable {name}" + (f": {guess}?" if mark else ""))
+    return values, problems
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    *sections, leaf = key.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            return  # a file has a value where a section belongs, which the schema will refuse
+    tree[leaf] = value
+
+
+def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = dict(value) if isinstance(value, Mapping) else value
