@@ -65,8 +65,8 @@ _watching = _Watching()
 @contextmanager
 def watching() -> Iterator[dict[str, Tensor]]:
     """Collects what cells pass to :meth:`Cell.watch` inside the block, by name."""
-    outer, sink = _watching.sink, dict[str, Tensor]()
-    _watching.sink = sink
+    sink: dict[str, Tensor] = {}
+    outer, _watching.sink = _watching.sink, sink
     try:
         yield sink
     finally:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.engine._recurrence import Recurrence
-    from elman.engine._select import check_name, choose, run
+    from elman.engine._select import check_name, choose, run, step
 
 # In the order in which "auto" prefers them; names and where to find them, without importing torch.
 ENGINES: tuple[tuple[str, str], ...] = (("reference", "elman.engine._reference"),)
 
-__all__ = ["ENGINES", "Recurrence", "check_name", "choose", "run"]
+__all__ = ["ENGINES", "Recurrence", "check_name", "choose", "run", "step"]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -44,3 +46,17 @@ class Recurrence:
         if self.lengths is None:
             return None
         return mask(self.lengths, self.x.shape[0]).T
+
+    @property
+    def project(self) -> Callable[[Tensor], Any]:
+        """The cell's, with the weights that stand in for its own."""
+        return partial(self.cell.project, **self._given)
+
+    @property
+    def step(self) -> Callable[[Any, Any], Any]:
+        """The cell's, with the weights that stand in for its own."""
+        return partial(self.cell.step, **self._given)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {} if self.weights is None else {"weights": self.weights}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -23,12 +22,9 @@ def run(r: Recurrence) -> tuple[Tensor, Any]:
     active = r.active
     # Zeros at padding, so that not even a NaN there reaches a weight's gradient.
     x = r.x if active is None else r.x.masked_fill(~active[..., None], 0)
-    given: dict[str, Any] = {} if r.weights is None else {"weights": r.weights}
-    cell: Any = r.cell
-    project, step = partial(cell.project, **given), partial(cell.step, **given)
     return scan(
-        step,
-        project(x),
+        r.step,
+        r.project(x),
         r.state,
         active=active,
         reset=r.reset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -40,15 +41,24 @@ def choose(r: Recurrence, engine: str = "auto") -> str:
 def run(r: Recurrence, engine: str = "auto") -> tuple[Tensor, Any]:
     """Outputs (time, batch, size) and the final state, by the chosen engine.
 
-    Under autocast an engine computes, and returns, in the dtype of the weights: a recurrence
-    multiplies its rounding errors, so float32 stays float32.
+    Under autocast it computes, and returns, in the dtype of the weights: a recurrence multiplies
+    its rounding errors, so float32 stays float32.
     """
-    kind = r.x.device.type
-    if torch.is_autocast_enabled(kind):
-        with torch.autocast(kind, enabled=False):
-            return run(_in_dtype_of_weights(r), engine)
-    result: tuple[Tensor, Any] = _ENGINES[choose(r, engine)].run(r)
+    result: tuple[Tensor, Any] = _outside_autocast(r, lambda r: _ENGINES[choose(r, engine)].run(r))
     return result
+
+
+def step(r: Recurrence) -> Any:
+    """The state after one time step, ``r.x`` being (batch, input_size); precision is as in run."""
+    return _outside_autocast(r, lambda r: r.step(r.project(r.x), r.state))
+
+
+def _outside_autocast(r: Recurrence, compute: Callable[[Recurrence], Any]) -> Any:
+    kind = r.x.device.type
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+        return compute(r)
+    with torch.autocast(kind, enabled=False):
+        return compute(_in_dtype_of_weights(r))
 
 
 def _in_dtype_of_weights(r: Recurrence) -> Recurrence:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, final
 
@@ -16,11 +16,12 @@ from elman import cells
 from elman import engine as engines
 from elman import init as schemes
 from elman._errors import ConfigError, DtypeError, ShapeError
-from elman.cells import Cell, PointwiseCell, Weights
+from elman.cells import PointwiseCell, Weights
 from elman.cells._elman import Activation
 from elman.layers._base import check_lengths, check_reset
 
-_PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")  # torch's order
+PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+"""torch's names, and its order, of the fields of :class:`elman.cells.Weights`."""
 
 
 class DropIn(nn.Module):
@@ -34,17 +35,16 @@ class DropIn(nn.Module):
         cell: Callable[..., PointwiseCell],
         input_size: int,
         hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        init: str | None = None,
-        engine: str = "auto",
+        num_layers: int,
+        bias: bool,
+        batch_first: bool,
+        dropout: float,
+        bidirectional: bool,
+        proj_size: int,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+        init: str | None,
+        engine: str,
     ) -> None:
         super().__init__()
         _check_options(num_layers, bias, batch_first, dropout, hidden_size, proj_size)
@@ -52,15 +52,12 @@ class DropIn(nn.Module):
         self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
         self.dropout, self.proj_size = float(dropout), proj_size
         self.engine = engines.check_name(engine)
-        self._suffixes = [
-            f"_l{layer}{way}" for layer in range(num_layers) for way in self._directions
-        ]
+        ways = ("", "_reverse") if bidirectional else ("",)
+        self._suffixes = [f"_l{layer}{way}" for layer in range(num_layers) for way in ways]
         # In a tuple, so that torch does not register the templates as parts with weights.
-        self._templates = tuple(
-            self._template(cell, k // len(self._directions)) for k in range(self._rows)
-        )
+        self._templates = tuple(self._template(cell, suffix) for suffix in self._suffixes)
         for template, suffix in zip(self._templates, self._suffixes, strict=True):
-            for part, tensor in zip(_PARTS, _in_torch_order(template.weights), strict=True):
+            for part, tensor in zip(PARTS, template.weights, strict=True):
                 if tensor is not None:
                     empty = torch.empty(tensor.shape, device=device, dtype=dtype)
                     self.register_parameter(part + suffix, nn.Parameter(empty))
@@ -68,26 +65,17 @@ class DropIn(nn.Module):
         if init is not None:
             schemes.initialise(self, init)
 
-    def _template(self, make: Callable[..., PointwiseCell], layer: int) -> Any:
-        above = (self.proj_size or self.hidden_size) * len(self._directions)
-        size = above if layer else self.input_size
+    def _template(self, make: Callable[..., PointwiseCell], suffix: str) -> Any:
+        above = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
+        size = self.input_size if suffix.startswith("_l0") else above
         cell = make(size, self.hidden_size, bias=self.bias, device="meta")
         return cells.Projected(cell, self.proj_size) if self.proj_size else cell
-
-    @property
-    def _directions(self) -> tuple[str, ...]:
-        return ("", "_reverse") if self.bidirectional else ("",)
-
-    @property
-    def _rows(self) -> int:
-        """Of h_n: layers times directions."""
-        return self.num_layers * len(self._directions)
 
     def reset_parameters(self) -> None:
         """U(-1/sqrt(H), 1/sqrt(H)), drawn in torch.nn's order."""
         bound = 1 / math.sqrt(self.hidden_size)
         for name, parameter in self.named_parameters(recurse=False):
-            if name.startswith(_PARTS):
+            if name.startswith(PARTS):
                 nn.init.uniform_(parameter, -bound, bound)
 
     def flatten_parameters(self) -> None:
@@ -96,16 +84,15 @@ class DropIn(nn.Module):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The weights of each layer and direction, as torch.nn lists them."""
-        return [[t for t in _in_torch_order(w) if t is not None] for w in self._weights()]
+        return [[t for t in self._weights(s) if t is not None] for s in self._suffixes]
 
-    def _weights(self) -> Iterator[Weights]:
-        for suffix in self._suffixes:
-            ih, hh, b_ih, b_hh, hr = (getattr(self, part + suffix, None) for part in _PARTS)
-            yield Weights(ih, hh, b_ih, b_hh, hr)  # type: ignore[arg-type]
+    def _weights(self, suffix: str) -> Weights:
+        return Weights(*(getattr(self, part + suffix, None) for part in PARTS))  # type: ignore[arg-type]
 
-    def gated_weights(self) -> Iterator[tuple[Cell, Weights]]:
+    def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
         """What :func:`elman.init.initialise` fills."""
-        yield from zip(self._templates, self._weights(), strict=True)
+        for template, suffix in zip(self._templates, self._suffixes, strict=True):
+            yield template, self._weights(suffix)
 
     def forward(
         self,
@@ -118,13 +105,15 @@ class DropIn(nn.Module):
         """torch.nn's call, and keyword-only ``lengths`` and ``reset``.
 
         Args:
-            input: (time, batch, input_size), with ``batch_first`` (batch, time, input_size), unbatched
-                (time, input_size), or a PackedSequence.
-            hx: the initial state, (layers * directions, batch, size); for an LSTM a pair; zeros if None.
+            input: (time, batch, input_size), with ``batch_first`` (batch, time, input_size),
+                unbatched (time, input_size), or a PackedSequence.
+            hx: the state before the first step, (layers * directions, batch, size); for an LSTM a
+                pair of them; zeros if None.
             lengths: (batch,) integers, in any order, zero allowed; no packing needed.
             reset: boolean, laid out like the input: where a row starts from zeros.
 
-        Returns: output and final state, laid out as torch.nn does; output is 0 at padding.
+        Returns: output and final state, laid out as torch.nn does; the output is 0 at padding.
+        Under autocast both are computed and returned in the dtype of the weights.
 
         Errors: of the types that torch.nn raises.
         """
@@ -143,7 +132,7 @@ class DropIn(nn.Module):
         self._check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
         if lengths is not None:
-            lengths = check_lengths(lengths, x.shape[1], x.shape[0])
+            lengths = check_lengths(lengths, x.shape[1])
         if reset is not None:
             reset = check_reset(reset, tuple(input.shape[:2]))
             reset = reset.T if self.batch_first else reset
@@ -157,24 +146,23 @@ class DropIn(nn.Module):
         self, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor | None, reset: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """All layers and directions, time first; states (layers * directions, batch, size)."""
-        ways = len(self._directions)
-        finals, runs = (
-            [],
-            list(zip(self._templates, self._weights(), zip(*state, strict=True), strict=True)),
+        outputs: list[Tensor] = []
+        finals = []
+        for k, (cell, suffix) in enumerate(zip(self._templates, self._suffixes, strict=True)):
+            reverse = suffix.endswith("_reverse")
+            if k and not reverse:
+                x = F.dropout(_side_by_side(outputs), self.dropout, self.training)
+                outputs = []
+            before, weights = cell.State(*(each[k] for each in state)), self._weights(suffix)
+            recurrence = engines.Recurrence(
+                cell, x, before, weights, lengths=lengths, reset=reset, reverse=reverse
+            )
+            output, final = engines.run(recurrence, self.engine)
+            outputs.append(output)
+            finals.append(final)
+        return _side_by_side(outputs), tuple(
+            torch.stack(each) for each in zip(*finals, strict=True)
         )
-        for layer in range(self.num_layers):
-            if layer:
-                x = F.dropout(x, self.dropout, self.training)
-            outputs = []
-            for way, (cell, weights, row) in enumerate(runs[layer * ways : (layer + 1) * ways]):
-                recurrence = engines.Recurrence(
-                    cell, x, cell.State(*row), weights, lengths, reset, reverse=way == 1
-                )
-                output, final = engines.run(recurrence, self.engine)
-                outputs.append(output)
-                finals.append(final)
-            x = torch.cat(outputs, -1) if ways == 2 else outputs[0]
-        return x, tuple(torch.stack(each) for each in zip(*finals, strict=True))
 
     def _packed(self, packed: PackedSequence, hx: Any, lengths: Any, reset: Any) -> Any:
         if lengths is not None or reset is not None:
@@ -194,7 +182,7 @@ class DropIn(nn.Module):
         )
 
     def _check_input(self, input: Tensor) -> None:  # noqa: A002
-        weight = next(self._weights()).ih
+        weight = self._weights(self._suffixes[0]).ih
         if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
             raise ConfigError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
@@ -207,27 +195,25 @@ class DropIn(nn.Module):
             )
 
     def _initial(self, hx: Any, x: Tensor, batched: bool) -> tuple[Tensor, ...]:
-        """One (layers * directions, batch, size) tensor for each state: ``hx``, checked, or zeros."""
+        """A (layers * directions, batch, size) tensor for each state: ``hx``, checked, or zeros."""
         sizes = self._templates[0].state_sizes
-        shapes = [(self._rows, x.shape[1], size) for size in sizes]
+        shapes = [(len(self._suffixes), x.shape[1], size) for size in sizes]
         if hx is None:
             return tuple(x.new_zeros(shape) for shape in shapes)
-        states: tuple[Tensor, ...] = (hx,) if len(sizes) == 1 else hx
-        if not isinstance(states, tuple) or len(states) != len(sizes):
+        states = (hx,) if len(sizes) == 1 else hx
+        if not isinstance(states, (tuple, list)) or len(states) != len(sizes):
             raise DtypeError(
                 f"expected hx as a tuple of {len(sizes)} tensors, got {type(hx).__name__}"
             )
+        if not batched:
+            _check_dimensions(states, 2, "unbatched")
+            states = [state.unsqueeze(1) for state in states]
+        _check_dimensions(states, 3, "batched")
         for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
-            name = "hx" if len(sizes) == 1 else f"hx[{i}]"
-            if state.dim() != (3 if batched else 2):
-                kind = "batched 3-D" if batched else "unbatched 2-D"
-                raise ShapeError(
-                    f"For {kind} input, {name} should also be {kind[-3:]} but got {state.dim()}-D tensor"
-                )
-            if tuple(state.shape) != (shape if batched else (shape[0], shape[2])):
+            if tuple(state.shape) != shape:
                 name = "hidden" if len(sizes) == 1 else f"hidden[{i}]"
                 raise ShapeError(f"Expected {name} size {shape}, got {list(state.shape)}")
-        return states if batched else tuple(state.unsqueeze(1) for state in states)
+        return tuple(states)
 
     def _pack_state(self, states: tuple[Tensor, ...]) -> Any:
         return states[0] if len(states) == 1 else states
@@ -246,8 +232,17 @@ class DropIn(nn.Module):
         return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
 
 
-def _in_torch_order(w: Weights) -> tuple[Tensor | None, ...]:
-    return w.ih, w.hh, w.b_ih, w.b_hh, w.hr
+def _check_dimensions(states: Sequence[Tensor], expected: int, kind: str) -> None:
+    for state in states:
+        if state.dim() != expected:
+            raise ShapeError(
+                f"For {kind} {expected}-D input, hx should also be {expected}-D but got "
+                f"{state.dim()}-D tensor"
+            )
+
+
+def _side_by_side(directions: list[Tensor]) -> Tensor:
+    return torch.cat(directions, -1) if len(directions) > 1 else directions[0]
 
 
 def _check_options(
@@ -274,15 +269,6 @@ def _check_options(
         raise ConfigError("proj_size has to be smaller than hidden_size")
 
 
-def _without_projection(
-    name: str, args: tuple[Any, ...], options: dict[str, Any]
-) -> tuple[Any, ...]:
-    """Positional arguments after ``bias`` with the place of proj_size, which torch has for LSTM only."""
-    if "proj_size" in options:
-        raise ConfigError(f"proj_size argument is only supported for LSTM, not {name}")
-    return (*args[:3], 0, *args[3:]) if len(args) > 3 else args
-
-
 @final
 class RNN(DropIn):
     r"""torch.nn.RNN with any activation, ``lengths`` and ``reset``.
@@ -290,9 +276,10 @@ class RNN(DropIn):
     .. math:: h_t = s_h(W_{ih} x_t + b_{ih} + W_{hh} h_{t-1} + b_{hh})
 
     Args:
-        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as
-            torch.nn.RNN.
-        nonlinearity: "tanh", "relu", "identity", "sigmoid", "gelu", or any elementwise callable.
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device,
+            dtype: as torch.nn.RNN.
+        nonlinearity: "tanh", "relu", "identity", "sigmoid", "gelu", or any elementwise callable;
+            a module, such as torch.nn.PReLU(), is shared by all layers and trained with them.
         init: the name of a scheme of :mod:`elman.init`.
         engine: "auto", or the name of an engine.
 
@@ -317,12 +304,18 @@ class RNN(DropIn):
         num_layers: int = 1,
         nonlinearity: str | Activation = "tanh",
         bias: bool = True,
-        *args: Any,
-        **options: Any,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        init: str | None = None,
+        engine: str = "auto",
     ) -> None:
         cell = partial(cells.Elman, activation=nonlinearity)
-        args = _without_projection("RNN", args, options)
-        super().__init__(cell, input_size, hidden_size, num_layers, bias, *args, **options)
+        layout = (num_layers, bias, batch_first, dropout, bidirectional, 0)
+        super().__init__(cell, input_size, hidden_size, *layout, device, dtype, init, engine)
         self.nonlinearity = nonlinearity
 
 
@@ -331,8 +324,8 @@ class LSTM(DropIn):
     r"""torch.nn.LSTM with ``lengths`` and ``reset``; the equations are :class:`elman.cells.LSTM`'s.
 
     Args:
-        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size, device,
-            dtype: as torch.nn.LSTM.
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, proj_size,
+            device, dtype: as torch.nn.LSTM.
         init: the name of a scheme of :mod:`elman.init`.
         engine: "auto", or the name of an engine.
 
@@ -349,11 +342,28 @@ class LSTM(DropIn):
         >>> torch.allclose(lstm(x)[0], theirs(x)[0], atol=1e-6)
         True
 
-    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
+    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9,
+    1997.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, *args: Any, **options: Any) -> None:
-        super().__init__(cells.LSTM, input_size, hidden_size, *args, **options)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        init: str | None = None,
+        engine: str = "auto",
+    ) -> None:
+        layout = (num_layers, bias, batch_first, dropout, bidirectional, proj_size)
+        super().__init__(cells.LSTM, input_size, hidden_size, *layout, device, dtype, init, engine)
 
 
 @final
@@ -361,8 +371,8 @@ class GRU(DropIn):
     r"""torch.nn.GRU with ``lengths`` and ``reset``; the equations are :class:`elman.cells.GRU`'s.
 
     Args:
-        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype: as
-            torch.nn.GRU.
+        input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device,
+            dtype: as torch.nn.GRU.
         init: the name of a scheme of :mod:`elman.init`.
         engine: "auto", or the name of an engine.
 
@@ -377,8 +387,8 @@ class GRU(DropIn):
         >>> output.shape, h_n.shape
         (torch.Size([7, 2, 10]), torch.Size([2, 2, 5]))
 
-    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
-    machine translation", EMNLP 2014.
+    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
+    statistical machine translation", EMNLP 2014.
     """
 
     def __init__(
@@ -387,8 +397,14 @@ class GRU(DropIn):
         hidden_size: int,
         num_layers: int = 1,
         bias: bool = True,
-        *args: Any,
-        **options: Any,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        init: str | None = None,
+        engine: str = "auto",
     ) -> None:
-        args = _without_projection("GRU", args, options)
-        super().__init__(cells.GRU, input_size, hidden_size, num_layers, bias, *args, **options)
+        layout = (num_layers, bias, batch_first, dropout, bidirectional, 0)
+        super().__init__(cells.GRU, input_size, hidden_size, *layout, device, dtype, init, engine)

@@ -3,37 +3,66 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from elman import cells
+from elman import engine as engines
 from elman._errors import ConfigError, ShapeError
-from elman.cells import PointwiseCell
+from elman.cells import PointwiseCell, Weights
 from elman.cells._elman import Activation
+from elman.layers._drop_in import PARTS
 
 
 class DropInCell(nn.Module):
-    """What the three share: torch's parameter names and its checks around a cell's step."""
+    """What the three share: torch's parameter names and its checks around a cell's step.
 
-    def __init__(self, cell: PointwiseCell, bias: bool) -> None:
+    The parameters live here; the cell is a template that steps with them.
+    """
+
+    def __init__(
+        self,
+        cell: Callable[..., PointwiseCell],
+        input_size: int,
+        hidden_size: int,
+        bias: bool,
+        device: torch.device | str | None,
+        dtype: torch.dtype | None,
+    ) -> None:
         super().__init__()
-        self.input_size, self.hidden_size, self.bias = cell.input_size, cell.hidden_size, bias
-        self._template = (cell,)  # in a tuple, so that torch does not register it
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            self.register_parameter(name, getattr(cell, name))
+        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
+        template = cell(input_size, hidden_size, bias=bool(bias), device="meta")
+        self._template = (template,)  # in a tuple, so that torch does not register it
+        for name, tensor in zip(PARTS[:4], template.weights, strict=False):
+            empty = None
+            if tensor is not None:
+                empty = nn.Parameter(torch.empty(tensor.shape, device=device, dtype=dtype))
+            self.register_parameter(name, empty)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """U(-1/sqrt(H), 1/sqrt(H)), drawn in torch.nn's order."""
         bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+        for name, parameter in self.named_parameters(recurse=False):
+            if name in PARTS:
+                nn.init.uniform_(parameter, -bound, bound)
+
+    @property
+    def weights(self) -> Weights:
+        """The cell's affine maps."""
+        return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+
+    def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
+        """What :func:`elman.init.initialise` fills."""
+        yield self._template[0], self.weights
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:  # noqa: A002 - torch's name
         """One step: input (batch, input_size) or (input_size,), hx the state or None for zeros."""
-        (cell,), single = self._template, len(self._template[0].states) == 1
-        name = type(self).__name__
+        cell, name = self._template[0], type(self).__name__
         if input.dim() not in (1, 2):
             raise ConfigError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
         batched = input.dim() == 2
@@ -43,13 +72,12 @@ class DropInCell(nn.Module):
                 f"input has inconsistent input_size: got {x.shape[1]} expected {self.input_size}"
             )
         if hx is None:
-            hx = cell.initial_state(x.shape[0], device=x.device, dtype=x.dtype)
+            state = cell.initial_state(x.shape[0], device=x.device, dtype=x.dtype)
         else:
-            hx = self._check((hx,) if single else tuple(hx), x.shape[0], batched)
-        weights = cells.Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        new = cell.step(cell.project(x, weights), hx, weights)
+            state = self._check((hx,) if len(cell.states) == 1 else hx, x.shape[0], batched)
+        new = engines.step(engines.Recurrence(cell, x, state, self.weights))
         new = tuple(new) if batched else tuple(s.squeeze(0) for s in new)
-        return new[0] if single else new
+        return new if len(new) > 1 else new[0]
 
     def _check(self, hx: tuple[Tensor, ...], batch: int, batched: bool) -> Any:
         for i, state in enumerate(hx):
@@ -72,7 +100,10 @@ class DropInCell(nn.Module):
         return self._template[0].State(*states)
 
     def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
+        usual = {"bias": True, "nonlinearity": "tanh"}
+        given = {name: getattr(self, name, value) for name, value in usual.items()}
+        shown = [f"{name}={given[name]}" for name in usual if given[name] != usual[name]]
+        return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
 
 
 @final
@@ -100,10 +131,8 @@ class RNNCell(DropInCell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        cell = cells.Elman(
-            input_size, hidden_size, nonlinearity, bias=bool(bias), device=device, dtype=dtype
-        )
-        super().__init__(cell, bias)
+        cell = partial(cells.Elman, activation=nonlinearity)
+        super().__init__(cell, input_size, hidden_size, bias, device, dtype)
         self.nonlinearity = nonlinearity
 
 
@@ -120,7 +149,8 @@ class LSTMCell(DropInCell):
         >>> h.shape, c.shape
         (torch.Size([2, 5]), torch.Size([2, 5]))
 
-    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
+    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9,
+    1997.
     """
 
     def __init__(
@@ -131,9 +161,7 @@ class LSTMCell(DropInCell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(
-            cells.LSTM(input_size, hidden_size, bias=bool(bias), device=device, dtype=dtype), bias
-        )
+        super().__init__(cells.LSTM, input_size, hidden_size, bias, device, dtype)
 
 
 @final
@@ -148,8 +176,8 @@ class GRUCell(DropInCell):
         >>> elman.GRUCell(3, 5)(torch.randn(2, 3), torch.randn(2, 5)).shape
         torch.Size([2, 5])
 
-    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
-    machine translation", EMNLP 2014.
+    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
+    statistical machine translation", EMNLP 2014.
     """
 
     def __init__(
@@ -160,6 +188,4 @@ class GRUCell(DropInCell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(
-            cells.GRU(input_size, hidden_size, bias=bool(bias), device=device, dtype=dtype), bias
-        )
+        super().__init__(cells.GRU, input_size, hidden_size, bias, device, dtype)

@@ -148,7 +148,7 @@ class Recurrent(Layer):
             )
         batch = x.shape[0]
         state = self.initial_state(batch) if state is None else check_state(self.cell, state, batch)
-        state = self.cell.step(self.cell.project(x), state)
+        state = engines.step(engines.Recurrence(self.cell, x, state))
         return state[0], state
 
     def extra_repr(self) -> str:
