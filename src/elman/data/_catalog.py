@@ -57,7 +57,7 @@ CATALOG = (
     Dataset(
         name="movie-reviews",
         summary="IMDB reviews in English, positive and negative, one a line, mixed",
-        size="24,902 reviews, 32.6 MB",
+        size="24,902 reviews, 32.5 MB",
         package="movie-reviews",
         file="movie_reviews/data/combined_movie_reviews.csv",
         licence="package MIT; the reviews are their authors', collected for research",
