@@ -6,9 +6,12 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from elman.tasks import LanguageModel
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """An option without a value, which is off unless given."""
@@ -16,7 +19,11 @@ Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 def emit(record: Mapping[str, Any]) -> None:
     """One JSON object on a line of its own on stdout, at once, so that a pipe can follow along."""
-    print(json.dumps(record, ensure_ascii=False, default=str), flush=True)
+    print(as_json(record), flush=True)
+
+
+def as_json(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, default=str)
 
 
 def log(text: str) -> None:
@@ -33,15 +40,16 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
 
 
-def number(value: float) -> str:
-    """Four significant digits, and large counts with their thousands.
+def number(value: float | None) -> str:
+    """Four significant digits, counts with their thousands, nothing for None.
 
-    >>> number(161.2345), number(0.012345), number(1234567), number(3)
-    ('161.2', '0.01235', '1,234,567', '3')
+    >>> number(161.2345), number(17.0), number(0.012345), number(1234567), number(None)
+    ('161.2', '17.00', '0.01235', '1,234,567', '')
     """
-    if value == int(value) or abs(value) >= 10_000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
+    if value is None:
+        return ""
+    whole = isinstance(value, int) or abs(value) >= 10_000
+    return f"{value:,.0f}" if whole else f"{value:#.4g}"
 
 
 def duration(seconds: float) -> str:
@@ -80,5 +88,13 @@ def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
         for model, measured in models.items()
     ]
     rows.sort(key=lambda row: (row[1][0] is None, row[1][0]))
-    cells = [[model, *("" if v is None else number(v) for v in values)] for model, values in rows]
+    cells = [[model, *map(number, values)] for model, values in rows]
     return table([[name, *splits], *cells])
+
+
+def warn_unknown(model: LanguageModel, prompt: str) -> list[str]:
+    """The words of a prompt that the model does not know, after saying so on stderr."""
+    unknown = model.vocabulary.unknown(prompt)
+    if unknown:
+        log(f"not in the vocabulary, read as <unk>: {', '.join(unknown)}")
+    return unknown

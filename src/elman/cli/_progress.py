@@ -1,4 +1,4 @@
-"""How training looks: a bar on a terminal, plain lines off it, JSON lines where asked for."""
+"""How reading and training look: a bar on a terminal, plain lines off it, or JSON lines."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from elman.cli._output import duration, emit, log, number
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+WORTH_SAYING = 10_000_000
+"""Bytes; less is read in no time."""
+
 Event = Mapping[str, Any]
+Report = Callable[[Event], None]
 
 
 @contextmanager
-def reporting(*, json: bool, quiet: bool) -> Iterator[Callable[[Event], None]]:
-    """What a training run's events are told to; the terminal is whole again at the end."""
+def reporting(*, json: bool, quiet: bool) -> Iterator[Report]:
+    """What a run's events are told to; the terminal is whole again at the end."""
     bar = Bar()
-    shown: list[Callable[[Event], None]] = [emit] if json else []
-    if not quiet:
-        shown.append(bar if sys.stderr.isatty() else plain)
+    shown: list[Report] = [emit_event] if json else []
+    shown.append(seed_only if quiet else bar if sys.stderr.isatty() else plain)
 
     def report(event: Event) -> None:
         for show in shown:
@@ -33,6 +36,17 @@ def reporting(*, json: bool, quiet: bool) -> Iterator[Callable[[Event], None]]:
         bar.close()
 
 
+def emit_event(event: Event) -> None:
+    if event["event"] != "reading":
+        emit(event)
+
+
+def seed_only(event: Event) -> None:
+    """The one thing that --quiet leaves."""
+    if event["event"] == "start":
+        log(f"seed {event['seed']}")
+
+
 def plain(event: Event) -> None:
     """A line for each event that says something new."""
     if line := described(event):
@@ -40,23 +54,26 @@ def plain(event: Event) -> None:
 
 
 class Bar:
-    """One bar for the whole run, with the validations as lines above it."""
+    """A bar for what is being read, then one for the run, with validations as lines above it."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._what = ""
 
     def __call__(self, event: Event) -> None:
         match event["event"]:
+            case "reading":
+                self._show(event["what"], event["done"], event["total"], "")
             case "train":
-                self._advance(event)
-            case _:
-                if line := described(event):
-                    self._print(line)
+                self._show("training", event["update"], event["updates"], _now(event))
+            case _ if line := described(event):
+                self._print(line)
 
     def close(self) -> None:
         if self._progress is not None:
             self._progress.stop()
+            self._progress = None
 
     def _print(self, line: str) -> None:
         if self._progress is None:
@@ -64,66 +81,62 @@ class Bar:
         else:
             self._progress.console.print(line, highlight=False, markup=False)
 
-    def _advance(self, event: Event) -> None:
+    def _show(self, what: str, done: int, total: int, now: str) -> None:
         if self._progress is None:
             self._progress = _bar()
             self._progress.start()
-            self._task = self._progress.add_task("", total=event["updates"], now="")
-        assert self._task is not None
-        self._progress.update(self._task, completed=event["update"], now=_now(event))
+        if self._task is None or what != self._what:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task, self._what = self._progress.add_task(what, total=total, now=now), what
+        self._progress.update(self._task, completed=done, total=total, now=now)
 
 
 def described(event: Event) -> str:
     """An event as one line; empty for those that need none."""
     match event["event"]:
+        case "reading" if event["done"] >= event["total"] >= WORTH_SAYING:
+            return f"read {event['what']}: {event['total'] / 1e6:.1f} MB"
         case "start":
-            resumed = " (resumed)" if event.get("resumed") else ""
-            return (
-                f"run {event['run']}{resumed}: seed {event['seed']}, {event['device']}, "
-                f"{event['parameters']:,} parameters, {event['updates']:,} updates"
-            )
+            return _started(event)
         case "train":
-            left = _left(event)
-            return f"  {event['update']:,}/{event['updates']:,}  {_now(event)}" + (
-                f"  {duration(left)} left" if left is not None else ""
-            )
+            left = event["seconds"] / event["update"] * (event["updates"] - event["update"])
+            place = f"{event['update']:,}/{event['updates']:,}"
+            return f"  update {place}  {_now(event)}  {duration(left)} left"
         case "valid":
-            best = "  best so far" if event.get("best") else ""
-            measures = "  ".join(
-                f"{name} {number(event[name])}"
-                for name in ("nats", "perplexity", "bits_per_char", "accuracy")
-                if event.get(name) is not None
-            )
-            return f"epoch {event['epoch']}, update {event['update']:,}: valid {measures}{best}"
+            return _validated(event)
     return ""
+
+
+def _started(event: Event) -> str:
+    resumed = f" goes on from update {event['update']:,}" if event["resumed"] else ""
+    return (
+        f"run {event['run']}{resumed}\nseed {event['seed']}, {event['device']}, "
+        f"{event['threads']} threads, {event['parameters']:,} parameters, "
+        f"{event['updates']:,} updates"
+    )
+
+
+def _validated(event: Event) -> str:
+    known = ("nats", "perplexity", "bits_per_char", "accuracy")
+    measures = "  ".join(f"{name} {number(event[name])}" for name in known if name in event)
+    best = "  (best)" if event["best"] else ""
+    return f"epoch {event['epoch']}, update {event['update']:,}: valid {measures}{best}"
 
 
 def _now(event: Event) -> str:
     return f"nats {event['nats']:.3f}  {event['tokens_per_second']:,.0f} tokens/s"
 
 
-def _left(event: Event) -> float | None:
-    """Seconds left at the pace of the whole run so far."""
-    if not event["update"] or not event.get("seconds"):
-        return None
-    return float(event["seconds"] / event["update"] * (event["updates"] - event["update"]))
-
-
 def _bar() -> Progress:
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    return Progress(
-        MofNCompleteColumn(),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[now]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[now]}"),
+        progress.TimeRemainingColumn(),
         console=Console(stderr=True),
     )

@@ -22,6 +22,14 @@ ALIASES = {
     "valid": "data.valid",
     "test": "data.test",
 }
+RIVALS: tuple[tuple[str, str, Any], ...] = (
+    ("data.train", "data.name", None),
+    ("data.name", "data.train", []),
+    ("train.epochs", "train.max_steps", None),
+    ("train.max_steps", "train.epochs", None),
+)
+"""Given the first as a flag, the second no longer counts, whichever file or variable set it."""
+
 OPTIONS = (
     Leaf("config", list[Path], [], "a TOML file of settings, as `elman init` prints it"),
     Leaf("preset", str | None, None, "settings that come with elman, by name"),
@@ -64,8 +72,10 @@ def request(
     given = interface.read(rest)
     files = [preset_file(given.values["preset"])] if given.values.get("preset") else []
     files += map(Path, given.values.get("config", []))
-    tree, problems = merged(default, files, with_files(given), os.environ)
-    return Request(task, parsed(schema, tree, problems), _options(own, given), given)
+    tree, problems = merged(default, files, from_flags(given), os.environ)
+    return Request(
+        task, parsed(schema, tree, [*given.problems, *problems]), _options(own, given), given
+    )
 
 
 def preset_file(name: str) -> Path:
@@ -92,13 +102,14 @@ def parsed(schema: type[Config], tree: Mapping[str, Any], problems: Sequence[str
     return config
 
 
-def with_files(given: Given) -> dict[str, Any]:
-    """The settings from the flags. FILES and --data each replace the other's from lower layers."""
+def from_flags(given: Given) -> dict[str, Any]:
+    """The settings from the flags; one of two that exclude each other clears the one below it."""
     values = dict(given.values)
     if given.words:
-        values = {"data.name": None, **values, "data.train": given.words}
-    elif values.get("data.name"):
-        values = {"data.train": [], **values}
+        values["data.train"] = given.words
+    for key, other, empty in RIVALS:
+        if values.get(key) and other not in values:
+            values[other] = empty
     return values
 
 

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from elman._errors import ConfigError
 from elman.cli._output import metrics_table
-from elman.cli._progress import reporting
-from elman.cli._request import Request, request
+from elman.cli._progress import Report, reporting
+from elman.cli._request import Request, from_flags, request
 from elman.cli._settings import Leaf
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 LINE = """Train a model, keep it in a run folder, and measure it on the validation and test text.
 
 Settings come from flags, then variables (ELMAN_MODEL_HIDDEN=256), then --config FILE, then the
-defaults. Ctrl-C saves and stops; `--resume RUN` goes on."""
+defaults. Ctrl-C saves and stops; --resume RUN goes on."""
 OPTIONS = (
-    Leaf("name", str | None, None, "name of the run folder; the task's name unless given"),
-    Leaf("runs", Path, Path("runs"), "where run folders are made"),
-    Leaf("force", bool, False, "replace the run folder if it exists"),
-    Leaf("resume", Path | None, None, "go on with this run folder, with its settings"),
+    Leaf("name", str | None, None, "what the run is called; the task's name unless given"),
+    Leaf("runs", Path, Path("runs"), "where its folder NAME-N is made, with the next free N"),
+    Leaf("force", bool, False, "make it NAME-1, and replace the run that is there"),
+    Leaf("resume", Path | None, None, "go on with this run; only --train.X may change"),
 )
 
 
@@ -33,37 +33,45 @@ def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None
     asked = request("train", LINE, tokens, OPTIONS)
     if asked is None:
         return
-    from elman.train import resume
-    from elman.train import train as run
-
     options = asked.options
     with reporting(json=options["json"], quiet=options["quiet"]) as report:
-        if options["resume"]:
-            _refuse_settings(asked)
-            result = resume(Path(options["resume"]), report=report)
-        else:
-            result = run(
-                asked.config,
-                directory=Path(options["runs"]),
-                name=options["name"],
-                report=report,
-                force=options["force"],
-            )
+        result = _resumed(asked, report) if options["resume"] else _trained(asked, report)
     if not options["json"]:
         print(summary(result))
 
 
 def summary(result: Result) -> str:
-    """The run's folder, and every model's metrics on every split, the best first."""
-    return f"{metrics_table({'this run': result.metrics, **result.baselines})}\nrun {result.run}"
+    """Every model's metrics on every split, the best first, and where the run is."""
+    table = metrics_table({"this run": result.metrics, **result.baselines})
+    return f"{table}\nrun {result.run.path}"
 
 
-def _refuse_settings(asked: Request) -> None:
-    """A resumed run goes on as it began, so what was given beside --resume would be ignored."""
-    allowed = {"resume", "json", "quiet"}
-    extra = [f"--{key}" for key in asked.given.values if key not in allowed] + asked.given.words
-    if extra:
+def _trained(asked: Request, report: Report) -> Result:
+    from elman.train import train as run
+
+    options, path = asked.options, None
+    if options["force"]:
+        path = Path(options["runs"], f"{options['name'] or asked.task}-1")
+    return run(
+        asked.config,
+        path,
+        directory=Path(options["runs"]),
+        name=options["name"],
+        force=options["force"],
+        report=report,
+    )
+
+
+def _resumed(asked: Request, report: Report) -> Result:
+    from elman.train import resume
+
+    kept = {"resume", "json", "quiet"}
+    other = [f"--{k}" for k in asked.given.values if k not in kept and not k.startswith("train.")]
+    if other := [*other, *asked.given.words]:
         raise ConfigError(
-            f"--resume goes on with the run's own settings, got also {', '.join(extra)}: "
+            f"a run that is resumed keeps its data and its model, got {', '.join(other)}: "
             "leave them out, or start a new run"
         )
+    values = from_flags(asked.given).items()
+    changes = {key.removeprefix("train."): v for key, v in values if key.startswith("train.")}
+    return resume(Path(asked.options["resume"]), changes, report=report)
