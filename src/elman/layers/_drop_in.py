@@ -167,7 +167,7 @@ class DropIn(nn.Module):
     def _packed(self, packed: PackedSequence, hx: Any, lengths: Any, reset: Any) -> Any:
         if lengths is not None or reset is not None:
             raise ConfigError(
-                "a PackedSequence has its own lengths: pass lengths= and reset= with a padded tensor"
+                "a PackedSequence has its own lengths: use lengths= and reset= with a padded tensor"
             )
         padded, sizes = pad_packed_sequence(packed)
         self._check_input(padded)
@@ -186,7 +186,8 @@ class DropIn(nn.Module):
         if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
             raise ConfigError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
+                f"Convert input: input.to({weight.dtype}), "
+                f"or convert model: model.to({input.dtype})"
             )
         if input.shape[-1] != self.input_size:
             raise ShapeError(
@@ -253,15 +254,15 @@ def _check_options(
             raise DtypeError(f"{name} should be of type bool, got: {type(value).__name__}")
     if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
         raise ConfigError(
-            f"dropout should be a number in range [0, 1] representing the probability of an element "
+            "dropout should be a number in range [0, 1] representing the probability of an element "
             f"being zeroed, got {dropout}"
         )
     if num_layers <= 0:
         raise ConfigError(f"num_layers must be greater than zero, got {num_layers}")
     if dropout > 0 and num_layers == 1:
         raise ConfigError(
-            f"dropout acts between layers, got dropout={dropout} with num_layers=1: it would never be "
-            "applied; drop the output with torch.nn.Dropout, or set dropout=0"
+            f"dropout acts between layers, got dropout={dropout} with num_layers=1: it would never "
+            "be applied; drop the output with torch.nn.Dropout, or set dropout=0"
         )
     if proj_size < 0:
         raise ConfigError("proj_size should be a positive integer or zero to disable projections")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from elman import cells
 from elman import engine as engines
-from elman._errors import ConfigError, ShapeError
+from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
 from elman.cells._elman import Activation
 from elman.layers._drop_in import PARTS
@@ -54,7 +54,7 @@ class DropInCell(nn.Module):
     @property
     def weights(self) -> Weights:
         """The cell's affine maps."""
-        return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return Weights(*(getattr(self, part) for part in PARTS[:4]))
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
         """What :func:`elman.init.initialise` fills."""
@@ -79,14 +79,20 @@ class DropInCell(nn.Module):
         new = tuple(new) if batched else tuple(s.squeeze(0) for s in new)
         return new if len(new) > 1 else new[0]
 
-    def _check(self, hx: tuple[Tensor, ...], batch: int, batched: bool) -> Any:
+    def _check(self, hx: Any, batch: int, batched: bool) -> Any:
+        cell, name = self._template[0], type(self).__name__
+        if not isinstance(hx, (tuple, list)) or len(hx) != len(cell.states):
+            raise DtypeError(
+                f"{name}: expected hx as a tuple ({', '.join(cell.states)}) of tensors, "
+                f"got {type(hx).__name__}"
+            )
         for i, state in enumerate(hx):
             if state.dim() not in (1, 2):
                 what = "hidden" if len(hx) == 1 else f"hx[{i}]"
                 raise ConfigError(
-                    f"{type(self).__name__}: Expected {what} to be 1D or 2D, got {state.dim()}D instead"
+                    f"{name}: Expected {what} to be 1D or 2D, got {state.dim()}D instead"
                 )
-        states = hx if batched else tuple(state.unsqueeze(0) for state in hx)
+        states = hx if batched else [state.unsqueeze(0) for state in hx]
         for i, state in enumerate(states):
             if state.shape[0] != batch:
                 raise ShapeError(
@@ -97,7 +103,7 @@ class DropInCell(nn.Module):
                     f"hidden{i} has inconsistent hidden_size: got {state.shape[-1]}, "
                     f"expected {self.hidden_size}"
                 )
-        return self._template[0].State(*states)
+        return cell.State(*states)
 
     def extra_repr(self) -> str:
         usual = {"bias": True, "nonlinearity": "tanh"}
