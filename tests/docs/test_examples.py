@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs.blocks import PAGES, Block, blocks_of, commands
-from elman.cli._main import build
+from elman.cli._main import app
 from elman.cli._request import request
 from elman.cli._train import OPTIONS
 
@@ -61,4 +61,4 @@ def test_the_flags_of_long_commands_exist(command: str) -> None:
     if name == "train":  # reads its own options
         assert request(name, "", rest, OPTIONS)
     else:
-        build().parse_args([name, *rest], exit_on_error=False, print_error=False)
+        app.parse_args([name, *rest], exit_on_error=False, print_error=False)

@@ -14,6 +14,8 @@ Tokens = NDArray[Any]
 Reals = NDArray[np.float64]
 
 NAMES = ("unigram", "bigram", "trigram")
+"""What the orders from 1 to 3 are called."""
+
 HELD_OUT = 20  # one training token in twenty fits the weights
 ITERATIONS = 30
 BUCKETS = 64

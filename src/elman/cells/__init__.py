@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from elman.cells._lstm import LSTM
     from elman.cells._projected import Projected
 
-# Names and where to find them, so that the command line lists choices without importing torch.
 CELLS: tuple[tuple[str, str], ...] = (
     ("elman", "elman.cells._elman:Elman"),
     ("lstm", "elman.cells._lstm:LSTM"),
     ("gru", "elman.cells._gru:GRU"),
 )
+"""Names and where to find them, so that the command line lists choices without importing torch."""
 
 __all__ = [
     "CELLS",

@@ -75,6 +75,7 @@ CATALOG = (
         read=_kjv,
     ),
 )
+"""The data sets that can be named: `by_name` reads one."""
 
 
 def by_name(name: str) -> Lines:

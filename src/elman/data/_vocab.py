@@ -15,8 +15,14 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from elman._errors import CheckpointError, ConfigError, DataError, nearest
 from elman.data._files import replacing
 
-UNK, EOS = "<unk>", "<eos>"
+UNK = "<unk>"
+"""The token for what a vocabulary of words or characters does not have."""
+
+EOS = "<eos>"
+"""The token for the end of a line."""
+
 KINDS = ("word", "char", "bpe", "unigram")
+"""The kinds of `Vocabulary`."""
 
 _SUBWORDS = 8_000  # entries of bpe and unigram unless told
 _TOO_FEW = (

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from elman.engine._recurrence import Recurrence
     from elman.engine._select import check_name, choose, run, step
 
-# In the order in which "auto" prefers them; names and where to find them, without importing torch.
 ENGINES: tuple[tuple[str, str], ...] = (("reference", "elman.engine._reference"),)
+"""Names and where to find them, in the order in which "auto" prefers them."""
 
 __all__ = ["ENGINES", "Recurrence", "check_name", "choose", "run", "step"]
 
