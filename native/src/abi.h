@@ -1,0 +1,101 @@
+// The C ABI: plain structures that Python fills through ctypes. Nothing here knows torch or a cell.
+//
+// Tensors are described by strides in elements; the last dimension is always contiguous. A null pointer
+// means "absent": zeros when read, not wanted when written.
+#pragma once
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ELMAN_ABI 1
+
+// Where an operand of an instruction lives. TEMPORARY is a tile in cache, WIDE a whole step's worth that
+// outlives a row sum, ROW one number per row; all others are arrays of the step at hand.
+enum elman_bank {
+    ELMAN_TEMPORARY,
+    ELMAN_WIDE,
+    ELMAN_ROW,
+    ELMAN_INPUT,      // W_ih x_t + b_ih, one gate
+    ELMAN_RECURRENT,  // W_hh h_{t-1} + b_hh, one gate
+    ELMAN_PREVIOUS,   // a state before the step
+    ELMAN_NEXT,       // a state after the step
+    ELMAN_SAVED,      // kept by the forward for the backward
+    ELMAN_COTANGENT,  // the loss's gradient of a state after the step
+    ELMAN_GRADIENT,   // ... of a state before it, without the part that flows through W_hh
+    ELMAN_GATE        // ... of the gates
+};
+
+typedef struct {
+    int32_t op, out, a, b, c, slot;  // out, a, b, c index the routine's operands; slot a parameter
+    double value;
+} elman_instruction;
+
+typedef struct {
+    int32_t bank, index;
+} elman_operand;
+
+// A phase runs its row instructions once, then its tile instructions on every tile; what a row_sum adds
+// up is there in the next phase. `ends` holds, per phase, where its row and its tile instructions end.
+typedef struct {
+    int32_t phases, operands, temporaries, wides, rows, unused;
+    const int32_t* ends;
+    const elman_instruction* instructions;
+    const elman_operand* operand;
+} elman_routine;
+
+typedef struct {
+    void* data;
+    int64_t row, step;  // strides over the batch and over time
+} elman_sequence;
+
+typedef struct {
+    int32_t float64, threads, split, reverse;  // split: 0 choose, 1 rows, 2 units
+    int32_t gates, states, saved, slots;       // slots: parameters of the program's own
+    int64_t batch, steps, inputs, units;
+    const int64_t* lengths;
+    const uint8_t* reset;
+    int64_t reset_row, reset_step;
+    elman_sequence x, y;
+    const void *weight_ih, *weight_hh, *bias_ih, *bias_hh;
+    const void* const* initial;  // per state, (batch, units)
+    const void* const* fresh;    // per state, what a reset starts from
+    const void* const* parameter;
+    const uint8_t* parameter_is_scalar;
+    const uint8_t* fused;  // per gate: the program sees only inp + rec, as its recurrent operand
+    void* record;          // states and saved values of all steps; null: nothing is kept
+    elman_routine program;
+} elman_scan;
+
+typedef struct {
+    void* const* final;  // per state, (batch, units)
+} elman_forward_out;
+
+// Gate gradients come in `kinds`; kinds [0, input_kinds) flow to W_ih, [recurrent_first, kinds) to W_hh.
+typedef struct {
+    int32_t kinds, input_kinds, recurrent_first, unused;
+    const int32_t *input_gate, *recurrent_gate;  // per kind: the gate, or -1
+    elman_sequence dy, dx;
+    const void* const* dfinal;
+    void *dweight_ih, *dweight_hh, *dbias_ih, *dbias_hh;
+    void* const* dinitial;
+    void* const* dfresh;
+    void* const* dparameter;
+} elman_backward_out;
+
+#define ELMAN_EXPORT __attribute__((visibility("default")))
+
+ELMAN_EXPORT int elman_abi(void);
+ELMAN_EXPORT const char* elman_isa(void);                                    // of this process
+ELMAN_EXPORT const char* elman_operations(void);                             // "add 2 0,sub 2 0,..."
+ELMAN_EXPORT int64_t elman_record_size(const elman_scan*);                   // in elements, at full lengths
+ELMAN_EXPORT const char* elman_forward(const elman_scan*, const elman_forward_out*);    // null, or what is wrong
+ELMAN_EXPORT const char* elman_backward(const elman_scan*, const elman_backward_out*);
+// One instruction on arrays of `count` elements: what the tests compare with torch.
+ELMAN_EXPORT const char* elman_apply(int32_t op, int32_t float64, int64_t count, void* out, const void* a,
+                        const void* b, const void* c, double value);
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,96 @@
+// The exported functions: check, plan, start the threads.
+#include <omp.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <new>
+
+#include "team.h"
+
+namespace elman {
+namespace {
+
+constexpr int kRecordPanel = 16, kRecordPadding = 16;  // as in scan.h, for the widest vectors
+
+// A child of fork has none of its parent's threads, and OpenMP would wait for them forever.
+std::atomic<bool> forked{false};
+const int watching_forks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+
+const char* wrong(const elman_scan& scan) {
+    if (!kernels()) return "ELMAN_ISA names an instruction set that this machine does not have";
+    if (scan.batch < 1 || scan.steps < 1 || scan.inputs < 1 || scan.units < 1) return "empty batch, sequence or layer";
+    if (scan.program.operands > 256) return "the program has more than 256 operands";
+    for (int64_t b = 0; scan.lengths && b < scan.batch; ++b)
+        if (scan.lengths[b] < 0 || scan.lengths[b] > scan.steps) return "a length is outside of [0, steps]";
+    return nullptr;
+}
+
+const char* run(const elman_scan* scan, const elman_forward_out* forward, const elman_backward_out* backward) {
+    if (const char* reason = wrong(*scan)) return reason;
+    try {
+        const int kind = backward != nullptr, type = scan->float64 != 0;
+        const int most = forked ? 1 : scan->threads < 1 ? 1 : scan->threads > kMostThreads ? kMostThreads : scan->threads;
+        const Plan plan(*scan, most);
+        Barrier all{0, 0, plan.teams * plan.team_size};
+        Job job{scan, forward, backward, all.size, plan.teams, plan.team_size, plan.most_rows,
+                plan.team_rows.data(), &all, nullptr, {}};
+        const Kernels& set = *kernels();
+        job.shared = scratch(true, set.shared_bytes[kind][type](job));
+        const size_t own = set.own_bytes[kind][type](job);
+        if (!job.shared) return "out of memory";
+        if (job.threads == 1) {
+            job.own[0] = scratch(false, own);
+            if (!job.own[0]) return "out of memory";
+            set.run[kind][type](job, 0);
+            return nullptr;
+        }
+        bool failed = false;
+#pragma omp parallel num_threads(job.threads)
+        {
+            const int thread = omp_get_thread_num();
+            job.own[thread] = scratch(false, own);
+            if (!job.own[thread] || omp_get_num_threads() != job.threads) failed = true;
+#pragma omp barrier
+            if (!failed) set.run[kind][type](job, thread);
+        }
+        return failed ? "out of memory, or fewer threads than asked for" : nullptr;
+    } catch (const std::bad_alloc&) {
+        return "out of memory";
+    }
+}
+
+}  // namespace
+}  // namespace elman
+
+using namespace elman;
+
+int elman_abi(void) { return ELMAN_ABI; }
+
+const char* elman_isa(void) { return kernels() ? kernels()->name : nullptr; }
+
+const char* elman_operations(void) {
+    return
+#define OPERATION(name, operands, uses_value, ...) #name " " #operands " " #uses_value "\n"
+#define SPECIAL(name) #name " special\n"
+#include "operations.def"
+        ;
+}
+
+int64_t elman_record_size(const elman_scan* scan) {
+    const int64_t padded = (scan->units + kRecordPanel - 1) / kRecordPanel * kRecordPanel;
+    const int64_t planes = scan->states + scan->saved;
+    return planes * padded * scan->batch * scan->steps + kRecordPadding * scan->steps * (scan->threads + 1);
+}
+
+const char* elman_forward(const elman_scan* scan, const elman_forward_out* out) { return run(scan, out, nullptr); }
+
+const char* elman_backward(const elman_scan* scan, const elman_backward_out* out) {
+    return run(scan, nullptr, out);
+}
+
+const char* elman_apply(int32_t op, int32_t float64, int64_t count, void* out, const void* a, const void* b,
+                        const void* c, double value) {
+    if (!kernels()) return "ELMAN_ISA names an instruction set that this machine does not have";
+    kernels()->apply[float64 != 0](op, count, out, a, b, c, value);
+    return nullptr;
+}

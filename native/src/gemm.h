@@ -1,0 +1,206 @@
+// Matrix products on panels. A matrix of rows x units lies as [panel][row][lane], a panel being as many
+// units as a vector has lanes, so that a block of rows by any panels is contiguous whichever way a
+// product runs through it, and no stride is ever a power of two. Weights are packed column group by
+// column group, [group][k][column][lane], and stream through the micro-kernel once per block of rows.
+#pragma once
+
+#include "isa.h"
+
+namespace elman {
+namespace {
+
+// The left factor: `segments` runs of `units` columns each.
+template <class T>
+struct Left {
+    const T* data;
+    long row, panel, segment;
+    long units;
+    int segments;
+};
+
+// One vector of output columns: it starts from `start` (a bias, or what is there already) and goes to
+// `out`. `moves` says whether the start has a value per row (1) or one for all (0).
+template <class T>
+struct Column {
+    const T* start;
+    T* out;
+    int moves;
+};
+
+template <class T>
+ELMAN_INLINE long panels_of(long units) {
+    return (units + kLanes<T> - 1) / kLanes<T>;
+}
+
+template <class T>
+ELMAN_INLINE long min_of(T a, T b) {
+    return a < b ? a : b;
+}
+
+// M rows by N columns of vectors, all in registers. With few of them, several sums run side by side,
+// since an addition takes longer to finish than to start.
+template <class T, int M, int N>
+__attribute__((noinline)) void block(const Left<T>& left, long first_row, const T* w,
+                                     const Column<T>* column, const long* offset) {
+    constexpr int kChains = M * N >= 8 ? 1 : M * N >= 4 ? 2 : M * N >= 2 ? 4 : 8;
+    constexpr int kL = kLanes<T>;
+    Vec<T> sum[kChains][M][N];
+    ELMAN_UNROLL
+    for (int u = 0; u < kChains; ++u)
+        ELMAN_UNROLL
+        for (int m = 0; m < M; ++m)
+            ELMAN_UNROLL
+            for (int v = 0; v < N; ++v)
+                sum[u][m][v] = u ? Vec<T>{} : load(column[v].start + column[v].moves * offset[m]);
+    for (int s = 0; s < left.segments; ++s) {
+        const T* a = left.data + first_row * left.row + s * left.segment;
+        const long row = left.row;
+        for (long remaining = left.units; remaining > 0; remaining -= kL, a += left.panel) {
+            const int lanes = int(remaining < kL ? remaining : kL);
+            int k = 0;
+            for (; k + kChains <= lanes; k += kChains) {
+                ELMAN_UNROLL
+                for (int u = 0; u < kChains; ++u) {
+                    Vec<T> b[N];
+                    ELMAN_UNROLL
+                    for (int v = 0; v < N; ++v) b[v] = load(w + v * kL);
+                    w += N * kL;
+                    ELMAN_UNROLL
+                    for (int m = 0; m < M; ++m) {
+                        const Vec<T> x = splat(a[m * row + k + u]);
+                        ELMAN_UNROLL
+                        for (int v = 0; v < N; ++v) sum[u][m][v] += x * b[v];
+                    }
+                }
+            }
+            for (; k < lanes; ++k, w += N * kL) {
+                ELMAN_UNROLL
+                for (int m = 0; m < M; ++m) {
+                    const Vec<T> x = splat(a[m * row + k]);
+                    ELMAN_UNROLL
+                    for (int v = 0; v < N; ++v) sum[0][m][v] += x * load(w + v * kL);
+                }
+            }
+        }
+    }
+    ELMAN_UNROLL
+    for (int m = 0; m < M; ++m)
+        ELMAN_UNROLL
+        for (int v = 0; v < N; ++v) {
+            ELMAN_UNROLL
+            for (int u = 1; u < kChains; ++u) sum[0][m][v] += sum[u][m][v];
+            store(column[v].out + offset[m], sum[0][m][v]);
+        }
+}
+
+template <int N>
+constexpr int kMostRows = kAccumulators / N < 8 ? kAccumulators / N : 8;
+
+template <class T, int N, int M>
+ELMAN_INLINE void block_of(int rows, const Left<T>& left, long first_row, const T* w,
+                           const Column<T>* column, const long* offset) {
+    if constexpr (M > 0) {
+        if (rows == M) return block<T, M, N>(left, first_row, w, column, offset);
+        block_of<T, N, M - 1>(rows, left, first_row, w, column, offset);
+    }
+}
+
+// All rows by one group of columns, in row blocks as equal as they can be.
+template <class T, int N>
+void group(const Left<T>& left, long rows, const T* w, const Column<T>* column, const long* offset) {
+    const long blocks = (rows + kMostRows<N> - 1) / kMostRows<N>;
+    long done = 0;
+    for (long i = 0; i < blocks; ++i) {
+        const int count = int(rows / blocks + (i < rows % blocks));
+        block_of<T, N, kMostRows<N>>(count, left, done, w, column, offset + done);
+        done += count;
+    }
+}
+
+// rows x columns: column[v].out[offset[r]] = start + left[r] . w. Columns were packed in groups of `width`.
+template <class T>
+void product(const Left<T>& left, long rows, const T* w, long columns, int width,
+             const Column<T>* column, const long* offset) {
+    if (rows <= 0) return;
+    const long depth = left.units * left.segments;
+    for (long done = 0; done < columns; done += width) {
+        const int count = int(min_of<long>(width, columns - done));
+        switch (count) {
+            case 1: group<T, 1>(left, rows, w, column + done, offset); break;
+            case 2: group<T, 2>(left, rows, w, column + done, offset); break;
+            case 3: group<T, 3>(left, rows, w, column + done, offset); break;
+            case 4: group<T, 4>(left, rows, w, column + done, offset); break;
+        }
+        w += depth * count * kLanes<T>;
+    }
+}
+
+// Rows of two panelled matrices, step by step: what a gradient of weights sums over.
+template <class T>
+struct Run {
+    const T *a, *b;
+    long a_panel, b_panel, rows;
+};
+
+template <class T>
+constexpr int kOuterRows = kLanes<T> < 8 ? kLanes<T> : (kAccumulators == 24 ? 8 : 4);
+constexpr int kOuterWidth = 3;
+
+// out[m][v] += sum over rows of a[row][m] b[row][v], for M units and N panels.
+template <class T, int N>
+__attribute__((noinline)) void outer_block(const Run<T>* run, long runs, long a_panel, int lane,
+                                           long b_panel, T* out, long out_row, int units) {
+    constexpr int M = kOuterRows<T>, kL = kLanes<T>;
+    Vec<T> sum[M][N];
+    ELMAN_UNROLL
+    for (int m = 0; m < M; ++m)
+        ELMAN_UNROLL
+        for (int v = 0; v < N; ++v) sum[m][v] = Vec<T>{};
+    for (long i = 0; i < runs; ++i) {
+        const T* a = run[i].a + a_panel * run[i].a_panel + lane;
+        const T* b = run[i].b + b_panel * run[i].b_panel;
+        const long next = run[i].b_panel;
+        for (long r = 0; r < run[i].rows; ++r, a += kL, b += kL) {
+            Vec<T> y[N];
+            ELMAN_UNROLL
+            for (int v = 0; v < N; ++v) y[v] = load(b + v * next);
+            ELMAN_UNROLL
+            for (int m = 0; m < M; ++m) {
+                const Vec<T> x = splat(a[m]);
+                ELMAN_UNROLL
+                for (int v = 0; v < N; ++v) sum[m][v] += x * y[v];
+            }
+        }
+    }
+    ELMAN_UNROLL
+    for (int m = 0; m < M; ++m)
+        if (m < units)
+            ELMAN_UNROLL
+            for (int v = 0; v < N; ++v) {
+                T* to = out + m * out_row + v * kL;
+                store(to, load(to) + sum[m][v]);
+            }
+}
+
+// out (units of a, panels of b) += a^T b for the panels [first, last) of a; `units` in each segment of a.
+template <class T>
+void outer(const Run<T>* run, long runs, long first, long last, long units, long b_units, T* out,
+           long out_row) {
+    const long panels = panels_of<T>(units), columns = panels_of<T>(b_units);
+    for (long v = 0; v < columns; v += kOuterWidth)
+        for (long p = first; p < last; ++p) {
+            const long here = min_of<long>(kLanes<T>, units - p % panels * kLanes<T>);
+            for (int lane = 0; lane < here; lane += kOuterRows<T>) {
+                T* to = out + (p * kLanes<T> + lane) * out_row + v * kLanes<T>;
+                const int m = int(min_of<long>(kOuterRows<T>, here - lane));
+                switch (min_of<long>(kOuterWidth, columns - v)) {
+                    case 1: outer_block<T, 1>(run, runs, p, lane, v, to, out_row, m); break;
+                    case 2: outer_block<T, 2>(run, runs, p, lane, v, to, out_row, m); break;
+                    case 3: outer_block<T, 3>(run, runs, p, lane, v, to, out_row, m); break;
+                }
+            }
+        }
+}
+
+}  // namespace
+}  // namespace elman

@@ -1,0 +1,185 @@
+// Vectors of the widest registers that this translation unit may use, by the compiler's vector types:
+// one source for every instruction set, float and double. ELMAN_ISA names the set (see CMakeLists.txt).
+//
+// Nothing in the files that are compiled once per set may have external inline linkage: the linker would
+// keep one copy for all, perhaps the one that needs AVX-512. Hence the unnamed namespaces, no templates
+// of the standard library, and a test that looks at the objects.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#define ELMAN_INLINE inline __attribute__((always_inline))
+#define ELMAN_UNROLL _Pragma("GCC unroll 64")
+
+namespace elman {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+constexpr int kAccumulators = 24, kWidth = 4;  // of 32 registers; columns of a block
+#elif defined(__AVX2__)
+constexpr int kVectorBytes = 32;
+constexpr int kAccumulators = 12, kWidth = 2;  // of 16 registers
+#else
+constexpr int kVectorBytes = 16;
+#if defined(__aarch64__)
+constexpr int kAccumulators = 24, kWidth = 4;
+#else
+constexpr int kAccumulators = 12, kWidth = 2;
+#endif
+#endif
+
+template <class T>
+struct Traits;
+
+template <>
+struct Traits<float> {
+    typedef float Vec __attribute__((vector_size(kVectorBytes)));
+    typedef float Unaligned __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
+    typedef int32_t Int __attribute__((vector_size(kVectorBytes)));
+    typedef int32_t Lane;
+    static constexpr int kMantissa = 23, kBias = 127;
+};
+
+template <>
+struct Traits<double> {
+    typedef double Vec __attribute__((vector_size(kVectorBytes)));
+    typedef double Unaligned __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
+    typedef int64_t Int __attribute__((vector_size(kVectorBytes)));
+    typedef int64_t Lane;
+    static constexpr int kMantissa = 52, kBias = 1023;
+};
+
+template <class T>
+using Vec = typename Traits<T>::Vec;
+template <class T>
+using Int = typename Traits<T>::Int;
+
+template <class T>
+constexpr int kLanes = kVectorBytes / int(sizeof(T));
+
+template <class T>
+ELMAN_INLINE Vec<T> load(const T* p) {
+    return *reinterpret_cast<const typename Traits<T>::Unaligned*>(p);
+}
+
+template <class T>
+ELMAN_INLINE void store(T* p, Vec<T> v) {
+    *reinterpret_cast<typename Traits<T>::Unaligned*>(p) = v;
+}
+
+template <class T>
+ELMAN_INLINE Vec<T> splat(T x) {
+    return Vec<T>{} + x;
+}
+
+// The first `n` lanes; the others are zero, and their memory is not touched.
+template <class T>
+ELMAN_INLINE Vec<T> load_some(const T* p, int n) {
+    if (n >= kLanes<T>) return load(p);
+    Vec<T> v{};
+    memcpy(&v, p, size_t(n) * sizeof(T));
+    return v;
+}
+
+template <class T>
+ELMAN_INLINE void store_some(T* p, Vec<T> v, int n) {
+    if (n >= kLanes<T>) return store(p, v);
+    memcpy(p, &v, size_t(n) * sizeof(T));
+}
+
+template <class T>
+ELMAN_INLINE T sum_of(Vec<T> v) {
+    T total = 0;
+    ELMAN_UNROLL
+    for (int i = 0; i < kLanes<T>; ++i) total += v[i];
+    return total;
+}
+
+// Lanes at or after `n` become zero.
+template <class T>
+ELMAN_INLINE Vec<T> keep_some(Vec<T> v, int n) {
+    for (int i = n; i < kLanes<T>; ++i) v[i] = 0;
+    return v;
+}
+
+template <class T>
+ELMAN_INLINE Vec<T> as_float(Int<T> v) {
+    Vec<T> out;
+    memcpy(&out, &v, sizeof out);
+    return out;
+}
+
+template <class T>
+ELMAN_INLINE Int<T> as_int(Vec<T> v) {
+    Int<T> out;
+    memcpy(&out, &v, sizeof out);
+    return out;
+}
+
+// 1/x for finite x that are not tiny: an estimate and one Newton step where division is slow.
+template <class T>
+ELMAN_INLINE Vec<T> quick_reciprocal(Vec<T> x) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+        Vec<T> r = (Vec<T>)_mm512_rcp14_ps((__m512)x);
+        return r * (T(2) - x * r);
+    }
+#endif
+    return T(1) / x;
+}
+
+ELMAN_INLINE void relax() {
+#if defined(__x86_64__)
+    _mm_pause();
+#endif
+}
+
+// A square of kLanes x kLanes, transposed in registers: each stage swaps blocks of half the size.
+template <int... L>
+struct Lanes {};
+template <int N, int... L>
+struct MakeLanes : MakeLanes<N - 1, N - 1, L...> {};
+template <int... L>
+struct MakeLanes<0, L...> {
+    typedef Lanes<L...> type;
+};
+
+template <class T, int D, int... L>
+ELMAN_INLINE void exchange(Vec<T>& low, Vec<T>& high, Lanes<L...>) {
+    constexpr int N = kLanes<T>;
+    const Int<T> first = {((L & D) ? L - D + N : L)...};
+    const Int<T> second = {((L & D) ? L + N : L + D)...};
+    Vec<T> a = low, b = high;
+    low = __builtin_shuffle(a, b, first);
+    high = __builtin_shuffle(a, b, second);
+}
+
+template <class T, int D>
+ELMAN_INLINE void transpose_stages(Vec<T>* row) {
+    if constexpr (D > 0) {
+        ELMAN_UNROLL
+        for (int i = 0; i < kLanes<T>; ++i)
+            if (!(i & D)) exchange<T, D>(row[i], row[i + D], typename MakeLanes<kLanes<T>>::type());
+        transpose_stages<T, D / 2>(row);
+    }
+}
+
+// to[j * to_row + i] = from[i * from_row + j]
+template <class T>
+ELMAN_INLINE void transpose(const T* from, long from_row, T* to, long to_row) {
+    Vec<T> row[kLanes<T>];
+    ELMAN_UNROLL
+    for (int i = 0; i < kLanes<T>; ++i) row[i] = load(from + i * from_row);
+    transpose_stages<T, kLanes<T> / 2>(row);
+    ELMAN_UNROLL
+    for (int i = 0; i < kLanes<T>; ++i) store(to + i * to_row, row[i]);
+}
+
+}  // namespace
+}  // namespace elman

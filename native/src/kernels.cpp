@@ -1,0 +1,59 @@
+// Compiled once per instruction set: ELMAN_ISA is its name.
+#include "backward.h"
+#include "forward.h"
+
+namespace elman {
+namespace {
+
+// A scan built on no memory only measures how much it takes.
+template <class S>
+size_t shared_bytes(const Job& job) {
+    return S(job, 0, Scratch(nullptr), Scratch(nullptr)).shared_used;
+}
+
+template <class S>
+size_t own_bytes(const Job& job) {
+    return S(job, 0, Scratch(nullptr), Scratch(nullptr)).own_used;
+}
+
+template <class S>
+void run(const Job& job, int thread) {
+    S(job, thread, Scratch(job.shared), Scratch(job.own[thread])).run();
+}
+
+template <class T>
+void apply(int op, int64_t count, void* out, const void* a, const void* b, const void* c, double value) {
+    constexpr int kL = kLanes<T>;
+    const elman_instruction one = {op, 3, 0, 1, 2, 0, value};
+    for (long i = 0; i < count; i += kL) {
+        const int n = int(min_of<long>(kL, count - i));
+        const void* from[3] = {a, b, c};
+        T tile[4][kL] = {};
+        T* pointer[4] = {tile[0], tile[1], tile[2], tile[3]};
+        for (int k = 0; k < 3; ++k)
+            if (from[k]) store(tile[k], load_some(static_cast<const T*>(from[k]) + i, n));
+        execute(&one, &one + 1, pointer, Range{0, 1, 1, 1, kL}, Surroundings<T>{});
+        store_some(static_cast<T*>(out) + i, load(tile[3]), n);
+    }
+}
+
+}  // namespace
+
+#define ELMAN_NAME2(set) kernels_##set
+#define ELMAN_NAME1(set) ELMAN_NAME2(set)
+#define ELMAN_TEXT2(set) #set
+#define ELMAN_TEXT1(set) ELMAN_TEXT2(set)
+
+extern const Kernels ELMAN_NAME1(ELMAN_ISA);
+const Kernels ELMAN_NAME1(ELMAN_ISA) = {
+    ELMAN_TEXT1(ELMAN_ISA),
+    {{shared_bytes<Forward<float>>, shared_bytes<Forward<double>>},
+     {shared_bytes<Backward<float>>, shared_bytes<Backward<double>>}},
+    {{own_bytes<Forward<float>>, own_bytes<Forward<double>>},
+     {own_bytes<Backward<float>>, own_bytes<Backward<double>>}},
+    {{run<Forward<float>>, run<Forward<double>>}, {run<Backward<float>>, run<Backward<double>>}},
+    {apply<float>, apply<double>},
+    {kLanes<float>, kLanes<double>},
+};
+
+}  // namespace elman

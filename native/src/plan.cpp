@@ -1,0 +1,86 @@
+// Sorts rows by length, hands them to teams, and measures out memory.
+#include "team.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace elman {
+namespace {
+
+// Fewer rows than this a thread, and a weight is better split than read by every thread.
+constexpr int64_t kRowsPerThread = 8;
+
+std::vector<int64_t> longest_first(const elman_scan& scan) {
+    std::vector<int64_t> order(static_cast<size_t>(scan.batch));
+    for (int64_t i = 0; i < scan.batch; ++i) order[size_t(i)] = i;
+    if (scan.lengths)
+        std::stable_sort(order.begin(), order.end(),
+                         [&](int64_t a, int64_t b) { return scan.lengths[a] > scan.lengths[b]; });
+    return order;
+}
+
+}  // namespace
+
+Plan::Plan(const elman_scan& scan, int threads) {
+    const bool by_rows = scan.split ? scan.split == 1 : scan.batch >= kRowsPerThread * threads;
+    teams = by_rows ? int(std::min<int64_t>(threads, scan.batch)) : 1;
+    // A thread without a whole vector of units would only wait.
+    const int64_t panels = (scan.units + 15) / 16;
+    team_size = by_rows ? 1 : int(std::min<int64_t>(threads, panels));
+    const std::vector<int64_t> order = longest_first(scan);
+    int64_t offset = 0;
+    for (int team = 0; team < teams; ++team) {
+        offset += add_team(scan, order, team, offset);
+        most_rows = std::max(most_rows, team_rows.back().count);
+    }
+}
+
+// Every `teams`-th row, so that each team gets long and short ones. Returns its row-steps.
+int64_t Plan::add_team(const elman_scan& scan, const std::vector<int64_t>& order, int team, int64_t offset) {
+    auto keep = [&](size_t n) {
+        numbers.emplace_back(n);
+        return numbers.back().data();
+    };
+    Rows rows{};
+    rows.count = (scan.batch - team + teams - 1) / teams;
+    rows.offset = offset;
+    int64_t *row = keep(size_t(rows.count)), *length = keep(size_t(rows.count));
+    for (int64_t b = 0; b < rows.count; ++b) {
+        row[b] = order[size_t(team + b * teams)];
+        length[b] = scan.lengths ? scan.lengths[row[b]] : scan.steps;
+    }
+    rows.steps = length[0];
+    int64_t *active = keep(size_t(rows.steps) + 1), *before = keep(size_t(rows.steps) + 1);
+    int64_t now = rows.count, total = 0;
+    for (int64_t t = 0; t <= rows.steps; ++t) {
+        while (now > 0 && length[now - 1] <= t) --now;
+        active[t] = now;
+        before[t] = total;
+        total += now;
+    }
+    rows.row = row, rows.length = length, rows.active = active, rows.before = before;
+    team_rows.push_back(rows);
+    return total;
+}
+
+// Kept by each thread between calls, since fresh pages cost more than filling them.
+char* scratch(bool shared, size_t bytes) {
+    struct Block {
+        char* data = nullptr;
+        size_t size = 0;
+        ~Block() { free(data); }
+    };
+    static thread_local Block blocks[2];
+    Block& block = blocks[shared];
+    if (block.size < bytes) {
+        free(block.data);
+        block.size = (bytes + 4095) / 4096 * 4096;
+        block.data = static_cast<char*>(aligned_alloc(4096, block.size));
+        if (!block.data) block.size = 0;
+    }
+    return block.data;
+}
+
+}  // namespace elman

@@ -1,0 +1,53 @@
+// Who computes what: decided before any thread starts, in plain C++ that is compiled once.
+#pragma once
+
+#include <stddef.h>
+
+#include "abi.h"
+
+namespace elman {
+
+constexpr int kMostThreads = 256;
+
+// Rows that a team carries through time, longest first, so that the active ones are always a prefix.
+struct Rows {
+    const int64_t* row;     // [count] rows of the batch
+    const int64_t* length;  // [count]
+    const int64_t* active;  // [steps + 1] how many rows have step t; active[steps] is 0
+    const int64_t* before;  // [steps + 1] row-steps before step t
+    int64_t count, steps;   // steps: of the longest row
+    int64_t offset;         // row-steps of the teams before this one
+};
+
+struct Barrier {
+    int waiting;
+    alignas(64) int generation;
+    int size;
+};
+
+// Either one team of all threads, that share every row and split the units, or a team for each thread.
+struct Job {
+    const elman_scan* scan;
+    const elman_forward_out* forward;
+    const elman_backward_out* backward;
+    int threads, teams, team_size;
+    int64_t most_rows;
+    const Rows* team;
+    Barrier* all;                      // of all threads
+    char *shared, *own[kMostThreads];  // scratch memory: of everyone, of each thread
+};
+
+// What is compiled once per instruction set; the arrays are by backward and by float64.
+struct Kernels {
+    const char* name;
+    size_t (*shared_bytes[2][2])(const Job&);
+    size_t (*own_bytes[2][2])(const Job&);
+    void (*run[2][2])(const Job&, int thread);
+    void (*apply[2])(int op, int64_t count, void* out, const void* a, const void* b, const void* c,
+                     double value);
+    int lanes[2];
+};
+
+const Kernels* kernels();  // of the chosen instruction set; null if ELMAN_ISA names none of this machine
+
+}  // namespace elman

@@ -1,0 +1,313 @@
+// What the forward and the backward scan share: geometry, scratch memory, waiting for each other,
+// states before a step, and running a routine over tiles.
+#pragma once
+
+#include <sched.h>
+
+#include "interpreter.h"
+#include "pack.h"
+#include "plan.h"
+
+namespace elman {
+namespace {
+
+constexpr long kChunkRows = 256;  // row-steps whose projection, or gate gradients, stay in the cache
+constexpr long kTileBytes = 2048;   // of one operand of the interpreter, at most
+constexpr int kMostOperands = 256;
+constexpr long kRecordPadding = 16;  // elements between the records of two steps
+
+inline void wait(Barrier* barrier) {
+    if (barrier->size == 1) return;
+    const int generation = __atomic_load_n(&barrier->generation, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&barrier->waiting, 1, __ATOMIC_ACQ_REL) == barrier->size) {
+        __atomic_store_n(&barrier->waiting, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int spins = 0; __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) == generation;)
+        ++spins < 2000 ? relax() : (void)sched_yield();
+}
+
+// Hands out aligned pieces of one block; from a null block it only counts.
+class Scratch {
+  public:
+    explicit Scratch(char* base) : base_(base) {}
+    template <class T>
+    T* take(long count) {
+        char* piece = base_ ? base_ + used_ : nullptr;
+        used_ += (size_t(count) * sizeof(T) + 127) / 64 * 64;
+        return reinterpret_cast<T*>(piece);
+    }
+    size_t used() const { return used_; }
+
+  private:
+    char* base_;
+    size_t used_ = 0;
+};
+
+template <class T>
+void zero(T* p, long count) {
+    if (count > 0) memset(p, 0, size_t(count) * sizeof(T));
+}
+
+struct Share {
+    long first, last;
+};
+
+inline Share share_of(long count, int part, int parts) {
+    return {count * part / parts, count * (part + 1) / parts};
+}
+
+// Columns of gates per group of the micro-kernel, and panels per tile so that groups end where tiles do.
+struct Tiling {
+    int width;
+    long panels, tiles;
+};
+
+template <class T>
+Tiling tile(long panels, long kinds, long rows, int team_size) {
+    Tiling t;
+    t.width = kWidth == 4 && kinds % 3 == 0 && kinds % 4 ? 3 : kWidth;
+    long align = 1;
+    while (align * kinds % t.width) ++align;
+    const long vectors = kTileBytes / 2 / kVectorBytes;
+    const long wanted = ((vectors + rows - 1) / rows + align - 1) / align * align;
+    const long most = (panels + team_size - 1) / team_size;
+    t.panels = wanted < most ? wanted : (most + align - 1) / align * align;
+    t.tiles = (panels + t.panels - 1) / t.panels;
+    return t;
+}
+
+// One thread's view of a scan.
+template <class T>
+struct Scan {
+    const Job& job;
+    const elman_scan& scan;
+    const int thread, member;  // of all; of its team
+    const Rows& rows;
+    const long units, panels, padded, count;  // count: rows of the team
+    const int tail;                           // lanes of the last panel
+    const bool reset;
+
+    // Shared by the team unless it says otherwise.
+    T *initial, *fresh;          // [state][panel][row][lane]
+    T *packed_units, *scalars;   // of everyone: the program's own parameters
+    T *wide, *row_sums;
+    Barrier* team_barrier;
+    T *temporaries, *row_registers;  // of the thread
+    long* offset;                    // of the thread: i * lanes
+    Column<T>* column;               // of the thread
+    Tiling tiling;
+    size_t shared_used = 0, own_used = 0;
+    Share tiles;  // of this thread
+
+    Scan(const Job& j, int thread_, long kinds)
+        : job(j), scan(*j.scan), thread(thread_), member(j.teams == 1 ? thread_ : 0),
+          rows(j.team[j.teams == 1 ? 0 : thread_]), units(scan.units), panels(panels_of<T>(units)),
+          padded(panels * kLanes<T>), count(rows.count),
+          tail(int(units - (panels - 1) * kLanes<T>)), reset(scan.reset != nullptr),
+          tiling(tile<T>(panels, kinds, j.most_rows, j.team_size)),
+          tiles(share_of(tiling.tiles, member, j.team_size)) {}
+
+    const elman_routine& program() const { return scan.program; }
+
+    bool mine(int team) const { return job.teams == 1 || team == thread; }
+
+    void take_common(Scratch& s) {
+        packed_units = s.take<T>(scan.slots * padded);
+        scalars = s.take<T>(scan.slots + 1);
+    }
+
+    void take_team(Scratch& s, int team) {
+        const Rows& of = job.team[team];
+        const long plane = padded * of.count;
+        T* a = s.take<T>(scan.states * plane);
+        T* b = s.take<T>(reset ? scan.states * plane : 0);
+        T* c = s.take<T>(program().wides * plane);
+        T* d = s.take<T>(long(job.team_size) * program().rows * of.count * kLanes<T>);
+        Barrier* e = s.take<Barrier>(1);
+        if (mine(team)) initial = a, fresh = b, wide = c, row_sums = d, team_barrier = e;
+    }
+
+    void take_own(Scratch& s) {
+        temporaries = s.take<T>(program().temporaries * tile_capacity());
+        row_registers = s.take<T>(program().rows * row_capacity());
+        offset = s.take<long>(chunk_capacity());
+        column = s.take<Column<T>>(tiling.panels * scan.gates + kWidth);
+    }
+
+    void start_own() {
+        for (long i = 0; i < chunk_capacity(); ++i) offset[i] = i * kLanes<T>;
+    }
+
+    long tile_capacity() const { return kTileBytes / long(sizeof(T)); }
+    long row_capacity() const { return (job.most_rows + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
+    long chunk_capacity() const { return job.most_rows > kChunkRows ? job.most_rows : kChunkRows; }
+    long chunk_steps(long n) const { return n < kChunkRows ? kChunkRows / (n > 0 ? n : 1) : 1; }
+
+    void wait_team() const { wait(team_barrier); }
+
+    // Before the first barrier: what this thread packs for the others.
+    void pack_parameters() {
+        for (long i = thread; i < scan.slots; i += job.threads) {
+            const T* p = static_cast<const T*>(scan.parameter[i]);
+            if (scan.parameter_is_scalar[i]) scalars[i] = *p;
+            else gather_row(p, packed_units + i * padded, units, kLanes<T>);
+        }
+    }
+
+    void start_team() {
+        if (member == 0) *team_barrier = Barrier{0, 0, job.team_size};
+        gather_states(scan.initial, initial);
+        if (reset) gather_states(scan.fresh, fresh);
+    }
+
+    // Rows of the team of each state's (batch, units); this thread's share of the rows.
+    void gather_states(const void* const* from, T* to) {
+        const Share mine = share_of(count, member, job.team_size);
+        for (int s = 0; s < scan.states; ++s)
+            for (long b = mine.first; b < mine.last; ++b) {
+                T* row = to + s * padded * count + b * kLanes<T>;
+                const T* state = static_cast<const T*>(from[s]);
+                if (state) gather_row(state + rows.row[b] * units, row, units, count * kLanes<T>);
+                else for (long p = 0; p < panels; ++p) store(row + p * count * kLanes<T>, Vec<T>{});
+            }
+    }
+
+    // Where row b's step t of the scan lies in time.
+    long time(long b, long t) const { return scan.reverse ? rows.length[b] - 1 - t : t; }
+
+    T* at(const elman_sequence& s, long b, long t) const {
+        return static_cast<T*>(s.data) + rows.row[b] * s.row + time(b, t) * s.step;
+    }
+
+    // Whether row b starts step t anew. A reversed segment ends where the forward one begins.
+    bool restarts(long b, long t) const {
+        if (!reset || (scan.reverse && t == 0)) return false;
+        const long when = time(b, t) + scan.reverse;
+        return scan.reset[rows.row[b] * scan.reset_row + when * scan.reset_step] != 0;
+    }
+
+    bool any_restarts(long t) const {
+        for (long b = 0; reset && b < rows.active[t]; ++b)
+            if (restarts(b, t)) return true;
+        return false;
+    }
+
+    // Before step t, the rows active in it: either where they are, or moved together and restarted.
+    bool must_move(long t) const {
+        const long before = t ? rows.active[t - 1] : count;
+        return before != rows.active[t] || any_restarts(t);
+    }
+
+    long panel_first() const { return tiles.first * tiling.panels; }
+    long panel_last() const { return min_of(panels, tiles.last * tiling.panels); }
+
+    // from: [state][panel][row] with `had` rows, `from_plane` apart; to: the same with the rows of step t.
+    void move_states(const T* from, long had, T* to, long t) const {
+        const long n = rows.active[t], kL = kLanes<T>;
+        for (long b = 0; b < n; ++b) {
+            const bool anew = restarts(b, t);
+            const T* source = anew ? fresh : from;
+            const long pitch = anew ? count : had;
+            for (int s = 0; s < scan.states; ++s)
+                for (long p = panel_first(); p < panel_last(); ++p)
+                    store(to + ((s * panels + p) * n + b) * kL,
+                          load(source + ((s * panels + p) * pitch + b) * kL));
+        }
+    }
+
+    // The record of step t: states, then saved values, each [panel][row][lane].
+    T* record(long t) const {
+        const long planes = scan.states + scan.saved;
+        return static_cast<T*>(scan.record) + planes * padded * (rows.offset + rows.before[t]) +
+               kRecordPadding * (scan.steps * (job.teams == 1 ? 0 : thread) + t);
+    }
+
+    // Where the operands of a bank begin in step t's arrays, and how far apart they are.
+    struct Bank {
+        T* base;
+        long plane;
+    };
+
+    static constexpr int kBanks = ELMAN_GATE + 1;
+
+    void set_common_banks(Bank* bank, long plane) const {
+        bank[ELMAN_TEMPORARY] = {temporaries, tile_capacity()};
+        bank[ELMAN_ROW] = {row_registers, row_capacity()};
+        bank[ELMAN_WIDE] = {wide, plane};
+    }
+
+    void row_phase(int phase, long n) {
+        const elman_routine& r = program();
+        const long begin = phase ? r.ends[2 * phase - 1] : 0, end = r.ends[2 * phase];
+        if (begin == end) return;
+        T* pointer[kMostOperands];
+        for (int i = 0; i < r.operands; ++i)
+            pointer[i] = r.operand[i].bank == ELMAN_ROW ? row_registers + r.operand[i].index * row_capacity()
+                                                        : temporaries;
+        const Range range{0, (n + kLanes<T> - 1) / kLanes<T>, n, 1, kLanes<T>};
+        execute(r.instructions + begin, r.instructions + end, pointer, range, around(n, member == 0));
+    }
+
+    void tile_phase(int phase, const Bank* bank, long first_panel, long last_panel, long n) {
+        const elman_routine& r = program();
+        const long begin = r.ends[2 * phase], end = r.ends[2 * phase + 1];
+        if (begin == end) return;
+        const long vectors = (last_panel - first_panel) * n, most = tile_capacity() / kLanes<T>;
+        const long parts = (vectors + most - 1) / most;
+        for (long i = 0; i < parts; ++i) {
+            const Share part = share_of(vectors, int(i), int(parts));
+            const Range range{first_panel * n + part.first, part.last - part.first, n, panels, tail};
+            T* pointer[kMostOperands];
+            for (int o = 0; o < r.operands; ++o) {
+                const Bank& b = bank[r.operand[o].bank];
+                pointer[o] = b.base + r.operand[o].index * b.plane;
+                if (r.operand[o].bank != ELMAN_TEMPORARY && r.operand[o].bank != ELMAN_ROW)
+                    pointer[o] += range.first * kLanes<T>;
+            }
+            execute(r.instructions + begin, r.instructions + end, pointer, range, around(n, true));
+        }
+    }
+
+    T *unit_sums = nullptr, *scalar_sums = nullptr;  // of the backward
+
+    Surroundings<T> around(long n, bool mine) const {
+        return {packed_units, scalars, unit_sums, mine ? scalar_sums : nullptr,
+                row_sums + long(member) * program().rows * count * kLanes<T>, padded, n * kLanes<T>};
+    }
+
+    // Before a phase's tiles: its sums start from zero.
+    void clear_row_sums(int phase, long n) {
+        each_row_sum(phase, [&](long slot) {
+            zero(row_sums + (long(member) * program().rows * count + slot * n) * kLanes<T>, n * kLanes<T>);
+        });
+    }
+
+    // After a phase's tiles: everyone adds up everyone's sums, in the same order.
+    void finish_row_sums(int phase, long n) {
+        bool any = false;
+        each_row_sum(phase, [&](long) { any = true; });
+        if (!any) return;
+        wait_team();
+        each_row_sum(phase, [&](long slot) {
+            for (long b = 0; b < n; ++b) {
+                Vec<T> sum{};
+                for (int m = 0; m < job.team_size; ++m)
+                    sum += load(row_sums + ((long(m) * program().rows * count) + slot * n + b) * kLanes<T>);
+                row_registers[slot * row_capacity() + b] = sum_of<T>(sum);
+            }
+        });
+        wait_team();
+    }
+
+    template <class F>
+    void each_row_sum(int phase, F f) const {
+        const elman_routine& r = program();
+        for (long i = r.ends[2 * phase]; i < r.ends[2 * phase + 1]; ++i)
+            if (Op(r.instructions[i].op) == Op::row_sum) f(r.instructions[i].slot);
+    }
+};
+
+}  // namespace
+}  // namespace elman

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <vector>
+
+#include "plan.h"
+
+namespace elman {
+
+// The division of a scan among threads.
+struct Plan {
+    Plan(const elman_scan& scan, int threads);
+
+    int teams = 1, team_size = 1;
+    int64_t most_rows = 0;
+    std::vector<Rows> team_rows;
+
+  private:
+    int64_t add_team(const elman_scan& scan, const std::vector<int64_t>& order, int team, int64_t offset);
+    std::vector<std::vector<int64_t>> numbers;
+};
+
+char* scratch(bool shared, size_t bytes);
+
+}  // namespace elman

@@ -1,0 +1,124 @@
+"""What a cell computes, as a graph of instructions on values without a place yet.
+
+Values are tiles (a number per row and unit) or rows (a number per row). Equal expressions are one
+node, and what is known while tracing is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from elman.engine._program import ELEMENTWISE
+
+LEAVES = ("input", "recurrent", "previous", "cotangent")
+
+_WITH_VALUE_RIGHT = {"add": "add_value", "mul": "mul_value", "lt": "lt_value", "le": "le_value", "eq": "eq_value"}
+_WITH_VALUE_LEFT = {
+    "add": "add_value", "mul": "mul_value", "sub": "sub_from", "div": "div_into",
+    "lt": "gt_value", "le": "ge_value", "eq": "eq_value",
+}
+_KNOWN: dict[str, Callable[..., float]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "neg": lambda a: -a,
+    "copy": lambda a: a,
+    "lt": lambda a, b: float(a < b),
+    "le": lambda a, b: float(a <= b),
+    "eq": lambda a, b: float(a == b),
+}
+
+
+class Node(NamedTuple):
+    """One value: a leaf (a gate, a state, a gradient: ``slot`` says which) or an instruction's result."""
+
+    op: str
+    inputs: tuple[int, ...]
+    value: float
+    slot: int
+    row: bool
+
+
+class Graph:
+    """Expressions in the order in which they can be computed."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self._known: dict[Node, int] = {}
+
+    def add(self, op: str, *inputs: int, value: float = 0.0, slot: int = -1, row: bool = False) -> int:
+        """The number of this node, made if it is new."""
+        node = Node(op, inputs, float(value), slot, row)
+        if node not in self._known:
+            self._known[node] = len(self.nodes)
+            self.nodes.append(node)
+        return self._known[node]
+
+    def constant(self, value: float) -> int:
+        """A number; it is a row until a tile needs it."""
+        return self.add("constant", value=value, row=True)
+
+    def apply(self, op: str, *inputs: int) -> int:
+        """An elementwise instruction, with what can be known beforehand folded away."""
+        values = [self.known(i) for i in inputs]
+        if op in _KNOWN and None not in values:
+            return self.constant(_KNOWN[op](*values))
+        if op == "where" and values[0] is not None:
+            return inputs[1] if values[0] else inputs[2]
+        if len(inputs) == 2:
+            left, right = values
+            if right is not None and op in ("sub", "div"):
+                other = -right if op == "sub" else (1 / right if right else float("inf"))
+                return self.apply("add" if op == "sub" else "mul", inputs[0], self.constant(other))
+            if right is not None and op in _WITH_VALUE_RIGHT:
+                return self._with_value(_WITH_VALUE_RIGHT[op], inputs[0], right)
+            if left is not None and op in _WITH_VALUE_LEFT:
+                return self._with_value(_WITH_VALUE_LEFT[op], inputs[1], left)
+        row = all(self.nodes[i].row for i in inputs)
+        return self.add(op, *(inputs if row else map(self.as_tile, inputs)), row=row)
+
+    def _with_value(self, op: str, x: int, value: float) -> int:
+        if (op, value) in (("mul_value", 1.0), ("add_value", 0.0)):
+            return x
+        return self.add(op, x, value=value, row=self.nodes[x].row)
+
+    def as_tile(self, node: int) -> int:
+        """``node``, spread over the units if it is a row."""
+        it = self.nodes[node]
+        if not it.row:
+            return node
+        if it.op == "constant":
+            return self.add("constant", value=it.value)
+        return self.add("expand", node)
+
+    def row_sum(self, node: int) -> int:
+        """The sum of a tile over its units."""
+        return self.add("row_sum", self.as_tile(node), row=True)
+
+    def known(self, node: int) -> float | None:
+        """The value of a constant."""
+        it = self.nodes[node]
+        return it.value if it.op == "constant" else None
+
+    def closure(self, wanted: Iterable[int], given: Iterable[int] = ()) -> set[int]:
+        """All that must be computed for ``wanted`` when ``given`` is there."""
+        have, seen, stack = set(given), set[int](), list(wanted)
+        while stack:
+            node = stack.pop()
+            if node not in have and node not in seen:
+                seen.add(node)
+                stack.extend(self.nodes[node].inputs)
+        return seen
+
+
+# What an instruction costs for one vector, in cycles: most of it is reading and writing the tile.
+COST = {
+    **{name: 1.5 for name in ELEMENTWISE},
+    **{name: 10.0 for name in ("exp", "expm1", "sigmoid", "tanh", "div", "div_into", "sqrt", "rsqrt")},
+    **{name: 18.0 for name in ("log", "log1p", "sin", "cos", "erf")},
+    "pow": 400.0,
+    **{name: 1.0 for name in ("expand", "unit", "scalar", "constant")},
+    "row_sum": 6.0,
+    **{name: 0.0 for name in LEAVES},
+}

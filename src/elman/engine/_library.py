@@ -1,0 +1,210 @@
+"""The native library: found, loaded, and called with plain structures (native/src/abi.h)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, byref, c_char_p, c_double, c_int, c_int32, c_int64, c_uint8, c_void_p
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from elman._errors import EngineError
+from elman.engine._program import BANKS, OPCODES, Instruction, Program, Routine
+
+ABI = 1
+_BANK = {letter: number for number, letter in enumerate(BANKS)}
+
+
+class _Instruction(Structure):
+    _fields_ = [*((name, c_int32) for name in ("op", "out", "a", "b", "c", "slot")), ("value", c_double)]
+
+
+class _Operand(Structure):
+    _fields_ = [("bank", c_int32), ("index", c_int32)]
+
+
+class _Routine(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("phases", "operands", "temporaries", "wides", "rows", "unused")),
+        ("ends", POINTER(c_int32)),
+        ("instructions", POINTER(_Instruction)),
+        ("operand", POINTER(_Operand)),
+    ]
+
+
+class Sequences(Structure):
+    """A tensor (batch, time, features) by its strides."""
+
+    _fields_ = [("data", c_void_p), ("row", c_int64), ("step", c_int64)]
+
+
+class Scan(Structure):
+    """elman_scan."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("float64", "threads", "split", "reverse")),
+        *((name, c_int32) for name in ("gates", "states", "saved", "slots")),
+        *((name, c_int64) for name in ("batch", "steps", "inputs", "units")),
+        ("lengths", c_void_p),
+        ("reset", c_void_p),
+        ("reset_row", c_int64),
+        ("reset_step", c_int64),
+        ("x", Sequences),
+        ("y", Sequences),
+        *((name, c_void_p) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")),
+        ("initial", POINTER(c_void_p)),
+        ("fresh", POINTER(c_void_p)),
+        ("parameter", POINTER(c_void_p)),
+        ("parameter_is_scalar", POINTER(c_uint8)),
+        ("fused", POINTER(c_uint8)),
+        ("record", c_void_p),
+        ("program", _Routine),
+    ]
+
+
+class ForwardOut(Structure):
+    """elman_forward_out."""
+
+    _fields_ = [("final", POINTER(c_void_p))]
+
+
+class BackwardOut(Structure):
+    """elman_backward_out."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("kinds", "input_kinds", "recurrent_first", "unused")),
+        ("input_gate", POINTER(c_int32)),
+        ("recurrent_gate", POINTER(c_int32)),
+        ("dy", Sequences),
+        ("dx", Sequences),
+        ("dfinal", POINTER(c_void_p)),
+        *((name, c_void_p) for name in ("dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh")),
+        ("dinitial", POINTER(c_void_p)),
+        ("dfresh", POINTER(c_void_p)),
+        ("dparameter", POINTER(c_void_p)),
+    ]
+
+
+def array(kind: Any, values: Sequence[Any]) -> Any:
+    """A C array; never of length 0, which has no address."""
+    return (kind * max(1, len(values)))(*values)
+
+
+class Encoded:
+    """A program as the library takes it. Its arrays live as long as this does."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.scalars = array(c_uint8, program.scalars)
+        self.fused = array(c_uint8, program.fused)
+        self.input_gate = array(c_int32, program.input_gate)
+        self.recurrent_gate = array(c_int32, program.recurrent_gate)
+        self.forward = _routine(program.forward)
+        self.inference = _routine(program.inference)
+        self.backward = _routine(program.backward)
+
+
+@lru_cache(maxsize=256)
+def encoded(text: str) -> Encoded:
+    """The program of this text."""
+    return Encoded(Program.parse(text))
+
+
+def _routine(routine: Routine) -> _Routine:
+    operands: dict[str, int] = {"t0": 0}
+    lines: list[_Instruction] = []
+    ends: list[int] = []
+    for phase in routine:
+        for part in phase:
+            lines.extend(_instruction(line, operands) for line in part)
+            ends.append(len(lines))
+    places = [_Operand(_BANK[name[0]], int(name[1:])) for name in operands]
+
+    def count(letter: str) -> int:
+        return max([int(name[1:]) + 1 for name in operands if name[0] == letter], default=0)
+
+    rows = max([count("q"), *(line.slot + 1 for phase in routine for line in phase.tiles if line.op == "row_sum")])
+    return _Routine(
+        len(routine), len(places), count("t"), count("w"), rows, 0,
+        array(c_int32, ends), array(_Instruction, lines), array(_Operand, places),
+    )  # fmt: skip
+
+
+def _instruction(line: Instruction, operands: dict[str, int]) -> _Instruction:
+    def number(name: str) -> int:
+        return 0 if name == "-" else operands.setdefault(name, len(operands))
+
+    inputs = [number(name) for name in line.inputs] + [0, 0, 0]
+    return _Instruction(OPCODES[line.op], number(line.out), *inputs[:3], line.slot, line.value)
+
+
+class Library:
+    """The loaded library."""
+
+    def __init__(self, path: Path) -> None:
+        self._c = ctypes.CDLL(str(path))
+        for name in ("elman_isa", "elman_operations", "elman_forward", "elman_backward", "elman_apply"):
+            getattr(self._c, name).restype = c_char_p
+        self._c.elman_record_size.restype = c_int64
+        self._c.elman_apply.argtypes = [c_int32, c_int32, c_int64, *[c_void_p] * 4, c_double]
+        if self._c.elman_abi() != ABI:
+            raise OSError(f"{path} has ABI {self._c.elman_abi()}, expected {ABI}: reinstall elman")
+        if self._c.elman_isa() is None:
+            raise OSError("ELMAN_ISA names an instruction set that this machine does not have")
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use."""
+        return str(self._c.elman_isa().decode())
+
+    @property
+    def operations(self) -> str:
+        """The instruction set of programs, as the library has it."""
+        return str(self._c.elman_operations().decode())
+
+    def record_size(self, scan: Scan) -> int:
+        """How many numbers a forward keeps for the backward."""
+        return int(self._c.elman_record_size(byref(scan)))
+
+    def forward(self, scan: Scan, out: ForwardOut) -> None:
+        """Runs a scan."""
+        self._check(self._c.elman_forward(byref(scan), byref(out)))
+
+    def backward(self, scan: Scan, out: BackwardOut) -> None:
+        """Runs its gradient."""
+        self._check(self._c.elman_backward(byref(scan), byref(out)))
+
+    def apply(self, op: str, float64: bool, count: int, out: int, inputs: Sequence[int | None], value: float) -> None:
+        """Runs one instruction on arrays, given by address."""
+        a, b, c = [*inputs, None, None, None][:3]
+        self._check(self._c.elman_apply(OPCODES[op], int(float64), count, out, a, b, c, value))
+
+    @staticmethod
+    def _check(reason: bytes | None) -> None:
+        if reason is not None:
+            raise EngineError(f"the native engine failed: {reason.decode()}")
+
+
+@lru_cache(maxsize=1)
+def _load() -> tuple[Library | None, str]:
+    path = next(iter(sorted(Path(__file__).parent.glob("libelman.*"))), None)
+    if path is None:
+        return None, "this installation has no native library (no C++ compiler was there when it was installed)"
+    try:
+        return Library(path), ""
+    except OSError as error:
+        return None, f"the native library cannot be loaded: {error}"
+
+
+def library() -> Library:
+    """The native library, or an EngineError with the reason why there is none."""
+    loaded, reason = _load()
+    if loaded is None:
+        raise EngineError(reason)
+    return loaded
+
+
+def missing() -> str | None:
+    """Why there is no native library; None if there is one."""
+    return _load()[1] or None

@@ -1,0 +1,267 @@
+"""From expressions to programs: what to save, in which order, and where values live."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from elman.engine._expression import COST, Graph
+from elman.engine._program import Instruction, Phase, Routine
+
+# Writing a tile to memory and reading it back a sequence later, in the cycles of COST.
+SAVE_COST = 13.0
+# Made anew in each phase rather than kept.
+_CHEAP = ("unit", "constant", "expand")
+
+
+class Effect(NamedTuple):
+    """Adds ``node`` to the gradient of the program's parameter ``slot``."""
+
+    slot: int
+    node: int
+
+
+def choose_saved(
+    graph: Graph, wanted: Iterable[int], free: set[int], gone: Iterable[int], forward: set[int]
+) -> tuple[int, ...]:
+    """Which forward values the backward should read back, so that saving and recomputing cost least.
+
+    Args:
+        graph: forward and backward.
+        wanted: what the backward computes.
+        free: what it finds without saving: states before and after, and their gradients.
+        gone: what the forward finds in memory, and the backward, unless it was saved, does not.
+        forward: the nodes that the forward computes anyway.
+    """
+    wanted, leaves = list(wanted), set(gone) - free
+    needed = graph.closure(wanted, free)
+    of_backward = _depends_on_cotangent(graph)
+    candidates = [
+        n for n in needed if n not in of_backward and not graph.nodes[n].row and graph.nodes[n].op not in ("unit", "constant")
+    ]
+
+    def cost(saved: frozenset[int]) -> float:
+        again = graph.closure(wanted, free | saved)
+        if not leaves.isdisjoint(again):
+            return float("inf")
+        extra = graph.closure(saved, forward) if saved else set[int]()
+        work = sum(COST[graph.nodes[n].op] for n in again) + sum(COST[graph.nodes[n].op] for n in extra)
+        return work + SAVE_COST * len(saved)
+
+    saved = frozenset(leaves.intersection(candidates))
+    best, better = cost(saved), True
+    while better:
+        better = False
+        for moved in _neighbours(graph, saved, candidates):
+            price = cost(moved)
+            if price < best - 1e-9:
+                saved, best, better = moved, price, True
+                break
+    return tuple(sorted(saved))
+
+
+def _neighbours(graph: Graph, saved: frozenset[int], candidates: Sequence[int]) -> Iterable[frozenset[int]]:
+    """One more, one less, or what a saved value is made of, or helps to make, in its place."""
+    for n in candidates:
+        yield saved ^ {n}
+    for out in sorted(saved):
+        for new in candidates:
+            if new not in saved and (new in graph.nodes[out].inputs or out in graph.nodes[new].inputs):
+                yield saved - {out} | {new}
+
+
+def _depends_on_cotangent(graph: Graph) -> set[int]:
+    found = set[int]()
+    for number, node in enumerate(graph.nodes):
+        if node.op == "cotangent" or any(i in found for i in node.inputs):
+            found.add(number)
+    return found
+
+
+class Scheduler:
+    """Builds one routine.
+
+    Args:
+        graph: the expressions.
+        given: nodes that lie in memory, with their operands.
+        targets: operands to fill, with their nodes.
+        effects: additions to parameters' gradients.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        given: Mapping[int, str],
+        targets: Sequence[tuple[str, int]],
+        effects: Sequence[Effect] = (),
+    ) -> None:
+        self.graph, self.given = graph, given
+        self.targets, self.effects = targets, effects
+        wanted = [node for _, node in targets] + [e.node for e in effects]
+        self.needed = graph.closure(wanted, given)
+        self.phase = self._phases()
+        self.order = self._depth_first(wanted)
+        self.home: dict[tuple[int, int], str] = {}  # of a node in a phase
+        self.uses = Counter(
+            i for n in self.needed for i in graph.nodes[n].inputs
+        ) + Counter(wanted)
+        self.fused = self._fusable()
+
+    def routine(self) -> Routine:
+        """The phases in order."""
+        last = max([self.phase[n] for n in self.needed], default=0)
+        self._give_homes()
+        return tuple(Phase(tuple(self._rows(p)), tuple(self._tiles(p))) for p in range(last + 1))
+
+    def _phases(self) -> dict[int, int]:
+        """A sum over units is there one phase after what it adds up."""
+        phase = dict.fromkeys(self.given, 0)
+        for n in sorted(self.needed):
+            node = self.graph.nodes[n]
+            phase[n] = max((phase[i] for i in node.inputs), default=0) + (node.op == "row_sum")
+        return phase
+
+    def _depth_first(self, wanted: Sequence[int]) -> list[int]:
+        """Each value soon before its first use."""
+        order, seen = list[int](), set[int]()
+        stack = [(n, False) for n in reversed(wanted)]
+        while stack:
+            n, done = stack.pop()
+            if done:
+                order.append(n)
+            elif n in self.needed and n not in seen:
+                seen.add(n)
+                stack.append((n, True))
+                stack.extend((i, False) for i in reversed(self.graph.nodes[n].inputs))
+        return order
+
+    def _fusable(self) -> set[int]:
+        """Products that only one sum needs, in its own phase: they become part of an fma."""
+        nodes, targets = self.graph.nodes, {node for _, node in self.targets} | {e.node for e in self.effects}
+        fused = set[int]()
+        for n in self.needed:
+            if nodes[n].op not in ("add", "sub") or nodes[n].row:
+                continue
+            # a * b + c and c - a * b, but there is no a * b - c
+            for i in nodes[n].inputs[:: 1 if nodes[n].op == "add" else -1][: 2 if nodes[n].op == "add" else 1]:
+                single = self.uses[i] == 1 and i not in targets and i not in self.given
+                if nodes[i].op == "mul" and single and self.phase[i] == self.phase[n]:
+                    fused.add(i)
+                    break
+        return fused
+
+    def _inputs(self, n: int) -> tuple[str, tuple[int, ...]]:
+        """The operation of a node and its inputs, with a fused product's factors in place."""
+        node = self.graph.nodes[n]
+        for at, i in enumerate(node.inputs):
+            if i in self.fused and node.op in ("add", "sub"):
+                return ("fma" if node.op == "add" else "fnma"), (*self.graph.nodes[i].inputs, node.inputs[1 - at])
+        return node.op, node.inputs
+
+    def _give_homes(self) -> None:
+        """Targets where they must go; what a later phase needs where it survives."""
+        rows = wides = 0
+        by_node = {node: operand for operand, node in reversed(self.targets)}
+        for n in self.order:
+            node = self.graph.nodes[n]
+            if node.row:
+                self.home[n, -1] = f"q{rows}"
+                rows += 1
+            elif n in by_node:
+                self.home[n, -1] = by_node[n]
+            elif node.op not in _CHEAP and any(self.phase[u] > self.phase[n] for u in self._users(n)):
+                self.home[n, -1] = f"w{wides}"
+                wides += 1
+
+    def _users(self, n: int) -> list[int]:
+        users = [u for u in self.needed if n in self._inputs(u)[1]]
+        return users
+
+    def _rows(self, phase: int) -> Iterable[Instruction]:
+        for n in self.order:
+            node = self.graph.nodes[n]
+            if node.row and self.phase[n] == phase and node.op != "row_sum":
+                inputs = tuple(self.home[i, -1] for i in node.inputs)
+                yield Instruction(node.op, self.home[n, -1], inputs, node.value, node.slot)
+        for effect in self.effects:
+            if self.graph.nodes[effect.node].row and self.phase[effect.node] == phase:
+                yield Instruction("accumulate_row", "-", (self.home[effect.node, -1],), slot=effect.slot)
+
+    def _tiles(self, phase: int) -> list[Instruction]:
+        """This phase's instructions with temporary tiles given out and taken back."""
+        return _Tiles(self, phase).instructions()
+
+
+class _Tiles:
+    """The tile instructions of one phase: first with a name for each value, then with few tiles."""
+
+    def __init__(self, scheduler: Scheduler, phase: int) -> None:
+        self.s, self.phase = scheduler, phase
+        self.lines: list[Instruction] = []
+        self.made: dict[int, str] = {}
+
+    def instructions(self) -> list[Instruction]:
+        s, nodes = self.s, self.s.graph.nodes
+        for n in s.order:
+            node = nodes[n]
+            if n in s.fused or node.op in _CHEAP:
+                continue
+            if node.op == "row_sum" and s.phase[n] == self.phase + 1:
+                source = self._operand(node.inputs[0])
+                self.lines.append(Instruction("row_sum", "-", (source,), slot=int(s.home[n, -1][1:])))
+            elif not node.row and s.phase[n] == self.phase:
+                self._make(n)
+        self._finish_targets()
+        return _few_tiles(self.lines)
+
+    def _make(self, n: int) -> str:
+        op, inputs = self.s._inputs(n)
+        node = self.s.graph.nodes[n]
+        operands = tuple(self.s.home[i, -1] if self.s.graph.nodes[i].row else self._operand(i) for i in inputs)
+        self.made[n] = self.s.home.get((n, -1), f"v{n}")
+        self.lines.append(Instruction(op, self.made[n], operands, node.value, node.slot))
+        return self.made[n]
+
+    def _operand(self, n: int) -> str:
+        """Where tile ``n`` is; what is cheap is made when it is first wanted."""
+        if n in self.s.given:
+            return self.s.given[n]
+        if n in self.made:
+            return self.made[n]
+        if self.s.graph.nodes[n].op in _CHEAP:
+            return self._make(n)
+        return self.s.home[n, -1]
+
+    def _finish_targets(self) -> None:
+        """Targets that are leaves, or a second place of a value, are copied; effects come last."""
+        s = self.s
+        for operand, n in s.targets:
+            if s.phase.get(n, 0) == self.phase:
+                source = self._operand(n)
+                if source != operand:
+                    self.lines.append(Instruction("copy", operand, (source,)))
+        for effect in s.effects:
+            if not s.graph.nodes[effect.node].row and s.phase[effect.node] == self.phase:
+                self.lines.append(Instruction("accumulate", "-", (self._operand(effect.node),), slot=effect.slot))
+
+
+def _few_tiles(lines: Sequence[Instruction]) -> list[Instruction]:
+    """Temporary values ("v7") on as few tiles ("t0") as their lifetimes allow."""
+    last = {name: at for at, line in enumerate(lines) for name in (*line.inputs, line.out) if name[0] == "v"}
+    tile: dict[str, int] = {}
+    free: list[int] = []
+    result = []
+    for at, line in enumerate(lines):
+        inputs = tuple(f"t{tile[x]}" if x in tile else x for x in line.inputs)
+        for name in dict.fromkeys(line.inputs):
+            if name in tile and last[name] == at:
+                free.append(tile[name])
+        out = line.out
+        if out[0] == "v":
+            tile[out] = free.pop() if free else len(set(tile.values()) | set(free))
+            out = f"t{tile[out]}"
+            if last[line.out] == at:
+                free.append(tile[line.out])
+        result.append(line._replace(out=out, inputs=inputs))
+    return result
