@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in given:
             traceback.print_exc()
         message, code = explained(error)
-        print(f"elman: {message}", file=sys.stderr)
+        print(f"elman: {message}".replace("\n", "\n       "), file=sys.stderr)
         return code
     return 0
 
