@@ -64,7 +64,7 @@ def tensors(tree: Any) -> list[Tensor]:
 def gradients(module: nn.Module, arguments: Any, results: Any) -> tuple[Tensor, ...]:
     """Of a weighted sum of all results, with respect to every input and parameter."""
     torch.manual_seed(1)
-    loss = sum((result * torch.rand_like(result)).sum() for result in tensors(results))
+    loss = sum((result * torch.rand(result.shape).to(result)).sum() for result in tensors(results))
     return torch.autograd.grad(loss, [*tensors(arguments), *module.parameters()])
 
 
