@@ -220,17 +220,27 @@ class DropIn(nn.Module):
         return states[0] if len(states) == 1 else states
 
     def extra_repr(self) -> str:
-        usual = {
-            "proj_size": 0,
-            "num_layers": 1,
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0.0,
-            "bidirectional": False,
-            "engine": "auto",
-        }
-        shown = [f"{k}={getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v]
-        return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
+        return options_shown(self)
+
+
+_USUAL = {
+    "nonlinearity": "tanh",
+    "proj_size": 0,
+    "num_layers": 1,
+    "bias": True,
+    "batch_first": False,
+    "dropout": 0.0,
+    "bidirectional": False,
+    "engine": "auto",
+}
+
+
+def options_shown(module: Any) -> str:
+    """The sizes, and what is not as usual, as torch.nn shows it; a module is shown as a part."""
+    options = {name: getattr(module, name, usual) for name, usual in _USUAL.items()}
+    unusual = {k: v for k, v in options.items() if v != _USUAL[k] and not isinstance(v, nn.Module)}
+    shown = [f"{name}={value}" for name, value in unusual.items()]
+    return ", ".join([f"{module.input_size}, {module.hidden_size}", *shown])
 
 
 def _check_dimensions(states: Sequence[Tensor], expected: int, kind: str) -> None:
