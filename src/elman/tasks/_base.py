@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
@@ -149,6 +149,10 @@ class NamedTask(Task):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write what the task needs beside weights and configuration, such as a vocabulary."""
+
+    @abstractmethod
+    def on(self, files: Sequence[Path] = (), rows: int | None = None) -> Self:
+        """The same task and network, with other files as "test", or other rows in a batch."""
 
     @classmethod
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,8 +86,8 @@ class LanguageModel(NamedTask):
         [..., ..., ...]
 
     References:
-        Mikolov, Karafiat, Burget & Khudanpur 2010, "Recurrent neural network based
-        language model". Zaremba, Sutskever & Vinyals 2014, "Recurrent neural network regularization".
+        Mikolov et al. 2010, "Recurrent neural network based language model".
+        Zaremba, Sutskever & Vinyals 2014, "Recurrent neural network regularization".
     """
 
     name: ClassVar[str] = "language"
@@ -122,9 +122,7 @@ class LanguageModel(NamedTask):
         Raises:
             DataError: a file cannot be used.
         """
-        scratch = None if folder else Path(tempfile.mkdtemp(prefix="elman-"))
-        folder = folder or scratch
-        assert folder is not None
+        kept = folder or _scratch()
         parts = _split(data)
         vocabulary = Vocabulary.train(
             _metered(parts.train, "vocabulary", reading),
@@ -137,12 +135,12 @@ class LanguageModel(NamedTask):
         )
         sources = {name: part for name, part in parts._asdict().items() if part is not None}
         tokens = {
-            name: tokenise(part, vocabulary, _token_file(folder, name), _progress(name, reading))
+            name: tokenise(part, vocabulary, _token_file(kept, name), _progress(name, reading))
             for name, part in sources.items()
         }
         task = cls(vocabulary, tokens, data, model)
-        if scratch is not None:
-            weakref.finalize(task, shutil.rmtree, scratch, ignore_errors=True)
+        if folder is None:
+            weakref.finalize(task, shutil.rmtree, kept, ignore_errors=True)
         return task
 
     @classmethod
@@ -150,6 +148,19 @@ class LanguageModel(NamedTask):
         files = {name: _token_file(folder, name) for name in Split._fields}
         tokens = {name: open_tokens(file) for name, file in files.items() if file.exists()}
         return cls(Vocabulary.load(folder / "tokenizer.json"), tokens, data, model)
+
+    def on(self, files: Sequence[Path] = (), rows: int | None = None) -> LanguageModel:
+        """The same model, with other text as "test", or read in another number of lanes."""
+        lanes = {} if rows is None else {"lanes": rows, "eval_lanes": rows}
+        data = LanguageData.parse({**self.data.model_dump(), **lanes})
+        task = LanguageModel(self.vocabulary, self.tokens, data, self.model)
+        task.network = self.network
+        if files:
+            folder = _scratch()
+            weakref.finalize(task, shutil.rmtree, folder, ignore_errors=True)
+            source = TextSource(*files, encoding=data.encoding)
+            task.tokens["test"] = tokenise(source, self.vocabulary, folder / "test.npy")
+        return task
 
     def save(self, folder: Path) -> None:
         self.vocabulary.save(folder / "tokenizer.json")
@@ -165,7 +176,10 @@ class LanguageModel(NamedTask):
     def lanes(self, split: str) -> Lanes:
         """A split as contiguous lanes: those of training, or of evaluation where they differ."""
         if split not in self.tokens:
-            raise DataError(f"there is no {split} text: this run has {', '.join(self.tokens)}")
+            raise DataError(
+                f"there is no {split} text here, only: {', '.join(self.tokens) or 'none'}; "
+                "give files to measure on"
+            )
         wanted = self.data.lanes if split == "train" else self.data.eval_lanes or self.data.lanes
         return Lanes(self.tokens[split], wanted)
 
@@ -295,6 +309,10 @@ def _split(data: LanguageData) -> Split:
     )
     parts = source.split(0 if valid else data.valid_share, 0 if test else data.test_share)
     return Split(parts.train, valid or parts.valid, test or parts.test)
+
+
+def _scratch() -> Path:
+    return Path(tempfile.mkdtemp(prefix="elman-"))
 
 
 def _token_file(folder: Path, split: str) -> Path:

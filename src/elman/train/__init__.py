@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.train._config import Config, TrainConfig, config_class
-    from elman.train._entry import fit, load, resume, train
+    from elman.train._entry import evaluate, fit, load, resume, train
     from elman.train._loop import Report, Result
     from elman.train._run import Run
     from elman.train._schedules import Constant, Cosine, Schedule, StepDecay
@@ -26,6 +26,7 @@ __all__ = [
     "StepDecay",
     "TrainConfig",
     "config_class",
+    "evaluate",
     "fit",
     "load",
     "resume",
@@ -34,7 +35,7 @@ __all__ = [
 
 _HOMES = {
     "_config": ("Config", "TrainConfig", "config_class"),
-    "_entry": ("fit", "load", "resume", "train"),
+    "_entry": ("evaluate", "fit", "load", "resume", "train"),
     "_loop": ("Report", "Result"),
     "_run": ("Run",),
     "_schedules": ("Constant", "Cosine", "Schedule", "StepDecay"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from elman.tasks import by_name
-from elman.tasks._base import NamedTask, Reading, Task
+from elman.tasks._base import Metrics, NamedTask, Reading, Task
 from elman.train import _parts as parts
 from elman.train._checkpoint import unpack_module
 from elman.train._config import FORMAT, Config, TrainConfig, config_class
@@ -139,6 +139,33 @@ def load(
     unpack_module(task.network, checkpoint.model, run.where(which, "model"))
     task.network.to(parts.device(device)).eval()
     return task
+
+
+def evaluate(
+    path: Path | str,
+    *,
+    split: str = "test",
+    files: Sequence[Path] | None = None,
+    lanes: int | None = None,
+    which: str = "best",
+    device: str = "cpu",
+) -> Metrics:
+    """Measure a trained task on one of its splits, or on other files.
+
+    Args:
+        path: the run folder.
+        split: "train", "valid" or "test"; without meaning where files are given.
+        files: what to measure on instead.
+        lanes: rows of a batch; those of the run if None. A text in 1 lane has one long memory.
+        which: the checkpoint, "best" or "last".
+        device: where to compute.
+
+    Raises:
+        CheckpointError, DataError: as `load` and reading the files do.
+    """
+    task = load(path, which, device=device).on(files or (), lanes)
+    metrics: Metrics = task.evaluate("test" if files else split)
+    return metrics
 
 
 def _config(run: Run) -> Config:

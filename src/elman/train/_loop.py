@@ -29,6 +29,7 @@ from elman.train._config import TrainConfig
 from elman.train._progress import Progress, Tally
 from elman.train._run import Run
 from elman.train._signals import Stop, stop_on_signals
+from elman.train._tensorboard import TensorBoard
 
 Report = Callable[[dict[str, Any]], object]
 """Called with each event; what is printed about it is the caller's affair."""
@@ -60,16 +61,21 @@ class Trainer:
         self.at = Progress()
         self.state: State = None
         self.stop = Stop()
+        self.board = TensorBoard(run.path / "tensorboard") if config.tensorboard else None
         self.begun = self.resumed_at = time.perf_counter()
         self.loss, self.terms, self.windows = torch.zeros(()), 0, 0  # since the last update
 
     def fit(self) -> Result:
         """Train until the budget or the patience is used up, then measure the best weights."""
-        self._start()
-        with stop_on_signals() as self.stop:
-            while not self.over:
-                self._epoch()
-        return self._finish()
+        try:
+            self._start()
+            with stop_on_signals() as self.stop:
+                while not self.over:
+                    self._epoch()
+            return self._finish()
+        finally:
+            if self.board:
+                self.board.close()
 
     def _epoch(self) -> None:
         task, at = self.task, self.at
@@ -253,6 +259,8 @@ class Trainer:
         line = {"event": event, "epoch": at.epochs, "update": at.update, "updates": self.updates}
         line |= {**values, "seconds": round(at.seconds, 3)}
         self.run.log(line)
+        if self.board:
+            self.board(line)
         self.report(line)
 
     def _clock(self) -> None:
