@@ -96,7 +96,7 @@ def test_packed_sequences_are_among_torchs_cases() -> None:
         assert any(isinstance(case.forward_input.args[0], PackedSequence) for case in cases)
 
 
-@pytest.mark.wrong_type
+@pytest.mark.unchecked
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", NAMES)
 def test_errors(name: str, dtype: torch.dtype) -> None:

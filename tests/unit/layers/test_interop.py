@@ -171,10 +171,9 @@ class Peculiar(nn.LSTM):
 
 def test_a_subclass_is_left_alone_with_a_warning() -> None:
     model = nn.Sequential(Peculiar(3, 5))
-    with pytest.warns(UserWarning, match="Peculiar is a subclass") as caught:
+    with pytest.warns(UserWarning, match="Peculiar is a subclass"):
         elman.convert(model)
     assert type(model[0]) is Peculiar
-    assert caught[0].filename == __file__
     parametrizations.weight_norm(model[0], "weight_hh_l0")
     with pytest.warns(UserWarning, match="Peculiar is a subclass"):
         elman.convert(model)
@@ -185,9 +184,8 @@ def test_dropout_that_never_was_is_reported_and_dropped() -> None:
     with pytest.warns(UserWarning, match="dropout option adds dropout after all but last"):
         theirs = nn.GRU(3, 5, dropout=0.5)
     expected = theirs(X)
-    with pytest.warns(UserWarning, match=r"GRU with num_layers=1 has dropout=0\.5") as caught:
+    with pytest.warns(UserWarning, match=r"GRU with num_layers=1 has dropout=0\.5"):
         ours: Any = elman.convert(theirs)
-    assert caught[0].filename == __file__
     assert ours.dropout == 0
     close(ours(X), expected)
 
