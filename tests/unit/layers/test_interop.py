@@ -190,6 +190,15 @@ def test_dropout_that_never_was_is_reported_and_dropped() -> None:
     close(ours(X), expected)
 
 
+@pytest.mark.unchecked
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout")
+def test_warnings_point_at_the_line_that_converts() -> None:
+    for layer in (Peculiar(3, 5), nn.GRU(3, 5, dropout=0.5)):
+        with pytest.warns(UserWarning) as caught:
+            elman.convert(layer)
+        assert [warning.filename for warning in caught] == [__file__]
+
+
 @pytest.mark.parametrize(
     "activation", ["gelu", torch.tanh, nn.PReLU()], ids=["name", "f", "module"]
 )
