@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from elman import __version__
-from elman._errors import ElmanError
+from elman._errors import ElmanError, Interrupted
 
 COMMANDS = (
     ("init", "_init:init", "Print a commented configuration file for a task."),
@@ -78,7 +78,8 @@ def explained(error: BaseException) -> tuple[str, int]:
     """The message and the exit code of an error that reached the top."""
     match error:
         case ElmanError():
-            return str(error), error.exit_code
+            more = "; `elman train TASK --resume RUN` goes on"
+            return f"{error}{more if isinstance(error, Interrupted) else ''}", error.exit_code
         case KeyboardInterrupt():
             return "interrupted", 130
         case CycloptsError():

@@ -124,15 +124,7 @@ class LanguageModel(NamedTask):
         """
         kept = folder or _scratch()
         parts = _split(data)
-        vocabulary = Vocabulary.train(
-            _metered(parts.train, "vocabulary", reading),
-            data.level,
-            min_count=data.min_count,
-            max_size=data.vocabulary,
-            eos=data.eos,
-            lowercase=data.lowercase,
-            punctuation=data.punctuation,
-        )
+        vocabulary = _learn(parts.train, data, reading)
         sources = {name: part for name, part in parts._asdict().items() if part is not None}
         tokens = {
             name: tokenise(part, vocabulary, _token_file(kept, name), _progress(name, reading))
@@ -141,6 +133,8 @@ class LanguageModel(NamedTask):
         task = cls(vocabulary, tokens, data, model)
         if folder is None:
             weakref.finalize(task, shutil.rmtree, kept, ignore_errors=True)
+        for split in task.splits:
+            task.lanes(split)  # a text too short is refused now, not when its turn comes
         return task
 
     @classmethod
@@ -181,7 +175,10 @@ class LanguageModel(NamedTask):
                 "give files to measure on"
             )
         wanted = self.data.lanes if split == "train" else self.data.eval_lanes or self.data.lanes
-        return Lanes(self.tokens[split], wanted)
+        try:
+            return Lanes(self.tokens[split], wanted)
+        except DataError as error:
+            raise DataError(f"{split} text: {error}") from None
 
     def batches(self, split: str, epoch: int = 0) -> Iterator[Piece]:
         lanes = self.lanes(split)
@@ -313,6 +310,23 @@ def _split(data: LanguageData) -> Split:
 
 def _scratch() -> Path:
     return Path(tempfile.mkdtemp(prefix="elman-"))
+
+
+def _learn(source: Source, data: LanguageData, reading: Reading | None) -> Vocabulary:
+    try:
+        return Vocabulary.train(
+            _metered(source, "vocabulary", reading),
+            data.level,
+            min_count=data.min_count,
+            max_size=data.vocabulary,
+            eos=data.eos,
+            lowercase=data.lowercase,
+            punctuation=data.punctuation,
+        )
+    except DataError as error:
+        if source.name in str(error):
+            raise
+        raise DataError(f"{source.name}: {error}") from None
 
 
 def _token_file(folder: Path, split: str) -> Path:

@@ -81,7 +81,7 @@ def test_usage_errors(
         (DataError("a"), 3, "a"),
         (CheckpointError("a"), 3, "a"),
         (Diverged("a"), 4, "a"),
-        (Interrupted("a"), 130, "a"),
+        (Interrupted("a"), 130, "a; `elman train TASK --resume RUN` goes on"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x.txt"), 1, "x.txt: No such file"),
         (OSError(errno.ENOSPC, "", "x"), 1, "cannot write x: the disk is full; make room"),

@@ -19,6 +19,11 @@ def test_emit_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out) == {**record, "path": "runs/x"}
 
 
+def test_what_is_not_finite_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    emit({"a": float("inf"), "b": [float("nan"), 1.5], "c": {"d": -float("inf")}})
+    assert capsys.readouterr().out == '{"a": null, "b": [null, 1.5], "c": {"d": null}}\n'
+
+
 def test_table_aligns_names_left_and_numbers_right() -> None:
     assert table([["a", "10"], ["bcd", "9"]], indent="> ") == "> a    10\n> bcd   9"
 
