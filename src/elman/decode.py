@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any, TypeAlias
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from elman._errors import ConfigError
@@ -17,7 +18,7 @@ Step: TypeAlias = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 def sample(
     step: Step,
-    scores: Tensor,
+    scores: Float[Tensor, "B V"],
     state: Any,
     *,
     length: int | None = None,
@@ -59,7 +60,7 @@ def sample(
 
 def _draw(
     step: Step,
-    scores: Tensor,
+    scores: Float[Tensor, "B V"],
     state: Any,
     length: int | None,
     temperature: float,
@@ -75,12 +76,12 @@ def _draw(
 
 
 def choose(
-    scores: Tensor,
+    scores: Float[Tensor, "B V"],
     temperature: float,
     top_k: int | None,
     forbidden: list[int],
     generator: torch.Generator | None,
-) -> Tensor:
+) -> Int[Tensor, "B"]:
     """One token of each row of scores (B, V): (B,)."""
     scores = scores.index_fill(
         -1, torch.tensor(forbidden, device=scores.device, dtype=torch.long), -torch.inf
