@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from elman.tasks._language_config import LanguageData, LanguageNet
     from elman.tasks._section import Section, Sections
 
-# Names and where to find the tasks and their configuration; the latter never imports torch.
 TASKS: tuple[tuple[str, str], ...] = (("language", "elman.tasks._language:LanguageModel"),)
+"""Names, and where to find the task; its configuration, beside it, never imports torch."""
 
 __all__ = [
     "TASKS",

@@ -14,6 +14,7 @@ from elman.bptt import State
 from elman.metrics import perplexity
 
 Metrics: TypeAlias = dict[str, float]
+"""Name to number."""
 
 Reading: TypeAlias = Callable[[str, int, int], object]
 """Called while data are read: with what it is, the bytes done, and the bytes there are."""
