@@ -75,7 +75,7 @@ class DropInCell(nn.Module):
             state = cell.initial_state(x.shape[0], device=x.device, dtype=x.dtype)
         else:
             state = self._check((hx,) if len(cell.states) == 1 else hx, x.shape[0], batched)
-        new = engines.step(engines.Recurrence(cell, x, state, self.weights))
+        new = engines.step(engines.Recurrence(cell, x, state, self.weights, layer=self))
         new = tuple(new) if batched else tuple(s.squeeze(0) for s in new)
         return new if len(new) > 1 else new[0]
 
