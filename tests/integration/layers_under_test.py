@@ -43,13 +43,13 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
         elman.Recurrent(Projected(LSTM(3, 4, dtype=torch.float64), 2)),
     ),
 }
-LENGTHS = torch.tensor([4, 2, 0])
-RESET = torch.tensor([[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]).bool()
+LENGTHS = torch.tensor([3, 2, 0])
+RESET = torch.tensor([[0, 0, 1], [0, 1, 0], [1, 0, 0]]).bool()
 
 
 def sequences() -> Tensor:
-    """Three rows of four steps, which LENGTHS and RESET fit."""
-    return torch.randn(3, 4, 2, dtype=torch.float64)
+    """Three rows of three steps, which LENGTHS and RESET fit."""
+    return torch.randn(3, 3, 2, dtype=torch.float64)
 
 
 def results(returned: Any) -> tuple[Tensor, ...]:
