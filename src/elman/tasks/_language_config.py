@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from elman._errors import nearest
 from elman.cells import CELLS
@@ -88,10 +88,15 @@ class LanguageNet(Section):
     )
     engine: str = Field("auto", description="what runs the recurrence")
 
+    @field_validator("cell")
+    @classmethod
+    def _known_cell(cls, cell: str) -> str:
+        if cell not in _CELL_NAMES:
+            raise ValueError(f"unknown cell; {nearest(cell, _CELL_NAMES)}")
+        return cell
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.cell not in _CELL_NAMES:
-            raise ValueError(f"unknown cell {self.cell!r}: {nearest(self.cell, _CELL_NAMES)}")
         if self.activation is not None and self.cell != "elman":
             raise ValueError(f"only the cell elman has an activation to choose, not {self.cell}")
         if self.tied and self.input == "one-hot":

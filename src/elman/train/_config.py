@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from functools import cache
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
@@ -16,6 +16,8 @@ FORMAT = 1
 """The version of the run folder's format, see `elman.train.Run`."""
 
 BUDGETS = {"epochs", "max_steps"}
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainConfig(Section):
@@ -52,7 +54,7 @@ class TrainConfig(Section):
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="the update rule")
     lr: float = Field(1e-3, gt=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd: momentum")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="adam: decay of the two averages")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.999), description="adam: decay of the two averages")
     weight_decay: float = Field(0.0, ge=0, description="pull of the weights towards 0")
     accumulate: int = Field(1, ge=1, description="windows whose gradients make one update")
 
