@@ -292,6 +292,21 @@ def test_a_scheme_and_an_engine_are_chosen_by_name() -> None:
         elman.LSTM(3, 5, engine="referense")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_one_by_one_are_the_whole(kind: str) -> None:
+    options = {"proj_size": 2} if kind == "LSTM" else {}
+    layer = getattr(elman, kind)(3, 5, num_layers=2, **options)
+    x, state = torch.randn(6, 2, 3), None
+    output, final = layer(x)
+    for t in range(6):
+        output_t, state = layer.step(x[t], state)
+        torch.testing.assert_close(output_t, output[t])
+    for k, last in enumerate(zip(*state, strict=True)):
+        torch.testing.assert_close(torch.stack(last), states(final)[k])
+    with pytest.raises(elman.ConfigError, match="bidirectional layer cannot step"):
+        elman.GRU(3, 5, bidirectional=True).step(x[0])
+
+
 ACTIVATIONS = {
     "tanh": torch.tanh,
     "relu": torch.relu,
