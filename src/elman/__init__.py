@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Interrupted,
         ShapeError,
     )
+    from elman.engine import explain, use_engine
     from elman.layers import (
         GRU,
         LSTM,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         convert,
         to_torch,
     )
+    from elman.stream import Stream
     from elman.train import load
 
 __version__ = "0.1.0"
@@ -76,6 +78,7 @@ __all__ = [
     "Residual",
     "ShapeError",
     "Stack",
+    "Stream",
     "baselines",
     "bptt",
     "cells",
@@ -84,6 +87,7 @@ __all__ = [
     "data",
     "decode",
     "engine",
+    "explain",
     "init",
     "layers",
     "load",
@@ -93,16 +97,17 @@ __all__ = [
     "tasks",
     "to_torch",
     "train",
+    "use_engine",
 ]
 
 
 def _home(name: str) -> str | None:
     """The module that holds a public name; None where the name is a module itself."""
-    if name == "load":
-        return "train"
+    homes = {"Stream": "stream", "explain": "engine", "load": "train", "use_engine": "engine"}
     if name.endswith("Error") or name in {"Diverged", "Interrupted"}:
         return "_errors"
-    return "layers" if name[0].isupper() or name in {"convert", "to_torch"} else None
+    in_layers = name[0].isupper() or name in {"convert", "to_torch"}
+    return homes.get(name, "layers" if in_layers else None)
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,7 @@ State: TypeAlias = Any
 
 Segment: TypeAlias = Callable[[int, int, State, bool], tuple[Tensor, State]]
 """``segment(start, stop, state, with_loss) -> (loss, state)``: the steps ``start`` to ``stop``
-(exclusive) from ``state``. The losses of a window are added up; without ``with_loss`` it is ignored."""
+(exclusive) from ``state``. A window's losses are added up; one without ``with_loss`` is ignored."""
 
 
 class Window(NamedTuple):
@@ -115,8 +115,8 @@ class TruncatedBPTT(GradientPolicy):
 
     .. math:: \sum_{s \le t} \to \sum_{t - k_2 < s \le t}
 
-    The state is carried over the cut, detached. With ``k2 = k1`` no step is computed twice, but for a
-    last window that k1 does not fill: it too reaches back k2 steps. With ``k2`` the length of the
+    The state is carried over the cut, detached. With ``k2 = k1`` no step is computed twice, but for
+    a last window that k1 does not fill: it too reaches back k2 steps. With ``k2`` the length of the
     sequence, and one update after all windows, this is `FullBPTT` to rounding.
 
     Args:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from elman._errors import ShapeError
@@ -23,12 +24,12 @@ def scan(
     inputs: Any,
     state: Any,
     *,
-    active: Tensor | None = None,
-    reset: Tensor | None = None,
+    active: Bool[Tensor, "T B"] | None = None,
+    reset: Bool[Tensor, "T B"] | None = None,
     start: Any = None,
     reverse: bool = False,
     observe: Observer | None = None,
-) -> tuple[Tensor, Any]:
+) -> tuple[Float[Tensor, "T B H"], Any]:
     r"""Repeats ``state = step(inputs[t], state)`` over time.
 
     .. math:: state_t = step(x_t, state_{t-1}), \qquad output_t = state_t[0]
@@ -81,14 +82,16 @@ def scan(
     return torch.stack(outputs[::-1] if reverse else outputs), state
 
 
-def _advance(step: Step, inp: Any, state: Any, on: Tensor | None, zeros: Any) -> Any:
+def _advance(step: Step, inp: Any, state: Any, on: Bool[Tensor, "B"] | None, zeros: Any) -> Any:
     """One step of the rows that are ``on``; the others step from zeros, and it is thrown away."""
     if on is None:
         return step(inp, state)
     return _where(on, step(inp, _where(on, state, zeros)), state)
 
 
-def _restarts(reset: Tensor, active: Tensor | None, reverse: bool) -> Tensor:
+def _restarts(
+    reset: Bool[Tensor, "T B"], active: Bool[Tensor, "T B"] | None, reverse: bool
+) -> Bool[Tensor, "T B"]:
     """Before which steps, in the order of the scan, a row begins anew."""
     real = reset if active is None else reset & active
     if not reverse:
@@ -110,5 +113,5 @@ def _map(function: Callable[..., Tensor], *states: Any) -> Any:
     return type(states[0])(*map(function, *states))
 
 
-def _where(rows: Tensor, yes: Any, no: Any) -> Any:
+def _where(rows: Bool[Tensor, "B"], yes: Any, no: Any) -> Any:
     return _map(lambda a, b: torch.where(rows[:, None], a, b), yes, no)

@@ -7,7 +7,7 @@ alone. ``make`` is a function without arguments that returns a new small cell.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import accumulate
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from elman import engine as engines
+from elman._errors import EngineError
 from elman.cells import Cell
 from elman.layers import Recurrent
 
@@ -44,7 +45,8 @@ def _sequences(
     state = (
         torch.randn(batch, s, dtype=dtype, generator=generator) * 0.5 for s in cell.state_sizes
     )
-    return x, cell.State(*state)
+    device = next(cell.parameters(), x).device
+    return x.to(device), cell.State(*(s.to(device) for s in state))
 
 
 def _close(a: Any, b: Any) -> bool:
@@ -197,7 +199,7 @@ def check_cell(make: MakeCell) -> None:
         contract(make)
 
 
-def check_engine(name: str, make: MakeCell) -> None:
+def check_engine(name: str, make: MakeCell, declines: Collection[str] = ()) -> None:
     """Outputs, final state and every gradient of an engine against the reference.
 
     Odd sizes, one step, one row, lengths with zeros, resets, both directions, non-contiguous input;
@@ -205,7 +207,9 @@ def check_engine(name: str, make: MakeCell) -> None:
 
     Args:
         name: an entry of ``elman.engine.ENGINES``.
-        make: returns a new small cell.
+        make: returns a new small cell, on the device where the engine is to run.
+        declines: what the engine does not do, of "lengths", "reset" and "reverse"; asked for it, it
+            must raise the reason.
 
     Errors: ContractError says in which case they differ; EngineError if the engine cannot run.
 
@@ -219,17 +223,39 @@ def check_engine(name: str, make: MakeCell) -> None:
         x = x.transpose(0, 1)  # time first, not contiguous
         lengths = torch.tensor([steps, 0, 2])[:batch].clamp(max=steps)
         reset = torch.rand(steps, batch, generator=torch.Generator().manual_seed(3)) < 0.3
-        for options in (
-            {},
-            {"lengths": lengths},
-            {"reset": reset},
-            {"lengths": lengths, "reset": reset, "reverse": True},
-        ):
+        masks: dict[str, Any] = {
+            "lengths": lengths.to(x.device),
+            "reset": reset.to(x.device),
+            "reverse": True,
+        }
+        for asked in _ASKED:
+            options = {option: masks[option] for option in asked}
             case = engines.Recurrence(cell, x, state, **options)
+            shown = f"steps={steps}, batch={batch}, {', '.join(asked) or 'dense'}"
+            if not set(asked).isdisjoint(declines):
+                _expect(_raises_the_reason(case, name), f"{name} declines aloud ({shown})")
+                continue
             _expect(engines.choose(case, name) == name, f"{name} is the engine that runs")
             ours, theirs = _run_with_gradients(case, name), _run_with_gradients(case, "reference")
-            shown = f"steps={steps}, batch={batch}, {', '.join(options) or 'dense'}"
             _expect(_close(ours, theirs), f"{name} agrees with the reference ({shown})")
+
+
+_ASKED: tuple[tuple[str, ...], ...] = (
+    (),
+    ("lengths",),
+    ("reset",),
+    ("reverse",),
+    ("lengths", "reverse"),
+    ("lengths", "reset", "reverse"),
+)
+
+
+def _raises_the_reason(case: engines.Recurrence, name: str) -> bool:
+    try:
+        engines.choose(case, name)
+    except EngineError:
+        return True
+    return False
 
 
 def _run_with_gradients(case: engines.Recurrence, name: str) -> list[Tensor]:
@@ -243,7 +269,7 @@ def _run_with_gradients(case: engines.Recurrence, name: str) -> list[Tensor]:
     output, final = engines.run(again, name)
     generator = torch.Generator().manual_seed(4)
     loss = sum(
-        (t * torch.randn(t.shape, dtype=t.dtype, generator=generator)).sum()
+        (t * torch.randn(t.shape, dtype=t.dtype, generator=generator).to(t.device)).sum()
         for t in (output, *final)
     )
     gradients = torch.autograd.grad(loss, [x, *state, *parameters], materialize_grads=True)

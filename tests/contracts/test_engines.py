@@ -6,17 +6,27 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 import elman
-from elman.cells import CELLS, by_name
+from elman.cells import CELLS, Projected, by_name
 from elman.engine import ENGINES, Recurrence, _reference, _select
 from elman.testing import ContractError, check_engine
 
 
 @pytest.mark.parametrize("cell", [name for name, _ in CELLS])
-@pytest.mark.parametrize("engine", [name for name, _ in ENGINES])
+@pytest.mark.parametrize("engine", [name for name, _ in ENGINES if name != "cudnn"])
 def test_engine(engine: str, cell: str) -> None:
     check_engine(engine, lambda: by_name(cell)(3, 5))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="cuDNN needs an NVIDIA GPU")
+@pytest.mark.parametrize(
+    "make",
+    [*(by_name(name) for name, _ in CELLS), lambda i, h: Projected(elman.cells.LSTM(i, h), 2)],
+)
+def test_cudnn(make: Any) -> None:
+    check_engine("cudnn", lambda: make(3, 5).to("cuda"), declines=["reset"])
 
 
 def _wrong_output(case: Recurrence) -> Any:
@@ -39,6 +49,11 @@ def test_a_broken_engine_fails(run: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(_select._ENGINES, "broken", broken)
     with pytest.raises(ContractError):
         check_engine("broken", lambda: elman.cells.GRU(3, 5))
+
+
+def test_an_engine_that_runs_what_it_declines_is_no_pass() -> None:
+    with pytest.raises(ContractError, match=r"reference declines aloud .*reset"):
+        check_engine("reference", lambda: elman.cells.GRU(3, 5), declines=["reset"])
 
 
 def test_an_engine_that_steps_aside_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:

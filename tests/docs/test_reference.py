@@ -13,11 +13,8 @@ import pytest
 import elman
 from docs.blocks import ROOT
 
-NOT_MODULES = {"convert", "load", "to_torch"}
-MODULES = [
-    elman,
-    *(getattr(elman, name) for name in elman.__all__ if name.islower() and name not in NOT_MODULES),
-]
+NAMES = [getattr(elman, name) for name in elman.__all__]
+MODULES = [elman, *(value for value in NAMES if isinstance(value, ModuleType))]
 
 
 def public(module: ModuleType) -> set[str]:

@@ -12,8 +12,8 @@ import pytest
 import elman
 
 PUBLIC = """
-    Bidirectional Dropout GRU GRUCell LSTM LSTMCell RNN RNNCell Recurrent Residual Stack convert
-    load to_torch
+    Bidirectional Dropout GRU GRUCell LSTM LSTMCell RNN RNNCell Recurrent Residual Stack Stream
+    convert explain load to_torch use_engine
     CheckpointError ConfigError DataError Diverged DtypeError ElmanError EngineError Interrupted
     ShapeError
     baselines bptt cells clip data decode engine init layers metrics nn scan tasks train

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -223,12 +224,14 @@ class PointwiseCell(Cell):
         """What :func:`elman.init.initialise` fills."""
         yield self, self.weights
 
-    def project(self, x: Tensor, weights: Weights | None = None) -> Tensor:
+    def project(
+        self, x: Float[Tensor, "*batch I"], weights: Weights | None = None
+    ) -> Float[Tensor, "*batch GH"]:
         """W_ih x + b_ih: (..., input_size) to (..., G*H); ``weights`` stand in for its own."""
         w = self.weights if weights is None else weights
         return F.linear(x, w.ih, w.b_ih)
 
-    def step(self, inp: Tensor, state: Any, weights: Weights | None = None) -> Any:
+    def step(self, inp: Float[Tensor, "B GH"], state: Any, weights: Weights | None = None) -> Any:
         """One step from ``inp`` (batch, G*H). ``weights`` stand in for the cell's own."""
         w = self.weights if weights is None else weights
         rec = F.linear(state[0], w.hh, w.b_hh)

@@ -47,7 +47,7 @@ class Projected(Cell):
                 f"hidden_size={cell.hidden_size}, got {size}"
             )
         super().__init__(cell.input_size, cell.hidden_size)
-        self.states, self.State = cell.states, cell.State  # type: ignore[misc]
+        self.states = cell.states  # type: ignore[misc]
         like, bound = cell.weight_hh, 1 / math.sqrt(cell.hidden_size)
         cell.weight_hh = nn.Parameter(like.new_empty(like.shape[0], size).uniform_(-bound, bound))
         self.cell = cell
@@ -67,6 +67,11 @@ class Projected(Cell):
                 f"{type(self.cell).__name__} uses its state {self.states[0]!r} elementwise, "
                 f"so it cannot be projected to another size ({error})"
             ) from None
+
+    @property
+    def State(self) -> Any:  # noqa: N802 - not kept: types do not pickle
+        """The wrapped cell's."""
+        return self.cell.State
 
     @property
     def state_sizes(self) -> tuple[int, ...]:

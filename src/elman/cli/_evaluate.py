@@ -10,6 +10,7 @@ from elman.cli._output import Flag, emit, number, table
 
 def evaluate(
     run: Path,
+    /,
     *files: Path,
     split: Literal["train", "valid", "test"] = "test",
     lanes: int | None = None,

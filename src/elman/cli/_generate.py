@@ -12,6 +12,7 @@ from elman.cli._output import Flag, emit, log, warn_unknown
 
 def generate(
     run: Path,
+    /,
     *,
     prompt: Annotated[list[str] | None, Parameter(negative=())] = None,
     length: int = 100,

@@ -79,7 +79,7 @@ def _shown(value: Any) -> str:
     match value:
         case None:
             return "not installed"
-        case [] | {}:
+        case list() | dict() if not value:
             return "none"
         case list():
             return ", ".join(value)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from elman.train import Config
 
 
-def init(task: str, *, preset: str | None = None) -> None:
+def init(task: str, /, *, preset: str | None = None) -> None:
     """Print a commented configuration file for a task, for ``elman train TASK --config FILE``.
 
     Parameters

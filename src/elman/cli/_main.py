@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from elman import __version__
-from elman._errors import ElmanError
+from elman._errors import ElmanError, Interrupted
 
 COMMANDS = (
     ("init", "_init:init", "Print a commented configuration file for a task."),
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in given:
             traceback.print_exc()
         message, code = explained(error)
-        print(f"elman: {message}", file=sys.stderr)
+        print(f"elman: {message}".replace("\n", "\n       "), file=sys.stderr)
         return code
     return 0
 
@@ -78,7 +78,8 @@ def explained(error: BaseException) -> tuple[str, int]:
     """The message and the exit code of an error that reached the top."""
     match error:
         case ElmanError():
-            return str(error), error.exit_code
+            more = "; `elman train TASK --resume RUN` goes on"
+            return f"{error}{more if isinstance(error, Interrupted) else ''}", error.exit_code
         case KeyboardInterrupt():
             return "interrupted", 130
         case CycloptsError():

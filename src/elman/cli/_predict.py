@@ -21,6 +21,7 @@ Texts = Annotated[list[str] | None, Parameter(negative=())]
 
 def predict(
     run: Path,
+    /,
     *,
     prompt: Texts = None,
     input: Path | None = None,  # noqa: A002 - the name of the flag

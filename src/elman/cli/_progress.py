@@ -139,4 +139,5 @@ def _bar() -> Progress:
         progress.TextColumn("{task.fields[now]}"),
         progress.TimeRemainingColumn(),
         console=Console(stderr=True),
+        refresh_per_second=2,  # it takes a share of the CPU that trains
     )

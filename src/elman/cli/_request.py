@@ -73,9 +73,9 @@ def request(
     files = [preset_file(given.values["preset"])] if given.values.get("preset") else []
     files += map(Path, given.values.get("config", []))
     tree, problems = merged(default, files, from_flags(given), os.environ)
-    return Request(
-        task, parsed(schema, tree, [*given.problems, *problems]), _options(own, given), given
-    )
+    config = parsed(schema, tree, [*given.problems, *problems])
+    chosen = {leaf.key: given.values.get(leaf.key, leaf.default) for leaf in own}
+    return Request(task, config, chosen, given)
 
 
 def preset_file(name: str) -> Path:
@@ -111,7 +111,3 @@ def from_flags(given: Given) -> dict[str, Any]:
         if values.get(key) and other not in values:
             values[other] = empty
     return values
-
-
-def _options(own: Iterable[Leaf], given: Given) -> dict[str, Any]:
-    return {leaf.key: given.values.get(leaf.key, leaf.default) for leaf in own}

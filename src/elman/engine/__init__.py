@@ -6,17 +6,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.engine._explain import Choice, Explanation, explain
     from elman.engine._recurrence import Recurrence
-    from elman.engine._select import check_name, choose, run, step
+    from elman.engine._select import check_name, choose, run, step, use_engine
 
-ENGINES: tuple[tuple[str, str], ...] = (("reference", "elman.engine._reference"),)
+ENGINES: tuple[tuple[str, str], ...] = (
+    ("cudnn", "elman.engine._cudnn"),
+    ("reference", "elman.engine._reference"),
+)
 """Names and where to find them, in the order in which "auto" prefers them."""
 
-__all__ = ["ENGINES", "Recurrence", "check_name", "choose", "run", "step"]
+__all__ = [
+    "ENGINES",
+    "Choice",
+    "Explanation",
+    "Recurrence",
+    "check_name",
+    "choose",
+    "explain",
+    "run",
+    "step",
+    "use_engine",
+]
+
+_WHERE = {"Recurrence": "_recurrence"} | dict.fromkeys(
+    ("Choice", "Explanation", "explain"), "_explain"
+)
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "_recurrence" if name == "Recurrence" else "_select"
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"{__name__}.{_WHERE.get(name, '_select')}"), name)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from elman.cells import Cell, Weights
 from elman.data._batch import mask
@@ -20,7 +21,7 @@ class Recurrence:
 
     Attributes:
         cell: the cell; its own tensors are used unless ``weights`` stand in for them.
-        x: the input, (time, batch, input_size).
+        x: the input, (time, batch, input_size), or (batch, input_size) for a single step.
         state: the state before the first step, ``cell.State`` of (batch, size).
         weights: the cell's affine maps where a layer keeps them under other names.
         lengths: (batch,) integers, the real steps of each row; all of them if None.
@@ -28,20 +29,23 @@ class Recurrence:
         start: the state after a reset; zeros if None.
         reverse: from the last step to the first.
         observe: called after each step with every watched value and state.
+        layer: whose it is, and ``part`` which part of it, for :func:`elman.explain`.
     """
 
     cell: Cell
-    x: Tensor
+    x: Float[Tensor, "*T B I"]
     state: Any
     weights: Weights | None = None
-    lengths: Tensor | None = None
-    reset: Tensor | None = None
+    lengths: Int[Tensor, "B"] | None = None
+    reset: Bool[Tensor, "T B"] | None = None
     start: Any = None
     reverse: bool = False
     observe: Observer | None = None
+    layer: nn.Module | None = None
+    part: str = ""
 
     @property
-    def active(self) -> Tensor | None:
+    def active(self) -> Bool[Tensor, "T B"] | None:
         """(time, batch): True at real steps; None when all are."""
         if self.lengths is None:
             return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -17,6 +19,16 @@ from elman.engine._recurrence import Recurrence
 _ENGINES = {name: import_module(where) for name, where in ENGINES}
 
 
+class _Here(threading.local):
+    """What this thread asks for, and who is told of every choice; usually nobody."""
+
+    engine: str = "auto"
+    witness: Callable[[Recurrence, str], str] | None = None
+
+
+_here = _Here()
+
+
 def check_name(engine: str) -> str:
     """``engine`` if there is one of this name, or "auto"; a ConfigError with the nearest if not."""
     names = ["auto", *_ENGINES]
@@ -25,9 +37,41 @@ def check_name(engine: str) -> str:
     return engine
 
 
+@contextmanager
+def use_engine(engine: str) -> Iterator[None]:
+    """The engine of every layer inside the block that does not name one itself.
+
+    A layer made with ``engine="native"``, say, keeps it: the more specific wins. Blocks nest, hold
+    for the calling thread only, and end when they are left, by an error too. Also a decorator.
+
+    Args:
+        engine: the name of an engine, which then runs or raises the reason; or "auto".
+
+    Errors: ConfigError for an unknown name; EngineError from a layer that the engine cannot run.
+
+    Example:
+        >>> import torch, elman
+        >>> layer, x = elman.Recurrent(elman.cells.GRU(3, 5)), torch.randn(2, 7, 3)
+        >>> with elman.use_engine("reference"):
+        ...     output, state = layer(x)
+        ...     print(elman.explain(layer, x).engines)
+        {'reference'}
+    """
+    outer, _here.engine = _here.engine, check_name(engine)
+    try:
+        yield
+    finally:
+        _here.engine = outer
+
+
+def asked_for(engine: str) -> str:
+    """What a layer's ``engine`` amounts to here: its own, or else that of :func:`use_engine`."""
+    return _here.engine if engine == "auto" else engine
+
+
 def choose(r: Recurrence, engine: str = "auto") -> str:
     """The name of the engine that will run. One asked for by name runs, or raises the reason."""
-    check_name(engine)
+    engine = asked_for(check_name(engine))
     for name, module in _ENGINES.items():
         if engine in ("auto", name):
             reason = module.why_not(r)
@@ -44,12 +88,22 @@ def run(r: Recurrence, engine: str = "auto") -> tuple[Tensor, Any]:
     Under autocast it computes, and returns, in the dtype of the weights: a recurrence multiplies
     its rounding errors, so float32 stays float32.
     """
-    result: tuple[Tensor, Any] = _outside_autocast(r, lambda r: _ENGINES[choose(r, engine)].run(r))
+
+    def compute(r: Recurrence) -> Any:
+        pick = choose if _here.witness is None else _here.witness
+        return _ENGINES[pick(r, engine)].run(r)
+
+    result: tuple[Tensor, Any] = _outside_autocast(r, compute)
     return result
 
 
 def step(r: Recurrence) -> Any:
-    """The state after one time step, ``r.x`` being (batch, input_size); precision is as in run."""
+    """The state after one time step, ``r.x`` being (batch, input_size); precision is as in run.
+
+    It is the cell's own step: engines run whole sequences.
+    """
+    if _here.witness is not None:
+        _here.witness(r, "reference")
     return _outside_autocast(r, lambda r: r.step(r.project(r.x), r.state))
 
 

@@ -155,7 +155,15 @@ class DropIn(nn.Module):
                 outputs = []
             before, weights = cell.State(*(each[k] for each in state)), self._weights(suffix)
             recurrence = engines.Recurrence(
-                cell, x, before, weights, lengths=lengths, reset=reset, reverse=reverse
+                cell,
+                x,
+                before,
+                weights,
+                lengths=lengths,
+                reset=reset,
+                reverse=reverse,
+                layer=self,
+                part=suffix[1:],
             )
             output, final = engines.run(recurrence, self.engine)
             outputs.append(output)
@@ -163,6 +171,33 @@ class DropIn(nn.Module):
         return _side_by_side(outputs), tuple(
             torch.stack(each) for each in zip(*finals, strict=True)
         )
+
+    def initial_state(self, batch_size: int) -> Any:
+        """What :meth:`step` begins with: zeros, a tuple of states by name, one for each layer."""
+        like = self._weights(self._suffixes[0]).ih
+        return tuple(
+            cell.initial_state(batch_size, device=like.device, dtype=like.dtype)
+            for cell in self._templates
+        )
+
+    def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """One time step: x (batch, input_size) to output (batch, size) and the next state."""
+        if self.bidirectional:
+            raise ConfigError(
+                "a bidirectional layer cannot step: its backward layer needs the end of the "
+                "sequence"
+            )
+        before = self.initial_state(x.shape[0]) if state is None else state
+        after: list[Any] = []
+        parts = zip(self._templates, self._suffixes, before, strict=True)
+        for k, (cell, suffix, s) in enumerate(parts):
+            if k:
+                x = F.dropout(after[-1][0], self.dropout, self.training)
+            recurrence = engines.Recurrence(
+                cell, x, s, self._weights(suffix), layer=self, part=suffix[1:]
+            )
+            after.append(engines.step(recurrence))
+        return after[-1][0], tuple(after)
 
     def _packed(self, packed: PackedSequence, hx: Any, lengths: Any, reset: Any) -> Any:
         if lengths is not None or reset is not None:
@@ -220,17 +255,27 @@ class DropIn(nn.Module):
         return states[0] if len(states) == 1 else states
 
     def extra_repr(self) -> str:
-        usual = {
-            "proj_size": 0,
-            "num_layers": 1,
-            "bias": True,
-            "batch_first": False,
-            "dropout": 0.0,
-            "bidirectional": False,
-            "engine": "auto",
-        }
-        shown = [f"{k}={getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v]
-        return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
+        return options_shown(self)
+
+
+_USUAL = {
+    "nonlinearity": "tanh",
+    "proj_size": 0,
+    "num_layers": 1,
+    "bias": True,
+    "batch_first": False,
+    "dropout": 0.0,
+    "bidirectional": False,
+    "engine": "auto",
+}
+
+
+def options_shown(module: Any) -> str:
+    """The sizes, and what is not as usual, as torch.nn shows it; a module is shown as a part."""
+    options = {name: getattr(module, name, usual) for name, usual in _USUAL.items()}
+    unusual = {k: v for k, v in options.items() if v != _USUAL[k] and not isinstance(v, nn.Module)}
+    shown = [f"{name}={value}" for name, value in unusual.items()]
+    return ", ".join([f"{module.input_size}, {module.hidden_size}", *shown])
 
 
 def _check_dimensions(states: Sequence[Tensor], expected: int, kind: str) -> None:

@@ -15,7 +15,7 @@ from elman import engine as engines
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
 from elman.cells._elman import Activation
-from elman.layers._drop_in import PARTS
+from elman.layers._drop_in import PARTS, options_shown
 
 
 class DropInCell(nn.Module):
@@ -75,7 +75,7 @@ class DropInCell(nn.Module):
             state = cell.initial_state(x.shape[0], device=x.device, dtype=x.dtype)
         else:
             state = self._check((hx,) if len(cell.states) == 1 else hx, x.shape[0], batched)
-        new = engines.step(engines.Recurrence(cell, x, state, self.weights))
+        new = engines.step(engines.Recurrence(cell, x, state, self.weights, layer=self))
         new = tuple(new) if batched else tuple(s.squeeze(0) for s in new)
         return new if len(new) > 1 else new[0]
 
@@ -106,10 +106,7 @@ class DropInCell(nn.Module):
         return cell.State(*states)
 
     def extra_repr(self) -> str:
-        usual = {"bias": True, "nonlinearity": "tanh"}
-        given = {name: getattr(self, name, value) for name, value in usual.items()}
-        shown = [f"{name}={given[name]}" for name in usual if given[name] != usual[name]]
-        return ", ".join([f"{self.input_size}, {self.hidden_size}", *shown])
+        return options_shown(self)
 
 
 @final

@@ -116,6 +116,7 @@ class Recurrent(Layer):
                 start=start,
                 reverse=self.reverse,
                 observe=seen,
+                layer=self,
             ),
             self.engine,
         )
@@ -148,7 +149,7 @@ class Recurrent(Layer):
             )
         batch = x.shape[0]
         state = self.initial_state(batch) if state is None else check_state(self.cell, state, batch)
-        state = engines.step(engines.Recurrence(self.cell, x, state))
+        state = engines.step(engines.Recurrence(self.cell, x, state, layer=self))
         return state[0], state
 
     def extra_repr(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -83,7 +84,7 @@ class OneHot(torch.nn.Module):
         # It holds nothing, but follows .to(dtype), as a weight would.
         self.register_buffer("like", torch.empty(0, device=device, dtype=dtype), persistent=False)
 
-    def forward(self, indices: Tensor) -> Tensor:
+    def forward(self, indices: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch V"]:
         return F.one_hot(indices, self.output_size).to(self.like.dtype)
 
     def extra_repr(self) -> str:

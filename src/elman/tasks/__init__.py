@@ -1,0 +1,80 @@
+"""Tasks: what is learned from what. One task a file; ``TASKS`` is the list of them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from elman._errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from elman.tasks._base import Batch, Metrics, Task
+    from elman.tasks._language import LanguageModel
+    from elman.tasks._language_config import LanguageData, LanguageNet
+    from elman.tasks._section import Section, Sections
+
+TASKS: tuple[tuple[str, str], ...] = (("language", "elman.tasks._language:LanguageModel"),)
+"""Names, and where to find the task; its configuration, beside it, never imports torch."""
+
+__all__ = [
+    "TASKS",
+    "Batch",
+    "LanguageData",
+    "LanguageModel",
+    "LanguageNet",
+    "Metrics",
+    "Section",
+    "Sections",
+    "Task",
+    "by_name",
+    "sections",
+]
+
+_WHERE = {
+    "Batch": "_base",
+    "LanguageData": "_language_config",
+    "LanguageModel": "_language",
+    "LanguageNet": "_language_config",
+    "Metrics": "_base",
+    "Section": "_section",
+    "Sections": "_section",
+    "Task": "_base",
+}
+
+
+def by_name(name: str) -> type[Task]:
+    """The task class of this name.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest.
+
+    >>> by_name("language").__name__
+    'LanguageModel'
+    """
+    module, _, attribute = _home(name).partition(":")
+    found: type[Task] = getattr(import_module(module), attribute)
+    return found
+
+
+def sections(name: str) -> Sections:
+    """The classes of a task's configuration sections; torch is not imported.
+
+    >>> sections("language").model.__name__
+    'LanguageNet'
+    """
+    module = _home(name).partition(":")[0] + "_config"
+    found: Sections = import_module(module).SECTIONS
+    return found
+
+
+def _home(name: str) -> str:
+    known = dict(TASKS)
+    if name not in known:
+        raise ConfigError(f"unknown task {name!r}: {nearest(name, known)}")
+    return known[name]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

