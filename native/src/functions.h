@@ -22,12 +22,10 @@ constexpr double factorial(int n) { return n < 2 ? 1.0 : n * factorial(n - 1); }
 // sum over k of x^k / (first + k * stride)! for k < terms
 template <class T, int kTerms, int kFirst, int kStride>
 ELMAN_INLINE Vec<T> series(Vec<T> x, T sign) {
-    Vec<T> sum = splat(T(0));
+    auto term = [=](int k) { return T((k % 2 && sign < 0 ? -1 : 1) / factorial(kFirst + k * kStride)); };
+    Vec<T> sum = splat(term(kTerms - 1));
     ELMAN_UNROLL
-    for (int k = kTerms - 1; k >= 0; --k) {
-        const double s = (k % 2 && sign < 0) ? -1 : 1;
-        sum = sum * x + T(s / factorial(kFirst + k * kStride));
-    }
+    for (int k = kTerms - 2; k >= 0; --k) sum = sum * x + term(k);
     return sum;
 }
 
@@ -126,16 +124,14 @@ ELMAN_INLINE Vec<T> log(Vec<T> x) {
     const T scale = sizeof(T) == 4 ? T(16777216.0) : T(18014398509481984.0);  // for subnormal numbers
     Int<T> small = x < tiny;
     Int<T> bits = as_int<T>(select<T>(small, x * scale, x));
-    const Lane one = Lane(Traits<T>::kBias) << Traits<T>::kMantissa;
     const Lane root_half = sizeof(T) == 4 ? Lane(0x3F3504F3) : Lane(0x3FE6A09E667F3BCDll);
     Int<T> n = (bits - root_half) >> Traits<T>::kMantissa;
     Vec<T> m = as_float<T>(bits - (n << Traits<T>::kMantissa));
     Vec<T> exponent = __builtin_convertvector(n, Vec<T>);
     exponent = select<T>(small, exponent - T(sizeof(T) == 4 ? 24 : 54), exponent);
-    (void)one;
-    Vec<T> s = (m - T(1)) / (m + T(1)), s2 = s * s, sum = splat(T(0));
+    Vec<T> s = (m - T(1)) / (m + T(1)), s2 = s * s, sum = splat(T(2.0 / (2 * kTerms - 1)));
     ELMAN_UNROLL
-    for (int k = kTerms - 1; k >= 1; --k) sum = sum * s2 + T(2.0 / (2 * k + 1));
+    for (int k = kTerms - 2; k >= 1; --k) sum = sum * s2 + T(2.0 / (2 * k + 1));
     const T high = sizeof(T) == 4 ? T(0.693359375) : T(6.93147180369123816490e-01);
     const T low = sizeof(T) == 4 ? T(-2.12194440e-4) : T(1.90821492927058770002e-10);
     Vec<T> r = (exponent * low + s * s2 * sum) + T(2) * s + exponent * high;

@@ -75,7 +75,7 @@ ELMAN_INLINE void store(T* p, Vec<T> v) {
 
 template <class T>
 ELMAN_INLINE Vec<T> splat(T x) {
-    return Vec<T>{} + x;
+    return x - Vec<T>{};  // x itself, where 0 + x would make 0 of -0 and cost an addition
 }
 
 // The first `n` lanes; the others are zero, and their memory is not touched.

@@ -20,7 +20,7 @@ from elman.engine._evaluate import Arguments, evaluate
 from elman.engine._library import BackwardOut, Encoded, ForwardOut, Scan, Sequences, array, encoded, library, missing
 from elman.engine._lower import Untraceable
 from elman.engine._recurrence import Recurrence
-from elman.engine._trace import own_tensors, program_of
+from elman.engine._trace import own_tensors, program_text
 
 NAME = "native"
 
@@ -39,7 +39,7 @@ def why_not(r: Recurrence) -> str | None:
         return f"it runs on the CPU, and this layer is on {r.x.device}"
     if r.x.dtype not in (torch.float32, torch.float64):
         return f"it computes in float32 and float64, and x is {r.x.dtype}"
-    given = [*weights[:4], *r.state, *(r.start or ()), *own_tensors(cell).values()]
+    given = [*weights[:4], *r.state, *(r.start or ()), *(t for _, t in own_tensors(cell))]
     if any(t is not None and t.dtype != r.x.dtype for t in given):
         return f"x is {r.x.dtype}, and not every weight and state is"
     if r.observe is not None:
@@ -51,9 +51,14 @@ def why_not(r: Recurrence) -> str | None:
 def _text(cell: PointwiseCell, dtype: torch.dtype) -> tuple[str, str]:
     """The cell's program, or why it has none."""
     try:
-        return str(program_of(cell, dtype)), ""
+        return program_text(cell, dtype), ""
     except Untraceable as error:
         return "", f"{type(cell).__name__} cannot be traced: {error}"
+
+
+# torch.compile takes the result as it is, and does not look inside. (The decorator that says this,
+# torch.compiler.assume_constant_result, imports all of the compiler.)
+_text._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def run(r: Recurrence) -> tuple[Tensor, Any]:
@@ -63,7 +68,7 @@ def run(r: Recurrence) -> tuple[Tensor, Any]:
     weights = cell.weights if r.weights is None else r.weights
     text, _ = _text(cell, r.x.dtype)
     start = () if r.start is None or r.reset is None else tuple(r.start)
-    own = tuple(own_tensors(cell).values())
+    own = tuple(t for _, t in own_tensors(cell))
     tensors = (r.x, *weights[:4], *r.state, *start, *own)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     output, *final = _Forward.apply(text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors)[:-1]
@@ -261,11 +266,11 @@ class _Forward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         lengths, reset, record, *tensors = ctx.saved_tensors
-        needs = ctx.needs_input_grad[_FIXED:]
+        needs = "".join(str(int(n)) for n in ctx.needs_input_grad[_FIXED:])
         if all(g is None for g in gradients[:-1]):
             return (None,) * (_FIXED + len(tensors))
         result = _Backward.apply(*ctx.fixed, lengths, reset, needs, record, len(gradients) - 1, *gradients[:-1], *tensors)
-        return (None,) * _FIXED + tuple(g if need else None for g, need in zip(result, needs, strict=True))
+        return (None,) * _FIXED + tuple(g if need == "1" else None for g, need in zip(result, needs, strict=True))
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
@@ -287,9 +292,9 @@ class _Backward(torch.autograd.Function):
     """The scan's gradient: one for each tensor, empty where it is not needed."""
 
     @staticmethod
-    def forward(program: str, reverse: bool, states: int, starts: int, lengths: Any, reset: Any, needs: Any, record: Tensor, outputs: int, *rest: Any) -> tuple[Tensor, ...]:  # noqa: E501
+    def forward(program: str, reverse: bool, states: int, starts: int, lengths: Any, reset: Any, needs: str, record: Tensor, outputs: int, *rest: Any) -> tuple[Tensor, ...]:  # noqa: E501
         result = torch.ops.elman.recurrence_backward(
-            program, reverse, states, starts, lengths, reset, list(needs), record, rest[:outputs], rest[outputs:]
+            program, reverse, states, starts, lengths, reset, [n == "1" for n in needs], record, rest[:outputs], rest[outputs:]
         )
         return tuple(result)
 
@@ -315,7 +320,7 @@ class _Backward(torch.autograd.Function):
             cotangents = tuple(by_place.get(i, torch.zeros_like(o)) for i, o in enumerate(out))
             found = iter(vjp(cotangents))
             whole = [next(found) if is_given else None for is_given in given]
-            return tuple(tensors[0].new_empty(0) if g is None or not need else g for g, need in zip(whole, ctx.needs, strict=True))
+            return tuple(tensors[0].new_empty(0) if g is None or need == "0" else g for g, need in zip(whole, ctx.needs, strict=True))
 
         return gradient, there, tuple(rest[i] for i in there)
 

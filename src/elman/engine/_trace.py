@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -10,8 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
-from torch._decomp import core_aten_decompositions, get_decompositions
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.cells import PointwiseCell
@@ -26,20 +25,23 @@ AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _BATCHES = (13, 17)
 
 
-def own_tensors(cell: PointwiseCell) -> dict[str, Tensor]:
+def own_tensors(cell: nn.Module) -> list[tuple[str, Tensor]]:
     """The cell's parameters and buffers beside its affine maps, by name."""
-    named = [*cell.named_parameters(), *cell.named_buffers()]
-    return {name: tensor for name, tensor in named if name not in AFFINE}
+    named = (*cell._parameters.items(), *cell._buffers.items())
+    own = [(name, tensor) for name, tensor in named if tensor is not None and name not in AFFINE]
+    for name, child in cell._modules.items():
+        if child is not None:
+            own += [(f"{name}.{inner}", tensor) for inner, tensor in own_tensors(child)]
+    return own
 
 
-def program_of(cell: PointwiseCell, dtype: torch.dtype) -> Program:
+def program_text(cell: PointwiseCell, dtype: torch.dtype) -> str:
     """The program of this cell as it is now; traced when it, or a number in it, is new.
 
     Raises:
         Untraceable: naming the operation, or the attribute, and the line.
     """
-    key = (type(cell), dtype, _frozen_attributes(cell, type(cell).__name__))
-    return _traced(_Key(key, cell))
+    return _traced(_Key((dtype, _frozen_attributes(cell, type(cell).__name__)), cell))
 
 
 class _Key:
@@ -56,12 +58,10 @@ class _Key:
 
 
 @lru_cache(maxsize=256)
-def _traced(key: _Key) -> Program:
+def _traced(key: _Key) -> str:
     cell, key.cell = key.cell, None  # type: ignore[assignment]
-    dtype = key.key[1]
-    with torch.autograd.set_multithreading_enabled(False):
-        first, second = (_trace(cell, dtype, batch) for batch in _BATCHES)
-    if str(first) != str(second):
+    first, second = (str(_trace(cell, key.key[0], batch)) for batch in _BATCHES)
+    if first != second:
         raise Untraceable("its step depends on the number of rows")
     return first
 
@@ -74,26 +74,26 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, 
 
 def _frozen_attributes(module: nn.Module, path: str) -> Any:
     """Everything in a module that may be a number in its program, as something that can be compared."""
-    own = {name: value for name, value in module.__dict__.items() if name not in _MODULE_ATTRIBUTES}
-    tensors = [
-        (name, tuple(tensor.shape), tensor.dtype)
-        for name, tensor in (*module._parameters.items(), *module._buffers.items())
-        if tensor is not None and name not in AFFINE
-    ]
-    of_class = [
-        (name, value) for base in type(module).__mro__ if base.__module__.partition(".")[0] not in ("torch", "elman")
-        for name, value in vars(base).items() if isinstance(value, (bool, int, float))
-    ]  # fmt: skip
-    functions = [
-        _frozen(value, f"{path}.{name}") for base in type(module).__mro__ if base.__module__.partition(".")[0] not in ("torch", "elman")
-        for name, value in vars(base).items() if isinstance(value, types.FunctionType)
-    ]  # fmt: skip
-    children = [(name, _frozen_attributes(m, f"{path}.{name}")) for name, m in module._modules.items() if m is not None]
-    return (
-        type(module),
-        tuple((name, _frozen(value, f"{path}.{name}")) for name, value in sorted(own.items())),
-        tuple(tensors), tuple(of_class), tuple(functions), tuple(children),
-    )  # fmt: skip
+    attributes = tuple(
+        (name, _frozen(value, f"{path}.{name}"))
+        for name, value in module.__dict__.items()
+        if name not in _MODULE_ATTRIBUTES
+    )
+    of_class = tuple(
+        (name, _frozen(value, f"{path}.{name}"))
+        for base in _own_classes(type(module))
+        for name, value in vars(base).items()
+        if isinstance(value, (bool, int, float, types.FunctionType))
+    )
+    shapes = tuple((name, tensor.shape, tensor.dtype) for name, tensor in own_tensors(module))
+    children = tuple((name, _frozen_attributes(m, f"{path}.{name}")) for name, m in module._modules.items() if m)
+    return type(module), attributes, of_class, shapes, children
+
+
+@lru_cache(maxsize=256)
+def _own_classes(kind: type) -> tuple[type, ...]:
+    """The classes of a cell that its author may still be changing."""
+    return tuple(base for base in kind.__mro__ if base.__module__.partition(".")[0] not in ("torch", "elman", "builtins"))
 
 
 def _frozen(value: Any, path: str) -> Any:
@@ -117,14 +117,18 @@ def _frozen(value: Any, path: str) -> Any:
 
 
 def _frozen_function(function: types.FunctionType, path: str) -> Any:
-    """Its code, and the numbers that the code takes from around it."""
-    inside = [cell.cell_contents for cell in function.__closure__ or () if not _is_class_cell(cell)]
-    around = [(n, function.__globals__[n]) for n in function.__code__.co_names if isinstance(function.__globals__.get(n), (bool, int, float))]
-    return function.__code__, tuple(_frozen(v, path) for v in inside), tuple(around), _frozen(function.__defaults__, path)
-
-
-def _is_class_cell(cell: types.CellType) -> bool:
-    return isinstance(cell.cell_contents, type)
+    """Its code, and the numbers and functions that the code takes from around it."""
+    if function.__module__.partition(".")[0] in ("torch", "elman"):
+        return id(function)
+    around = inspect.getclosurevars(function)
+    names = {**around.nonlocals, **around.globals}
+    taken = {
+        name: value if isinstance(value, (bool, int, float)) else _frozen_function(value, path)
+        for name, value in names.items()
+        if isinstance(value, (bool, int, float))
+        or (isinstance(value, types.FunctionType) and value is not function)
+    }
+    return function.__code__, tuple(sorted(taken.items())), _frozen(function.__defaults__, path)
 
 
 # ---- tracing ----
@@ -160,7 +164,7 @@ def _step_of(cell: PointwiseCell, own: Mapping[str, Tensor]) -> Callable[..., tu
 
 
 def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
-    own = own_tensors(cell)
+    own = dict(own_tensors(cell))
     step = _step_of(cell, own)
     units = cell.hidden_size
     while batch % units == 0 and units > 1:
@@ -176,6 +180,9 @@ def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
     def with_gradient(inp: Any, rec: Any, state: Any, tensors: Any, cotangent: Any) -> Any:
         new, vjp = torch.func.vjp(step, inp, rec, state, tensors)
         return new, vjp(tuple(cotangent))
+
+    # Imported when first needed: it takes longer than all of elman.
+    from torch.fx.experimental.proxy_tensor import make_fx
 
     try:
         _check_step(step, arguments, batch, units)
@@ -208,6 +215,8 @@ class _Refusing(TorchDispatchMode):
 
 @lru_cache(maxsize=1)
 def _decompositions() -> dict[Any, Any]:
+    from torch._decomp import core_aten_decompositions, get_decompositions
+
     table = dict(core_aten_decompositions())
     table.update(get_decompositions([
         aten.native_layer_norm, aten.native_layer_norm_backward, aten.gelu, aten.gelu_backward,
