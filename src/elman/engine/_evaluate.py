@@ -17,7 +17,9 @@ from elman.engine._program import Instruction, Program, Routine
 from elman.scan import scan
 
 
-def _truth(compare: Callable[[Tensor, Tensor | float], Tensor]) -> Callable[[Tensor, Tensor | float], Tensor]:
+def _truth(
+    compare: Callable[[Tensor, Tensor | float], Tensor],
+) -> Callable[[Tensor, Tensor | float], Tensor]:
     return lambda a, b: compare(a, b).to(a.dtype)
 
 
@@ -61,20 +63,37 @@ def evaluate(
     program: Program, a: Arguments, active: Tensor | None, reset: Tensor | None, reverse: bool
 ) -> tuple[Tensor, ...]:
     """The output and the final states of a scan."""
-    slots = [part for t in a.own for part in (t.reshape(-1).split(a.weight_hh.shape[1]) if t.numel() > 1 else [t])]
+    slots = [
+        part
+        for t in a.own
+        for part in (t.reshape(-1).split(a.weight_hh.shape[1]) if t.numel() > 1 else [t])
+    ]
 
     def step(inp: Tensor, state: States) -> States:
         gates = inp.chunk(program.gates, -1)
         recurrent = F.linear(state[0], a.weight_hh, a.bias_hh).chunk(program.gates, -1)
         memory = {f"i{i}": g for i, g in enumerate(gates)}
-        memory |= {f"r{i}": r + g if fused else r for i, (r, g, fused) in enumerate(zip(recurrent, gates, program.fused, strict=True))}
+        memory |= {
+            f"r{i}": r + g if fused else r
+            for i, (r, g, fused) in enumerate(zip(recurrent, gates, program.fused, strict=True))
+        }
         memory |= {f"p{i}": s for i, s in enumerate(state)}
-        run_routine(program.inference, memory, slots, inp.new_zeros(inp.shape[0], a.weight_hh.shape[1]))
+        run_routine(
+            program.inference, memory, slots, inp.new_zeros(inp.shape[0], a.weight_hh.shape[1])
+        )
         return States(memory[f"n{i}"] for i in range(program.states))
 
     x = a.x if active is None else a.x.masked_fill(~active[..., None], 0)
     start = States(a.start) if a.start else None
-    output, final = scan(step, F.linear(x, a.weight_ih, a.bias_ih), States(a.state), active=active, reset=reset, start=start, reverse=reverse)
+    output, final = scan(
+        step,
+        F.linear(x, a.weight_ih, a.bias_ih),
+        States(a.state),
+        active=active,
+        reset=reset,
+        start=start,
+        reverse=reverse,
+    )
     return output, *final
 
 
@@ -82,24 +101,38 @@ class States(tuple[Tensor, ...]):
     """States as :func:`elman.scan.scan` takes them: made from their tensors, one by one."""
 
     def __new__(cls, *tensors: object) -> States:
-        return super().__new__(cls, tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors)
+        return super().__new__(
+            cls, tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+        )
 
 
-def run_routine(routine: Routine, memory: dict[str, Tensor], slots: Sequence[Tensor], tile: Tensor) -> None:
+def run_routine(
+    routine: Routine, memory: dict[str, Tensor], slots: Sequence[Tensor], tile: Tensor
+) -> None:
     """Carries out the instructions on ``memory``, a tensor for each operand; ``tile`` gives shape."""
     for phase in routine:
         for line in (*phase.rows, *phase.tiles):
             _run(line, memory, slots, tile)
 
 
-def _run(line: Instruction, memory: dict[str, Tensor], slots: Sequence[Tensor], tile: Tensor) -> None:
+def _run(
+    line: Instruction, memory: dict[str, Tensor], slots: Sequence[Tensor], tile: Tensor
+) -> None:
     if line.op == "constant":
-        memory[line.out] = torch.full_like(tile, line.value) if line.out[0] != "q" else tile.new_full((tile.shape[0], 1), line.value)
+        memory[line.out] = (
+            torch.full_like(tile, line.value)
+            if line.out[0] != "q"
+            else tile.new_full((tile.shape[0], 1), line.value)
+        )
     elif line.op in ("unit", "scalar"):
         width = tile.shape[1] if line.op == "unit" else 1
         memory[line.out] = slots[line.slot].reshape(1, width).expand(tile.shape[0], width)
     else:
         inputs = [memory[name] for name in line.inputs]
-        values = [line.value] if line.op.endswith("_value") or line.op in ("sub_from", "div_into") else []
+        values = (
+            [line.value]
+            if line.op.endswith("_value") or line.op in ("sub_from", "div_into")
+            else []
+        )
         out = f"q{line.slot}" if line.op == "row_sum" else line.out
         memory[out] = TORCH[line.op](*inputs, *values)

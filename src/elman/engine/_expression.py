@@ -13,10 +13,21 @@ from elman.engine._program import ELEMENTWISE
 
 LEAVES = ("input", "recurrent", "previous", "cotangent")
 
-_WITH_VALUE_RIGHT = {"add": "add_value", "mul": "mul_value", "lt": "lt_value", "le": "le_value", "eq": "eq_value"}
+_WITH_VALUE_RIGHT = {
+    "add": "add_value",
+    "mul": "mul_value",
+    "lt": "lt_value",
+    "le": "le_value",
+    "eq": "eq_value",
+}
 _WITH_VALUE_LEFT = {
-    "add": "add_value", "mul": "mul_value", "sub": "sub_from", "div": "div_into",
-    "lt": "gt_value", "le": "ge_value", "eq": "eq_value",
+    "add": "add_value",
+    "mul": "mul_value",
+    "sub": "sub_from",
+    "div": "div_into",
+    "lt": "gt_value",
+    "le": "ge_value",
+    "eq": "eq_value",
 }
 _KNOWN: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
@@ -47,7 +58,9 @@ class Graph:
         self.nodes: list[Node] = []
         self._known: dict[Node, int] = {}
 
-    def add(self, op: str, *inputs: int, value: float = 0.0, slot: int = -1, row: bool = False) -> int:
+    def add(
+        self, op: str, *inputs: int, value: float = 0.0, slot: int = -1, row: bool = False
+    ) -> int:
         """The number of this node, made if it is new."""
         node = Node(op, inputs, float(value), slot, row)
         if node not in self._known:
@@ -115,7 +128,10 @@ class Graph:
 # What an instruction costs for one vector, in cycles: most of it is reading and writing the tile.
 COST = {
     **{name: 1.5 for name in ELEMENTWISE},
-    **{name: 10.0 for name in ("exp", "expm1", "sigmoid", "tanh", "div", "div_into", "sqrt", "rsqrt")},
+    **{
+        name: 10.0
+        for name in ("exp", "expm1", "sigmoid", "tanh", "div", "div_into", "sqrt", "rsqrt")
+    },
     **{name: 18.0 for name in ("log", "log1p", "sin", "cos", "erf")},
     "pow": 400.0,
     **{name: 1.0 for name in ("expand", "unit", "scalar", "constant")},

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, byref, c_char_p, c_double, c_int, c_int32, c_int64, c_uint8, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    byref,
+    c_char_p,
+    c_double,
+    c_int,
+    c_int32,
+    c_int64,
+    c_uint8,
+    c_void_p,
+)
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +28,10 @@ _BANK = {letter: number for number, letter in enumerate(BANKS)}
 
 
 class _Instruction(Structure):
-    _fields_ = [*((name, c_int32) for name in ("op", "out", "a", "b", "c", "slot")), ("value", c_double)]
+    _fields_ = [
+        *((name, c_int32) for name in ("op", "out", "a", "b", "c", "slot")),
+        ("value", c_double),
+    ]
 
 
 class _Operand(Structure):
@@ -26,7 +40,10 @@ class _Operand(Structure):
 
 class _Routine(Structure):
     _fields_ = [
-        *((name, c_int32) for name in ("phases", "operands", "temporaries", "wides", "rows", "unused")),
+        *(
+            (name, c_int32)
+            for name in ("phases", "operands", "temporaries", "wides", "rows", "unused")
+        ),
         ("ends", POINTER(c_int32)),
         ("instructions", POINTER(_Instruction)),
         ("operand", POINTER(_Operand)),
@@ -124,7 +141,12 @@ def _routine(routine: Routine) -> _Routine:
     def count(letter: str) -> int:
         return max([int(name[1:]) + 1 for name in operands if name[0] == letter], default=0)
 
-    rows = max([count("q"), *(line.slot + 1 for phase in routine for line in phase.tiles if line.op == "row_sum")])
+    rows = max(
+        [
+            count("q"),
+            *(line.slot + 1 for phase in routine for line in phase.tiles if line.op == "row_sum"),
+        ]
+    )
     return _Routine(
         len(routine), len(places), count("t"), count("w"), rows, 0,
         array(c_int32, ends), array(_Instruction, lines), array(_Operand, places),
@@ -144,7 +166,13 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         self._c = ctypes.CDLL(str(path))
-        for name in ("elman_isa", "elman_operations", "elman_forward", "elman_backward", "elman_apply"):
+        for name in (
+            "elman_isa",
+            "elman_operations",
+            "elman_forward",
+            "elman_backward",
+            "elman_apply",
+        ):
             getattr(self._c, name).restype = c_char_p
         self._c.elman_record_size.restype = c_int64
         self._c.elman_apply.argtypes = [c_int32, c_int32, c_int64, *[c_void_p] * 4, c_double]
@@ -175,7 +203,15 @@ class Library:
         """Runs its gradient."""
         self._check(self._c.elman_backward(byref(scan), byref(out)))
 
-    def apply(self, op: str, float64: bool, count: int, out: int, inputs: Sequence[int | None], value: float) -> None:
+    def apply(
+        self,
+        op: str,
+        float64: bool,
+        count: int,
+        out: int,
+        inputs: Sequence[int | None],
+        value: float,
+    ) -> None:
         """Runs one instruction on arrays, given by address."""
         a, b, c = [*inputs, None, None, None][:3]
         self._check(self._c.elman_apply(OPCODES[op], int(float64), count, out, a, b, c, value))
@@ -190,7 +226,10 @@ class Library:
 def _load() -> tuple[Library | None, str]:
     path = next(iter(sorted(Path(__file__).parent.glob("libelman.*"))), None)
     if path is None:
-        return None, "this installation has no native library (no C++ compiler was there when it was installed)"
+        return (
+            None,
+            "this installation has no native library (no C++ compiler was there when it was installed)",
+        )
     try:
         return Library(path), ""
     except OSError as error:

@@ -49,7 +49,9 @@ class Lowering:
             if node.op == "output":
                 return [self._value(n) for n in node.args[0]]
             if node.op == "get_attr":
-                raise Untraceable("a tensor that is neither a parameter nor a buffer of the cell", node)
+                raise Untraceable(
+                    "a tensor that is neither a parameter nor a buffer of the cell", node
+                )
             if node.op == "call_function":
                 if any(n in self.linear for n in node.all_input_nodes):
                     self.linear.add(node)
@@ -84,7 +86,9 @@ class Lowering:
     def _map(self, op: str, *inputs: Value) -> Value:
         width = max(len(v.parts) for v in inputs)
         parts = [v.parts if len(v.parts) == width else v.parts * width for v in inputs]
-        return Value(tuple(self.graph.apply(ELEMENTWISE[op], *each) for each in zip(*parts, strict=True)))
+        return Value(
+            tuple(self.graph.apply(ELEMENTWISE[op], *each) for each in zip(*parts, strict=True))
+        )
 
     def map(self, op: str, *inputs: Any) -> Value:
         """An elementwise operation on nodes, values and numbers."""
@@ -101,7 +105,9 @@ class Lowering:
         rows_last = self.is_row(value) and shape and shape[-1] == self.batch
         units_dim = None if rows_last else len(shape) - 1
         if any(d != units_dim and shape[d] != 1 for d in over) and x not in self.linear:
-            raise Untraceable(f"{node.target} adds up over the batch, so rows would depend on each other", node)
+            raise Untraceable(
+                f"{node.target} adds up over the batch, so rows would depend on each other", node
+            )
         if units_dim not in over:
             return value, 1
         if self.is_row(value):
@@ -181,14 +187,23 @@ def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
             return power if b >= 0 else low.map("div", 1.0, power)
     base, exponent = (v if isinstance(v, Value) else low._value(v) for v in (a, b))
     width = max(len(base.parts), len(exponent.parts))
-    pairs = zip(*(v.parts if len(v.parts) == width else v.parts * width for v in (base, exponent)), strict=True)
+    pairs = zip(
+        *(v.parts if len(v.parts) == width else v.parts * width for v in (base, exponent)),
+        strict=True,
+    )
     return Value(tuple(low.graph.apply("pow", *pair) for pair in pairs))
 
 
 @_rule("clamp", "hardtanh")
-def _clamp(low: Lowering, node: fx.Node, a: Any, low_end: Any = None, high_end: Any = None) -> Value:
+def _clamp(
+    low: Lowering, node: fx.Node, a: Any, low_end: Any = None, high_end: Any = None
+) -> Value:
     value = a if low_end is None else low.map("maximum", a, low_end)
-    return low.map("maximum", value, value) if high_end is None else low.map("minimum", value, high_end)
+    return (
+        low.map("maximum", value, value)
+        if high_end is None
+        else low.map("minimum", value, high_end)
+    )
 
 
 @_rule("clamp_min")
@@ -207,17 +222,30 @@ def _leaky_relu(low: Lowering, node: fx.Node, a: Any, slope: float = 0.01) -> Va
 
 
 @_rule("elu")
-def _elu(low: Lowering, node: fx.Node, a: Any, alpha: float = 1.0, scale: float = 1.0, inner: float = 1.0) -> Value:
+def _elu(
+    low: Lowering, node: fx.Node, a: Any, alpha: float = 1.0, scale: float = 1.0, inner: float = 1.0
+) -> Value:
     curve = low.map("mul", low.map("expm1", low.map("mul", a, inner)), alpha * scale)
     return low.map("where", low.map("lt", 0.0, a), low.map("mul", a, scale), curve)
 
 
 @_rule("threshold_backward")
-def _threshold_backward(low: Lowering, node: fx.Node, gradient: Any, a: Any, threshold: float) -> Value:
+def _threshold_backward(
+    low: Lowering, node: fx.Node, gradient: Any, a: Any, threshold: float
+) -> Value:
     return low.map("where", low.map("le", a, threshold), 0.0, gradient)
 
 
-@_rule("full_like", "full", "scalar_tensor", "zeros_like", "ones_like", "new_zeros", "zeros", "new_full")
+@_rule(
+    "full_like",
+    "full",
+    "scalar_tensor",
+    "zeros_like",
+    "ones_like",
+    "new_zeros",
+    "zeros",
+    "new_full",
+)
 def _constant(low: Lowering, node: fx.Node, *args: Any, **_: Any) -> Value:
     name = str(node.target)
     number = 1.0 if "ones" in name else 0.0 if "zeros" in name else args[-1]
@@ -232,7 +260,11 @@ def _empty(low: Lowering, node: fx.Node, *args: Any, **_: Any) -> Value:
 @_rule("alias", "detach", "clone", "lift_fresh_copy", "contiguous", "_to_copy")
 def _same(low: Lowering, node: fx.Node, a: fx.Node, **options: Any) -> Value:
     dtype = options.get("dtype")
-    if dtype is not None and dtype != a.meta["val"].dtype and dtype not in (torch.float32, torch.float64):
+    if (
+        dtype is not None
+        and dtype != a.meta["val"].dtype
+        and dtype not in (torch.float32, torch.float64)
+    ):
         raise Untraceable(f"{node.target} to {dtype}: programs compute in one dtype", node)
     return low._value(a)
 
@@ -256,19 +288,31 @@ def _cat(low: Lowering, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0)
     shape = tensors[0].meta["val"].shape
     values = [low._value(t) for t in tensors]
     if dim % len(shape) != len(shape) - 1 or any(map(low.is_row, values)):
-        raise Untraceable(f"{node.target} along dimension {dim}: only gates can be joined, along the units", node)
+        raise Untraceable(
+            f"{node.target} along dimension {dim}: only gates can be joined, along the units", node
+        )
     return Value(tuple(part for value in values for part in value.parts))
 
 
 def _blocks(low: Lowering, node: fx.Node, a: fx.Node, start: int, stop: int) -> Value:
     value = low._value(a)
     if low.is_row(value) or start % low.units or stop % low.units:
-        raise Untraceable(f"{node.target} of units {start} to {stop}: only whole gates can be cut out", node)
+        raise Untraceable(
+            f"{node.target} of units {start} to {stop}: only whole gates can be cut out", node
+        )
     return Value(value.parts[start // low.units : stop // low.units])
 
 
 @_rule("slice")
-def _slice(low: Lowering, node: fx.Node, a: fx.Node, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Value:  # noqa: E501
+def _slice(
+    low: Lowering,
+    node: fx.Node,
+    a: fx.Node,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Value:  # noqa: E501
     shape = a.meta["val"].shape
     size = shape[dim]
     start, stop, step = slice(start, end, step).indices(size)
@@ -292,7 +336,16 @@ def _split(low: Lowering, node: fx.Node, a: fx.Node, sizes: Any, dim: int = 0) -
 
 
 @_rule("slice_backward")
-def _slice_backward(low: Lowering, node: fx.Node, gradient: fx.Node, sizes: Sequence[int], dim: int, start: int, end: int, step: int) -> Value:  # noqa: E501
+def _slice_backward(
+    low: Lowering,
+    node: fx.Node,
+    gradient: fx.Node,
+    sizes: Sequence[int],
+    dim: int,
+    start: int,
+    end: int,
+    step: int,
+) -> Value:  # noqa: E501
     start, stop, _ = slice(start, end, step).indices(sizes[dim])
     if dim % len(sizes) != len(sizes) - 1 or start % low.units or stop % low.units or step != 1:
         raise Untraceable(f"{node.target} along dimension {dim}", node)
@@ -302,18 +355,30 @@ def _slice_backward(low: Lowering, node: fx.Node, gradient: fx.Node, sizes: Sequ
 
 
 @_rule("sum")
-def _sum(low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False, **_: Any) -> Value:
+def _sum(
+    low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False, **_: Any
+) -> Value:
     return low.sum(node, a, dims)[0]
 
 
 @_rule("mean")
-def _mean(low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False, **_: Any) -> Value:
+def _mean(
+    low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False, **_: Any
+) -> Value:
     total, count = low.sum(node, a, dims)
     return low.map("mul", total, 1 / count)
 
 
 @_rule("var_mean")
-def _var_mean(low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, *, correction: float = 1, keepdim: bool = False) -> list[Value]:  # noqa: E501
+def _var_mean(
+    low: Lowering,
+    node: fx.Node,
+    a: fx.Node,
+    dims: Any = None,
+    *,
+    correction: float = 1,
+    keepdim: bool = False,
+) -> list[Value]:  # noqa: E501
     total, count = low.sum(node, a, dims)
     mean = low.map("mul", total, 1 / count)
     apart = low.map("sub", a, mean)
@@ -326,5 +391,13 @@ def _var_mean(low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, *, cor
 
 
 @_rule("var")
-def _var(low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, *, correction: float = 1, keepdim: bool = False) -> Value:  # noqa: E501
+def _var(
+    low: Lowering,
+    node: fx.Node,
+    a: fx.Node,
+    dims: Any = None,
+    *,
+    correction: float = 1,
+    keepdim: bool = False,
+) -> Value:  # noqa: E501
     return _var_mean(low, node, a, dims, correction=correction)[0]

@@ -38,7 +38,11 @@ def choose_saved(
     needed = graph.closure(wanted, free)
     of_backward = _depends_on_cotangent(graph)
     candidates = [
-        n for n in needed if n not in of_backward and not graph.nodes[n].row and graph.nodes[n].op not in ("unit", "constant")
+        n
+        for n in needed
+        if n not in of_backward
+        and not graph.nodes[n].row
+        and graph.nodes[n].op not in ("unit", "constant")
     ]
 
     def cost(saved: frozenset[int]) -> float:
@@ -46,7 +50,9 @@ def choose_saved(
         if not leaves.isdisjoint(again):
             return float("inf")
         extra = graph.closure(saved, forward) if saved else set[int]()
-        work = sum(COST[graph.nodes[n].op] for n in again) + sum(COST[graph.nodes[n].op] for n in extra)
+        work = sum(COST[graph.nodes[n].op] for n in again) + sum(
+            COST[graph.nodes[n].op] for n in extra
+        )
         return work + SAVE_COST * len(saved)
 
     saved = frozenset(leaves.intersection(candidates))
@@ -61,13 +67,17 @@ def choose_saved(
     return tuple(sorted(saved))
 
 
-def _neighbours(graph: Graph, saved: frozenset[int], candidates: Sequence[int]) -> Iterable[frozenset[int]]:
+def _neighbours(
+    graph: Graph, saved: frozenset[int], candidates: Sequence[int]
+) -> Iterable[frozenset[int]]:
     """One more, one less, or what a saved value is made of, or helps to make, in its place."""
     for n in candidates:
         yield saved ^ {n}
     for out in sorted(saved):
         for new in candidates:
-            if new not in saved and (new in graph.nodes[out].inputs or out in graph.nodes[new].inputs):
+            if new not in saved and (
+                new in graph.nodes[out].inputs or out in graph.nodes[new].inputs
+            ):
                 yield saved - {out} | {new}
 
 
@@ -103,9 +113,7 @@ class Scheduler:
         self.phase = self._phases()
         self.order = self._depth_first(wanted)
         self.home: dict[tuple[int, int], str] = {}  # of a node in a phase
-        self.uses = Counter(
-            i for n in self.needed for i in graph.nodes[n].inputs
-        ) + Counter(wanted)
+        self.uses = Counter(i for n in self.needed for i in graph.nodes[n].inputs) + Counter(wanted)
         self.fused = self._fusable()
 
     def routine(self) -> Routine:
@@ -138,13 +146,18 @@ class Scheduler:
 
     def _fusable(self) -> set[int]:
         """Products that only one sum needs, in its own phase: they become part of an fma."""
-        nodes, targets = self.graph.nodes, {node for _, node in self.targets} | {e.node for e in self.effects}
+        nodes, targets = (
+            self.graph.nodes,
+            {node for _, node in self.targets} | {e.node for e in self.effects},
+        )
         fused = set[int]()
         for n in self.needed:
             if nodes[n].op not in ("add", "sub") or nodes[n].row:
                 continue
             # a * b + c and c - a * b, but there is no a * b - c
-            for i in nodes[n].inputs[:: 1 if nodes[n].op == "add" else -1][: 2 if nodes[n].op == "add" else 1]:
+            for i in nodes[n].inputs[:: 1 if nodes[n].op == "add" else -1][
+                : 2 if nodes[n].op == "add" else 1
+            ]:
                 single = self.uses[i] == 1 and i not in targets and i not in self.given
                 if nodes[i].op == "mul" and single and self.phase[i] == self.phase[n]:
                     fused.add(i)
@@ -156,7 +169,10 @@ class Scheduler:
         node = self.graph.nodes[n]
         for at, i in enumerate(node.inputs):
             if i in self.fused and node.op in ("add", "sub"):
-                return ("fma" if node.op == "add" else "fnma"), (*self.graph.nodes[i].inputs, node.inputs[1 - at])
+                return ("fma" if node.op == "add" else "fnma"), (
+                    *self.graph.nodes[i].inputs,
+                    node.inputs[1 - at],
+                )
         return node.op, node.inputs
 
     def _give_homes(self) -> None:
@@ -170,7 +186,9 @@ class Scheduler:
                 rows += 1
             elif n in by_node:
                 self.home[n, -1] = by_node[n]
-            elif node.op not in _CHEAP and any(self.phase[u] > self.phase[n] for u in self._users(n)):
+            elif node.op not in _CHEAP and any(
+                self.phase[u] > self.phase[n] for u in self._users(n)
+            ):
                 self.home[n, -1] = f"w{wides}"
                 wides += 1
 
@@ -186,7 +204,9 @@ class Scheduler:
                 yield Instruction(node.op, self.home[n, -1], inputs, node.value, node.slot)
         for effect in self.effects:
             if self.graph.nodes[effect.node].row and self.phase[effect.node] == phase:
-                yield Instruction("accumulate_row", "-", (self.home[effect.node, -1],), slot=effect.slot)
+                yield Instruction(
+                    "accumulate_row", "-", (self.home[effect.node, -1],), slot=effect.slot
+                )
 
     def _tiles(self, phase: int) -> list[Instruction]:
         """This phase's instructions with temporary tiles given out and taken back."""
@@ -209,7 +229,9 @@ class _Tiles:
                 continue
             if node.op == "row_sum" and s.phase[n] == self.phase + 1:
                 source = self._operand(node.inputs[0])
-                self.lines.append(Instruction("row_sum", "-", (source,), slot=int(s.home[n, -1][1:])))
+                self.lines.append(
+                    Instruction("row_sum", "-", (source,), slot=int(s.home[n, -1][1:]))
+                )
             elif not node.row and s.phase[n] == self.phase:
                 self._make(n)
         self._finish_targets()
@@ -218,7 +240,9 @@ class _Tiles:
     def _make(self, n: int) -> str:
         op, inputs = self.s._inputs(n)
         node = self.s.graph.nodes[n]
-        operands = tuple(self.s.home[i, -1] if self.s.graph.nodes[i].row else self._operand(i) for i in inputs)
+        operands = tuple(
+            self.s.home[i, -1] if self.s.graph.nodes[i].row else self._operand(i) for i in inputs
+        )
         self.made[n] = self.s.home.get((n, -1), f"v{n}")
         self.lines.append(Instruction(op, self.made[n], operands, node.value, node.slot))
         return self.made[n]
@@ -243,12 +267,19 @@ class _Tiles:
                     self.lines.append(Instruction("copy", operand, (source,)))
         for effect in s.effects:
             if not s.graph.nodes[effect.node].row and s.phase[effect.node] == self.phase:
-                self.lines.append(Instruction("accumulate", "-", (self._operand(effect.node),), slot=effect.slot))
+                self.lines.append(
+                    Instruction("accumulate", "-", (self._operand(effect.node),), slot=effect.slot)
+                )
 
 
 def _few_tiles(lines: Sequence[Instruction]) -> list[Instruction]:
     """Temporary values ("v7") on as few tiles ("t0") as their lifetimes allow."""
-    last = {name: at for at, line in enumerate(lines) for name in (*line.inputs, line.out) if name[0] == "v"}
+    last = {
+        name: at
+        for at, line in enumerate(lines)
+        for name in (*line.inputs, line.out)
+        if name[0] == "v"
+    }
     tile: dict[str, int] = {}
     free: list[int] = []
     result = []

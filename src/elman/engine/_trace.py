@@ -86,14 +86,20 @@ def _frozen_attributes(module: nn.Module, path: str) -> Any:
         if isinstance(value, (bool, int, float, types.FunctionType))
     )
     shapes = tuple((name, tensor.shape, tensor.dtype) for name, tensor in own_tensors(module))
-    children = tuple((name, _frozen_attributes(m, f"{path}.{name}")) for name, m in module._modules.items() if m)
+    children = tuple(
+        (name, _frozen_attributes(m, f"{path}.{name}")) for name, m in module._modules.items() if m
+    )
     return type(module), attributes, of_class, shapes, children
 
 
 @lru_cache(maxsize=256)
 def _own_classes(kind: type) -> tuple[type, ...]:
     """The classes of a cell that its author may still be changing."""
-    return tuple(base for base in kind.__mro__ if base.__module__.partition(".")[0] not in ("torch", "elman", "builtins"))
+    return tuple(
+        base
+        for base in kind.__mro__
+        if base.__module__.partition(".")[0] not in ("torch", "elman", "builtins")
+    )
 
 
 def _frozen(value: Any, path: str) -> Any:
@@ -174,7 +180,9 @@ def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
         return [torch.full((batch, units), 0.5, dtype=dtype) for _ in range(n)]
 
     gates, states = len(cell.gates), len(cell.states)
-    tensors = [t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype) for t in own.values()]
+    tensors = [
+        t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype) for t in own.values()
+    ]
     arguments = (rows(gates), rows(gates), rows(states), tensors)
 
     def with_gradient(inp: Any, rec: Any, state: Any, tensors: Any, cotangent: Any) -> Any:
@@ -186,8 +194,12 @@ def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
 
     try:
         _check_step(step, arguments, batch, units)
-        module = make_fx(with_gradient, decomposition_table=_decompositions())(*arguments, rows(states))
-        return _Builder(_Signature(gates, states, tuple(tuple(t.shape) for t in tensors)), batch, units).build(module)
+        module = make_fx(with_gradient, decomposition_table=_decompositions())(
+            *arguments, rows(states)
+        )
+        return _Builder(
+            _Signature(gates, states, tuple(tuple(t.shape) for t in tensors)), batch, units
+        ).build(module)
     except Untraceable as error:
         if error.node is None:
             raise
@@ -199,7 +211,9 @@ def _check_step(step: Callable[..., Any], arguments: Any, batch: int, units: int
         new = step(*arguments)
     for value in new:
         if tuple(value.shape) != (batch, units):
-            raise Untraceable(f"it returns a state of shape {tuple(value.shape)}, expected (batch, {units})")
+            raise Untraceable(
+                f"it returns a state of shape {tuple(value.shape)}, expected (batch, {units})"
+            )
 
 
 class _Refusing(TorchDispatchMode):
@@ -230,7 +244,11 @@ def _decompositions() -> dict[Any, Any]:
 def _user_line() -> str:
     """Where in the user's own code we are."""
     for frame in reversed(traceback.extract_stack()):
-        if "/torch/" not in frame.filename and "/elman/engine/" not in frame.filename and "contextlib" not in frame.filename:
+        if (
+            "/torch/" not in frame.filename
+            and "/elman/engine/" not in frame.filename
+            and "contextlib" not in frame.filename
+        ):
             return f" ({frame.filename}:{frame.lineno}: {frame.line})"
     return ""
 
@@ -241,8 +259,14 @@ def _where(step: Callable[..., Any], arguments: Any, node: fx.Node) -> str:
     class Looking(TorchDispatchMode):
         line = ""
 
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if getattr(func, "overloadpacket", None) is getattr(node.target, "overloadpacket", func) and not self.line:
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            if (
+                getattr(func, "overloadpacket", None)
+                is getattr(node.target, "overloadpacket", func)
+                and not self.line
+            ):
                 self.line = _user_line()
             return func(*args, **(kwargs or {}))
 
@@ -271,7 +295,9 @@ class _Builder:
         values = Lowering(g, self.batch, self.units).run(module, leaves, sig.states)
         flat = iter(values)
         new = [self._tile(next(flat)) for _ in range(sig.states)]
-        d_input, d_recurrent = ([self._tile(next(flat)) for _ in range(sig.gates)] for _ in range(2))
+        d_input, d_recurrent = (
+            [self._tile(next(flat)) for _ in range(sig.gates)] for _ in range(2)
+        )
         d_state = [self._tile(next(flat)) for _ in range(sig.states)]
         effects = [e for slots in self.slots for e in self._effects(slots, next(flat))]
         return self._assemble(tiles, new, d_input, d_recurrent, d_state, effects)
@@ -283,7 +309,9 @@ class _Builder:
             size *= n
         per_unit = bool(shape) and shape[-1] % self.units == 0 and size == shape[-1]
         if not per_unit and size != 1:
-            raise Untraceable(f"a parameter or buffer of shape {shape}: expected one number per unit or one number")
+            raise Untraceable(
+                f"a parameter or buffer of shape {shape}: expected one number per unit or one number"
+            )
         count = size // self.units if per_unit else 1
         slots = tuple(range(len(self.scalars), len(self.scalars) + count))
         self.slots.append(slots)
@@ -316,7 +344,9 @@ class _Builder:
         g = self.graph
         next_states = [(f"n{i}", n) for i, n in enumerate(new)]
         kinds = self._kinds(d_input, d_recurrent)
-        gradients = [(f"g{i}", n) for i, n in enumerate(d_state)] + [(f"z{k}", n) for k, (n, _, _) in enumerate(kinds)]
+        gradients = [(f"g{i}", n) for i, n in enumerate(d_state)] + [
+            (f"z{k}", n) for k, (n, _, _) in enumerate(kinds)
+        ]
         summed = self._fused(tiles, new, gradients, effects)
         given = {tiles["previous"][i]: f"p{i}" for i in range(self.sig.states)}
         before = dict(given)
@@ -356,7 +386,13 @@ class _Builder:
                 hh.remove(partner)
         return [(n, i, -1) for n, i in ih] + both + [(n, -1, r) for n, r in hh]
 
-    def _fused(self, tiles: dict[str, list[int]], new: list[int], gradients: list[tuple[str, int]], effects: list[Effect]) -> dict[int, int]:
+    def _fused(
+        self,
+        tiles: dict[str, list[int]],
+        new: list[int],
+        gradients: list[tuple[str, int]],
+        effects: list[Effect],
+    ) -> dict[int, int]:
         """Gates of which only the sum of both halves is used, with that sum."""
         g, result = self.graph, {}
         wanted = {*new, *(n for _, n in gradients), *(e.node for e in effects)}
@@ -369,6 +405,10 @@ class _Builder:
                     result[gate] = user
         return result
 
-    def _saved(self, wanted: list[int], free: set[int], new: list[int], before: dict[int, str]) -> tuple[int, ...]:
+    def _saved(
+        self, wanted: list[int], free: set[int], new: list[int], before: dict[int, str]
+    ) -> tuple[int, ...]:
         """A gate's sum counts as a leaf, in memory beforehand and gone afterwards."""
-        return choose_saved(self.graph, wanted, free, before, self.graph.closure(new, before) | set(before))
+        return choose_saved(
+            self.graph, wanted, free, before, self.graph.closure(new, before) | set(before)
+        )

@@ -1,0 +1,216 @@
+"""The raw operators with gradients: autograd, functorch's transforms, and torch.compile.
+
+The forward's gradient is the backward operator. Everything beyond that, second derivatives and forward
+mode, is that of the program carried out by torch (:mod:`._evaluate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import elman.engine._operators  # noqa: F401 - registers them
+from elman.engine._evaluate import Arguments, evaluate
+from elman.engine._library import encoded
+
+
+def _by_torch(
+    program: str,
+    reverse: bool,
+    states: int,
+    starts: int,
+    lengths: Tensor | None,
+    reset: Tensor | None,
+    given: Sequence[bool],
+    tensors: Sequence[Tensor],
+) -> tuple[Tensor, ...]:  # noqa: E501
+    """The same scan by torch; ``tensors`` are those that are ``given``."""
+    present = iter(tensors)
+    x, ih, hh, b_ih, b_hh, *rest = (next(present) if is_given else None for is_given in given)
+    a = Arguments(
+        x,
+        ih,
+        hh,
+        b_ih,
+        b_hh,
+        tuple(rest[:states]),
+        tuple(rest[states : states + starts]),
+        tuple(rest[states + starts :]),
+    )  # type: ignore[arg-type]  # noqa: E501
+    active = None
+    if lengths is not None:
+        active = torch.arange(a.x.shape[0])[:, None] < lengths
+    return evaluate(encoded(program).program, a, active, reset, reverse)
+
+
+def _loop(function: Any, info: Any, in_dims: Sequence[Any], args: Sequence[Any]) -> Any:
+    """vmap by one native call for each entry."""
+    results = []
+    for i in range(info.batch_size):
+        one = [a if d is None else a.select(d, i) for a, d in zip(args, in_dims, strict=True)]
+        results.append(function.apply(*one))
+    stacked = tuple(
+        None if each[0] is None else torch.stack(each) for each in zip(*results, strict=True)
+    )
+    return stacked, tuple(None if t is None else 0 for t in stacked)
+
+
+_FIXED = 7  # arguments of _Forward before the tensors
+
+
+def recurrence(*args: Any) -> tuple[Tensor, ...]:
+    """The output and the final states; arguments as of the operator elman::recurrence."""
+    forward = _Forward if torch.compiler.is_compiling() else _ForwardWithTangents
+    result: tuple[Tensor, ...] = forward.apply(*args)
+    return result[:-1]
+
+
+class _Forward(torch.autograd.Function):
+    """The scan: (output, *final states, record)."""
+
+    @staticmethod
+    def forward(*args: Any) -> tuple[Tensor, ...]:
+        return tuple(torch.ops.elman.recurrence(*args[:_FIXED], args[_FIXED:]))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        program, reverse, _, states, starts, lengths, reset, *tensors = inputs
+        ctx.fixed = (program, reverse, states, starts)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(output[-1])
+        ctx.save_for_backward(lengths, reset, output[-1], *tensors)
+        ctx.save_for_forward(lengths, reset, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        lengths, reset, record, *tensors = ctx.saved_tensors
+        needs = "".join(str(int(n)) for n in ctx.needs_input_grad[_FIXED:])
+        if all(g is None for g in gradients[:-1]):
+            return (None,) * (_FIXED + len(tensors))
+        backward = _Backward if torch.compiler.is_compiling() else _BackwardWithTangents
+        result = backward.apply(
+            *ctx.fixed, lengths, reset, needs, record, len(gradients) - 1, *gradients[:-1], *tensors
+        )
+        return (None,) * _FIXED + tuple(
+            g if need == "1" else None for g, need in zip(result, needs, strict=True)
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _loop(_ForwardWithTangents, info, in_dims, args)
+
+
+class _ForwardWithTangents(_Forward):
+    """In a class of its own, since torch.compile refuses any Function that defines jvp."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        lengths, reset, *tensors = ctx.saved_tensors
+        given = [t is not None for t in tensors]
+        # Rows of an expanded initial state lie on each other, which a dual number cannot.
+        primal = tuple(t.contiguous() for t in tensors if t is not None)
+        tangent = tuple(
+            torch.zeros_like(t) if d is None else d
+            for t, d in zip(tensors, tangents[_FIXED:], strict=True)
+            if t is not None
+        )
+        _, out = torch.func.jvp(
+            lambda *p: _by_torch(*ctx.fixed, lengths, reset, given, p), primal, tangent
+        )
+        return (*out, None)
+
+
+class _Backward(torch.autograd.Function):
+    """The scan's gradient: one for each tensor, empty where it is not needed."""
+
+    @staticmethod
+    def forward(
+        program: str,
+        reverse: bool,
+        states: int,
+        starts: int,
+        lengths: Any,
+        reset: Any,
+        needs: str,
+        record: Tensor,
+        outputs: int,
+        *rest: Any,
+    ) -> tuple[Tensor, ...]:  # noqa: E501
+        result = torch.ops.elman.recurrence_backward(
+            program,
+            reverse,
+            states,
+            starts,
+            lengths,
+            reset,
+            [n == "1" for n in needs],
+            record,
+            rest[:outputs],
+            rest[outputs:],
+        )
+        return tuple(result)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        program, reverse, states, starts, lengths, reset, needs, _, outputs, *rest = inputs
+        ctx.fixed, ctx.needs, ctx.outputs = (program, reverse, states, starts), needs, outputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(lengths, reset, *rest)
+        ctx.save_for_forward(lengths, reset, *rest)
+
+    @staticmethod
+    def _differentiable(ctx: Any) -> tuple[Any, list[int], tuple[Tensor, ...]]:
+        """The gradient by torch, as a function of the gradients and tensors that there are."""
+        lengths, reset, *rest = ctx.saved_tensors
+        there = [i for i, t in enumerate(rest) if t is not None]
+        given = [t is not None for t in rest[ctx.outputs :]]
+
+        def gradient(*values: Tensor) -> tuple[Tensor, ...]:
+            by_place = dict(zip(there, values, strict=True))
+            tensors = tuple(by_place[i] for i in there if i >= ctx.outputs)
+            out, vjp = torch.func.vjp(
+                lambda *p: _by_torch(*ctx.fixed, lengths, reset, given, p), *tensors
+            )
+            cotangents = tuple(by_place.get(i, torch.zeros_like(o)) for i, o in enumerate(out))
+            found = iter(vjp(cotangents))
+            whole = [next(found) if is_given else None for is_given in given]
+            return tuple(
+                tensors[0].new_empty(0) if g is None or need == "0" else g
+                for g, need in zip(whole, ctx.needs, strict=True)
+            )
+
+        return gradient, there, tuple(rest[i] for i in there)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        function, there, values = _Backward._differentiable(ctx)
+        out, vjp = torch.func.vjp(function, *values)
+        found = vjp(
+            tuple(
+                torch.zeros_like(o) if g is None else g for o, g in zip(out, gradients, strict=True)
+            )
+        )
+        by_place = dict(zip(there, found, strict=True))
+        count = ctx.outputs + len(ctx.needs)
+        return (None,) * 9 + tuple(by_place.get(i) for i in range(count))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
+        return _loop(_BackwardWithTangents, info, in_dims, args)
+
+
+class _BackwardWithTangents(_Backward):
+    """See _ForwardWithTangents."""
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        function, there, values = _Backward._differentiable(ctx)
+        given = tangents[9:]
+        tangent = tuple(
+            torch.zeros_like(v) if given[i] is None else given[i]
+            for i, v in zip(there, values, strict=True)
+        )
+        return torch.func.jvp(function, tuple(v.contiguous() for v in values), tangent)[1]
