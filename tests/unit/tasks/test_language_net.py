@@ -88,7 +88,7 @@ def test_init_schemes_reach_the_cells() -> None:
 def test_by_default_first_predictions_are_nearly_uniform() -> None:
     scores, _ = network(tied=True)(TOKENS)
     loss = nn.functional.cross_entropy(scores.flatten(0, 1), TOKENS.flatten())
-    assert float(loss) == pytest.approx(torch.tensor(float(V)).log().item(), rel=0.02)
+    assert loss.item() == pytest.approx(torch.tensor(float(V)).log().item(), rel=0.02)
 
 
 def test_activation_is_the_cells() -> None:
