@@ -56,6 +56,8 @@ def settings(folder: Path, threads: int | None) -> dict[str, Any]:
             "valid": text("valid"),
             "test": text("test"),
             "lanes": 20,
+            "lowercase": False,
+            "punctuation": False,
         },
         "model": {"cell": "lstm", "layers": 2, "hidden": 200, "init_range": 0.1},
         "train": {

@@ -6,6 +6,7 @@ import pytest
 
 from elman._errors import ConfigError
 from elman.tasks import LanguageData, LanguageNet
+from elman.tasks._language_config import EMBEDDED, EMBEDDED_LINES
 
 
 def test_without_files_the_default_data_set_is_read() -> None:
@@ -24,7 +25,6 @@ def test_files_replace_the_default_data_set() -> None:
     ("values", "message"),
     [
         ({"train": ["a"], "name": "kjv"}, "either files .* or the name"),
-        ({"name": None}, "either files .* or the name"),
         ({"valid_share": 0.6, "test_share": 0.4}, "leave something to train on"),
         ({"valid_share": -0.1}, "valid_share"),
         ({"level": "letters"}, "level"),
@@ -62,3 +62,25 @@ def test_networks_that_cannot_be_are_refused(values: dict[str, object], message:
 
 def test_tied_weights_may_name_the_size() -> None:
     assert LanguageNet.parse({"tied": True, "embedding": 9, "hidden": 9}).tied
+
+
+def test_without_a_text_some_of_the_embedded_one_is_read() -> None:
+    assert (LanguageData.parse({}).name, LanguageData.parse({}).lines) == (EMBEDDED, EMBEDDED_LINES)
+    assert LanguageData.parse({"lines": 50}).lines == 50
+    assert LanguageData.parse({"name": EMBEDDED}).lines is None
+    files = LanguageData.parse({"train": ["a.txt"]})
+    assert (files.name, files.lines) == (None, None)
+
+
+def test_only_words_are_lowered_and_cut_from_their_punctuation_unless_asked() -> None:
+    words, characters = LanguageData.parse({}), LanguageData.parse({"level": "char"})
+    assert (words.lowercase, words.punctuation) == (True, True)
+    assert (characters.lowercase, characters.punctuation) == (False, False)
+    assert LanguageData.parse({"level": "char", "lowercase": True}).lowercase
+    assert not LanguageData.parse({"punctuation": False}).punctuation
+
+
+def test_what_is_resolved_reads_back_as_itself() -> None:
+    for values in ({}, {"train": ["a.txt"], "level": "char"}, {"vocabulary": None}):
+        section = LanguageData.parse(values)
+        assert LanguageData.parse(section.model_dump()) == section
