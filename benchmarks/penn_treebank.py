@@ -2,9 +2,9 @@
 
     python benchmarks/penn_treebank.py FOLDER --layer elman|torch [--runs runs] [--threads 2]
 
-FOLDER holds ptb.train.txt, ptb.valid.txt and ptb.test.txt (or .gz). The first weights, the order of the
-data and everything else are the same for both layers. Reference: Zaremba, Sutskever & Vinyals 2014,
-"Recurrent neural network regularization", Table 1: test perplexity 114.5.
+FOLDER holds ptb.train.txt, ptb.valid.txt and ptb.test.txt (or .gz). The first weights, the order of
+the data and everything else are the same for both layers. Reference: Zaremba, Sutskever & Vinyals
+2014, "Recurrent neural network regularization", Table 1: test perplexity 114.5.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from elman.layers import Stack
@@ -25,7 +24,7 @@ from elman.train._run import Run
 
 
 class TorchLSTM(nn.Module):
-    """torch.nn.LSTM over time-first input, with the weights and the call of a Stack of LSTM layers."""
+    """torch.nn.LSTM over time-first input, with the weights and the call of a Stack of LSTMs."""
 
     def __init__(self, stack: Stack) -> None:
         super().__init__()
@@ -57,6 +56,8 @@ def settings(folder: Path, threads: int | None) -> dict[str, Any]:
             "valid": text("valid"),
             "test": text("test"),
             "lanes": 20,
+            "lowercase": False,
+            "punctuation": False,
         },
         "model": {"cell": "lstm", "layers": 2, "hidden": 200, "init_range": 0.1},
         "train": {

@@ -75,16 +75,17 @@ class Stream:
         self._freeze()
         self.state = self._state
 
-    @torch.inference_mode()
     def __call__(self, x: Shaped[Tensor, "B ..."]) -> Shaped[Tensor, "B ..."]:
-        """The output for each row's next input; ``clone()`` it before you train on it."""
+        """The output for each row's next input."""
         if not x.dim() or x.shape[0] != self.rows:
             raise ShapeError(
                 f"expected x of shape ({self.rows}, ...), one input for each row, got "
                 f"{tuple(x.shape)}"
             )
-        output, self._state = self._model.step(x, self._state)
-        # The output is often a state: a caller who writes into it must not write into that.
+        with torch.inference_mode():
+            output, self._state = self._model.step(x, self._state)
+        # The output is often a state, into which nobody else shall write; and out here the clone is
+        # a plain tensor, that may enter a graph.
         result: Tensor = output.clone()
         return result
 

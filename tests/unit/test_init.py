@@ -23,7 +23,7 @@ def test_every_scheme_by_name_in_layer_and_drop_in(name: str) -> None:
 def test_identity_carries_the_state_along() -> None:
     layer = elman.Recurrent(Elman(3, 8, "relu"), init="identity")
     state = layer.cell.State(torch.rand(2, 8))
-    output, final = layer(torch.zeros(2, 100, 3), state)
+    _, final = layer(torch.zeros(2, 100, 3), state)
     assert torch.equal(final.h, state.h)
 
 

@@ -33,6 +33,7 @@ def collect() -> dict[str, Any]:
     """The facts by name, each something JSON can hold."""
     import torch
 
+    from elman.bench._machine import processor
     from elman.engine import ENGINES
 
     cuda = torch.cuda.is_available()
@@ -42,7 +43,7 @@ def collect() -> dict[str, Any]:
         "system": platform.platform(),
         "torch": torch.__version__,
         **{name: installed(name) for name in ("numpy", "tokenizers", "safetensors", "pydantic")},
-        "processor": _processor(),
+        "processor": processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -62,17 +63,6 @@ def _extras() -> dict[str, dict[str, str | None]]:
         if match and match[2] not in ("dev", "docs"):
             found.setdefault(match[2], {})[match[1]] = installed(match[1])
     return found
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _shown(value: Any) -> str:

@@ -24,6 +24,7 @@ COMMANDS = (
     ("generate", "_generate:generate", "Continue a prompt with a trained model."),
     ("predict", "_predict:predict", "Print the likeliest next words and their probabilities."),
     ("baseline", "_baseline:baseline", "Measure what a network has to beat, on the same data."),
+    ("bench", "_bench:bench", "Measure elman against its peers on this machine."),
     ("data", "_data:app", "List the named data sets."),
     ("info", "_info:info", "Print versions, processor, engines and extras: for bug reports."),
 )

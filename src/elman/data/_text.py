@@ -80,6 +80,16 @@ class Source(ABC):
             _Part(self, train + cuts[0], count, count) if cuts[1] else None,
         )
 
+    def head(self, lines: int) -> Source:
+        r"""Its first lines; all of it, if it has no more.
+
+        Example:
+            >>> list(Lines(["one", "two", "three"]).head(2))
+            ['one\n', 'two\n']
+        """
+        count = sum(line.endswith("\n") for line in self.lines())
+        return _Part(self, 0, lines, count) if lines < count else self
+
 
 class Split(NamedTuple):
     """The three parts of a text; a part that was not asked for is None."""

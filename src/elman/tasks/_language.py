@@ -102,6 +102,7 @@ class LanguageModel(NamedTask):
     ) -> None:
         self.vocabulary, self.tokens, self.data, self.model = vocabulary, dict(tokens), data, model
         self.splits = tuple(self.tokens)
+        self._ratios: dict[str, float] = {}
 
     @classmethod
     def prepare(
@@ -147,13 +148,13 @@ class LanguageModel(NamedTask):
         """The same model, with other text as "test", or read in another number of lanes."""
         lanes = {} if rows is None else {"lanes": rows, "eval_lanes": rows}
         data = LanguageData.parse({**self.data.model_dump(), **lanes})
-        task = LanguageModel(self.vocabulary, self.tokens, data, self.model)
-        task.network = self.network
+        tokens, folder = dict(self.tokens), _scratch()
         if files:
-            folder = _scratch()
-            weakref.finalize(task, shutil.rmtree, folder, ignore_errors=True)
             source = TextSource(*files, encoding=data.encoding)
-            task.tokens["test"] = tokenise(source, self.vocabulary, folder / "test.npy")
+            tokens["test"] = tokenise(source, self.vocabulary, folder / "test.npy")
+        task = LanguageModel(self.vocabulary, tokens, data, self.model)
+        weakref.finalize(task, shutil.rmtree, folder, ignore_errors=True)
+        task.network = self.network
         return task
 
     def save(self, folder: Path) -> None:
@@ -205,9 +206,17 @@ class LanguageModel(NamedTask):
 
     def metrics(self, nats: float, split: str) -> Metrics:
         metrics = {"nats": nats, "perplexity": perplexity(nats)}
-        if self.vocabulary.kind == "char":
-            metrics["bits_per_char"] = bits_per_char(nats)
+        if self.vocabulary.kind != "word":  # words do not say what was between them
+            metrics["bits_per_char"] = bits_per_char(nats, self._tokens_per_char(split))
         return metrics
+
+    def _tokens_per_char(self, split: str) -> float:
+        if self.vocabulary.kind == "char":
+            return 1.0
+        if split not in self._ratios:
+            tokens = self.tokens[split]
+            self._ratios[split] = len(tokens) / len(self.vocabulary.decode(tokens))
+        return self._ratios[split]
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """Unigram, bigram and trigram models of the same training tokens."""
@@ -299,7 +308,8 @@ class LanguageModel(NamedTask):
 
 def _split(data: LanguageData) -> Split:
     """The three parts of the text: their own files, or split off the training text."""
-    source = by_name(data.name) if data.name else TextSource(*data.train, encoding=data.encoding)
+    whole = by_name(data.name) if data.name else TextSource(*data.train, encoding=data.encoding)
+    source = whole.head(data.lines) if data.lines else whole
     valid, test = (
         TextSource(*paths, encoding=data.encoding) if paths else None
         for paths in (data.valid, data.test)

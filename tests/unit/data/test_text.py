@@ -218,6 +218,12 @@ def test_the_progress_of_a_part(file: Path) -> None:
     assert part.name.endswith("text.txt (lines 601 to 800)")
 
 
+@pytest.mark.parametrize("lines", [1, 2, 99])
+def test_the_head_of_a_text_is_its_first_lines(lines: int) -> None:
+    whole = Lines(["one", "two", "three"])
+    assert list(whole.head(lines)) == list(whole)[:lines]
+
+
 def test_one_line_cannot_be_split(file: Path) -> None:
     file.write_text("just one line")
     message = r"text\.txt: has 1 line, .* 3 parts it needs 3: give separate validation and test"

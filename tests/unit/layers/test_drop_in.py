@@ -174,6 +174,24 @@ def test_bad_tensors_raise_what_torch_raises(kind: str, x: Tensor, hx: Tensor | 
         ours(x, state)
 
 
+@pytest.mark.parametrize(
+    ("x", "hx", "message"),
+    [
+        (torch.randn(4, 2, 7), None, r"input_size\. Expected 3, got 7"),
+        (torch.randn(4, 2, 3), torch.zeros(1, 3, 5), r"hidden size \(1, 2, 5\), got \[1, 3, 5\]"),
+        (torch.randn(4, 2, 3), torch.zeros(1, 5), "batched 3-D input, hx should also be 3-D"),
+        (torch.randn(4, 3), torch.zeros(1, 1, 5), "unbatched 2-D input, hx should also be 2-D"),
+    ],
+    ids=["input", "state", "batched", "unbatched"],
+)
+def test_shapes_that_do_not_fit_are_told_in_torchs_words(
+    x: Tensor, hx: Tensor | None, message: str
+) -> None:
+    for layer in pair("GRU", 3, 5):
+        with pytest.raises(RuntimeError, match=message):
+            layer(x, hx)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "options",

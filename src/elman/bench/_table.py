@@ -1,0 +1,169 @@
+"""A result as Markdown: a table for each mode and number of threads, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from elman.bench._result import (
+    NOISY,
+    OURS,
+    Machine,
+    MemoryRow,
+    Result,
+    Row,
+    geometric_mean,
+)
+
+MARK = "~"
+
+
+def markdown(result: Result) -> str:
+    """Everything in the result that a reader needs."""
+    parts = ["# Benchmark of elman", *_environment(result)]
+    rows = sorted(result.rows, key=lambda row: row.title)  # stable: shapes stay in order
+    for title, members in groupby(rows, key=lambda row: row.title):
+        parts += [f"## {title}", *_timed(list(members))]
+    memory = sorted(result.memory, key=lambda row: row.threads)
+    for threads, group in groupby(memory, key=lambda row: row.threads):
+        parts += [f"## memory of training, threads: {threads}", *_memory(list(group))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _environment(result: Result) -> Iterator[str]:
+    facts = dict(result.environment)
+    packages = facts.pop("packages", {})
+    facts |= {name: number or "not installed" for name, number in packages.items()}
+    facts |= facts.pop("variables", {})
+    yield _table(["", ""], [[name, _shown(value)] for name, value in facts.items()])
+    for machine in result.machines:
+        yield _floor_of(machine)
+    yield (
+        "Medians of interleaved blocks; behind each time, in brackets, how many times elman's time "
+        f"it is. {MARK}: the median is more than {NOISY} times the minimum, so the machine was "
+        "busy and the figure is not to be trusted."
+    )
+
+
+def _shown(value: Any) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def _floor_of(machine: Machine) -> str:
+    read = ", ".join(
+        f"{size / 1024:,.0f} KiB at {rate / 1e9:.0f} GB/s"
+        for size, rate in sorted(machine.bandwidth.items())
+    )
+    return (
+        f"{machine.threads} threads: float32 peak {machine.flops / 1e9:.0f} GFLOP/s "
+        f"({machine.flops_by}); weights read in every step: {read or 'not measured'}."
+    )
+
+
+def _timed(rows: list[Row]) -> Iterator[str]:
+    stream = rows[0].mode == "streaming"
+    unit, scale = ("us a step", 1e6) if stream else ("ms", 1e3)
+    peers = list(dict.fromkeys(peer for row in rows for peer in row.peers))
+    custom = any(row.over_yardstick is not None for row in rows)
+    heads = ["shape", "cell", "engine", f"{OURS}, {unit}", *peers, "best peer", "over floor"]
+    heads += ["per FLOP, over LSTM"] if custom else []
+    yield _table(heads, [_cells_of(row, peers, scale, custom=custom) for row in rows])
+    yield from _means(rows)
+    yield from _notes(rows)
+
+
+def _cells_of(row: Row, peers: Sequence[str], scale: float, *, custom: bool) -> list[str]:
+    def time(name: str) -> str:
+        if name not in row.timings:
+            return "-"
+        timing = row.timings[name]
+        mark = MARK if timing.noisy else ""
+        shown = f"{timing.median * scale / row.calls:.3g}{mark}"
+        ratio = row.ratio(name)
+        return shown if ratio is None or name == OURS else f"{shown} ({ratio:.2f}x)"
+
+    best = row.ratio(row.best_peer)
+    cells = [row.shape, row.cell, row.engine, time(OURS), *map(time, peers)]
+    cells += ["-" if best is None else f"{best:.2f}x ({row.best_peer})", _times(row.over_floor)]
+    return cells + ([_times(row.over_yardstick)] if custom else [])
+
+
+def _times(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _means(rows: list[Row]) -> Iterator[str]:
+    """For each cell: how many times faster than torch, and than the best peer, over the shapes."""
+    lines = []
+    for cell in dict.fromkeys(row.cell for row in rows):
+        members = [row for row in rows if row.cell == cell]
+        compared: list[tuple[str, Callable[[Row], str | None]]] = [
+            *((name, lambda _, name=name: name) for name in ("torch", "torch packed", "eager")),
+            ("best peer", lambda row: row.best_peer),
+        ]
+        shown = [
+            f"{name} {geometric_mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            for name, peer in compared
+            if (ratios := [r for row in members if (r := row.ratio(peer(row))) is not None])
+        ]
+        if shown:
+            lines.append(f"- {cell}: {', '.join(shown)}")
+    if lines:
+        yield "Times of elman's, geometric mean over the shapes (least to most):"
+        yield "\n".join(lines)
+
+
+def _notes(rows: Iterable[Row | MemoryRow]) -> Iterator[str]:
+    """Why a ratio is missing, and which peers are."""
+    missing: dict[str, list[str]] = {}
+    for row in rows:
+        where = f"{row.shape} {row.cell}"
+        if isinstance(row, Row) and row.broken is not None:
+            missing.setdefault(
+                f"no ratio: {row.engine} broke its contract: {row.broken}", []
+            ).append(where)
+        for name, reason in row.left_out.items():
+            missing.setdefault(f"left out: {name}: {reason}", []).append(where)
+    if missing:
+        yield "\n".join(f"- {why} ({', '.join(where)})" for why, where in missing.items())
+
+
+def _memory(rows: list[MemoryRow]) -> Iterator[str]:
+    peers = list(dict.fromkeys(name for row in rows for name in row.candidates if name != OURS))
+
+    def cell(row: MemoryRow, name: str) -> str:
+        if name not in row.candidates:
+            return "-"
+        memory, ratio = row.candidates[name], row.ratio(name)
+        shown = f"{memory.peak / 2**20:.1f}, {memory.growth / 2**20:+.1f}"
+        return shown if ratio is None or name == OURS else f"{shown} ({ratio:.2f}x)"
+
+    yield "Peak in MiB above what was held before the first step, growth in the second half."
+    yield _table(
+        ["shape", "cell", "engine", "steps", OURS, *peers],
+        [
+            [row.shape, row.cell, row.engine, str(row.candidates[OURS].steps)]
+            + [cell(row, name) for name in (OURS, *peers)]
+            for row in rows
+        ],
+    )
+    yield from _notes(rows)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def summary(row: Row | MemoryRow) -> str:
+    """A row in one line, for those who wait."""
+    if isinstance(row, MemoryRow):
+        held = (f"{name} {m.peak / 2**20:.1f} MiB" for name, m in row.candidates.items())
+        return f"memory {row.shape} {row.cell}: {', '.join(held)}"
+    ours = row.timings[OURS].median / row.calls
+    ratios = [f"{name} {r:.2f}x" for name in row.peers if (r := row.ratio(name)) is not None]
+    said = [f"{ours * 1e3:.3g} ms on {row.engine}", *ratios]
+    said += [f"busy machine: {', '.join(row.noisy)}"] if row.noisy else []
+    said += [f"no ratios: {row.broken}"] if row.broken is not None else []
+    return f"{row.title}, {row.shape} {row.cell}: {'; '.join(said)}"
