@@ -17,6 +17,8 @@ from integration.layers_under_test import LAYERS, LENGTHS, RESET, results, seque
 pytestmark = [
     pytest.mark.compile,
     pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated"),
+    # torch.compile itself does this with every autograd.Function that it meets.
+    pytest.mark.filterwarnings("ignore:.*Function.*should not be instantiated"),
 ]
 MASKS = {"lengths": LENGTHS, "reset": RESET}
 each_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())

@@ -90,8 +90,9 @@ class _Forward(torch.autograd.Function):
         needs = "".join(str(int(n)) for n in ctx.needs_input_grad[_FIXED:])
         if all(g is None for g in gradients[:-1]):
             return (None,) * (_FIXED + len(tensors))
-        backward = _Backward if torch.compiler.is_compiling() else _BackwardWithTangents
-        result = backward.apply(
+        # Compiled graphs have no second derivatives, and torch.compile no Function inside a Function.
+        backward = _Backward.forward if torch.compiler.is_compiling() else _Backward.apply
+        result = backward(
             *ctx.fixed, lengths, reset, needs, record, len(gradients) - 1, *gradients[:-1], *tensors
         )
         return (None,) * _FIXED + tuple(
@@ -199,11 +200,7 @@ class _Backward(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
-        return _loop(_BackwardWithTangents, info, in_dims, args)
-
-
-class _BackwardWithTangents(_Backward):
-    """See _ForwardWithTangents."""
+        return _loop(_Backward, info, in_dims, args)
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
