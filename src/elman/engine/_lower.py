@@ -70,8 +70,6 @@ class Lowering:
             return self.env[node.args[0]][node.args[1]]  # type: ignore[index]
         name = str(getattr(target, "overloadpacket", target)).removeprefix("aten.")
         in_place = name.endswith("_") and not name.endswith("__")
-        if in_place and node.args[0] not in self.linear and node not in self.linear:
-            raise Untraceable(f"{name} changes a tensor in place; use {name.rstrip('_')}", node)
         name = name.rstrip("_") if in_place else name
         if name in ELEMENTWISE:
             result: Any = self._map(name, *map(self._value, node.args))
@@ -79,7 +77,7 @@ class Lowering:
             result = RULES[name](self, node, *node.args, **node.kwargs)
         else:
             raise Untraceable(f"{target} is not in the native instruction set", node)
-        if in_place:
+        if in_place:  # by torch's own decompositions: the user's were refused before
             self.env[node.args[0]] = result  # type: ignore[index]
         return result
 
@@ -126,7 +124,7 @@ ELEMENTWISE = {
     **{name: name for name in (
         "sub", "mul", "div", "neg", "exp", "expm1", "log", "log1p", "sin", "cos", "erf", "sigmoid", "tanh",
         "relu", "abs", "sign", "sqrt", "rsqrt", "maximum", "minimum", "where", "lt", "le", "eq",
-        "sigmoid_backward", "tanh_backward", "add", "copy", "fma",
+        "sigmoid_backward", "tanh_backward", "add", "fma",
     )},
     "bitwise_and": "mul", "logical_and": "mul", "bitwise_or": "maximum", "logical_or": "maximum",
     "true_divide": "div", "multiply": "mul", "sgn": "sign",
@@ -266,6 +264,11 @@ def _same(low: Lowering, node: fx.Node, a: fx.Node, **options: Any) -> Value:
         and dtype not in (torch.float32, torch.float64)
     ):
         raise Untraceable(f"{node.target} to {dtype}: programs compute in one dtype", node)
+    return low._value(a)
+
+
+@_rule("copy")
+def _copy(low: Lowering, node: fx.Node, onto: Any, a: Any, *_: Any) -> Value:
     return low._value(a)
 
 

@@ -63,7 +63,8 @@ def run(r: Recurrence) -> tuple[Tensor, Any]:
     assert isinstance(cell, PointwiseCell)
     weights = cell.weights if r.weights is None else r.weights
     text, _ = _text(cell, r.x.dtype)
-    start = () if r.start is None or r.reset is None else tuple(r.start)
+    # Views, since torch.compile wants every tensor of a Function to be another one.
+    start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
     own = tuple(t for _, t in own_tensors(cell))
     tensors = (r.x, *weights[:4], *r.state, *start, *own)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)

@@ -217,11 +217,14 @@ def _check_step(step: Callable[..., Any], arguments: Any, batch: int, units: int
 
 
 class _Refusing(TorchDispatchMode):
-    """Refuses what has no fixed result: random numbers and tensors read as Python numbers."""
+    """Refuses random numbers, tensors read as Python numbers, and changes in place."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise Untraceable(f"{func} draws random numbers{_user_line()}; draw masks in project()")
+        if func._schema.is_mutable:
+            name = str(func.overloadpacket).removeprefix("aten.")
+            raise Untraceable(f"{name} changes a tensor in place{_user_line()}")
         if func is aten._local_scalar_dense.default:
             raise Untraceable(f"a tensor is read as a Python number or condition{_user_line()}")
         return func(*args, **(kwargs or {}))

@@ -1,0 +1,97 @@
+"""What can be traced is traced anew when it changes; what cannot is refused by name and line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from elman.cells import PointwiseCell
+from elman.engine._lower import Untraceable
+from elman.engine._trace import program_text
+from unit.engine.own_cells import Sine
+
+
+def cell(step: Any, **attributes: Any) -> PointwiseCell:
+    class Made(PointwiseCell):
+        gates, states = ("z",), ("h",)
+
+        def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+            return self.State(h=step(self, inp.z + rec.z))
+
+    made = Made(3, 5)
+    for name, value in attributes.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (lambda c, z: torch.special.bessel_j0(z), r"special_bessel_j0.*test_trace.py"),
+        (lambda c, z: z if z.sum() > 0 else -z, r"Python number or condition.*test_trace.py"),
+        (lambda c, z: z * z.mean().item(), r"Python number.*test_trace.py"),
+        (lambda c, z: torch.dropout(z, 0.5, True), r"random numbers.*test_trace.py"),
+        (lambda c, z: z - z.mean(0), r"adds up over the batch"),
+        (lambda c, z: z / z.shape[0], r"depends on the number of rows"),
+        (lambda c, z: z.flip(-1), r"flip"),
+        (lambda c, z: z[:1].expand_as(z), r"rows cannot be picked"),
+        (lambda c, z: z[:, :1] * z, r"only whole gates"),
+        (lambda c, z: z.mul_(2), r"mul_ changes a tensor in place"),
+        (lambda c, z: z.mean(-1), r"state of shape"),
+    ],
+)
+def test_refused(step: Any, reason: str) -> None:
+    with pytest.raises(Untraceable, match=reason):
+        program_text(cell(step), torch.float32)
+
+
+def test_an_attribute_that_could_change_unseen_is_refused() -> None:
+    with pytest.raises(Untraceable, match=r"Made.table is a tensor"):
+        program_text(cell(lambda c, z: z, table=torch.ones(5)), torch.float32)
+    with pytest.raises(Untraceable, match=r"Made.thing is a object"):
+        program_text(cell(lambda c, z: z, thing=object()), torch.float32)
+
+
+def test_an_attribute_is_part_of_the_program() -> None:
+    made = cell(lambda c, z: z * c.scale, scale=2.0)
+    assert "mul_value r0 2.0" in program_text(made, torch.float32)
+    made.scale = 3.0
+    assert "mul_value r0 3.0" in program_text(made, torch.float32)
+
+
+def test_an_attribute_of_the_class_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Sine(3, 5)
+    before = program_text(made, torch.float32)
+    monkeypatch.setattr(Sine, "sharpness", 2.5)
+    assert program_text(made, torch.float32) == before.replace("1.5", "2.5")
+
+
+def test_what_a_closure_holds_is_part_of_the_program() -> None:
+    def scaled(by: float) -> Any:
+        return cell(lambda c, z: z * by)
+
+    assert program_text(scaled(2.0), torch.float32) != program_text(scaled(3.0), torch.float32)
+
+
+def test_a_submodule_is_part_of_the_program() -> None:
+    made = cell(lambda c, z: c.activation(z), activation=nn.LeakyReLU(0.1))
+    before = program_text(made, torch.float32)
+    made.activation.negative_slope = 0.2
+    assert program_text(made, torch.float32) != before
+
+
+def test_traced_once() -> None:
+    calls = []
+
+    def step(c: Any, z: Any) -> Any:
+        calls.append(1)
+        return z
+
+    made = cell(step)
+    program_text(made, torch.float32)
+    traced = len(calls)
+    program_text(made, torch.float32)
+    assert len(calls) == traced
