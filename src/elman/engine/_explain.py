@@ -119,9 +119,8 @@ def _judged(r: Recurrence, engine: str, path: str) -> Choice:
 
 
 def _path(r: Recurrence, names: dict[nn.Module, str]) -> str:
-    if r.layer is None:
-        return "?"
-    path = names.get(r.layer, type(r.layer).__name__)
+    owner = r.cell if r.layer is None else r.layer
+    path = names.get(owner, type(owner).__name__)
     return " ".join(filter(None, (path, r.part)))
 
 

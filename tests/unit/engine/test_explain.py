@@ -80,6 +80,24 @@ def test_a_single_step_is_the_cell_s_own() -> None:
     assert (choice.engine, choice.why_not) == ("reference", (("cudnn", reason),))
 
 
+def test_recurrences_that_no_layer_of_the_model_runs() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.hidden = GRU(3, 5), [elman.GRU(3, 5)]
+
+        def forward(self, x: Tensor) -> None:
+            elman.engine.run(elman.engine.Recurrence(self.cell, x, self.cell.initial_state(4)))
+            self.hidden[0](x)
+
+    assert paths(explain(Model(), X)) == ["cell", "GRU l0"]
+
+
+def test_packed_sequences() -> None:
+    packed = nn.utils.rnn.pack_sequence([torch.randn(4, 3), torch.randn(2, 3)])
+    assert paths(explain(elman.GRU(3, 5), packed)) == ["l0"]
+
+
 def test_nothing_to_explain() -> None:
     found = explain(nn.Linear(3, 3), X)
     assert (found.choices, found.engines, str(found)) == ((), set(), "no recurrence of elman ran")
