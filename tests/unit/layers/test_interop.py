@@ -253,6 +253,7 @@ def test_weights_that_a_hook_computes_come_along() -> None:
     prune.l1_unstructured(theirs, "weight_hh_l0", amount=0.5)
     expected = theirs(X)
     ours: Any = elman.convert(theirs)
+    assert torch.equal(ours.all_weights[0][1], theirs.all_weights[0][1])
     close(ours(X), expected)
     nn.init.constant_(ours.weight_hh_l0_orig, 0.5)
     changed = ours(X)
