@@ -179,7 +179,7 @@ def _check_changes(before: TrainConfig, after: TrainConfig) -> None:
     changed = [key for key in FIXED if getattr(before, key) != getattr(after, key)]
     if changed:
         raise ConfigError(
-            f"a run that is resumed keeps its {', '.join(changed)}: its position in the data or its "
+            f"a run that is resumed keeps its {', '.join(changed)}: its place in the data or its "
             "optimiser's state depends on it; leave it out, or start a new run"
         )
 
