@@ -40,7 +40,7 @@ class Choice:
     def __str__(self) -> str:
         runs = f"runs on {self.engine}" if self.engine else "raises EngineError"
         lines = [f"{self.path or 'the model itself'}: {self.cell} {runs}"]
-        lines += [f"    it cannot: {self.limits}"] if self.limits else []
+        lines += [f"    but {self.limits}"] if self.limits else []
         return "\n".join(lines + [f"    not {name}: {reason}" for name, reason in self.why_not])
 
 

@@ -134,7 +134,7 @@ def test_what_runs_and_what_it_cannot(double: list[Recurrence]) -> None:
     (choice,) = explain(elman.Recurrent(GRU(3, 5)), X).choices
     assert (choice.engine, choice.limits, len(double)) == ("double", "no moon", 1)
     assert dict(choice.why_not)["reference"] == "double comes first"
-    assert "    it cannot: no moon" in str(choice)
+    assert "    but no moon" in str(choice)
 
 
 def test_blocks_and_names_are_explained(double: list[Recurrence]) -> None:
