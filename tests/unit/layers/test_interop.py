@@ -59,8 +59,9 @@ def test_there_and_back(kind: str, options: dict[str, Any]) -> None:
     ours = elman.convert(theirs)
     assert type(ours) is getattr(elman, kind)
     close(ours(X), expected)
-    back = elman.to_torch(ours)
+    back: Any = elman.to_torch(ours)
     assert type(back) is getattr(nn, kind)
+    assert back._flat_weights[0] is back.weight_ih_l0
     close(back(X), expected)
     for module in (ours, back):
         assert repr(module) == shown
