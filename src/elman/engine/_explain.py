@@ -15,8 +15,8 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
 from elman._errors import EngineError
+from elman.engine import _select
 from elman.engine._recurrence import Recurrence
-from elman.engine._select import _ENGINES, _here, asked_for, choose
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,17 @@ def explain(model: nn.Module, /, *args: Any, **options: Any) -> Explanation:
 def _judged(r: Recurrence, engine: str, path: str) -> Choice:
     cell = f"{type(r.cell).__name__}({r.cell.input_size}, {r.cell.hidden_size})"
     if r.x.dim() == 2:
-        others = [name for name in _ENGINES if name != "reference"]
+        others = [name for name in _select._ENGINES if name != "reference"]
         reason = "this is a single step, and engines run whole sequences"
         return Choice(path, cell, "reference", tuple((name, reason) for name in others))
-    asked, runs = asked_for(engine), None
+    asked, runs = _select.asked_for(engine), None
     with suppress(EngineError):
-        runs = choose(r, engine)
+        runs = _select.choose(r, engine)
     passed_over = f"{runs} comes first" if asked == "auto" else f"{asked!r} was asked for"
-    reasons = {name: module.why_not(r) for name, module in _ENGINES.items()}
+    reasons = {name: module.why_not(r) for name, module in _select._ENGINES.items()}
     why_not = tuple((n, why or passed_over) for n, why in reasons.items() if n != runs)
-    return Choice(path, cell, runs, why_not, getattr(_ENGINES.get(runs or ""), "LIMITS", ""))
+    limits = getattr(_select._ENGINES.get(runs or ""), "LIMITS", "")
+    return Choice(path, cell, runs, why_not, limits)
 
 
 def _path(r: Recurrence, names: dict[nn.Module, str]) -> str:
@@ -126,11 +127,11 @@ def _path(r: Recurrence, names: dict[nn.Module, str]) -> str:
 
 @contextmanager
 def _looking_on(note: Callable[[Recurrence, str], str]) -> Iterator[None]:
-    outer, _here.witness = _here.witness, note
+    outer, _select._here.witness = _select._here.witness, note
     try:
         yield
     finally:
-        _here.witness = outer
+        _select._here.witness = outer
 
 
 def _random_state_kept(model: nn.Module, *given: Any) -> AbstractContextManager[None]:

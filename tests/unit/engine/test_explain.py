@@ -115,8 +115,15 @@ def test_an_engine_asked_for_that_cannot_is_shown() -> None:
     ]
 
 
+@pytest.fixture(autouse=True)
+def engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of which the tests know what they decline."""
+    known = {name: _select._ENGINES[name] for name in ("cudnn", "reference")}
+    monkeypatch.setattr(_select, "_ENGINES", known)
+
+
 @pytest.fixture
-def double(monkeypatch: pytest.MonkeyPatch) -> list[Recurrence]:
+def double(engines: None, monkeypatch: pytest.MonkeyPatch) -> list[Recurrence]:
     """An engine before all others; the list is of what it ran."""
     ran: list[Recurrence] = []
 
@@ -126,7 +133,6 @@ def double(monkeypatch: pytest.MonkeyPatch) -> list[Recurrence]:
 
     engine = SimpleNamespace(why_not=lambda _: None, run=run, LIMITS="no moon")
     monkeypatch.setattr(_select, "_ENGINES", {"double": engine} | _select._ENGINES)
-    monkeypatch.setattr("elman.engine._explain._ENGINES", _select._ENGINES)
     return ran
 
 
