@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 import elman
 
 # Importing torch's cases forbids setting backend flags, in every other test of this process too.
-torch.backends.__allow_nonbracketed_mutation_flag = True
+torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
 
 NAMES = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 INFOS: dict[str, ModuleInfo] = {
@@ -118,4 +118,5 @@ def test_errors(name: str, dtype: torch.dtype) -> None:
 
 
 def test_the_cases_of_torch_leave_backend_flags_settable() -> None:
+    assert not torch.backends.flags_frozen()
     torch.backends.cudnn.enabled = torch.backends.cudnn.enabled
