@@ -20,6 +20,9 @@ from torch.utils import _pytree as pytree
 
 import elman
 
+# Importing torch's cases forbids setting backend flags, in every other test of this process too.
+torch.backends.flags_frozen.__globals__["__allow_nonbracketed_mutation_flag"] = True
+
 NAMES = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 INFOS: dict[str, ModuleInfo] = {
     name: next(info for info in module_db if info.module_cls is getattr(nn, name)) for name in NAMES
@@ -112,3 +115,8 @@ def test_errors(name: str, dtype: torch.dtype) -> None:
         with pytest.raises(case.error_type, match=case.error_regex) as raised:
             fails()
         assert isinstance(raised.value, elman.ElmanError)
+
+
+def test_the_cases_of_torch_leave_backend_flags_settable() -> None:
+    assert not torch.backends.flags_frozen()
+    torch.backends.cudnn.enabled = torch.backends.cudnn.enabled

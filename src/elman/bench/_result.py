@@ -61,8 +61,7 @@ class Row(BaseModel):
     def title(self) -> str:
         """The table that the row stands in."""
         passes = (" training" if self.training else " inference") if self.mode == "ragged" else ""
-        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"{self.mode}{passes}, {threads}"
+        return f"{self.mode}{passes}, {counted(self.threads)}"
 
     @property
     def peers(self) -> list[str]:
@@ -141,6 +140,15 @@ class Result(BaseModel):
     machines: list[Machine] = []
     rows: list[Row] = []
     memory: list[MemoryRow] = []
+
+
+def counted(threads: int) -> str:
+    """The number of threads, in words.
+
+    >>> counted(1), counted(2)
+    ('1 thread', '2 threads')
+    """
+    return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
 def geometric_mean(values: list[float]) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 from elman._errors import ElmanError
 from elman.bench._machine import environment
 from elman.bench._plan import Plan, cores
-from elman.bench._result import Machine, MemoryRow, Result, Row
+from elman.bench._result import Machine, MemoryRow, Result, Row, counted
 
 Measured = Machine | Row | MemoryRow
 SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
@@ -74,7 +74,7 @@ def _measured(plan: Plan, threads: int) -> Iterator[Measured]:
             said.seek(0)
             last = (said.read().strip().splitlines() or ["it said nothing"])[-1]
             raise ElmanError(
-                f"measuring on {threads} threads ended with exit code {process.returncode}: {last}"
+                f"measuring on {counted(threads)} ended with exit code {process.returncode}: {last}"
             )
 
 

@@ -13,6 +13,7 @@ from elman.bench._result import (
     MemoryRow,
     Result,
     Row,
+    counted,
     geometric_mean,
 )
 
@@ -27,7 +28,7 @@ def markdown(result: Result) -> str:
         parts += [f"## {title}", *_timed(list(members))]
     memory = sorted(result.memory, key=lambda row: row.threads)
     for threads, group in groupby(memory, key=lambda row: row.threads):
-        parts += [f"## memory of training, threads: {threads}", *_memory(list(group))]
+        parts += [f"## memory of training, {counted(threads)}", *_memory(list(group))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -56,7 +57,7 @@ def _floor_of(machine: Machine) -> str:
         for size, rate in sorted(machine.bandwidth.items())
     )
     return (
-        f"{machine.threads} threads: float32 peak {machine.flops / 1e9:.0f} GFLOP/s "
+        f"{counted(machine.threads)}: float32 peak {machine.flops / 1e9:.0f} GFLOP/s "
         f"({machine.flops_by}); weights read in every step: {read or 'not measured'}."
     )
 
@@ -81,16 +82,16 @@ def _cells_of(row: Row, peers: Sequence[str], scale: float, *, custom: bool) -> 
         mark = MARK if timing.noisy else ""
         shown = f"{timing.median * scale / row.calls:.3g}{mark}"
         ratio = row.ratio(name)
-        return shown if ratio is None or name == OURS else f"{shown} ({ratio:.2f}x)"
+        return shown if ratio is None or name == OURS else f"{shown} ({_times(ratio)}x)"
 
     best = row.ratio(row.best_peer)
     cells = [row.shape, row.cell, row.engine, time(OURS), *map(time, peers)]
-    cells += ["-" if best is None else f"{best:.2f}x ({row.best_peer})", _times(row.over_floor)]
+    cells += ["-" if best is None else f"{_times(best)}x ({row.best_peer})", _times(row.over_floor)]
     return cells + ([_times(row.over_yardstick)] if custom else [])
 
 
 def _times(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "-" if value is None else f"{value:#.3g}"
 
 
 def _means(rows: list[Row]) -> Iterator[str]:
@@ -98,12 +99,15 @@ def _means(rows: list[Row]) -> Iterator[str]:
     lines = []
     for cell in dict.fromkeys(row.cell for row in rows):
         members = [row for row in rows if row.cell == cell]
+        if len(members) < 2:
+            continue
         compared: list[tuple[str, Callable[[Row], str | None]]] = [
             *((name, lambda _, name=name: name) for name in ("torch", "torch packed", "eager")),
             ("best peer", lambda row: row.best_peer),
         ]
         shown = [
-            f"{name} {geometric_mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            f"{name} {_times(geometric_mean(ratios))} "
+            f"({_times(min(ratios))} to {_times(max(ratios))})"
             for name, peer in compared
             if (ratios := [r for row in members if (r := row.ratio(peer(row))) is not None])
         ]
@@ -137,7 +141,7 @@ def _memory(rows: list[MemoryRow]) -> Iterator[str]:
             return "-"
         memory, ratio = row.candidates[name], row.ratio(name)
         shown = f"{memory.peak / 2**20:.1f}, {memory.growth / 2**20:+.1f}"
-        return shown if ratio is None or name == OURS else f"{shown} ({ratio:.2f}x)"
+        return shown if ratio is None or name == OURS else f"{shown} ({_times(ratio)}x)"
 
     yield "Peak in MiB above what was held before the first step, growth in the second half."
     yield _table(
@@ -162,7 +166,7 @@ def summary(row: Row | MemoryRow) -> str:
         held = (f"{name} {m.peak / 2**20:.1f} MiB" for name, m in row.candidates.items())
         return f"memory {row.shape} {row.cell}: {', '.join(held)}"
     ours = row.timings[OURS].median / row.calls
-    ratios = [f"{name} {r:.2f}x" for name in row.peers if (r := row.ratio(name)) is not None]
+    ratios = [f"{name} {_times(r)}x" for name in row.peers if (r := row.ratio(name)) is not None]
     said = [f"{ours * 1e3:.3g} ms on {row.engine}", *ratios]
     said += [f"busy machine: {', '.join(row.noisy)}"] if row.noisy else []
     said += [f"no ratios: {row.broken}"] if row.broken is not None else []

@@ -15,7 +15,11 @@ ENGINES: tuple[tuple[str, str], ...] = (
     ("native", "elman.engine._native"),
     ("reference", "elman.engine._reference"),
 )
-"""Names and where to find them, in the order in which "auto" prefers them."""
+"""Names and where to find them, in the order in which "auto" prefers them.
+
+Each is a module with ``why_not(recurrence)``, the reason why it cannot run or None, and
+``run(recurrence)``; and with ``LIMITS``, a sentence, if it cannot do all that the reference can.
+"""
 
 __all__ = [
     "ENGINES",

@@ -15,8 +15,8 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
 from elman._errors import EngineError
+from elman.engine import _select
 from elman.engine._recurrence import Recurrence
-from elman.engine._select import _ENGINES, _here, asked_for, choose
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Choice:
     def __str__(self) -> str:
         runs = f"runs on {self.engine}" if self.engine else "raises EngineError"
         lines = [f"{self.path or 'the model itself'}: {self.cell} {runs}"]
-        lines += [f"    it cannot: {self.limits}"] if self.limits else []
+        lines += [f"    but {self.limits}"] if self.limits else []
         return "\n".join(lines + [f"    not {name}: {reason}" for name, reason in self.why_not])
 
 
@@ -106,32 +106,32 @@ def explain(model: nn.Module, /, *args: Any, **options: Any) -> Explanation:
 def _judged(r: Recurrence, engine: str, path: str) -> Choice:
     cell = f"{type(r.cell).__name__}({r.cell.input_size}, {r.cell.hidden_size})"
     if r.x.dim() == 2:
-        others = [name for name in _ENGINES if name != "reference"]
+        others = [name for name in _select._ENGINES if name != "reference"]
         reason = "this is a single step, and engines run whole sequences"
         return Choice(path, cell, "reference", tuple((name, reason) for name in others))
-    asked, runs = asked_for(engine), None
+    asked, runs = _select.asked_for(engine), None
     with suppress(EngineError):
-        runs = choose(r, engine)
+        runs = _select.choose(r, engine)
     passed_over = f"{runs} comes first" if asked == "auto" else f"{asked!r} was asked for"
-    reasons = {name: module.why_not(r) for name, module in _ENGINES.items()}
+    reasons = {name: module.why_not(r) for name, module in _select._ENGINES.items()}
     why_not = tuple((n, why or passed_over) for n, why in reasons.items() if n != runs)
-    return Choice(path, cell, runs, why_not, getattr(_ENGINES.get(runs or ""), "LIMITS", ""))
+    limits = getattr(_select._ENGINES.get(runs or ""), "LIMITS", "")
+    return Choice(path, cell, runs, why_not, limits)
 
 
 def _path(r: Recurrence, names: dict[nn.Module, str]) -> str:
-    if r.layer is None:
-        return "?"
-    path = names.get(r.layer, type(r.layer).__name__)
+    owner = r.cell if r.layer is None else r.layer
+    path = names.get(owner, type(owner).__name__)
     return " ".join(filter(None, (path, r.part)))
 
 
 @contextmanager
 def _looking_on(note: Callable[[Recurrence, str], str]) -> Iterator[None]:
-    outer, _here.witness = _here.witness, note
+    outer, _select._here.witness = _select._here.witness, note
     try:
         yield
     finally:
-        _here.witness = outer
+        _select._here.witness = outer
 
 
 def _random_state_kept(model: nn.Module, *given: Any) -> AbstractContextManager[None]:

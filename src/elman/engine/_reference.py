@@ -9,8 +9,6 @@ from torch import Tensor
 from elman.engine._recurrence import Recurrence
 from elman.scan import scan
 
-NAME = "reference"
-
 
 def why_not(_: Recurrence) -> str | None:
     """Why this engine cannot run; the reference always can."""

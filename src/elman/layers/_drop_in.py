@@ -17,6 +17,7 @@ from elman import engine as engines
 from elman import init as schemes
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
+from elman.cells._base import check_state
 from elman.cells._elman import Activation
 from elman.layers._base import check_lengths, check_reset
 
@@ -187,15 +188,24 @@ class DropIn(nn.Module):
                 "a bidirectional layer cannot step: its backward layer needs the end of the "
                 "sequence"
             )
+        if x.dim() != 2 or x.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"expected x of shape (batch, {self.input_size}), got {tuple(x.shape)}"
+            )
         before = self.initial_state(x.shape[0]) if state is None else state
+        if not isinstance(before, tuple) or len(before) != self.num_layers:
+            raise ConfigError(
+                f"expected a tuple of {self.num_layers} states, one for each layer, as step and "
+                "initial_state return it"
+            )
         after: list[Any] = []
         parts = zip(self._templates, self._suffixes, before, strict=True)
-        for k, (cell, suffix, s) in enumerate(parts):
-            if k:
+        for cell, suffix, s in parts:
+            if after:
                 x = F.dropout(after[-1][0], self.dropout, self.training)
-            recurrence = engines.Recurrence(
-                cell, x, s, self._weights(suffix), layer=self, part=suffix[1:]
-            )
+            s = check_state(cell, s, x.shape[0])
+            weights = self._weights(suffix)
+            recurrence = engines.Recurrence(cell, x, s, weights, layer=self, part=suffix[1:])
             after.append(engines.step(recurrence))
         return after[-1][0], tuple(after)
 

@@ -114,7 +114,7 @@ def _to_torch(part: Any, theirs: Any) -> Any:
             f"torch.nn.RNN has only tanh and relu, got nonlinearity={part.nonlinearity!r}"
         )
     new: Any = _move(part, theirs(**_options(part), dropout=part.dropout))
-    new._init_flat_weights()  # torch's own list of its weights
+    new._init_flat_weights()  # the list of its weights that torch.jit.script reads
     return new
 
 

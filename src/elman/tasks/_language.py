@@ -330,8 +330,8 @@ def _learn(source: Source, data: LanguageData, reading: Reading | None) -> Vocab
             min_count=data.min_count,
             max_size=data.vocabulary,
             eos=data.eos,
-            lowercase=data.lowercase,
-            punctuation=data.punctuation,
+            lowercase=bool(data.lowercase),
+            punctuation=bool(data.punctuation),
         )
     except DataError as error:
         if source.name in str(error):

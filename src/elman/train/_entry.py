@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from elman._errors import ConfigError
 from elman.tasks import by_name
 from elman.tasks._base import Metrics, NamedTask, Reading, Task
 from elman.train import _parts as parts
@@ -16,6 +17,9 @@ from elman.train._checkpoint import unpack_module
 from elman.train._config import FORMAT, Config, TrainConfig, config_class
 from elman.train._loop import Report, Result, Trainer
 from elman.train._run import Run
+
+FIXED = ("seed", "bptt", "k1", "k2", "every", "optimizer")
+"""Settings that a resumed run keeps."""
 
 
 def fit(
@@ -94,17 +98,20 @@ def resume(
 
     Args:
         path: the run folder.
-        changes: settings of ``[train]`` to change, such as a larger budget.
+        changes: settings of ``[train]`` to change, such as a larger budget; what the position in
+            the data or the saved state depends on cannot change.
         report: called with each event, see `fit`.
 
     Raises:
         CheckpointError: it is no run folder, or has no whole checkpoint.
+        ConfigError: a change that cannot be made.
     """
     run = Run.open(path)
     config = _config(run)
     if changes:
-        given = {**run.config, "train": {**run.config["train"], **changes}}
+        before, given = config, {**run.config, "train": {**run.config["train"], **changes}}
         config = config_class(config.task).parse(given)
+        _check_changes(before.train, config.train)
         run.configure(config.toml())
     task = _class(config.task).restore(path, config.data, config.model)
     return fit(task, config.train, run, resume=True, report=report)
@@ -166,6 +173,15 @@ def evaluate(
     task = load(path, which, device=device).on(files or (), lanes)
     metrics: Metrics = task.evaluate("test" if files else split)
     return metrics
+
+
+def _check_changes(before: TrainConfig, after: TrainConfig) -> None:
+    changed = [key for key in FIXED if getattr(before, key) != getattr(after, key)]
+    if changed:
+        raise ConfigError(
+            f"a run that is resumed keeps its {', '.join(changed)}: its place in the data or its "
+            "optimiser's state depends on it; leave it out, or start a new run"
+        )
 
 
 def _config(run: Run) -> Config:

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
 from elman.cells import GRU, LSTM, Cell, Elman, Projected
-from elman.engine import Recurrence, _cudnn, _reference, choose
+from elman.engine import Recurrence, _cudnn, _reference, _select, choose
 from elman.testing import check_engine
 
 CELLS: dict[str, Callable[[], Cell]] = {
@@ -44,8 +44,10 @@ class Own(elman.cells.PointwiseCell):
 
 @pytest.fixture
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine set aside."""
+    """The machine set aside, and the engines that would come first there."""
     monkeypatch.setattr(_cudnn, "_machine", lambda _: None)
+    known = {"cudnn": _cudnn, "reference": _reference}
+    monkeypatch.setattr(_select, "_ENGINES", known)
 
 
 def recurrence(cell: Cell, steps: int = 4, batch: int = 2, **options: Any) -> Recurrence:

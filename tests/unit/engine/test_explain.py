@@ -80,6 +80,24 @@ def test_a_single_step_is_the_cell_s_own() -> None:
     assert (choice.engine, choice.why_not) == ("reference", (("cudnn", reason),))
 
 
+def test_recurrences_that_no_layer_of_the_model_runs() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.hidden = GRU(3, 5), [elman.GRU(3, 5)]
+
+        def forward(self, x: Tensor) -> None:
+            elman.engine.run(elman.engine.Recurrence(self.cell, x, self.cell.initial_state(4)))
+            self.hidden[0](x)
+
+    assert paths(explain(Model(), X)) == ["cell", "GRU l0"]
+
+
+def test_packed_sequences() -> None:
+    packed = nn.utils.rnn.pack_sequence([torch.randn(4, 3), torch.randn(2, 3)])
+    assert paths(explain(elman.GRU(3, 5), packed)) == ["l0"]
+
+
 def test_nothing_to_explain() -> None:
     found = explain(nn.Linear(3, 3), X)
     assert (found.choices, found.engines, str(found)) == ((), set(), "no recurrence of elman ran")
@@ -97,8 +115,15 @@ def test_an_engine_asked_for_that_cannot_is_shown() -> None:
     ]
 
 
+@pytest.fixture(autouse=True)
+def engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of which the tests know what they decline."""
+    known = {name: _select._ENGINES[name] for name in ("cudnn", "reference")}
+    monkeypatch.setattr(_select, "_ENGINES", known)
+
+
 @pytest.fixture
-def double(monkeypatch: pytest.MonkeyPatch) -> list[Recurrence]:
+def double(engines: None, monkeypatch: pytest.MonkeyPatch) -> list[Recurrence]:
     """An engine before all others; the list is of what it ran."""
     ran: list[Recurrence] = []
 
@@ -108,7 +133,6 @@ def double(monkeypatch: pytest.MonkeyPatch) -> list[Recurrence]:
 
     engine = SimpleNamespace(why_not=lambda _: None, run=run, LIMITS="no moon")
     monkeypatch.setattr(_select, "_ENGINES", {"double": engine} | _select._ENGINES)
-    monkeypatch.setattr("elman.engine._explain._ENGINES", _select._ENGINES)
     return ran
 
 
@@ -116,7 +140,7 @@ def test_what_runs_and_what_it_cannot(double: list[Recurrence]) -> None:
     (choice,) = explain(elman.Recurrent(GRU(3, 5)), X).choices
     assert (choice.engine, choice.limits, len(double)) == ("double", "no moon", 1)
     assert dict(choice.why_not)["reference"] == "double comes first"
-    assert "    it cannot: no moon" in str(choice)
+    assert "    but no moon" in str(choice)
 
 
 def test_blocks_and_names_are_explained(double: list[Recurrence]) -> None:

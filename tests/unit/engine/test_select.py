@@ -25,11 +25,11 @@ def _doubled(r: Recurrence) -> Any:
 
 @pytest.fixture(autouse=True)
 def engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two more: one whose output tells that it ran, and one that never can."""
+    """Beside the reference, one whose output tells that it ran, and one that never can."""
     double = SimpleNamespace(why_not=lambda _: None, run=_doubled)
     absent = SimpleNamespace(why_not=lambda _: "it is not built", run=_doubled)
-    monkeypatch.setitem(_select._ENGINES, "double", double)
-    monkeypatch.setitem(_select._ENGINES, "absent", absent)
+    known = {"reference": _reference, "double": double, "absent": absent}
+    monkeypatch.setattr(_select, "_ENGINES", known)
 
 
 @pytest.fixture

@@ -325,6 +325,20 @@ def test_steps_one_by_one_are_the_whole(kind: str) -> None:
         elman.GRU(3, 5, bidirectional=True).step(x[0])
 
 
+@pytest.mark.parametrize(
+    ("features", "state", "message"),
+    [
+        (4, None, r"expected x of shape \(batch, 3\), got \(2, 4\)"),
+        (3, torch.zeros(2, 2, 5), "expected a tuple of 2 states, one for each layer"),
+        (3, (torch.zeros(2, 5),), "expected a tuple of 2 states, one for each layer"),
+        (3, (torch.zeros(2, 5), torch.zeros(1, 5)), r"shape \(2, 5\) .*, got \(1, 5\)"),
+    ],
+)
+def test_steps_from_what_does_not_fit(features: int, state: Any, message: str) -> None:
+    with pytest.raises(elman.ElmanError, match=message):
+        elman.GRU(3, 5, num_layers=2).step(torch.randn(2, features), state)
+
+
 ACTIVATIONS = {
     "tanh": torch.tanh,
     "relu": torch.relu,

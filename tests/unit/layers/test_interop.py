@@ -59,8 +59,9 @@ def test_there_and_back(kind: str, options: dict[str, Any]) -> None:
     ours = elman.convert(theirs)
     assert type(ours) is getattr(elman, kind)
     close(ours(X), expected)
-    back = elman.to_torch(ours)
+    back: Any = elman.to_torch(ours)
     assert type(back) is getattr(nn, kind)
+    assert back._flat_weights[0] is back.weight_ih_l0
     close(back(X), expected)
     for module in (ours, back):
         assert repr(module) == shown
@@ -253,6 +254,7 @@ def test_weights_that_a_hook_computes_come_along() -> None:
     prune.l1_unstructured(theirs, "weight_hh_l0", amount=0.5)
     expected = theirs(X)
     ours: Any = elman.convert(theirs)
+    assert torch.equal(ours.all_weights[0][1], theirs.all_weights[0][1])
     close(ours(X), expected)
     nn.init.constant_(ours.weight_hh_l0_orig, 0.5)
     changed = ours(X)

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 import elman
 from elman._errors import CheckpointError, ConfigError, DataError, Interrupted
-from elman.tasks import LanguageModel
-from elman.train import Result, config_class, evaluate, load, resume, train
+from elman.data import Lanes
+from elman.tasks import LanguageModel, Task
+from elman.tasks._language import Piece
+from elman.train import Result, TrainConfig, config_class, evaluate, fit, load, resume, train
 
 TEXT = "the cat sat on the mat\nthe dog sat on the log\n" * 40
 
@@ -155,6 +159,46 @@ def test_resume_takes_a_larger_budget_and_keeps_it(text: Path, tmp_path: Path) -
     assert "epochs = 2" in (short.path / "config.toml").read_text()
     with pytest.raises(ConfigError, match=r"train.epoch: unknown key"):
         resume(short.path, {"epoch": 3})
+
+
+@pytest.mark.parametrize("changes", [{"k1": 9}, {"seed": 1}, {"optimizer": "sgd"}])
+def test_resume_keeps_what_its_position_depends_on(result: Result, changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"keeps its {next(iter(changes))}"):
+        resume(result.run.path, changes)
+    resume(result.run.path, {"k1": "8"})
+
+
+class Guess(Task):
+    """A task of one's own: how often is it heads?"""
+
+    name = "guess"
+
+    def build(self) -> nn.Module:
+        return nn.ParameterDict({"logit": nn.Parameter(torch.zeros(()))})
+
+    def batches(self, split: str, epoch: int = 0) -> list[Piece]:
+        lanes = Lanes(torch.tensor([0, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1]), 1)
+        return [Piece(lanes, 0, 10)]
+
+    def loss(
+        self, batch: Piece, start: int, stop: int, state: Any, with_loss: bool = True
+    ) -> tuple[Tensor, Any]:
+        heads = batch.window(start, stop)[1].float()
+        logits = self.network["logit"].expand_as(heads)
+        return F.binary_cross_entropy_with_logits(logits, heads, reduction="sum"), state
+
+
+def test_a_task_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig(epochs=40, optimizer="sgd", lr=2.0, bptt="full")
+    result = fit(Guess(), config)
+    assert result.run.path == Path("runs/guess-1")
+    task = load(result.run.path, task=Guess())
+    assert torch.sigmoid(task.network["logit"]).item() == pytest.approx(0.8, abs=0.01)
+    fit(Guess(), TrainConfig(**{**config.model_dump(), "epochs": 41}), result.run, resume=True)
+    assert result.run.load("last").progress["epoch"] == 41
+    with pytest.raises(ConfigError, match="unknown task 'guess'"):
+        load(result.run.path)
 
 
 def test_interrupted_says_where_and_has_its_exit_code(text: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from elman._errors import EngineError
 from elman.bench._plan import Case
 from elman.bench._problem import Problem
 from elman.bench._result import OURS
@@ -51,11 +52,16 @@ class _Step(nn.Module):
 
 
 def engine_of(problem: Problem, engine: str = "auto") -> str:
-    """The name of the engine that runs this problem, as ``explain`` has it; "+" between several."""
+    """The name of the engine that runs this problem, as ``explain`` has it; "+" between several.
+
+    Errors: EngineError if the engine asked for cannot run it.
+    """
     layers = problem.layers(engine)
     with torch.set_grad_enabled(problem.case.training):
         if problem.case.mode == "streaming":
             explanation = explain(_Step(layers), problem.x[0])
         else:
             explanation = explain(layers, problem.x, lengths=problem.lengths)
-    return "+".join(sorted(str(name) for name in explanation.engines))
+    if None in explanation.engines:
+        raise EngineError(str(explanation))
+    return "+".join(sorted(filter(None, explanation.engines)))
