@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -81,14 +81,14 @@ def evaluate(
         run_routine(
             program.inference, memory, slots, inp.new_zeros(inp.shape[0], a.weight_hh.shape[1])
         )
-        return States(memory[f"n{i}"] for i in range(program.states))
+        return States(*(memory[f"n{i}"] for i in range(program.states)))
 
     x = a.x if active is None else a.x.masked_fill(~active[..., None], 0)
-    start = States(a.start) if a.start else None
+    start = States(*a.start) if a.start else None
     output, final = scan(
         step,
         F.linear(x, a.weight_ih, a.bias_ih),
-        States(a.state),
+        States(*a.state),
         active=active,
         reset=reset,
         start=start,
@@ -100,10 +100,10 @@ def evaluate(
 class States(tuple[Tensor, ...]):
     """States as :func:`elman.scan.scan` takes them: made from their tensors, one by one."""
 
-    def __new__(cls, *tensors: object) -> States:
-        return super().__new__(
-            cls, tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
-        )
+    __slots__ = ()
+
+    def __new__(cls, *tensors: Tensor) -> Self:
+        return super().__new__(cls, tensors)
 
 
 def run_routine(

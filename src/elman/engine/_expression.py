@@ -127,14 +127,11 @@ class Graph:
 
 # What an instruction costs for one vector, in cycles: most of it is reading and writing the tile.
 COST = {
-    **{name: 1.5 for name in ELEMENTWISE},
-    **{
-        name: 10.0
-        for name in ("exp", "expm1", "sigmoid", "tanh", "div", "div_into", "sqrt", "rsqrt")
-    },
-    **{name: 18.0 for name in ("log", "log1p", "sin", "cos", "erf")},
+    **dict.fromkeys(ELEMENTWISE, 1.5),
+    **dict.fromkeys(("exp", "expm1", "sigmoid", "tanh", "div", "div_into", "sqrt", "rsqrt"), 10.0),
+    **dict.fromkeys(("log", "log1p", "sin", "cos", "erf"), 18.0),
     "pow": 400.0,
-    **{name: 1.0 for name in ("expand", "unit", "scalar", "constant")},
+    **dict.fromkeys(("expand", "unit", "scalar", "constant"), 1.0),
     "row_sum": 6.0,
-    **{name: 0.0 for name in LEAVES},
+    **dict.fromkeys(LEAVES, 0.0),
 }

@@ -4,6 +4,7 @@ The forward's gradient is the backward operator. Everything beyond that, second 
 mode, is that of the program carried out by torch (:mod:`._evaluate`).
 """
 
+# ruff: noqa: ARG004 - operators and rules take what their schema says
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ def _by_torch(
     reset: Tensor | None,
     given: Sequence[bool],
     tensors: Sequence[Tensor],
-) -> tuple[Tensor, ...]:  # noqa: E501
+) -> tuple[Tensor, ...]:
     """The same scan by torch; ``tensors`` are those that are ``given``."""
     present = iter(tensors)
     x, ih, hh, b_ih, b_hh, *rest = (next(present) if is_given else None for is_given in given)
@@ -39,7 +40,7 @@ def _by_torch(
         tuple(rest[:states]),
         tuple(rest[states : states + starts]),
         tuple(rest[states + starts :]),
-    )  # type: ignore[arg-type]  # noqa: E501
+    )  # type: ignore[arg-type]
     active = None
     if lengths is not None:
         active = torch.arange(a.x.shape[0])[:, None] < lengths
@@ -47,7 +48,7 @@ def _by_torch(
 
 
 def _loop(function: Any, info: Any, in_dims: Sequence[Any], args: Sequence[Any]) -> Any:
-    """vmap by one native call for each entry."""
+    """Maps over samples by one native call for each entry."""
     results = []
     for i in range(info.batch_size):
         one = [a if d is None else a.select(d, i) for a, d in zip(args, in_dims, strict=True)]
@@ -139,7 +140,7 @@ class _Backward(torch.autograd.Function):
         record: Tensor,
         outputs: int,
         *rest: Any,
-    ) -> tuple[Tensor, ...]:  # noqa: E501
+    ) -> tuple[Tensor, ...]:
         result = torch.ops.elman.recurrence_backward(
             program,
             reverse,

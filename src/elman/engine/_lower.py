@@ -1,5 +1,6 @@
 """From torch's operations to expressions: what the native instruction set can say."""
 
+# ruff: noqa: ARG001 - a rule takes what the operation does
 from __future__ import annotations
 
 import math
@@ -315,7 +316,7 @@ def _slice(
     start: int | None = None,
     end: int | None = None,
     step: int = 1,
-) -> Value:  # noqa: E501
+) -> Value:
     shape = a.meta["val"].shape
     size = shape[dim]
     start, stop, step = slice(start, end, step).indices(size)
@@ -348,7 +349,7 @@ def _slice_backward(
     start: int,
     end: int,
     step: int,
-) -> Value:  # noqa: E501
+) -> Value:
     start, stop, _ = slice(start, end, step).indices(sizes[dim])
     if dim % len(sizes) != len(sizes) - 1 or start % low.units or stop % low.units or step != 1:
         raise Untraceable(f"{node.target} along dimension {dim}", node)
@@ -381,7 +382,7 @@ def _var_mean(
     *,
     correction: float = 1,
     keepdim: bool = False,
-) -> list[Value]:  # noqa: E501
+) -> list[Value]:
     total, count = low.sum(node, a, dims)
     mean = low.map("mul", total, 1 / count)
     apart = low.map("sub", a, mean)
@@ -402,5 +403,5 @@ def _var(
     *,
     correction: float = 1,
     keepdim: bool = False,
-) -> Value:  # noqa: E501
+) -> Value:
     return _var_mean(low, node, a, dims, correction=correction)[0]

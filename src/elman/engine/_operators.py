@@ -4,6 +4,7 @@ They take the program as text and the tensors in one list: x, weight_ih, weight_
 the states before the first step, the states after a reset (or none), and the cell's own tensors.
 """
 
+# ruff: noqa: ARG001 - operators and rules take what their schema says
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -75,7 +76,7 @@ class _Call:
         lengths: Tensor | None,
         reset: Tensor | None,
         tensors: Sequence[Tensor | None],
-    ) -> None:  # noqa: E501
+    ) -> None:
         self.code: Encoded = encoded(program)
         x, *rest = tensors
         assert x is not None
@@ -123,7 +124,7 @@ def _recurrence(
     lengths: Tensor | None,
     reset: Tensor | None,
     tensors: list[Tensor | None],
-) -> list[Tensor]:  # noqa: E501
+) -> list[Tensor]:
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
     output = _like_x(call.x, call.units)
     final = [torch.empty(call.x.shape[1], call.units, dtype=call.x.dtype) for _ in range(states)]
@@ -145,7 +146,7 @@ def _recurrence_fake(
     lengths: Tensor | None,
     reset: Tensor | None,
     tensors: list[Tensor | None],
-) -> list[Tensor]:  # noqa: E501
+) -> list[Tensor]:
     x, hh, p = tensors[0], tensors[2], encoded(program).program
     assert x is not None and hh is not None
     steps, batch = x.shape[:2]
@@ -175,7 +176,7 @@ def _recurrence_backward(
     record: Tensor,
     gradients: list[Tensor | None],
     tensors: list[Tensor | None],
-) -> list[Tensor]:  # noqa: E501
+) -> list[Tensor]:
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
     dy = None if gradients[0] is None else _rows_contiguous(gradients[0])
     dfinal = [None if t is None else t.contiguous() for t in gradients[1:]]
@@ -227,7 +228,7 @@ def _recurrence_backward_fake(
     record: Tensor,
     gradients: list[Tensor | None],
     tensors: list[Tensor | None],
-) -> list[Tensor]:  # noqa: E501
+) -> list[Tensor]:
     x, *rest = tensors
     assert x is not None
     dx = _like_x(x, x.shape[2]) if needs[0] else x.new_empty(0)

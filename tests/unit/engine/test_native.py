@@ -29,19 +29,35 @@ def results(engine: Any, case: Recurrence) -> list[Tensor]:
     """Output, final states and the gradients of everything, from one draw of cotangents."""
     x = case.x.detach().clone().requires_grad_()
     state, start = (
-        case.cell.State(*(s.detach().clone().requires_grad_() for s in group)) for group in (case.state, case.start)
+        case.cell.State(*(s.detach().clone().requires_grad_() for s in group))
+        for group in (case.state, case.start)
     )
     same = Recurrence(case.cell, x, state, None, case.lengths, case.reset, start, case.reverse)
     assert engine.why_not(same) is None
     output, final = engine.run(same)
     generator = torch.Generator().manual_seed(1)
-    loss = sum((r * torch.randn(r.shape, generator=generator, dtype=r.dtype)).sum() for r in (output, *final))
+    loss = sum(
+        (r * torch.randn(r.shape, generator=generator, dtype=r.dtype)).sum()
+        for r in (output, *final)
+    )
     inputs = [x, *state, *start, *case.cell.parameters()]
     gradients = torch.autograd.grad(loss, inputs, allow_unused=True)
-    return [output, *final, *(torch.zeros_like(i) if g is None else g for g, i in zip(gradients, inputs, strict=True))]
+    return [
+        output,
+        *final,
+        *(torch.zeros_like(i) if g is None else g for g, i in zip(gradients, inputs, strict=True)),
+    ]
 
 
-def case(kind: type[PointwiseCell], shape: tuple[int, int, int, int], *, dtype: torch.dtype = torch.float64, ragged: bool = False, resets: bool = False, reverse: bool = False) -> Recurrence:  # noqa: E501
+def case(
+    kind: type[PointwiseCell],
+    shape: tuple[int, int, int, int],
+    *,
+    dtype: torch.dtype = torch.float64,
+    ragged: bool = False,
+    resets: bool = False,
+    reverse: bool = False,
+) -> Recurrence:  # noqa: E501
     steps, batch, inputs, units = shape
     cell = kind(inputs, units).to(dtype)
 
@@ -68,7 +84,9 @@ def agree(got: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", [*BUILT_IN, *CELLS])
-def test_equals_the_reference(kind: type[PointwiseCell], shape: tuple[int, int, int, int], threads: int) -> None:
+def test_equals_the_reference(
+    kind: type[PointwiseCell], shape: tuple[int, int, int, int], threads: int
+) -> None:
     torch.set_num_threads(threads)
     for ragged, resets, reverse in OPTIONS:
         wanted = case(kind, shape, ragged=ragged, resets=resets, reverse=reverse)
@@ -118,7 +136,16 @@ def test_padding_is_inert_whatever_is_in_it() -> None:
     poisoned = wanted.x.clone()
     assert wanted.lengths is not None
     poisoned[torch.arange(6)[:, None] >= wanted.lengths] = float("nan")
-    agree(results(_native, Recurrence(wanted.cell, poisoned, wanted.state, None, wanted.lengths, None, wanted.start)), clean, 0)
+    agree(
+        results(
+            _native,
+            Recurrence(
+                wanted.cell, poisoned, wanted.state, None, wanted.lengths, None, wanted.start
+            ),
+        ),
+        clean,
+        0,
+    )
 
 
 def test_nan_and_infinity_flow_within_their_row() -> None:
@@ -146,7 +173,10 @@ def test_a_changed_weight_is_seen_however_it_was_changed() -> None:
 
 
 def test_a_graph_that_is_kept_keeps_its_record() -> None:
-    layer, x = elman.Recurrent(LSTM(3, 5), engine="native"), torch.randn(2, 4, 3, requires_grad=True)
+    layer, x = (
+        elman.Recurrent(LSTM(3, 5), engine="native"),
+        torch.randn(2, 4, 3, requires_grad=True),
+    )
     output = layer(x)[0]
     (first,) = torch.autograd.grad(output.sum(), x, retain_graph=True)
     for _ in range(10):

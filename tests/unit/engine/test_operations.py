@@ -14,7 +14,21 @@ from elman.engine._program import ELEMENTWISE
 
 # Relative to the largest result, as everything in this engine is measured, or absolute if that is small.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-15 * 20}
-SPECIAL = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 1e-30, -1e-30, 88.0, -88.0, 104.0, -104.0]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    math.inf,
+    -math.inf,
+    math.nan,
+    1e-30,
+    -1e-30,
+    88.0,
+    -88.0,
+    104.0,
+    -104.0,
+]
 TAKES_VALUE = [name for name, (_, value) in ELEMENTWISE.items() if value and name != "constant"]
 
 
@@ -27,7 +41,9 @@ def apply(op: str, *inputs: Tensor, value: float = 0.0) -> Tensor:
 
 def operands(dtype: torch.dtype, count: int) -> list[Tensor]:
     ordinary = [torch.randn(997, dtype=dtype) * scale for scale in (0.1, 1.0, 10.0)]
-    return [torch.cat([*ordinary, torch.tensor(SPECIAL, dtype=dtype).roll(k)]) for k in range(count)]
+    return [
+        torch.cat([*ordinary, torch.tensor(SPECIAL, dtype=dtype).roll(k)]) for k in range(count)
+    ]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -58,7 +74,9 @@ def test_small_results_are_right_to_their_own_size(op: str, dtype: torch.dtype) 
 @pytest.mark.parametrize("op", ["sin", "cos"])
 def test_large_angles(op: str) -> None:
     x = torch.tensor([1e3, 4e3, 1e5, -1e7, 3e8])
-    torch.testing.assert_close(apply(op, x), getattr(torch, op)(x.double()).float(), rtol=0, atol=2e-7)
+    torch.testing.assert_close(
+        apply(op, x), getattr(torch, op)(x.double()).float(), rtol=0, atol=2e-7
+    )
 
 
 @pytest.mark.parametrize("count", [1, 3, 15, 16, 17, 33])

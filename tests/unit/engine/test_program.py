@@ -39,4 +39,9 @@ def test_the_lstm_keeps_no_more_than_its_gates() -> None:
 
 def test_the_gru_shares_two_gradients_between_its_matrices() -> None:
     program = Program.parse(program_text(GRU(3, 5), torch.float32))
-    assert (program.saved, program.kinds, program.input_kinds, program.recurrent_first) == (4, 4, 3, 1)
+    assert (program.saved, program.kinds, program.input_kinds, program.recurrent_first) == (
+        4,
+        4,
+        3,
+        1,
+    )
