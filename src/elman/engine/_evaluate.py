@@ -1,4 +1,4 @@
-"""A program carried out by torch: differentiable any number of times, and what the library must equal.
+"""A program carried out by torch: differentiable any number of times, and the library's measure.
 
 The native engine's second derivatives and forward-mode derivatives come from here.
 """
@@ -66,7 +66,9 @@ def evaluate(
     slots = [
         part
         for t in a.own
-        for part in (t.reshape(-1).split(a.weight_hh.shape[1]) if t.numel() > 1 else [t])
+        for part in (
+            t.reshape(-1).chunk(t.numel() // a.weight_hh.shape[1]) if t.numel() > 1 else (t,)
+        )
     ]
 
     def step(inp: Tensor, state: States) -> States:
@@ -109,7 +111,7 @@ class States(tuple[Tensor, ...]):
 def run_routine(
     routine: Routine, memory: dict[str, Tensor], slots: Sequence[Tensor], tile: Tensor
 ) -> None:
-    """Carries out the instructions on ``memory``, a tensor for each operand; ``tile`` gives shape."""
+    """Carries out instructions on ``memory``, a tensor for each operand; ``tile`` gives shape."""
     for phase in routine:
         for line in (*phase.rows, *phase.tiles):
             _run(line, memory, slots, tile)

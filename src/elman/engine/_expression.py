@@ -42,7 +42,7 @@ _KNOWN: dict[str, Callable[..., float]] = {
 
 
 class Node(NamedTuple):
-    """One value: a leaf (a gate, a state, a gradient: ``slot`` says which) or an instruction's result."""
+    """One value: a leaf (gate, state, gradient; ``slot`` says which) or an instruction's result."""
 
     op: str
     inputs: tuple[int, ...]

@@ -1,7 +1,7 @@
 """The raw operators with gradients: autograd, functorch's transforms, and torch.compile.
 
-The forward's gradient is the backward operator. Everything beyond that, second derivatives and forward
-mode, is that of the program carried out by torch (:mod:`._evaluate`).
+The forward's gradient is the backward operator. Everything beyond that, second derivatives and
+forward mode, is that of the program carried out by torch (:mod:`._evaluate`).
 """
 
 # ruff: noqa: ARG004 - operators and rules take what their schema says
@@ -18,29 +18,15 @@ from elman.engine._evaluate import Arguments, evaluate
 from elman.engine._library import encoded
 
 
-def _by_torch(
-    program: str,
-    reverse: bool,
-    states: int,
-    starts: int,
-    lengths: Tensor | None,
-    reset: Tensor | None,
-    given: Sequence[bool],
-    tensors: Sequence[Tensor],
-) -> tuple[Tensor, ...]:
+def _by_torch(ctx: Any, given: Sequence[bool], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The same scan by torch; ``tensors`` are those that are ``given``."""
+    program, reverse, states, starts = ctx.fixed
+    lengths, reset = ctx.saved_tensors[:2]
     present = iter(tensors)
-    x, ih, hh, b_ih, b_hh, *rest = (next(present) if is_given else None for is_given in given)
-    a = Arguments(
-        x,
-        ih,
-        hh,
-        b_ih,
-        b_hh,
-        tuple(rest[:states]),
-        tuple(rest[states : states + starts]),
-        tuple(rest[states + starts :]),
-    )  # type: ignore[arg-type]
+    everything: list[Any] = [next(present) if is_given else None for is_given in given]
+    x, ih, hh, b_ih, b_hh, *rest = everything
+    state, start, own = rest[:states], rest[states : states + starts], rest[states + starts :]
+    a = Arguments(x, ih, hh, b_ih, b_hh, tuple(state), tuple(start), tuple(own))
     active = None
     if lengths is not None:
         active = torch.arange(a.x.shape[0])[:, None] < lengths
@@ -65,7 +51,7 @@ _FIXED = 7  # arguments of _Forward before the tensors
 def recurrence(*args: Any) -> tuple[Tensor, ...]:
     """The output and the final states; arguments as of the operator elman::recurrence."""
     forward = _Forward if torch.compiler.is_compiling() else _ForwardWithTangents
-    result: tuple[Tensor, ...] = forward.apply(*args)
+    result: tuple[Tensor, ...] = forward.apply(*args)  # type: ignore[no-untyped-call]
     return result[:-1]
 
 
@@ -91,7 +77,7 @@ class _Forward(torch.autograd.Function):
         needs = "".join(str(int(n)) for n in ctx.needs_input_grad[_FIXED:])
         if all(g is None for g in gradients[:-1]):
             return (None,) * (_FIXED + len(tensors))
-        # Compiled graphs have no second derivatives, and torch.compile no Function inside a Function.
+        # A compiled graph has no second derivatives, and no Function within a Function.
         backward = _Backward.forward if torch.compiler.is_compiling() else _Backward.apply
         result = backward(
             *ctx.fixed, lengths, reset, needs, record, len(gradients) - 1, *gradients[:-1], *tensors
@@ -110,7 +96,7 @@ class _ForwardWithTangents(_Forward):
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        lengths, reset, *tensors = ctx.saved_tensors
+        _, _, *tensors = ctx.saved_tensors
         given = [t is not None for t in tensors]
         # Rows of an expanded initial state lie on each other, which a dual number cannot.
         primal = tuple(t.contiguous() for t in tensors if t is not None)
@@ -119,9 +105,7 @@ class _ForwardWithTangents(_Forward):
             for t, d in zip(tensors, tangents[_FIXED:], strict=True)
             if t is not None
         )
-        _, out = torch.func.jvp(
-            lambda *p: _by_torch(*ctx.fixed, lengths, reset, given, p), primal, tangent
-        )
+        _, out, *_ = torch.func.jvp(lambda *p: _by_torch(ctx, given, p), primal, tangent)
         return (*out, None)
 
 
@@ -166,16 +150,14 @@ class _Backward(torch.autograd.Function):
     @staticmethod
     def _differentiable(ctx: Any) -> tuple[Any, list[int], tuple[Tensor, ...]]:
         """The gradient by torch, as a function of the gradients and tensors that there are."""
-        lengths, reset, *rest = ctx.saved_tensors
+        _, _, *rest = ctx.saved_tensors
         there = [i for i, t in enumerate(rest) if t is not None]
         given = [t is not None for t in rest[ctx.outputs :]]
 
         def gradient(*values: Tensor) -> tuple[Tensor, ...]:
             by_place = dict(zip(there, values, strict=True))
             tensors = tuple(by_place[i] for i in there if i >= ctx.outputs)
-            out, vjp = torch.func.vjp(
-                lambda *p: _by_torch(*ctx.fixed, lengths, reset, given, p), *tensors
-            )
+            out, vjp, *_ = torch.func.vjp(lambda *p: _by_torch(ctx, given, p), *tensors)
             cotangents = tuple(by_place.get(i, torch.zeros_like(o)) for i, o in enumerate(out))
             found = iter(vjp(cotangents))
             whole = [next(found) if is_given else None for is_given in given]
@@ -189,7 +171,7 @@ class _Backward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         function, there, values = _Backward._differentiable(ctx)
-        out, vjp = torch.func.vjp(function, *values)
+        out, vjp, *_ = torch.func.vjp(function, *values)
         found = vjp(
             tuple(
                 torch.zeros_like(o) if g is None else g for o, g in zip(out, gradients, strict=True)

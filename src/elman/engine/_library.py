@@ -227,7 +227,7 @@ def _load() -> tuple[Library | None, str]:
     if path is None:
         return (
             None,
-            "this installation has no native library (no C++ compiler was there when it was installed)",
+            "the native library is missing: there was no C++ compiler when elman was installed",
         )
     try:
         return Library(path), ""

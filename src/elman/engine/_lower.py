@@ -123,7 +123,8 @@ RULES: dict[str, Rule] = {}
 # torch's name: ours
 ELEMENTWISE = {
     **{name: name for name in (
-        "sub", "mul", "div", "neg", "exp", "expm1", "log", "log1p", "sin", "cos", "erf", "sigmoid", "tanh",
+        "sub", "mul", "div", "neg", "exp", "expm1", "log", "log1p", "sin", "cos", "erf",
+        "sigmoid", "tanh",
         "relu", "abs", "sign", "sqrt", "rsqrt", "maximum", "minimum", "where", "lt", "le", "eq",
         "sigmoid_backward", "tanh_backward", "add", "fma",
     )},
@@ -404,4 +405,5 @@ def _var(
     correction: float = 1,
     keepdim: bool = False,
 ) -> Value:
-    return _var_mean(low, node, a, dims, correction=correction)[0]
+    variance: Value = _var_mean(low, node, a, dims, correction=correction)[0]
+    return variance

@@ -1,4 +1,4 @@
-"""The native engine: the cell's step is traced to a program, which a library runs over whole sequences."""
+"""The native engine: a cell's step is traced to a program, which a library runs over sequences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elman.engine._trace import own_tensors, program_text
 NAME = "native"
 
 
-def why_not(r: Recurrence) -> str | None:
+def why_not(r: Recurrence) -> str | None:  # noqa: PLR0911 - one return for each reason
     """Why this engine cannot run; None if it can."""
     cell, weights = r.cell, r.weights
     if not isinstance(cell, PointwiseCell):

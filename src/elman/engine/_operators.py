@@ -1,7 +1,7 @@
 """The library as torch sees it: two raw operators, forward and backward, without gradients.
 
-They take the program as text and the tensors in one list: x, weight_ih, weight_hh, bias_ih, bias_hh,
-the states before the first step, the states after a reset (or none), and the cell's own tensors.
+They take the program as text and the tensors in one list: x, weight_ih, weight_hh, bias_ih,
+bias_hh, the states before the first step, those after a reset (or none), the cell's own tensors.
 """
 
 # ruff: noqa: ARG001 - operators and rules take what their schema says
@@ -28,13 +28,13 @@ from elman.engine._library import (
 
 torch.library.define(
     "elman::recurrence",
-    "(str program, bool reverse, bool save, int states, int starts, Tensor? lengths, Tensor? reset, Tensor?[] tensors)"
-    " -> Tensor[]",
+    "(str program, bool reverse, bool save, int states, int starts, Tensor? lengths,"
+    " Tensor? reset, Tensor?[] tensors) -> Tensor[]",
 )
 torch.library.define(
     "elman::recurrence_backward",
-    "(str program, bool reverse, int states, int starts, Tensor? lengths, Tensor? reset, bool[] needs, Tensor record,"
-    " Tensor?[] gradients, Tensor?[] tensors) -> Tensor[]",
+    "(str program, bool reverse, int states, int starts, Tensor? lengths, Tensor? reset,"
+    " bool[] needs, Tensor record, Tensor?[] gradients, Tensor?[] tensors) -> Tensor[]",
 )
 
 
@@ -94,7 +94,8 @@ class _Call:
         self.units = hh.shape[1]
         p = self.code.program
         self.scan = Scan(
-            float64=x.dtype == torch.float64, threads=torch.get_num_threads(), split=0, reverse=reverse,
+            float64=x.dtype == torch.float64, threads=torch.get_num_threads(), split=0,
+            reverse=reverse,
             gates=p.gates, states=p.states, saved=p.saved, slots=len(p.scalars),
             batch=batch, steps=steps, inputs=inputs, units=self.units,
             lengths=None if self.lengths is None else self.lengths.data_ptr(),
@@ -136,7 +137,7 @@ def _recurrence(
     return [output, *final, record]
 
 
-@torch.library.register_fake("elman::recurrence")
+@torch.library.register_fake("elman::recurrence")  # type: ignore[untyped-decorator]
 def _recurrence_fake(
     program: str,
     reverse: bool,
@@ -148,7 +149,8 @@ def _recurrence_fake(
     tensors: list[Tensor | None],
 ) -> list[Tensor]:
     x, hh, p = tensors[0], tensors[2], encoded(program).program
-    assert x is not None and hh is not None
+    assert x is not None
+    assert hh is not None
     steps, batch = x.shape[:2]
     units = hh.shape[1]
     padded = (units + 15) // 16 * 16
@@ -216,7 +218,7 @@ def _slots_like(
     return slots
 
 
-@torch.library.register_fake("elman::recurrence_backward")
+@torch.library.register_fake("elman::recurrence_backward")  # type: ignore[untyped-decorator]
 def _recurrence_backward_fake(
     program: str,
     reverse: bool,

@@ -16,7 +16,7 @@ _lock = threading.Lock()
 
 
 def take(count: int, dtype: torch.dtype) -> Tensor:
-    """An uninitialised tensor of ``count`` numbers, whose memory comes back when torch lets go of it."""
+    """An uninitialised tensor of ``count`` numbers; its memory returns when torch lets go of it."""
     size = count * dtype.itemsize
     with _lock:
         blocks = _free.get(size)

@@ -1,8 +1,8 @@
 """The instruction set of the native engine and its programs, which are text.
 
-A program says what one step does to one tile: forward, forward without keeping anything, and backward.
-Its text is all there is to it. It travels to the library as such, so that no compile cache can replay
-another cell, and it is what a person reads:
+A program says what one step does to one tile: forward, forward without keeping anything, and
+backward. Its text is all there is to it. It travels to the library as such, so that no compile
+cache can replay another cell, and it is what a person reads:
 
     t0 = sigmoid r0
     n1 = fma t0 p1 t2
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-# In the order of native/src/operations.def (name, operands, whether it takes a value); a test compares.
+# As native/src/operations.def: operands, and whether it takes a value; a test compares the two.
 ELEMENTWISE: dict[str, tuple[int, bool]] = {
     "add": (2, False),
     "sub": (2, False),
@@ -132,7 +132,7 @@ class Program:
         recurrent_gate: the same for W_hh.
         forward: one step while training.
         inference: one step that keeps nothing.
-        backward: from gradients of the states after a step to those of the gates and states before it.
+        backward: from gradients of the states after a step to those of the gates and states before.
     """
 
     gates: int
@@ -183,8 +183,13 @@ class Program:
                 key, *values = line.split()
                 numbers[key] = tuple(map(int, values))
         return cls(
-            *(numbers[key][0] for key in ("gates", "states", "saved")),
-            *(numbers[key] for key in ("fused", "scalars", "input_gate", "recurrent_gate")),
+            numbers["gates"][0],
+            numbers["states"][0],
+            numbers["saved"][0],
+            numbers["fused"],
+            numbers["scalars"],
+            numbers["input_gate"],
+            numbers["recurrent_gate"],
             *(tuple(Phase(tuple(r), tuple(t)) for r, t in routines[key]) for key in ROUTINES),
         )
 

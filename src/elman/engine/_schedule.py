@@ -25,7 +25,7 @@ class Effect(NamedTuple):
 def choose_saved(
     graph: Graph, wanted: Iterable[int], free: set[int], gone: Iterable[int], forward: set[int]
 ) -> tuple[int, ...]:
-    """Which forward values the backward should read back, so that saving and recomputing cost least.
+    """Which forward values the backward should read back, so that saving and redoing cost least.
 
     Args:
         graph: forward and backward.
@@ -193,8 +193,7 @@ class Scheduler:
                 wides += 1
 
     def _users(self, n: int) -> list[int]:
-        users = [u for u in self.needed if n in self._inputs(u)[1]]
-        return users
+        return [u for u in self.needed if n in self._inputs(u)[1]]
 
     def _rows(self, phase: int) -> Iterable[Instruction]:
         for n in self.order:
@@ -285,9 +284,8 @@ def _few_tiles(lines: Sequence[Instruction]) -> list[Instruction]:
     result = []
     for at, line in enumerate(lines):
         inputs = tuple(f"t{tile[x]}" if x in tile else x for x in line.inputs)
-        for name in dict.fromkeys(line.inputs):
-            if name in tile and last[name] == at:
-                free.append(tile[name])
+        ending = (x for x in dict.fromkeys(line.inputs) if x in tile and last[x] == at)
+        free.extend(tile[name] for name in ending)
         out = line.out
         if out[0] == "v":
             tile[out] = free.pop() if free else len(set(tile.values()) | set(free))

@@ -21,7 +21,7 @@ from elman.engine._schedule import Effect, Scheduler, choose_saved
 
 aten = torch.ops.aten
 AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-# Two sizes of batch, neither of them a size of anything else: a step must be the same program in both.
+# Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
 _BATCHES = (13, 17)
 
 
@@ -73,7 +73,7 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, 
 
 
 def _frozen_attributes(module: nn.Module, path: str) -> Any:
-    """Everything in a module that may be a number in its program, as something that can be compared."""
+    """Everything in a module that may be a number in its program, so that it can be compared."""
     attributes = tuple(
         (name, _frozen(value, f"{path}.{name}"))
         for name, value in module.__dict__.items()
@@ -81,7 +81,7 @@ def _frozen_attributes(module: nn.Module, path: str) -> Any:
     )
     of_class = tuple(
         (name, _frozen(value, f"{path}.{name}"))
-        for base in _own_classes(type(module))
+        for base in _own_classes(type(module))  # type: ignore[arg-type]
         for name, value in vars(base).items()
         if isinstance(value, (bool, int, float, types.FunctionType))
     )
@@ -102,7 +102,7 @@ def _own_classes(kind: type) -> tuple[type, ...]:
     )
 
 
-def _frozen(value: Any, path: str) -> Any:
+def _frozen(value: Any, path: str) -> Any:  # noqa: PLR0911 - one return for each type
     if isinstance(value, _PLAIN):
         return type(value), value
     if isinstance(value, (tuple, list)):
@@ -114,7 +114,7 @@ def _frozen(value: Any, path: str) -> Any:
     if isinstance(value, types.FunctionType):
         return _frozen_function(value, path)
     if isinstance(value, types.MethodType):
-        return _frozen_function(value.__func__, path), id(value.__self__)
+        return _frozen(value.__func__, path), id(value.__self__)
     if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
         return id(value)
     if isinstance(value, Tensor):
@@ -186,7 +186,7 @@ def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
     arguments = (rows(gates), rows(gates), rows(states), tensors)
 
     def with_gradient(inp: Any, rec: Any, state: Any, tensors: Any, cotangent: Any) -> Any:
-        new, vjp = torch.func.vjp(step, inp, rec, state, tensors)
+        new, vjp, *_ = torch.func.vjp(step, inp, rec, state, tensors)
         return new, vjp(tuple(cotangent))
 
     # Imported when first needed: it takes longer than all of elman.
@@ -207,7 +207,7 @@ def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
 
 
 def _check_step(step: Callable[..., Any], arguments: Any, batch: int, units: int) -> None:
-    with torch.no_grad(), _Refusing():
+    with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
         new = step(*arguments)
     for value in new:
         if tuple(value.shape) != (batch, units):
@@ -216,7 +216,7 @@ def _check_step(step: Callable[..., Any], arguments: Any, batch: int, units: int
             )
 
 
-class _Refusing(TorchDispatchMode):
+class _Refusing(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses random numbers, tensors read as Python numbers, and changes in place."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -259,7 +259,7 @@ def _user_line() -> str:
 def _where(step: Callable[..., Any], arguments: Any, node: fx.Node) -> str:
     """The user's line that ran this operation; found by running the step again."""
 
-    class Looking(TorchDispatchMode):
+    class Looking(TorchDispatchMode):  # type: ignore[no-untyped-call]
         line = ""
 
         def __torch_dispatch__(
@@ -273,9 +273,9 @@ def _where(step: Callable[..., Any], arguments: Any, node: fx.Node) -> str:
                 self.line = _user_line()
             return func(*args, **(kwargs or {}))
 
-    with Looking() as looking, torch.no_grad():
+    with Looking() as looking, torch.no_grad():  # type: ignore[no-untyped-call]
         step(*arguments)
-    return looking.line
+    return str(looking.line)
 
 
 class _Builder:
@@ -290,7 +290,8 @@ class _Builder:
     def build(self, module: fx.GraphModule) -> Program:
         g, sig = self.graph, self.sig
         tiles = {name: [g.add(name, slot=i) for i in range(n)] for name, n in (
-            ("input", sig.gates), ("recurrent", sig.gates), ("previous", sig.states), ("cotangent", sig.states),
+            ("input", sig.gates), ("recurrent", sig.gates),
+            ("previous", sig.states), ("cotangent", sig.states),
         )}  # fmt: skip
         own = [self._own(shape) for shape in sig.own]
         leaves = [Value((n,)) for name in ("input", "recurrent", "previous") for n in tiles[name]]
@@ -313,7 +314,7 @@ class _Builder:
         per_unit = bool(shape) and shape[-1] % self.units == 0 and size == shape[-1]
         if not per_unit and size != 1:
             raise Untraceable(
-                f"a parameter or buffer of shape {shape}: expected one number per unit or one number"
+                f"it has a tensor of shape {shape}: expected one number per unit, or one number"
             )
         count = size // self.units if per_unit else 1
         slots = tuple(range(len(self.scalars), len(self.scalars) + count))
@@ -377,7 +378,7 @@ class _Builder:
         )
 
     def _kinds(self, d_input: list[int], d_recurrent: list[int]) -> list[tuple[int, int, int]]:
-        """(node, input gate, recurrent gate): first what only W_ih gets, last what only W_hh gets."""
+        """(node, input gate, recurrent gate): first what only W_ih gets, last only W_hh."""
         ih = [(n, i) for i, n in enumerate(d_input) if self.graph.known(n) != 0]
         hh = [(n, i) for i, n in enumerate(d_recurrent) if self.graph.known(n) != 0]
         both = []

@@ -12,7 +12,7 @@ from elman.cells import PointwiseCell
 
 
 class MinimalGated(PointwiseCell):
-    """One gate, whose product with the state is what the other matrix should see: here before it."""
+    """One gate, on what the state puts into the candidate and on the state itself."""
 
     gates, states = ("f", "n"), ("h",)
 

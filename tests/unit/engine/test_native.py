@@ -1,4 +1,4 @@
-"""The native engine equals the reference: outputs, final states and all gradients, however it is cut."""
+"""The native engine equals the reference: outputs, final states and all gradients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def case(
     ragged: bool = False,
     resets: bool = False,
     reverse: bool = False,
-) -> Recurrence:  # noqa: E501
+) -> Recurrence:
     steps, batch, inputs, units = shape
     cell = kind(inputs, units).to(dtype)
 
@@ -111,9 +112,13 @@ def test_float32_is_as_near_as_torch(kind: type[PointwiseCell]) -> None:
     count = len(wanted.state)
     exact = results(
         _reference,
-        Recurrence(wanted.cell, doubled[0], wanted.cell.State(*doubled[1 : 1 + count]), None, wanted.lengths,
-                   wanted.reset, wanted.cell.State(*doubled[1 + count :])),
-    )  # fmt: skip
+        replace(
+            wanted,
+            x=doubled[0],
+            state=wanted.cell.State(*doubled[1 : 1 + count]),
+            start=wanted.cell.State(*doubled[1 + count :]),
+        ),
+    )
     for ours, theirs, right in zip(got, single, exact, strict=True):
         error = (ours - right).abs().max() / right.abs().max().clamp_min(1)
         peer = (theirs - right).abs().max() / right.abs().max().clamp_min(1)
@@ -161,7 +166,7 @@ def test_a_changed_weight_is_seen_however_it_was_changed() -> None:
     changes = [
         lambda w: w.data.mul_(2),
         lambda w: w.detach().numpy().__imul__(2),
-        lambda w: layer.load_state_dict({n: 2 * t for n, t in layer.state_dict().items()}),
+        lambda _: layer.load_state_dict({n: 2 * t for n, t in layer.state_dict().items()}),
     ]
     for change in changes:
         change(layer.cell.weight_hh)
@@ -233,8 +238,12 @@ def script(code: str, **environment: str) -> str:
     path = os.pathsep.join(p for p in sys.path if p)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
-        env={**os.environ, "PYTHONPATH": path, **environment}, capture_output=True, text=True, timeout=110,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=110,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -261,8 +270,8 @@ def test_an_unknown_instruction_set_is_an_error() -> None:
     [
         (lambda c: {"x": c.x.half()}, "float16"),
         (lambda c: {"x": c.x.float()}, "not every weight"),
-        (lambda c: {"observe": lambda t, values: None}, "observe="),
-        (lambda c: {"cell": elman.cells.Projected(LSTM(3, 4), 2).double()}, "not a PointwiseCell"),
+        (lambda _: {"observe": print}, "observe="),
+        (lambda _: {"cell": elman.cells.Projected(LSTM(3, 4), 2).double()}, "not a PointwiseCell"),
     ],
 )
 def test_declines_aloud(change: Any, reason: str) -> None:

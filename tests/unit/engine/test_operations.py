@@ -12,7 +12,7 @@ from elman.engine._evaluate import TORCH
 from elman.engine._library import library
 from elman.engine._program import ELEMENTWISE
 
-# Relative to the largest result, as everything in this engine is measured, or absolute if that is small.
+# Relative to the result, or absolute if that is small.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-15 * 20}
 SPECIAL = [
     0.0,

@@ -30,17 +30,17 @@ def cell(step: Any, **attributes: Any) -> PointwiseCell:
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        (lambda c, z: torch.special.bessel_j0(z), r"special_bessel_j0.*test_trace.py"),
-        (lambda c, z: z if z.sum() > 0 else -z, r"Python number or condition.*test_trace.py"),
-        (lambda c, z: z * z.mean().item(), r"Python number.*test_trace.py"),
-        (lambda c, z: torch.dropout(z, 0.5, True), r"random numbers.*test_trace.py"),
-        (lambda c, z: z - z.mean(0), r"adds up over the batch"),
-        (lambda c, z: z / z.shape[0], r"depends on the number of rows"),
-        (lambda c, z: z.flip(-1), r"flip"),
-        (lambda c, z: z[:1].expand_as(z), r"rows cannot be picked"),
-        (lambda c, z: z[:, :1] * z, r"only whole gates"),
-        (lambda c, z: z.mul_(2), r"mul_ changes a tensor in place"),
-        (lambda c, z: z.mean(-1), r"state of shape"),
+        (lambda _, z: torch.special.bessel_j0(z), r"special_bessel_j0.*test_trace.py"),
+        (lambda _, z: z if z.sum() > 0 else -z, r"Python number or condition.*test_trace.py"),
+        (lambda _, z: z * z.mean().item(), r"Python number.*test_trace.py"),
+        (lambda _, z: torch.dropout(z, 0.5, True), r"random numbers.*test_trace.py"),
+        (lambda _, z: z - z.mean(0), r"adds up over the batch"),
+        (lambda _, z: z / z.shape[0], r"depends on the number of rows"),
+        (lambda _, z: z.flip(-1), r"flip"),
+        (lambda _, z: z[:1].expand_as(z), r"rows cannot be picked"),
+        (lambda _, z: z[:, :1] * z, r"only whole gates"),
+        (lambda _, z: z.mul_(2), r"mul_ changes a tensor in place"),
+        (lambda _, z: z.mean(-1), r"state of shape"),
     ],
 )
 def test_refused(step: Any, reason: str) -> None:
@@ -50,9 +50,9 @@ def test_refused(step: Any, reason: str) -> None:
 
 def test_an_attribute_that_could_change_unseen_is_refused() -> None:
     with pytest.raises(Untraceable, match=r"Made.table is a tensor"):
-        program_text(cell(lambda c, z: z, table=torch.ones(5)), torch.float32)
+        program_text(cell(lambda _, z: z, table=torch.ones(5)), torch.float32)
     with pytest.raises(Untraceable, match=r"Made.thing is a object"):
-        program_text(cell(lambda c, z: z, thing=object()), torch.float32)
+        program_text(cell(lambda _, z: z, thing=object()), torch.float32)
 
 
 def test_an_attribute_is_part_of_the_program() -> None:
@@ -71,7 +71,7 @@ def test_an_attribute_of_the_class_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_closure_holds_is_part_of_the_program() -> None:
     def scaled(by: float) -> Any:
-        return cell(lambda c, z: z * by)
+        return cell(lambda _, z: z * by)
 
     assert program_text(scaled(2.0), torch.float32) != program_text(scaled(3.0), torch.float32)
 
