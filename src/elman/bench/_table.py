@@ -91,7 +91,7 @@ def _cells_of(row: Row, peers: Sequence[str], scale: float, *, custom: bool) -> 
 
 
 def _times(value: float | None) -> str:
-    return "-" if value is None else f"{value:#.3g}"
+    return "-" if value is None else f"{value:#.3g}".rstrip(".")
 
 
 def _means(rows: list[Row]) -> Iterator[str]:

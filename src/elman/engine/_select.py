@@ -22,8 +22,10 @@ _ENGINES = {name: import_module(where) for name, where in ENGINES}
 class _Here(threading.local):
     """What this thread asks for, and who is told of every choice; usually nobody."""
 
-    engine: str = "auto"
-    witness: Callable[[Recurrence, str], str] | None = None
+    # Set here, not on the class: torch.compile would not notice that a block later hides them.
+    def __init__(self) -> None:
+        self.engine = "auto"
+        self.witness: Callable[[Recurrence, str], str] | None = None
 
 
 _here = _Here()

@@ -26,9 +26,11 @@ def why_not(case): return None
 def prepare(problem):
     kept = []
     def call():
-        if problem.case.shape.batch == 3:  # not while the libraries warm up
-            torch.ones(24 * 2**20 // 4)
-            kept.append(torch.ones(2**20 // 4))
+        if problem.case.shape.batch == 2:  # the libraries warm up: this must not count
+            torch.ones(100 * 2**20 // 4)
+            return
+        torch.ones(24 * 2**20 // 4)
+        kept.append(torch.ones(2**20 // 4))
     return {"hoarder": Candidate(call, lambda _: {})}
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,10 +117,10 @@ def test_auto_takes_the_first_that_can(
 
 
 @pytest.fixture
-def fresh() -> Iterator[None]:
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is compiled yet, and this thread has never asked for an engine."""
     torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
+    monkeypatch.setattr(_select, "_here", _select._Here())
 
 
 @pytest.mark.compile

@@ -28,7 +28,9 @@ def prepare(problem: Problem) -> dict[str, Candidate]:
     torch.compiler.reset()
     torch._dynamo.config.recompile_limit = 64  # every layer and chunk is a graph of its own
     shape = problem.case.shape
-    chunks = {"compile step": 1, f"compile {CHUNK} steps": CHUNK}
+    chunks = {"compile step": 1}
+    if shape.steps > CHUNK:
+        chunks[f"compile {CHUNK} steps"] = CHUNK
     if shape.steps * shape.layers <= MOST_STEPS:
         chunks["compile loop"] = shape.steps
     return {
