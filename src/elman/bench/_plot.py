@@ -78,7 +78,7 @@ def _grid(axis: Axis, height: int) -> Iterator[str]:
 
 
 def _dots(row: Row, y: int, peers: list[str], axis: Axis) -> Iterator[str]:
-    name = f"{row.title}: {row.shape} {row.cell}{' (busy machine)' if row.noisy else ''}"
+    name = f"{row.title}: {row.shape} {row.cell}{' (noisy)' if row.noisy or row.busy else ''}"
     yield _text(LEFT - 10, y + 4, name, ' text-anchor="end"')
     for peer in row.peers:
         if ratio := row.ratio(peer):

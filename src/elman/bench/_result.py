@@ -12,6 +12,7 @@ YARDSTICK = "elman lstm"
 """elman's own LSTM at the same shape, which custom cells are held against."""
 
 NOISY = 1.25  # a median this much above its minimum was disturbed
+BUSY = 0.1  # of the processors' time to other processes: nothing measured meanwhile is a result
 
 
 class Timing(BaseModel):
@@ -38,6 +39,7 @@ class Row(BaseModel):
         left_out: the reason, by the name of each peer that is missing.
         calls: calls within one timing (steps of a stream); shown times are divided by it.
         floor: seconds that this machine needs at least.
+        others: the share of the processors' time that other processes took meanwhile.
         flops: of the matrix products; ``yardstick_flops`` are those of the LSTM beside it.
     """
 
@@ -55,6 +57,7 @@ class Row(BaseModel):
     calls: int
     floor: float | None
     flops: float
+    others: float | None = None
     yardstick_flops: float | None = None
 
     @property
@@ -71,6 +74,11 @@ class Row(BaseModel):
     @property
     def best_peer(self) -> str | None:
         return min(self.peers, key=lambda name: self.timings[name].median, default=None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether other processes took a part of the processors."""
+        return (self.others or 0.0) > BUSY
 
     @property
     def noisy(self) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from elman._errors import EngineError
 from elman.bench._custom import make_cell
 from elman.bench._machine import floor, flops
+from elman.bench._others import Others
 from elman.bench._plan import Case
 from elman.bench._problem import Problem, difference, expected
 from elman.bench._result import OURS, YARDSTICK, Row, Timing
@@ -64,7 +65,9 @@ def measure(case: Case, peers: Mapping[str, Peer], *, repeats: int, engine: str 
     for name, peer in peers.items():
         _admit_peer(ready, name, peer, problem, wanted)
     yardstick = _admit_yardstick(ready, case, engine) if case.mode == "custom" else None
+    others = Others()
     timings = interleave(ready, repeats)
+    share = others.share()
     return Row(
         mode=case.mode,
         training=case.training,
@@ -78,6 +81,7 @@ def measure(case: Case, peers: Mapping[str, Peer], *, repeats: int, engine: str 
         calls=case.shape.steps if case.mode == "streaming" else 1,
         floor=floor(problem),
         flops=flops(problem),
+        others=share,
         yardstick_flops=yardstick,
     )
 

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from elman.bench._result import (
+    BUSY,
     NOISY,
     OURS,
     Machine,
@@ -42,8 +43,8 @@ def _environment(result: Result) -> Iterator[str]:
         yield _floor_of(machine)
     yield (
         "Medians of interleaved blocks; behind each time, in brackets, how many times elman's time "
-        f"it is. {MARK}: the median is more than {NOISY} times the minimum, so the machine was "
-        "busy and the figure is not to be trusted."
+        f"it is. {MARK} behind a time: the median is more than {NOISY} times the minimum; behind a "
+        f"shape: other processes took more than {BUSY:.0%} of the processors. Neither is a result."
     )
 
 
@@ -85,7 +86,8 @@ def _cells_of(row: Row, peers: Sequence[str], scale: float, *, custom: bool) -> 
         return shown if ratio is None or name == OURS else f"{shown} ({_times(ratio)}x)"
 
     best = row.ratio(row.best_peer)
-    cells = [row.shape, row.cell, row.engine, time(OURS), *map(time, peers)]
+    shape = f"{row.shape}{MARK if row.busy else ''}"
+    cells = [shape, row.cell, row.engine, time(OURS), *map(time, peers)]
     cells += ["-" if best is None else f"{_times(best)}x ({row.best_peer})", _times(row.over_floor)]
     return cells + ([_times(row.over_yardstick)] if custom else [])
 
@@ -168,6 +170,7 @@ def summary(row: Row | MemoryRow) -> str:
     ours = row.timings[OURS].median / row.calls
     ratios = [f"{name} {_times(r)}x" for name in row.peers if (r := row.ratio(name)) is not None]
     said = [f"{ours * 1e3:.3g} ms on {row.engine}", *ratios]
-    said += [f"busy machine: {', '.join(row.noisy)}"] if row.noisy else []
+    said += [f"noisy: {', '.join(row.noisy)}"] if row.noisy else []
+    said += [f"other processes took {row.others:.0%} of the processors"] if row.busy else []
     said += [f"no ratios: {row.broken}"] if row.broken is not None else []
     return f"{row.title}, {row.shape} {row.cell}: {'; '.join(said)}"

@@ -44,6 +44,7 @@ def test_a_row(case: Any) -> None:
     assert row.timings["eager"].blocks == 2
     assert (row.timings["eager"].first or 0) > 0
     assert row.broken is None
+    assert row.others is None or 0 <= row.others <= 1
     assert row.ratio("eager") == row.timings["eager"].median / row.timings[OURS].median
 
 

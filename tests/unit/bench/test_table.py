@@ -60,8 +60,16 @@ def test_noise_is_marked(row: Any) -> None:
     busy = Timing(median=6.0, minimum=4.0, blocks=3)
     noisy = row(timings=row().timings | {"torch": busy})
     assert "6e+03~ (3.00x)" in markdown(result(noisy))
-    assert "busy machine: torch" in summary(noisy)
-    assert "busy" not in summary(row())
+    assert "noisy: torch" in summary(noisy)
+    assert "noisy" not in summary(row())
+
+
+def test_a_busy_machine_is_marked(row: Any) -> None:
+    text = markdown(result(row(others=0.4), row(shape="S4", others=0.01)))
+    assert lines(text, "| S3~ | gru")
+    assert lines(text, "| S4 | gru")
+    assert "other processes took 40% of the processors" in summary(row(others=0.4))
+    assert "other processes" not in summary(row(others=None))
 
 
 def test_who_is_left_out_and_where(row: Any) -> None:
