@@ -88,6 +88,7 @@ def explain(model: nn.Module, /, *args: Any, **options: Any) -> Explanation:
         >>> print(elman.explain(layer, torch.randn(2, 7, 3)))
         the model itself: LSTM(3, 5) runs on reference
             not cudnn: x is on cpu, and cuDNN runs on cuda
+            not native: 'reference' was asked for
     """
     names = {module: name for name, module in model.named_modules()}
     seen: Counter[Choice] = Counter()

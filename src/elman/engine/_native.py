@@ -36,6 +36,8 @@ def why_not(r: Recurrence) -> str | None:  # noqa: PLR0911 - one return for each
         return f"x is {r.x.dtype}, and not every weight and state is"
     if r.observe is not None:
         return "observe= looks into every step"
+    if 0 in r.x.shape[:2]:
+        return "there is nothing to compute"
     if torch.compiler.is_exporting():
         return "an exported program must run where this library is not"
     return _text(cell, r.x.dtype)[1] or None
