@@ -259,12 +259,10 @@ def _empty(low: Lowering, node: fx.Node, *args: Any, **_: Any) -> Value:
 
 @_rule("alias", "detach", "clone", "lift_fresh_copy", "contiguous", "_to_copy")
 def _same(low: Lowering, node: fx.Node, a: fx.Node, **options: Any) -> Value:
-    dtype = options.get("dtype")
-    if (
-        dtype is not None
-        and dtype != a.meta["val"].dtype
-        and dtype not in (torch.float32, torch.float64)
-    ):
+    before, dtype = a.meta["val"].dtype, options.get("dtype")
+    # A condition may become 0 and 1 of any float type; a number may not lose or gain digits.
+    from_condition = before == torch.bool and dtype in (torch.float32, torch.float64)
+    if dtype not in (None, before) and not from_condition:
         raise Untraceable(f"{node.target} to {dtype}: programs compute in one dtype", node)
     return low._value(a)
 

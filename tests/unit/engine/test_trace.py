@@ -95,3 +95,14 @@ def test_traced_once() -> None:
     traced = len(calls)
     program_text(made, torch.float32)
     assert len(calls) == traced
+
+
+def test_a_step_that_changes_the_precision_is_not_traced() -> None:
+    class Rounds(PointwiseCell):
+        gates, states = ("z",), ("h",)
+
+        def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+            return self.State((inp.z + rec.z).float())
+
+    with pytest.raises(Untraceable, match=r"to torch.float32: programs compute in one dtype"):
+        program_text(Rounds(2, 3).double(), torch.float64)
