@@ -251,6 +251,7 @@ def _user_line() -> str:
             "/torch/" not in frame.filename
             and "/elman/engine/" not in frame.filename
             and "contextlib" not in frame.filename
+            and "/jaxtyping/" not in frame.filename
         ):
             return f" ({frame.filename}:{frame.lineno}: {frame.line})"
     return ""
