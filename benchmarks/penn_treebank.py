@@ -1,6 +1,6 @@
 """Penn Treebank words in Zaremba's small setting: elman's LSTM, or torch.nn.LSTM in the same loop.
 
-    python benchmarks/penn_treebank.py FOLDER --layer elman|torch [--runs runs] [--threads 2]
+    python benchmarks/penn_treebank.py FOLDER --layer elman|torch [--engine auto] [--threads 2]
 
 FOLDER holds ptb.train.txt, ptb.valid.txt and ptb.test.txt (or .gz). The first weights, the order of
 the data and everything else are the same for both layers. Reference: Zaremba, Sutskever & Vinyals
@@ -46,7 +46,7 @@ class TorchLanguageModel(LanguageModel):
         return network
 
 
-def settings(folder: Path, threads: int | None) -> dict[str, Any]:
+def settings(folder: Path, engine: str, threads: int | None) -> dict[str, Any]:
     def text(split: str) -> list[str]:
         return [str(next(folder.glob(f"ptb.{split}.txt*")))]
 
@@ -59,7 +59,7 @@ def settings(folder: Path, threads: int | None) -> dict[str, Any]:
             "lowercase": False,
             "punctuation": False,
         },
-        "model": {"cell": "lstm", "layers": 2, "hidden": 200, "init_range": 0.1},
+        "model": {"cell": "lstm", "layers": 2, "hidden": 200, "init_range": 0.1, "engine": engine},
         "train": {
             "epochs": 13,
             "k1": 20,
@@ -81,10 +81,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--layer", choices=("elman", "torch"), default="elman")
+    parser.add_argument("--engine", default="auto", help="what runs elman's layer")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
-    config = config_class("language").parse(settings(args.folder, args.threads))
+    config = config_class("language").parse(settings(args.folder, args.engine, args.threads))
     run = Run.create_next(args.runs, f"ptb-{args.layer}", config.toml())
     kind = LanguageModel if args.layer == "elman" else TorchLanguageModel
     task = kind.prepare(config.data, config.model, run.path)  # type: ignore[arg-type]
