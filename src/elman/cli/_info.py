@@ -34,7 +34,7 @@ def collect() -> dict[str, Any]:
     import torch
 
     from elman.bench._machine import processor
-    from elman.engine import ENGINES
+    from elman.engine import ENGINES, _library
 
     cuda = torch.cuda.is_available()
     return {
@@ -51,6 +51,7 @@ def collect() -> dict[str, Any]:
         if cuda
         else [],
         "engines": [name for name, _ in ENGINES],
+        "native": _library.missing() or f"built, on {_library.library().isa}",
         "extras": _extras(),
     }
 

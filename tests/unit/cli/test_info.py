@@ -11,7 +11,7 @@ import torch
 import elman
 from elman.cli import main
 from elman.cli._info import collect
-from elman.engine import ENGINES
+from elman.engine import ENGINES, _library
 
 
 def test_facts() -> None:
@@ -23,6 +23,16 @@ def test_facts() -> None:
     assert facts["capability"] == torch.backends.cpu.get_cpu_capability()
     assert facts["engines"] == [name for name, _ in ENGINES]
     assert facts["processor"]
+
+
+def test_a_missing_library_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_library, "missing", lambda: "there was no compiler")
+    assert collect()["native"] == "there was no compiler"
+
+
+@pytest.mark.skipif(_library.missing() is not None, reason="elman was installed without a compiler")
+def test_a_library_says_what_it_runs_on() -> None:
+    assert collect()["native"] == f"built, on {_library.library().isa}"
 
 
 def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
