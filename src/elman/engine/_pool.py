@@ -1,4 +1,7 @@
-"""Large buffers that are used again: fresh pages from the system cost more than filling them."""
+"""Large buffers that are used again: fresh pages from the system cost more than filling them.
+
+Used and idle blocks together are never more than what was once in use at the same time.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_KEEP = 8  # free blocks of one size
-_free: dict[int, list[Any]] = {}
-_lock = threading.Lock()
+_free: dict[int, list[Any]] = {}  # idle blocks by size, the size used last at the end
+_held = {"used": 0, "idle": 0, "peak": 0}  # bytes
+_lock = threading.RLock()  # the garbage collector may give a block back within take
 
 
 def take(count: int, dtype: torch.dtype) -> Tensor:
     """An uninitialised tensor of ``count`` numbers; its memory returns when torch lets go of it."""
     size = count * dtype.itemsize
     with _lock:
-        blocks = _free.get(size)
-        block = blocks.pop() if blocks else None
+        block = _pop(size) if size in _free else None
+        _held["used"] += size
+        _held["peak"] = max(_held["peak"], _held["used"])
+        while _free and _held["used"] + _held["idle"] > _held["peak"]:
+            _pop(next(iter(_free)))
     if block is None:
         block = np.empty(max(size, 1), np.uint8)
     view = block[:size]
@@ -28,8 +34,17 @@ def take(count: int, dtype: torch.dtype) -> Tensor:
     return torch.from_numpy(view).view(dtype)
 
 
+def _pop(size: int) -> Any:
+    blocks = _free[size]
+    block = blocks.pop()
+    if not blocks:
+        del _free[size]
+    _held["idle"] -= size
+    return block
+
+
 def _give(size: int, block: Any) -> None:
     with _lock:
-        blocks = _free.setdefault(size, [])
-        if len(blocks) < _KEEP:
-            blocks.append(block)
+        _free[size] = [*_free.pop(size, []), block]
+        _held["used"] -= size
+        _held["idle"] += size
