@@ -6,6 +6,7 @@ import inspect
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -60,7 +61,9 @@ class _Key:
 @lru_cache(maxsize=256)
 def _traced(key: _Key) -> str:
     cell, key.cell = key.cell, None  # type: ignore[assignment]
-    first, second = (str(_trace(cell, key.key[0], batch)) for batch in _BATCHES)
+    # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
+    with ThreadPoolExecutor(1) as fresh:
+        first, second = fresh.map(lambda n: str(_trace(cell, key.key[0], n)), _BATCHES)
     if first != second:
         raise Untraceable("its step depends on the number of rows")
     return first

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
+import elman
 from elman.cells import PointwiseCell
 from elman.engine._lower import Untraceable
 from elman.engine._trace import program_text
@@ -106,3 +108,20 @@ def test_a_step_that_changes_the_precision_is_not_traced() -> None:
 
     with pytest.raises(Untraceable, match=r"to torch.float32: programs compute in one dtype"):
         program_text(Rounds(2, 3).double(), torch.float64)
+
+
+def test_tracing_does_not_see_the_state_of_autograd_where_it_happens() -> None:
+    """The first forward may be in a checkpoint, whose hooks torch.func refuses, or in autocast."""
+    made, alike = (cell(lambda _, total: torch.tanh(total), shift=0.375) for _ in range(2))
+    expected = program_text(made, torch.float32)
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t)
+    with hooks, torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert program_text(alike, torch.float32) == expected
+
+
+def test_a_checkpointed_layer_is_traced_in_its_first_call() -> None:
+    layer = elman.Recurrent(cell(lambda _, total: torch.sigmoid(total)), engine="native")
+    x = torch.randn(2, 7, 3, requires_grad=True)
+    (kept,) = torch.autograd.grad(checkpoint(layer, x, use_reentrant=False)[0].square().sum(), x)
+    (expected,) = torch.autograd.grad(layer(x)[0].square().sum(), x)
+    torch.testing.assert_close(kept, expected)
