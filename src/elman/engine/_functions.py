@@ -50,7 +50,10 @@ _FIXED = 7  # arguments of _Forward before the tensors
 
 def recurrence(*args: Any) -> tuple[Tensor, ...]:
     """The output and the final states; arguments as of the operator elman::recurrence."""
-    forward = _Forward if torch.compiler.is_compiling() else _ForwardWithTangents
+    compiling = torch.compiler.is_compiling()
+    if compiling and not torch.is_grad_enabled():  # where torch.compile refuses any Function
+        return tuple(torch.ops.elman.recurrence(*args[:_FIXED], args[_FIXED:]))[:-1]
+    forward = _Forward if compiling else _ForwardWithTangents
     result: tuple[Tensor, ...] = forward.apply(*args)  # type: ignore[no-untyped-call]
     return result[:-1]
 

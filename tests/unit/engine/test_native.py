@@ -277,3 +277,10 @@ def test_declines_aloud(change: Any, reason: str) -> None:
     wanted = case(GRU, (2, 2, 3, 4))
     fields = {name: getattr(wanted, name) for name in ("cell", "x", "state", "observe")}
     assert reason in str(_native.why_not(Recurrence(**{**fields, **change(wanted)})))
+
+
+def test_a_compiled_layer_without_gradients() -> None:
+    layer, x = elman.GRU(3, 5), torch.randn(6, 4, 3)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x)[0], layer(x)[0])
