@@ -255,3 +255,12 @@ def test_a_model_in_bfloat16_works_in_bfloat16(make: Make) -> None:
         torch.testing.assert_close(result.float(), exact, rtol=0.05, atol=0.05)
     sum(result.sum() for result in got).backward()  # type: ignore[union-attr]
     assert all(p.grad is not None and p.grad.dtype is torch.bfloat16 for p in layer.parameters())
+
+
+@pytest.mark.unchecked
+def test_dual_numbers_of_forward_ad_are_right() -> None:
+    """gradcheck opens torch.autograd.forward_ad's own level, and not torch.func's."""
+    layer, x = elman.GRU(2, 3).double(), torch.randn(3, 2, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda x: layer(x)[0], x.requires_grad_(), check_forward_ad=True, check_backward_ad=False
+    )

@@ -166,7 +166,11 @@ ASKED = [
     (2, ["predict", RUN], "give --prompt TEXT or --input FILE"),
     (2, ["predict", RUN, "--prompt", "a", "--top", "0"], "--top must be at least 1, got 0"),
     (3, ["predict", RUN, "--prompt", "a", "--word", "xyz"], "'xyz' is not among"),
-    (1, ["predict", RUN, "--input", "missing.txt"], "missing.txt: No such file"),
+    (
+        3,
+        ["predict", RUN, "--input", "missing.txt"],
+        "missing.txt: no such file: check the path of --input",
+    ),
     (2, ["generate", RUN, "--temperature", "-1"], "temperature must be at least 0, got -1"),
     (2, ["generate", RUN, "--top-k", "0"], "top_k must be at least 1, got 0"),
     (2, ["generate", RUN, "--length", "-1"], "length must be at least 0, got -1"),

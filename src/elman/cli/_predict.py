@@ -65,6 +65,8 @@ def predict(
     words = word or []
     count = top or (0 if words else 10)
     show = as_json if json else described
+    if output and not output.parent.is_dir():
+        raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
     with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
         for text in (*(prompt or ()), *_lines(input)):
             print(show(predicted(model, text, count, words)), file=file, flush=not output)
@@ -113,6 +115,8 @@ def _asked(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
 def _lines(path: Path | None) -> Iterator[str]:
     if path is None:
         return
+    if str(path) != "-" and not path.is_file():
+        raise DataError(f"{path}: no such file: check the path of --input")
     with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8") as file:
         try:
             yield from (line.rstrip("\n") for line in file)

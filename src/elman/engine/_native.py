@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from elman.cells import PointwiseCell
 from elman.engine._functions import recurrence
@@ -38,9 +39,20 @@ def why_not(r: Recurrence) -> str | None:  # noqa: PLR0911 - one return for each
         return "observe= looks into every step"
     if 0 in r.x.shape[:2]:
         return "there is nothing to compute"
+    return _around() or _text(cell, r.x.dtype)[1] or None
+
+
+def _around() -> str | None:
+    """What torch does around the call that is left to the reference."""
     if torch.compiler.is_exporting():
         return "an exported program must run where this library is not"
-    return _text(cell, r.x.dtype)[1] or None
+    if torch.compiler.is_compiling():
+        return None
+    # The rule for jvp opens a level of dual numbers, and torch refuses a second one.
+    inside_func = torch._C._functorch.peek_interpreter_stack() is not None
+    if forward_ad._current_level >= 0 and not inside_func:
+        return "torch.autograd.forward_ad goes through the reference (torch.func.jvp does not)"
+    return None
 
 
 def _text(cell: PointwiseCell, dtype: torch.dtype) -> tuple[str, str]:

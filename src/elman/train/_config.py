@@ -111,6 +111,16 @@ class Config(Section):
     model: Section = Field(description="what is trained")
     train: TrainConfig = Field(description="how it is trained")
 
+    @model_validator(mode="after")
+    def _full_of_what(self) -> Self:
+        # A lane of a text has no end that memory reaches: the whole of it only if that is said.
+        if self.train.bptt == "full" and getattr(self.data, "length", 0) is None:
+            raise ValueError(
+                "train.bptt = full goes back over a whole lane: set data.length to the steps "
+                "it may take, or take truncated"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _of_this_task(cls, values: Any) -> Any:

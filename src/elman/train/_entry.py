@@ -113,6 +113,7 @@ def resume(
         config = config_class(config.task).parse(given)
         _check_changes(before.train, config.train)
         run.configure(config.toml())
+    run.load("last")  # a run that was stopped before its first checkpoint has nothing to go on from
     task = _class(config.task).restore(path, config.data, config.model)
     return fit(task, config.train, run, resume=True, report=report)
 

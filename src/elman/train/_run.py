@@ -129,8 +129,8 @@ class Run:
         folder = current(self._folder(which))
         if not folder.exists():
             raise CheckpointError(
-                f"{self.path}: has no checkpoint {which!r}: "
-                "it was stopped too early, or the name is wrong (last, best)"
+                f"{self.path}: has no checkpoint {which!r}: it was stopped before its first one, "
+                "so start it again; or the name is wrong (last, best)"
             )
         return Checkpoint.read(folder)
 

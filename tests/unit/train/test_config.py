@@ -111,3 +111,10 @@ def test_no_torch_is_imported_for_a_configuration() -> None:
         "import sys, elman.train as t; t.config_class('language'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_full_bptt_of_a_text_says_how_far() -> None:
+    config = config_class("language")
+    with pytest.raises(ConfigError, match=r"set data\.length to the steps"):
+        config.parse({"train": {"bptt": "full"}})
+    assert config.parse({"train": {"bptt": "full"}, "data": {"length": 40}}).data.length == 40
