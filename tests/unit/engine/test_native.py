@@ -279,6 +279,7 @@ def test_declines_aloud(change: Any, reason: str) -> None:
     assert reason in str(_native.why_not(Recurrence(**{**fields, **change(wanted)})))
 
 
+@pytest.mark.compile
 def test_a_compiled_layer_without_gradients() -> None:
     layer, x = elman.GRU(3, 5), torch.randn(6, 4, 3)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
