@@ -325,6 +325,11 @@ def _check_options(
         raise ConfigError("proj_size has to be smaller than hidden_size")
 
 
+def _no_projection(name: str, proj_size: int) -> None:
+    if proj_size:
+        raise ConfigError(f"proj_size argument is only supported for LSTM, not {name}")
+
+
 @final
 class RNN(DropIn):
     r"""torch.nn.RNN with any activation, ``lengths`` and ``reset``.
@@ -368,7 +373,9 @@ class RNN(DropIn):
         *,
         init: str | None = None,
         engine: str = "auto",
+        proj_size: int = 0,
     ) -> None:
+        _no_projection("RNN", proj_size)
         cell = partial(cells.Elman, activation=nonlinearity)
         layout = (num_layers, bias, batch_first, dropout, bidirectional, 0)
         super().__init__(cell, input_size, hidden_size, *layout, device, dtype, init, engine)
@@ -461,6 +468,8 @@ class GRU(DropIn):
         *,
         init: str | None = None,
         engine: str = "auto",
+        proj_size: int = 0,
     ) -> None:
+        _no_projection("GRU", proj_size)
         layout = (num_layers, bias, batch_first, dropout, bidirectional, 0)
         super().__init__(cells.GRU, input_size, hidden_size, *layout, device, dtype, init, engine)

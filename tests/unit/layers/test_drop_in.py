@@ -221,11 +221,6 @@ def test_a_projection_must_be_smaller_than_the_state(size: int) -> None:
             library.LSTM(3, 5, proj_size=size)
 
 
-def test_only_the_lstm_has_a_projection() -> None:
-    with pytest.raises(TypeError, match="proj_size"):
-        elman.GRU(3, 5, proj_size=2)  # type: ignore[call-arg]
-
-
 def test_dropout_with_nothing_between_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"dropout=0\.5 with num_layers=1: it would never be"):
         elman.LSTM(3, 5, dropout=0.5)
@@ -384,3 +379,10 @@ def test_a_copy_runs_with_its_own_nonlinearity() -> None:
         layer.load_state_dict(copied.state_dict())
         assert torch.equal(copied(x)[0], layer(x)[0])
         nn.init.constant_(layer.nonlinearity.weight, 0.25)
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU"])
+def test_only_an_lstm_is_projected(kind: str) -> None:
+    for library in (torch.nn, elman):
+        with pytest.raises(ValueError, match="proj_size argument is only supported for LSTM"):
+            getattr(library, kind)(3, 5, proj_size=2)
