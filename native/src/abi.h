@@ -90,7 +90,6 @@ typedef struct {
 ELMAN_EXPORT int elman_abi(void);
 ELMAN_EXPORT const char* elman_isa(void);                                    // of this process
 ELMAN_EXPORT const char* elman_operations(void);                             // "add 2 0,sub 2 0,..."
-ELMAN_EXPORT int64_t elman_record_size(const elman_scan*);                   // in elements, at full lengths
 ELMAN_EXPORT const char* elman_forward(const elman_scan*, const elman_forward_out*);    // null, or what is wrong
 ELMAN_EXPORT const char* elman_backward(const elman_scan*, const elman_backward_out*);
 // One instruction on arrays of `count` elements: what the tests compare with torch.

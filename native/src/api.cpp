@@ -10,8 +10,6 @@
 namespace elman {
 namespace {
 
-constexpr int kRecordPanel = 16, kRecordPadding = 16;  // as in scan.h, for the widest vectors
-
 // A child of fork has none of its parent's threads, and OpenMP would wait for them forever.
 std::atomic<bool> forked{false};
 const int watching_forks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
@@ -74,12 +72,6 @@ const char* elman_operations(void) {
 #define SPECIAL(name) #name " special\n"
 #include "operations.def"
         ;
-}
-
-int64_t elman_record_size(const elman_scan* scan) {
-    const int64_t padded = (scan->units + kRecordPanel - 1) / kRecordPanel * kRecordPanel;
-    const int64_t planes = scan->states + scan->saved;
-    return planes * padded * scan->batch * scan->steps + kRecordPadding * scan->steps * (scan->threads + 1);
 }
 
 const char* elman_forward(const elman_scan* scan, const elman_forward_out* out) { return run(scan, out, nullptr); }

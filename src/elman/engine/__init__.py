@@ -42,4 +42,6 @@ _WHERE = {"Recurrence": "_recurrence"} | dict.fromkeys(
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE.get(name, '_select')}"), name)
+    value = getattr(import_module(f"{__name__}.{_WHERE.get(name, '_select')}"), name)
+    globals()[name] = value  # found at once from now on
+    return value

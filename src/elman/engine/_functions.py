@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import elman.engine._operators  # noqa: F401 - registers them
+from elman.engine import _operators
 from elman.engine._evaluate import Arguments, evaluate
 from elman.engine._library import encoded
 
@@ -50,12 +50,27 @@ _FIXED = 7  # arguments of _Forward before the tensors
 
 def recurrence(*args: Any) -> tuple[Tensor, ...]:
     """The output and the final states; arguments as of the operator elman::recurrence."""
-    compiling = torch.compiler.is_compiling()
-    if compiling and not torch.is_grad_enabled():  # where torch.compile refuses any Function
-        return tuple(torch.ops.elman.recurrence(*args[:_FIXED], args[_FIXED:]))[:-1]
-    forward = _Forward if compiling else _ForwardWithTangents
-    result: tuple[Tensor, ...] = forward.apply(*args)  # type: ignore[no-untyped-call]
+    result: tuple[Tensor, ...]
+    if torch.compiler.is_compiling():
+        if not torch.is_grad_enabled():  # where torch.compile refuses any Function
+            return tuple(torch.ops.elman.recurrence(*args[:_FIXED], args[_FIXED:]))[:-1]
+        result = _Forward.apply(*args)  # type: ignore[no-untyped-call]
+    elif not _nobody_looks_on(args[_FIXED:]):
+        result = _ForwardWithTangents.apply(*args)  # type: ignore[no-untyped-call]
+    elif args[2]:
+        result = _Eager.apply(*args)  # type: ignore[no-untyped-call]
+    else:
+        result = _operators.forward(*args[:_FIXED], args[_FIXED:])
     return result[:-1]
+
+
+def _nobody_looks_on(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether these are plain tensors and no transform or mode of torch wants to see the call."""
+    return (
+        torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and all(t is None or type(t) in (Tensor, torch.nn.Parameter) for t in tensors)
+    )
 
 
 class _Forward(torch.autograd.Function):
@@ -92,6 +107,29 @@ class _Forward(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         return _loop(_ForwardWithTangents, info, in_dims, args)
+
+
+class _Eager(torch.autograd.Function):
+    """As _Forward where nobody looks on, whose ways take longer than a short scan."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> tuple[Tensor, ...]:
+        output = _operators.forward(*args[:_FIXED], args[_FIXED:])
+        _Forward.setup_context(ctx, args, output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        if torch.is_grad_enabled():  # someone will differentiate the gradient
+            return _Forward.backward(ctx, *gradients)
+        lengths, reset, record, *tensors = ctx.saved_tensors
+        needs = ctx.needs_input_grad[_FIXED:]
+        if all(g is None for g in gradients[:-1]):
+            return (None,) * (_FIXED + len(tensors))
+        found = _operators.backward(
+            *ctx.fixed, lengths, reset, needs, record, gradients[:-1], tensors
+        )
+        return (None,) * _FIXED + found
 
 
 class _ForwardWithTangents(_Forward):

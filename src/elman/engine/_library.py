@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ctypes import (
     POINTER,
     Structure,
-    byref,
+    addressof,
     c_char_p,
     c_double,
     c_int32,
@@ -17,7 +17,8 @@ from ctypes import (
 )
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from struct import Struct
+from typing import Any, NamedTuple
 
 from elman._errors import EngineError
 from elman.engine._program import BANKS, OPCODES, Instruction, Program, Routine
@@ -49,57 +50,72 @@ class _Routine(Structure):
     ]
 
 
-class Sequences(Structure):
-    """A tensor (batch, time, features) by its strides."""
+class Scan(NamedTuple):
+    """elman_scan, field by field; pointers are addresses, 0 for none."""
 
-    _fields_ = [("data", c_void_p), ("row", c_int64), ("step", c_int64)]
+    float64: int
+    threads: int
+    split: int
+    reverse: int
+    gates: int
+    states: int
+    saved: int
+    slots: int
+    batch: int
+    steps: int
+    inputs: int
+    units: int
+    lengths: int
+    reset: int
+    reset_row: int
+    reset_step: int
+    x: int
+    x_row: int
+    x_step: int
+    y: int
+    y_row: int
+    y_step: int
+    weight_ih: int
+    weight_hh: int
+    bias_ih: int
+    bias_hh: int
+    initial: int
+    fresh: int
+    parameter: int
+    parameter_is_scalar: int
+    fused: int
+    record: int
 
 
-class Scan(Structure):
-    """elman_scan."""
+class BackwardOut(NamedTuple):
+    """elman_backward_out, field by field."""
 
-    _fields_ = [
-        *((name, c_int32) for name in ("float64", "threads", "split", "reverse")),
-        *((name, c_int32) for name in ("gates", "states", "saved", "slots")),
-        *((name, c_int64) for name in ("batch", "steps", "inputs", "units")),
-        ("lengths", c_void_p),
-        ("reset", c_void_p),
-        ("reset_row", c_int64),
-        ("reset_step", c_int64),
-        ("x", Sequences),
-        ("y", Sequences),
-        *((name, c_void_p) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")),
-        ("initial", POINTER(c_void_p)),
-        ("fresh", POINTER(c_void_p)),
-        ("parameter", POINTER(c_void_p)),
-        ("parameter_is_scalar", POINTER(c_uint8)),
-        ("fused", POINTER(c_uint8)),
-        ("record", c_void_p),
-        ("program", _Routine),
-    ]
-
-
-class ForwardOut(Structure):
-    """elman_forward_out."""
-
-    _fields_ = [("final", POINTER(c_void_p))]
+    kinds: int
+    input_kinds: int
+    recurrent_first: int
+    unused: int
+    input_gate: int
+    recurrent_gate: int
+    dy: int
+    dy_row: int
+    dy_step: int
+    dx: int
+    dx_row: int
+    dx_step: int
+    dfinal: int
+    dweight_ih: int
+    dweight_hh: int
+    dbias_ih: int
+    dbias_hh: int
+    dinitial: int
+    dfresh: int
+    dparameter: int
 
 
-class BackwardOut(Structure):
-    """elman_backward_out."""
-
-    _fields_ = [
-        *((name, c_int32) for name in ("kinds", "input_kinds", "recurrent_first", "unused")),
-        ("input_gate", POINTER(c_int32)),
-        ("recurrent_gate", POINTER(c_int32)),
-        ("dy", Sequences),
-        ("dx", Sequences),
-        ("dfinal", POINTER(c_void_p)),
-        *((name, c_void_p) for name in ("dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh")),
-        ("dinitial", POINTER(c_void_p)),
-        ("dfresh", POINTER(c_void_p)),
-        ("dparameter", POINTER(c_void_p)),
-    ]
+# Packed as bytes: ctypes would take longer to fill a structure than a short scan to run.
+_SCAN = Struct(f"@8i{len(Scan._fields) - 8}q")
+_BACKWARD_OUT = Struct(f"@4i{len(BackwardOut._fields) - 4}q")
+_FORWARD_OUT = Struct("@q")
 
 
 def array(kind: Any, values: Sequence[Any]) -> Any:
@@ -112,13 +128,22 @@ class Encoded:
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.scalars = array(c_uint8, program.scalars)
-        self.fused = array(c_uint8, program.fused)
-        self.input_gate = array(c_int32, program.input_gate)
-        self.recurrent_gate = array(c_int32, program.recurrent_gate)
-        self.forward = _routine(program.forward)
-        self.inference = _routine(program.inference)
-        self.backward = _routine(program.backward)
+        self._alive: list[Any] = []
+        self.scalars = self._address(array(c_uint8, program.scalars))
+        self.fused = self._address(array(c_uint8, program.fused))
+        self.input_gate = self._address(array(c_int32, program.input_gate))
+        self.recurrent_gate = self._address(array(c_int32, program.recurrent_gate))
+        self.forward, self.inference, self.backward = (
+            bytes(self._kept(_routine(r)))
+            for r in (program.forward, program.inference, program.backward)
+        )
+
+    def _kept(self, value: Any) -> Any:
+        self._alive.append(value)
+        return value
+
+    def _address(self, value: Any) -> int:
+        return addressof(self._kept(value))
 
 
 @lru_cache(maxsize=256)
@@ -173,7 +198,8 @@ class Library:
             "elman_apply",
         ):
             getattr(self._c, name).restype = c_char_p
-        self._c.elman_record_size.restype = c_int64
+        for name in ("elman_forward", "elman_backward"):
+            getattr(self._c, name).argtypes = [c_char_p, c_char_p]
         self._c.elman_apply.argtypes = [c_int32, c_int32, c_int64, *[c_void_p] * 4, c_double]
         if self._c.elman_abi() != ABI:
             raise OSError(f"{path} has ABI {self._c.elman_abi()}, expected {ABI}: reinstall elman")
@@ -190,17 +216,15 @@ class Library:
         """The instruction set of programs, as the library has it."""
         return str(self._c.elman_operations().decode())
 
-    def record_size(self, scan: Scan) -> int:
-        """How many numbers a forward keeps for the backward."""
-        return int(self._c.elman_record_size(byref(scan)))
+    def forward(self, scan: Scan, routine: bytes, final: int) -> None:
+        """Runs a scan; ``final`` is where the addresses of the final states are."""
+        packed = _SCAN.pack(*scan) + routine
+        self._check(self._c.elman_forward(packed, _FORWARD_OUT.pack(final)))
 
-    def forward(self, scan: Scan, out: ForwardOut) -> None:
-        """Runs a scan."""
-        self._check(self._c.elman_forward(byref(scan), byref(out)))
-
-    def backward(self, scan: Scan, out: BackwardOut) -> None:
+    def backward(self, scan: Scan, routine: bytes, out: BackwardOut) -> None:
         """Runs its gradient."""
-        self._check(self._c.elman_backward(byref(scan), byref(out)))
+        packed = _SCAN.pack(*scan) + routine
+        self._check(self._c.elman_backward(packed, _BACKWARD_OUT.pack(*out)))
 
     def apply(
         self,

@@ -39,7 +39,10 @@ def why_not(r: Recurrence) -> str | None:  # noqa: PLR0911 - one return for each
         return "observe= looks into every step"
     if 0 in r.x.shape[:2]:
         return "there is nothing to compute"
-    return _around() or _text(cell, r.x.dtype)[1] or None
+    reason = _around()
+    if reason is None:
+        r.found["program"], reason = _text(cell, r.x.dtype)
+    return reason or None
 
 
 def _around() -> str | None:
@@ -76,7 +79,7 @@ def run(r: Recurrence) -> tuple[Tensor, Any]:
     cell = r.cell
     assert isinstance(cell, PointwiseCell)
     weights = cell.weights if r.weights is None else r.weights
-    text, _ = _text(cell, r.x.dtype)
+    text = r.found["program"]
     # Views, since torch.compile wants every tensor of a Function to be another one.
     start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
     own = tuple(t for _, t in own_tensors(cell))

@@ -7,24 +7,16 @@ bias_hh, the states before the first step, those after a reset (or none), the ce
 # ruff: noqa: ARG001 - operators and rules take what their schema says
 from __future__ import annotations
 
-from collections.abc import Sequence
-from ctypes import c_void_p
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from elman.engine import _pool
-from elman.engine._library import (
-    BackwardOut,
-    Encoded,
-    ForwardOut,
-    Scan,
-    Sequences,
-    array,
-    encoded,
-    library,
-)
+from elman.engine._library import BackwardOut, Encoded, Scan, encoded, library
+from elman.engine._program import Program
 
 torch.library.define(
     "elman::recurrence",
@@ -46,26 +38,43 @@ def _like_x(x: Tensor, size: int) -> Tensor:
     return x.new_empty(batch, steps, size).transpose(0, 1)
 
 
-def _sequence(t: Tensor | None) -> Sequences:
-    return Sequences(None, 0, 0) if t is None else Sequences(t.data_ptr(), t.stride(1), t.stride(0))
+def _sequence(t: Tensor | None) -> tuple[int, int, int]:
+    """Where a (time, batch, size) begins, and its strides over the batch and over time."""
+    return (0, 0, 0) if t is None else (t.data_ptr(), t.stride(1), t.stride(0))
 
 
-def _addresses(tensors: Sequence[Tensor | None]) -> Any:
-    return array(c_void_p, [None if t is None else t.data_ptr() for t in tensors])
+def _address(t: Tensor | None) -> int:
+    return 0 if t is None else t.data_ptr()
+
+
+def _addresses(tensors: Iterable[Tensor | None]) -> array[int]:
+    """An array of addresses: it must live as long as the call that reads it."""
+    return array("q", map(_address, tensors))
+
+
+def _at(addresses: array[int]) -> int:
+    return addresses.buffer_info()[0]
 
 
 def _rows_contiguous(t: Tensor) -> Tensor:
     return t if t.stride(-1) == 1 else t.contiguous()
 
 
-def _slots(own: Sequence[Tensor | None], units: int) -> list[int | None]:
+def _slots(own: Sequence[Tensor | None], units: int) -> list[int]:
     """The addresses of the cell's own tensors, cut into one number per unit each."""
     pieces = [(t, i) for t in own for i in range(1 if t is None else max(1, t.numel() // units))]
-    return [None if t is None else t.data_ptr() + i * units * t.element_size() for t, i in pieces]
+    return [0 if t is None else t.data_ptr() + i * units * t.element_size() for t, i in pieces]
+
+
+def _record_size(p: Program, steps: int, batch: int, units: int) -> int:
+    """How many numbers the forward keeps for the backward (the record of native/src/scan.h)."""
+    padded = (units + 15) // 16 * 16
+    paddings = 16 * steps * (torch.get_num_threads() + 1)
+    return (p.states + p.saved) * padded * batch * steps + paddings
 
 
 class _Call:
-    """One call's structure, and what must stay alive while it runs."""
+    """What both operators hand to the library, and what must stay alive while it runs."""
 
     def __init__(
         self,
@@ -88,35 +97,36 @@ class _Call:
         self.own = self.rest[4 + states + starts :]
         self.lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
         self.reset = reset
-        steps, batch, inputs = x.shape
+        self.reverse = reverse
         hh = self.weights[1]
         assert hh is not None
         self.units = hh.shape[1]
-        p = self.code.program
-        self.scan = Scan(
-            float64=x.dtype == torch.float64, threads=torch.get_num_threads(), split=0,
-            reverse=reverse,
-            gates=p.gates, states=p.states, saved=p.saved, slots=len(p.scalars),
-            batch=batch, steps=steps, inputs=inputs, units=self.units,
-            lengths=None if self.lengths is None else self.lengths.data_ptr(),
-            reset=None if reset is None else reset.data_ptr(),
-            reset_row=0 if reset is None else reset.stride(1),
-            reset_step=0 if reset is None else reset.stride(0),
-            x=_sequence(self.x),
-            initial=_addresses(self.state),
-            fresh=_addresses(self.start or [None] * states),
-            parameter=array(c_void_p, _slots(self.own, self.units)),
-            parameter_is_scalar=self.code.scalars,
-            fused=self.code.fused,
+
+    def scan(self, output: Tensor | None, record: Tensor | None) -> Scan:
+        """The structure; its arrays of addresses live as long as this call."""
+        p, reset = self.code.program, self.reset
+        steps, batch, inputs = self.x.shape
+        self._pointers = (
+            _addresses(self.state),
+            _addresses(self.start or [None] * p.states),
+            array("q", _slots(self.own, self.units)),
+        )
+        return Scan(
+            self.x.dtype == torch.float64, torch.get_num_threads(), 0, self.reverse,
+            p.gates, p.states, p.saved, len(p.scalars),
+            batch, steps, inputs, self.units,
+            _address(self.lengths),
+            *((0, 0, 0) if reset is None else (reset.data_ptr(), reset.stride(1), reset.stride(0))),
+            *_sequence(self.x),
+            *_sequence(output),
+            *map(_address, self.weights),
+            *map(_at, self._pointers),
+            self.code.scalars, self.code.fused,
+            _address(record),
         )  # fmt: skip
-        for name, t in zip(
-            ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), self.weights, strict=True
-        ):
-            setattr(self.scan, name, None if t is None else t.data_ptr())
 
 
-@torch.library.impl("elman::recurrence", "CPU")
-def _recurrence(
+def forward(
     program: str,
     reverse: bool,
     save: bool,
@@ -124,17 +134,27 @@ def _recurrence(
     starts: int,
     lengths: Tensor | None,
     reset: Tensor | None,
-    tensors: list[Tensor | None],
-) -> list[Tensor]:
+    tensors: Sequence[Tensor | None],
+) -> tuple[Tensor, ...]:
+    """elman::recurrence itself: (output, *final states, record)."""
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
+    steps, batch, _ = call.x.shape
     output = _like_x(call.x, call.units)
-    final = [torch.empty(call.x.shape[1], call.units, dtype=call.x.dtype) for _ in range(states)]
-    record = _pool.take(library().record_size(call.scan) if save else 0, call.x.dtype)
-    call.scan.y = _sequence(output)
-    call.scan.record = record.data_ptr() if save else None
-    call.scan.program = call.code.forward if save else call.code.inference
-    library().forward(call.scan, ForwardOut(_addresses(final)))
-    return [output, *final, record]
+    final = [call.x.new_empty(batch, call.units) for _ in range(states)]
+    if save:
+        size = _record_size(call.code.program, steps, batch, call.units)
+        record = _pool.take(size, call.x.dtype)
+    else:
+        record = call.x.new_empty(0)
+    routine = call.code.forward if save else call.code.inference
+    pointers = _addresses(final)
+    library().forward(call.scan(output, record if save else None), routine, _at(pointers))
+    return (output, *final, record)
+
+
+@torch.library.impl("elman::recurrence", "CPU")
+def _recurrence(*args: Any) -> list[Tensor]:
+    return list(forward(*args))
 
 
 @torch.library.register_fake("elman::recurrence")  # type: ignore[untyped-decorator]
@@ -153,12 +173,7 @@ def _recurrence_fake(
     assert hh is not None
     steps, batch = x.shape[:2]
     units = hh.shape[1]
-    padded = (units + 15) // 16 * 16
-    size = (
-        (p.states + p.saved) * padded * batch * steps + 16 * steps * (torch.get_num_threads() + 1)
-        if save
-        else 0
-    )
+    size = _record_size(p, steps, batch, units) if save else 0
     return [
         _like_x(x, units),
         *(x.new_empty(batch, units) for _ in range(states)),
@@ -166,19 +181,19 @@ def _recurrence_fake(
     ]
 
 
-@torch.library.impl("elman::recurrence_backward", "CPU")
-def _recurrence_backward(
+def backward(
     program: str,
     reverse: bool,
     states: int,
     starts: int,
     lengths: Tensor | None,
     reset: Tensor | None,
-    needs: list[bool],
+    needs: Sequence[bool],
     record: Tensor,
-    gradients: list[Tensor | None],
-    tensors: list[Tensor | None],
-) -> list[Tensor]:
+    gradients: Sequence[Tensor | None],
+    tensors: Sequence[Tensor | None],
+) -> tuple[Tensor | None, ...]:
+    """elman::recurrence_backward itself: a gradient for each tensor that needs one."""
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
     dy = None if gradients[0] is None else _rows_contiguous(gradients[0])
     dfinal = [None if t is None else t.contiguous() for t in gradients[1:]]
@@ -188,31 +203,41 @@ def _recurrence_backward(
         for t, need in zip(call.rest, needs[1:], strict=True)
     ]
     p = call.code.program
-    call.scan.record = record.data_ptr()
-    call.scan.program = call.code.backward
     dfresh = rest[4 + states : 4 + states + starts] or [None] * states
     down = rest[4 + states + starts :]
+    pointers = (
+        _addresses(dfinal),
+        _addresses(rest[4 : 4 + states]),
+        _addresses(dfresh),
+        array("q", _slots_like(down, call.own, call.units)),
+    )
     out = BackwardOut(
-        kinds=p.kinds, input_kinds=p.input_kinds, recurrent_first=p.recurrent_first,
-        input_gate=call.code.input_gate, recurrent_gate=call.code.recurrent_gate,
-        dy=_sequence(dy), dx=_sequence(dx), dfinal=_addresses(dfinal),
-        dinitial=_addresses(rest[4 : 4 + states]), dfresh=_addresses(dfresh),
-        dparameter=array(c_void_p, _slots_like(down, call.own, call.units)),
+        p.kinds, p.input_kinds, p.recurrent_first, 0,
+        call.code.input_gate, call.code.recurrent_gate,
+        *_sequence(dy),
+        *_sequence(dx),
+        _at(pointers[0]),
+        *map(_address, rest[:4]),
+        *map(_at, pointers[1:]),
     )  # fmt: skip
-    for name, t in zip(("dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh"), rest, strict=False):
-        setattr(out, name, None if t is None else t.data_ptr())
-    library().backward(call.scan, out)
-    return [call.x.new_empty(0) if t is None else t for t in (dx, *rest)]
+    library().backward(call.scan(None, record), call.code.backward, out)
+    return (dx, *rest)
+
+
+@torch.library.impl("elman::recurrence_backward", "CPU")
+def _recurrence_backward(*args: Any) -> list[Tensor]:
+    x = args[-1][0]
+    return [x.new_empty(0) if t is None else t for t in backward(*args)]
 
 
 def _slots_like(
     gradients: Sequence[Tensor | None], own: Sequence[Tensor | None], units: int
-) -> list[int | None]:
+) -> list[int]:
     """As _slots, with nothing where a gradient is not wanted."""
-    slots: list[int | None] = []
+    slots: list[int] = []
     for gradient, t in zip(gradients, own, strict=True):
         wanted = (
-            _slots([gradient], units) if gradient is not None else [None] * len(_slots([t], units))
+            _slots([gradient], units) if gradient is not None else [0] * len(_slots([t], units))
         )
         slots.extend(wanted)
     return slots

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ class Recurrence:
         reverse: from the last step to the first.
         observe: called after each step with every watched value and state.
         layer: whose it is, and ``part`` which part of it, for :func:`elman.explain`.
+        found: what an engine found out when it was asked whether it can run, for when it does.
     """
 
     cell: Cell
@@ -43,6 +44,7 @@ class Recurrence:
     observe: Observer | None = None
     layer: nn.Module | None = None
     part: str = ""
+    found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def active(self) -> Bool[Tensor, "T B"] | None:
