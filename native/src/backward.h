@@ -114,23 +114,29 @@ struct Backward : Scan<T> {
         this->scalar_sums = scalars_chunk;
     }
 
-    // Column groups of W (gates * units, width), rows by kind: to[group][kind][unit][column][lane].
-    void pack_matrix(const T* weight, const int32_t* gate, long first_kind, long n, long width, T* to) const {
-        const long columns = panels_of<T>(width), groups = (columns + kWidth - 1) / kWidth;
-        const Share mine = share_of(groups, this->thread, job.threads);
-        for (long g = mine.first; g < mine.last; ++g) {
-            const int here = int(min_of<long>(kWidth, columns - g * kWidth));
-            T* at = to + g * kWidth * kLanes<T> * n * units;
-            for (long kind = first_kind; kind < first_kind + n; ++kind, at += units * here * kLanes<T>)
-                pack_rows(weight + gate[kind] * units * width, units, width, g * kWidth * kLanes<T>, at, here);
-        }
+    // Columns [from, from + width) of panels of W (gates * units, size), rows by kind: to[kind][unit][column].
+    void pack_group(const T* weight, const int32_t* gate, long first, long last, long size, long from, long width,
+                    T* to) const {
+        for (long kind = first; kind < last; ++kind, to += units * width * kLanes<T>)
+            pack_rows(weight + gate[kind] * units * size, units, size, from * kLanes<T>, to, int(width));
     }
 
     void pack_weights() const {
-        pack_matrix(static_cast<const T*>(scan.weight_hh), out.recurrent_gate, out.recurrent_first,
-                    recurrent_kinds, units, weight_hh);
-        if (out.dx.data)
-            pack_matrix(static_cast<const T*>(scan.weight_ih), out.input_gate, 0, input_kinds, inputs, weight_ih);
+        const T *hh = static_cast<const T*>(scan.weight_hh), *ih = static_cast<const T*>(scan.weight_ih);
+        Share mine = share_of(tiling.tiles, this->thread, job.threads);
+        for (long i = mine.first; i < mine.last; ++i)
+            each_group(panels_in(i), [&](long first, long width) {
+                const long from = i * tiling.panels + first;
+                pack_group(hh, out.recurrent_gate, out.recurrent_first, kinds, units, from, width,
+                           weight_hh + from * kLanes<T> * recurrent_kinds * units);
+            });
+        mine = share_of(input_panels, this->thread, job.threads);
+        if (!out.dx.data) return;
+        each_group(input_panels, [&](long from, long width) {
+            if (mine.has(from))
+                pack_group(ih, out.input_gate, 0, input_kinds, inputs, from, width,
+                           weight_ih + from * kLanes<T> * input_kinds * units);
+        });
     }
 
     // ---- one step ----
@@ -216,7 +222,7 @@ struct Backward : Scan<T> {
             column[p - p0] = {at, at, 1};
         }
         const Left<T> left{gates_of(t) + out.recurrent_first * padded * n, kL, n * kL, padded * n, units, int(recurrent_kinds)};
-        product(left, n, weight_hh + p0 * kL * depth, p1 - p0, kWidth, column, offset);
+        product(left, n, weight_hh + p0 * kL * depth, p1 - p0, column, offset);
         for (long b = 0; this->reset && b < n; ++b)
             if (this->restarts(b, t)) move_to_fresh(p0, p1, b, to, pitch);
     }
@@ -279,23 +285,26 @@ struct Backward : Scan<T> {
 
     // dx = dz W_ih, a few panels of columns at a time. With one row a chunk of steps is one product.
     void put_dx(long first, long end) {
-        const long kL = kLanes<T>, groups = (input_panels + kWidth - 1) / kWidth;
-        const Share mine = share_of(groups, member, job.team_size);
-        for (long g = mine.first; g < mine.last; ++g) {
-            const long from = g * kWidth, here = min_of<long>(kWidth, input_panels - from);
-            const T* w = weight_ih + from * kL * input_kinds * units;
-            for (long t = first, steps; t < end; t += steps) {
-                const long n = rows.active[t];
-                steps = 1;
-                while (n == 1 && t + steps < end && (t + steps) % slots()) ++steps;
-                const long total = n * steps;
-                const Left<T> left{gates_of(t), steps > 1 ? ring_step : kL, n * kL, padded * n, units, int(input_kinds)};
-                for (long v = 0; v < here; ++v) column[v] = {zeros(), dx_tile + v * total * kL, 0};
-                product(left, total, w, here, kWidth, column, offset);
-                for (long r = 0; r < total; ++r)
-                    scatter_row(dx_tile + r * kL, this->at(out.dx, r % n, t + r / n) + from * kL,
-                                min_of(inputs - from * kL, here * kL), total * kL);
-            }
+        const Share mine = share_of(input_panels, member, job.team_size);
+        each_group(input_panels, [&](long from, long width) {
+            if (mine.has(from)) put_dx_group(first, end, from, width);
+        });
+    }
+
+    void put_dx_group(long first, long end, long from, long width) {
+        const long kL = kLanes<T>;
+        const T* w = weight_ih + from * kL * input_kinds * units;
+        for (long t = first, steps; t < end; t += steps) {
+            const long n = rows.active[t];
+            steps = 1;
+            while (n == 1 && t + steps < end && (t + steps) % slots()) ++steps;
+            const long total = n * steps;
+            const Left<T> left{gates_of(t), steps > 1 ? ring_step : kL, n * kL, padded * n, units, int(input_kinds)};
+            for (long v = 0; v < width; ++v) column[v] = {zeros(), dx_tile + v * total * kL, 0};
+            product(left, total, w, width, column, offset);
+            for (long r = 0; r < total; ++r)
+                scatter_row(dx_tile + r * kL, this->at(out.dx, r % n, t + r / n) + from * kL,
+                            min_of(inputs - from * kL, width * kL), total * kL);
         }
     }
 

@@ -87,16 +87,14 @@ struct Forward : Scan<T> {
     }
 
     void pack_tile(const T* weight, long depth, long tile, T* to) const {
-        const long columns = panels_in(tile) * gates;
-        for (long done = 0; done < columns; done += tiling.width) {
-            const int n = int(min_of<long>(tiling.width, columns - done));
-            for (int v = 0; v < n; ++v) {
-                const long panel = tile * tiling.panels + (done + v) / gates, gate = (done + v) % gates;
-                const long first = panel * kLanes<T>;
-                pack_column(weight + (gate * units + first) * depth, depth, units - first, to, v, n);
+        each_group(panels_in(tile) * gates, [&](long first_column, long width) {
+            for (int v = 0; v < width; ++v) {
+                const long panel = tile * tiling.panels + (first_column + v) / gates;
+                const long gate = (first_column + v) % gates, first = panel * kLanes<T>;
+                pack_column(weight + (gate * units + first) * depth, depth, units - first,
+                            to + first_column * depth * kLanes<T>, v, int(width));
             }
-            to += depth * n * kLanes<T>;
-        }
+        });
     }
 
     // A gate whose recurrent sum starts from the projection gets both biases there.
@@ -128,7 +126,7 @@ struct Forward : Scan<T> {
                 column[c] = {bias_x + (panel * gates + gate) * kLanes<T>,
                              inp + (gate * panels + panel) * n * kLanes<T>, 0};
             }
-            product(left, total, weights_of(weight_ih, i, scan.inputs), columns, tiling.width, column, chunk_offset);
+            product(left, total, weights_of(weight_ih, i, scan.inputs), columns, column, chunk_offset);
         }
     }
 
@@ -188,7 +186,7 @@ struct Forward : Scan<T> {
             else column[c] = {bias_h + (panel * gates + gate) * kLanes<T>, out, 0};
         }
         const Left<T> left{h, kLanes<T>, n * kLanes<T>, 0, units, 1};
-        product(left, n, weights_of(weight_hh, tile, units), columns, tiling.width, column, offset);
+        product(left, n, weights_of(weight_hh, tile, units), columns, column, offset);
     }
 
     // One tile of the output, and of the final states of rows that end here.

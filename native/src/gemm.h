@@ -9,6 +9,8 @@
 namespace elman {
 namespace {
 
+constexpr long kCachedBytes = 24576;  // of weights that are read again and again
+
 // The left factor: `segments` runs of `units` columns each.
 template <class T>
 struct Left {
@@ -38,20 +40,24 @@ ELMAN_INLINE long min_of(T a, T b) {
 }
 
 // M rows by N columns of vectors, all in registers. With few of them, several sums run side by side,
-// since an addition takes longer to finish than to start.
+// since an addition takes longer to finish than to start. `resumes` says that the sums go on from `out`.
 template <class T, int M, int N>
 __attribute__((noinline)) void block(const Left<T>& left, long first_row, const T* w,
-                                     const Column<T>* column, const long* offset) {
+                                     const Column<T>* column, const long* offset, bool resumes) {
     constexpr int kChains = M * N >= 8 ? 1 : M * N >= 4 ? 2 : M * N >= 2 ? 4 : 8;
     constexpr int kL = kLanes<T>;
     Vec<T> sum[kChains][M][N];
     ELMAN_UNROLL
-    for (int u = 0; u < kChains; ++u)
+    for (int v = 0; v < N; ++v) {
+        const T* start = resumes ? column[v].out : column[v].start;
+        const long moves = resumes || column[v].moves;
         ELMAN_UNROLL
-        for (int m = 0; m < M; ++m)
+        for (int m = 0; m < M; ++m) {
+            sum[0][m][v] = load(start + moves * offset[m]);
             ELMAN_UNROLL
-            for (int v = 0; v < N; ++v)
-                sum[u][m][v] = u ? Vec<T>{} : load(column[v].start + column[v].moves * offset[m]);
+            for (int u = 1; u < kChains; ++u) sum[u][m][v] = Vec<T>{};
+        }
+    }
     for (int s = 0; s < left.segments; ++s) {
         const T* a = left.data + first_row * left.row + s * left.segment;
         const long row = left.row;
@@ -93,46 +99,73 @@ __attribute__((noinline)) void block(const Left<T>& left, long first_row, const 
         }
 }
 
-template <int N>
-constexpr int kMostRows = kAccumulators / N < 8 ? kAccumulators / N : 8;
-
 template <class T, int N, int M>
 ELMAN_INLINE void block_of(int rows, const Left<T>& left, long first_row, const T* w,
-                           const Column<T>* column, const long* offset) {
+                           const Column<T>* column, const long* offset, bool resumes) {
     if constexpr (M > 0) {
-        if (rows == M) return block<T, M, N>(left, first_row, w, column, offset);
-        block_of<T, N, M - 1>(rows, left, first_row, w, column, offset);
+        if (rows == M) return block<T, M, N>(left, first_row, w, column, offset, resumes);
+        block_of<T, N, M - 1>(rows, left, first_row, w, column, offset, resumes);
     }
 }
 
 // All rows by one group of columns, in row blocks as equal as they can be.
 template <class T, int N>
-void group(const Left<T>& left, long rows, const T* w, const Column<T>* column, const long* offset) {
-    const long blocks = (rows + kMostRows<N> - 1) / kMostRows<N>;
+void row_blocks(const Left<T>& left, long rows, const T* w, const Column<T>* column, const long* offset,
+                bool resumes) {
+    const long blocks = (rows + kBlockRows - 1) / kBlockRows;
     long done = 0;
     for (long i = 0; i < blocks; ++i) {
         const int count = int(rows / blocks + (i < rows % blocks));
-        block_of<T, N, kMostRows<N>>(count, left, done, w, column, offset + done);
+        block_of<T, N, kBlockRows>(count, left, done, w, column, offset + done, resumes);
         done += count;
     }
 }
 
-// rows x columns: column[v].out[offset[r]] = start + left[r] . w. Columns were packed in groups of `width`.
+// Where many blocks of rows read a group's weights, they go through them a part at a time that stays in the
+// first cache.
+template <class T, int N>
+void group(const Left<T>& left, long rows, const T* w, const Column<T>* column, const long* offset) {
+    constexpr long kPart = kCachedBytes / (kWidth * kVectorBytes) / kLanes<T> * kLanes<T>;
+    if (rows <= 2 * kBlockRows || left.units * left.segments <= kPart * 3 / 2)
+        return row_blocks<T, N>(left, rows, w, column, offset, false);
+    bool resumes = false;
+    for (int s = 0; s < left.segments; ++s)
+        for (long k = 0, here; k < left.units; k += here, resumes = true) {
+            here = min_of<long>(kPart, left.units - k);
+            const Left<T> part{left.data + s * left.segment + k / kLanes<T> * left.panel, left.row, left.panel, 0, here, 1};
+            row_blocks<T, N>(part, rows, w, column, offset, resumes);
+            w += here * N * kLanes<T>;
+        }
+}
+
+// Calls f(first, width) for groups of at most kWidth columns, as equal as they can be.
+template <class F>
+ELMAN_INLINE void each_group(long columns, F f) {
+    const long groups = (columns + kWidth - 1) / kWidth;
+    for (long i = 0, first = 0, width; i < groups; ++i, first += width) {
+        width = columns / groups + (i < columns % groups);
+        f(first, width);
+    }
+}
+
+template <class T, int N>
+ELMAN_INLINE void group_of(long width, const Left<T>& left, long rows, const T* w, const Column<T>* column,
+                           const long* offset) {
+    if constexpr (N > 0) {
+        if (width == N) return group<T, N>(left, rows, w, column, offset);
+        group_of<T, N - 1>(width, left, rows, w, column, offset);
+    }
+}
+
+// rows x columns: column[v].out[offset[r]] = start + left[r] . w. Columns were packed group by group.
 template <class T>
-void product(const Left<T>& left, long rows, const T* w, long columns, int width,
-             const Column<T>* column, const long* offset) {
+void product(const Left<T>& left, long rows, const T* w, long columns, const Column<T>* column,
+             const long* offset) {
     if (rows <= 0) return;
     const long depth = left.units * left.segments;
-    for (long done = 0; done < columns; done += width) {
-        const int count = int(min_of<long>(width, columns - done));
-        switch (count) {
-            case 1: group<T, 1>(left, rows, w, column + done, offset); break;
-            case 2: group<T, 2>(left, rows, w, column + done, offset); break;
-            case 3: group<T, 3>(left, rows, w, column + done, offset); break;
-            case 4: group<T, 4>(left, rows, w, column + done, offset); break;
-        }
-        w += depth * count * kLanes<T>;
-    }
+    each_group(columns, [&](long first, long width) {
+        group_of<T, kWidth>(width, left, rows, w + first * depth * kLanes<T>, column + first, offset);
+    });
 }
 
 // Rows of two panelled matrices, step by step: what a gradient of weights sums over.
@@ -143,7 +176,7 @@ struct Run {
 };
 
 template <class T>
-constexpr int kOuterRows = kLanes<T> < 8 ? kLanes<T> : (kAccumulators == 24 ? 8 : 4);
+constexpr int kOuterRows = kLanes<T> < 8 ? kLanes<T> : (kBlockRows == 9 ? 8 : 4);
 constexpr int kOuterWidth = 3;
 
 // out[m][v] += sum over rows of a[row][m] b[row][v], for M units and N panels.

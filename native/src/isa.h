@@ -21,16 +21,16 @@ namespace {
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
-constexpr int kAccumulators = 24, kWidth = 4;  // of 32 registers; columns of a block
+constexpr int kBlockRows = 9, kWidth = 3;  // rows and columns of a block: 27 sums in 32 registers
 #elif defined(__AVX2__)
 constexpr int kVectorBytes = 32;
-constexpr int kAccumulators = 12, kWidth = 2;  // of 16 registers
+constexpr int kBlockRows = 6, kWidth = 2;  // 12 sums in 16 registers
 #else
 constexpr int kVectorBytes = 16;
 #if defined(__aarch64__)
-constexpr int kAccumulators = 24, kWidth = 4;
+constexpr int kBlockRows = 9, kWidth = 3;
 #else
-constexpr int kAccumulators = 12, kWidth = 2;
+constexpr int kBlockRows = 6, kWidth = 2;
 #endif
 #endif
 

@@ -9,8 +9,14 @@
 namespace elman {
 namespace {
 
-// Fewer rows than this a thread, and a weight is better split than read by every thread.
-constexpr int64_t kRowsPerThread = 8;
+// Whether threads take rows of their own, without waiting for each other, or share all rows and split the
+// units, so that each reads its part of the weights only: with few rows, or weights that no second cache
+// holds, reading them is what takes the time.
+bool split_by_rows(const elman_scan& scan, int threads) {
+    constexpr int64_t kRowsPerThread = 8, kBytesPerRow = 128 << 10;
+    const int64_t rows = scan.batch / threads, size = scan.float64 ? 8 : 4;
+    return rows >= kRowsPerThread && scan.gates * scan.units * scan.units * size <= kBytesPerRow * rows;
+}
 
 std::vector<int64_t> longest_first(const elman_scan& scan) {
     std::vector<int64_t> order(static_cast<size_t>(scan.batch));
@@ -24,7 +30,7 @@ std::vector<int64_t> longest_first(const elman_scan& scan) {
 }  // namespace
 
 Plan::Plan(const elman_scan& scan, int threads) {
-    const bool by_rows = scan.split ? scan.split == 1 : scan.batch >= kRowsPerThread * threads;
+    const bool by_rows = scan.split ? scan.split == 1 : threads == 1 || split_by_rows(scan, threads);
     teams = by_rows ? int(std::min<int64_t>(threads, scan.batch)) : 1;
     // A thread without a whole vector of units would only wait.
     const int64_t panels = (scan.units + 15) / 16;

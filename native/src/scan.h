@@ -52,28 +52,26 @@ void zero(T* p, long count) {
 
 struct Share {
     long first, last;
+    bool has(long i) const { return first <= i && i < last; }
 };
 
 inline Share share_of(long count, int part, int parts) {
     return {count * part / parts, count * (part + 1) / parts};
 }
 
-// Columns of gates per group of the micro-kernel, and panels per tile so that groups end where tiles do.
+// Panels per tile: where they can, whole groups of the micro-kernel's columns.
 struct Tiling {
-    int width;
     long panels, tiles;
 };
 
 template <class T>
 Tiling tile(long panels, long kinds, long rows, int team_size) {
     Tiling t;
-    t.width = kWidth == 4 && kinds % 3 == 0 && kinds % 4 ? 3 : kWidth;
-    long align = 1;
-    while (align * kinds % t.width) ++align;
+    const long align = kinds % kWidth ? kWidth : 1;
     const long vectors = kTileBytes / 2 / kVectorBytes;
     const long wanted = ((vectors + rows - 1) / rows + align - 1) / align * align;
     const long most = (panels + team_size - 1) / team_size;
-    t.panels = wanted < most ? wanted : (most + align - 1) / align * align;
+    t.panels = wanted < most ? wanted : most;
     t.tiles = (panels + t.panels - 1) / t.panels;
     return t;
 }

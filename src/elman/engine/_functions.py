@@ -60,7 +60,7 @@ def recurrence(*args: Any) -> tuple[Tensor, ...]:
     elif args[2]:
         result = _Eager.apply(*args)  # type: ignore[no-untyped-call]
     else:
-        result = _operators.forward(*args[:_FIXED], args[_FIXED:])
+        result = _operators.forward(*args[:_FIXED], tensors=args[_FIXED:])
     return result[:-1]
 
 
@@ -114,7 +114,7 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, ...]:
-        output = _operators.forward(*args[:_FIXED], args[_FIXED:])
+        output = _operators.forward(*args[:_FIXED], tensors=args[_FIXED:])
         _Forward.setup_context(ctx, args, output)
         return output
 
@@ -127,7 +127,13 @@ class _Eager(torch.autograd.Function):
         if all(g is None for g in gradients[:-1]):
             return (None,) * (_FIXED + len(tensors))
         found = _operators.backward(
-            *ctx.fixed, lengths, reset, needs, record, gradients[:-1], tensors
+            *ctx.fixed,
+            lengths=lengths,
+            reset=reset,
+            needs=needs,
+            record=record,
+            gradients=gradients[:-1],
+            tensors=tensors,
         )
         return (None,) * _FIXED + found
 

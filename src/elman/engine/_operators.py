@@ -111,7 +111,7 @@ class _Call:
             _addresses(self.start or [None] * p.states),
             array("q", _slots(self.own, self.units)),
         )
-        return Scan(
+        return Scan._make((
             self.x.dtype == torch.float64, torch.get_num_threads(), 0, self.reverse,
             p.gates, p.states, p.saved, len(p.scalars),
             batch, steps, inputs, self.units,
@@ -123,7 +123,7 @@ class _Call:
             *map(_at, self._pointers),
             self.code.scalars, self.code.fused,
             _address(record),
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 def forward(
