@@ -29,9 +29,11 @@ const char* run(const elman_scan* scan, const elman_forward_out* forward, const 
         const int kind = backward != nullptr, type = scan->float64 != 0;
         const int most = forked ? 1 : scan->threads < 1 ? 1 : scan->threads > kMostThreads ? kMostThreads : scan->threads;
         const Plan plan(*scan, most);
-        Barrier all{0, 0, plan.teams * plan.team_size};
-        Job job{scan, forward, backward, all.size, plan.teams, plan.team_size, plan.most_rows,
-                plan.team_rows.data(), &all, nullptr, {}};
+        const int threads = plan.teams * plan.team_size;
+        Signals signals[kMostThreads];
+        for (int i = 0; i < threads; ++i) signals[i] = {};
+        Job job{scan, forward, backward, threads, plan.teams, plan.team_size, plan.most_rows,
+                plan.team_rows.data(), signals, nullptr, {}};
         const Kernels& set = *kernels();
         job.shared = scratch(true, set.shared_bytes[kind][type](job));
         const size_t own = set.own_bytes[kind][type](job);

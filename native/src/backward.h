@@ -82,7 +82,7 @@ struct Backward : Scan<T> {
         this->start_team();
         clear();
         pack_weights();
-        wait(job.all);
+        this->wait_all();
         const long most = this->chunk_steps(rows.active[0]);
         for (long end = rows.steps, first; end > 0; end = first) {
             first = end > most ? end - most : 0;
@@ -91,7 +91,7 @@ struct Backward : Scan<T> {
         }
         put_initial();
         finish_rows();
-        wait(job.all);
+        this->wait_all();
         put_weights();
         put_parameters();
     }

@@ -58,7 +58,7 @@ struct Forward : Scan<T> {
         this->pack_parameters();
         this->start_team();
         pack_weights();
-        wait(job.all);
+        this->wait_all();
         for (long t = 0, end; t < rows.steps; t = end) {
             const long n = rows.active[t], most = t + this->chunk_steps(n);
             for (end = t + 1; end < rows.steps && end < most && rows.active[end] == n;) ++end;

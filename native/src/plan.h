@@ -19,11 +19,11 @@ struct Rows {
     int64_t offset;         // row-steps of the teams before this one
 };
 
-struct Barrier {
-    int waiting;
-    alignas(64) int generation;
-    int size;
+// How often a thread was signalled in each round of a barrier; see Scan::wait_all.
+struct Signals {
+    alignas(64) int sent[8];
 };
+static_assert(kMostThreads <= 1 << 8, "a round for each doubling");
 
 // Either one team of all threads, that share every row and split the units, or a team for each thread.
 struct Job {
@@ -33,7 +33,7 @@ struct Job {
     int threads, teams, team_size;
     int64_t most_rows;
     const Rows* team;
-    Barrier* all;                      // of all threads
+    Signals* signals;                  // of each thread
     char *shared, *own[kMostThreads];  // scratch memory: of everyone, of each thread
 };
 

@@ -16,18 +16,6 @@ constexpr long kTileBytes = 2048;   // of one operand of the interpreter, at mos
 constexpr int kMostOperands = 256;
 constexpr long kRecordPadding = 16;  // elements between the records of two steps
 
-inline void wait(Barrier* barrier) {
-    if (barrier->size == 1) return;
-    const int generation = __atomic_load_n(&barrier->generation, __ATOMIC_RELAXED);
-    if (__atomic_add_fetch(&barrier->waiting, 1, __ATOMIC_ACQ_REL) == barrier->size) {
-        __atomic_store_n(&barrier->waiting, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&barrier->generation, generation + 1, __ATOMIC_RELEASE);
-        return;
-    }
-    for (int spins = 0; __atomic_load_n(&barrier->generation, __ATOMIC_ACQUIRE) == generation;)
-        ++spins < 2000 ? relax() : (void)sched_yield();
-}
-
 // Hands out aligned pieces of one block; from a null block it only counts.
 class Scratch {
   public:
@@ -91,7 +79,7 @@ struct Scan {
     T *initial, *fresh;          // [state][panel][row][lane]
     T *packed_units, *scalars;   // of everyone: the program's own parameters
     T *wide, *row_sums;
-    Barrier* team_barrier;
+    int waits = 0;                   // of the thread
     T *temporaries, *row_registers;  // of the thread
     long* offset;                    // of the thread: i * lanes
     Column<T>* column;               // of the thread
@@ -123,8 +111,7 @@ struct Scan {
         T* b = s.take<T>(reset ? scan.states * plane : 0);
         T* c = s.take<T>(program().wides * plane);
         T* d = s.take<T>(long(job.team_size) * program().rows * of.count * kLanes<T>);
-        Barrier* e = s.take<Barrier>(1);
-        if (mine(team)) initial = a, fresh = b, wide = c, row_sums = d, team_barrier = e;
+        if (mine(team)) initial = a, fresh = b, wide = c, row_sums = d;
     }
 
     void take_own(Scratch& s) {
@@ -143,7 +130,23 @@ struct Scan {
     long chunk_capacity() const { return job.most_rows > kChunkRows ? job.most_rows : kChunkRows; }
     long chunk_steps(long n) const { return n < kChunkRows ? kChunkRows / (n > 0 ? n : 1) : 1; }
 
-    void wait_team() const { wait(team_barrier); }
+    // In round r every thread signals the one 2^r after it, so that after the last all know of all: with two
+    // threads, a store each. (D. Hensgen, R. Finkel and U. Manber, "Two algorithms for barrier
+    // synchronization", International Journal of Parallel Programming 17, 1988.)
+    void wait_all() {
+        ++waits;
+        for (int round = 0, far = 1; far < job.threads; ++round, far *= 2) {
+            __atomic_store_n(&job.signals[(thread + far) % job.threads].sent[round], waits, __ATOMIC_RELEASE);
+            const int* sent = &job.signals[thread].sent[round];
+            for (int spins = 0; __atomic_load_n(sent, __ATOMIC_ACQUIRE) < waits;)
+                ++spins < 2000 ? relax() : (void)sched_yield();
+        }
+    }
+
+    // A team is one thread, or all of them.
+    void wait_team() {
+        if (job.team_size > 1) wait_all();
+    }
 
     // Before the first barrier: what this thread packs for the others.
     void pack_parameters() {
@@ -155,7 +158,6 @@ struct Scan {
     }
 
     void start_team() {
-        if (member == 0) *team_barrier = Barrier{0, 0, job.team_size};
         gather_states(scan.initial, initial);
         if (reset) gather_states(scan.fresh, fresh);
     }

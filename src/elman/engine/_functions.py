@@ -60,7 +60,8 @@ def recurrence(*args: Any) -> tuple[Tensor, ...]:
     elif args[2]:
         result = _Eager.apply(*args)  # type: ignore[no-untyped-call]
     else:
-        result = _operators.forward(*args[:_FIXED], tensors=args[_FIXED:])
+        program, reverse, save, states, starts, lengths, reset, *tensors = args
+        result = _operators.forward(program, reverse, save, states, starts, lengths, reset, tensors)
     return result[:-1]
 
 
@@ -114,7 +115,8 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, ...]:
-        output = _operators.forward(*args[:_FIXED], tensors=args[_FIXED:])
+        program, reverse, save, states, starts, lengths, reset, *tensors = args
+        output = _operators.forward(program, reverse, save, states, starts, lengths, reset, tensors)
         _Forward.setup_context(ctx, args, output)
         return output
 
@@ -126,14 +128,9 @@ class _Eager(torch.autograd.Function):
         needs = ctx.needs_input_grad[_FIXED:]
         if all(g is None for g in gradients[:-1]):
             return (None,) * (_FIXED + len(tensors))
+        program, reverse, states, starts = ctx.fixed
         found = _operators.backward(
-            *ctx.fixed,
-            lengths=lengths,
-            reset=reset,
-            needs=needs,
-            record=record,
-            gradients=gradients[:-1],
-            tensors=tensors,
+            program, reverse, states, starts, lengths, reset, needs, record, gradients[:-1], tensors
         )
         return (None,) * _FIXED + found
 
