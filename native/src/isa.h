@@ -82,6 +82,10 @@ ELMAN_INLINE Vec<T> splat(T x) {
 template <class T>
 ELMAN_INLINE Vec<T> load_some(const T* p, int n) {
     if (n >= kLanes<T>) return load(p);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return (Vec<T>)_mm512_maskz_loadu_ps(__mmask16((1u << n) - 1), p);
+    else return (Vec<T>)_mm512_maskz_loadu_pd(__mmask8((1u << n) - 1), p);
+#endif
     Vec<T> v{};
     memcpy(&v, p, size_t(n) * sizeof(T));
     return v;
@@ -90,6 +94,10 @@ ELMAN_INLINE Vec<T> load_some(const T* p, int n) {
 template <class T>
 ELMAN_INLINE void store_some(T* p, Vec<T> v, int n) {
     if (n >= kLanes<T>) return store(p, v);
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_ps(p, __mmask16((1u << n) - 1), (__m512)v);
+    else return _mm512_mask_storeu_pd(p, __mmask8((1u << n) - 1), (__m512d)v);
+#endif
     memcpy(p, &v, size_t(n) * sizeof(T));
 }
 
@@ -170,15 +178,16 @@ ELMAN_INLINE void transpose_stages(Vec<T>* row) {
     }
 }
 
-// to[j * to_row + i] = from[i * from_row + j]
+// to[j * to_row + i] = from[i * from_row + j] for i < rows, j < columns; zeros for other i.
 template <class T>
-ELMAN_INLINE void transpose(const T* from, long from_row, T* to, long to_row) {
+ELMAN_INLINE void transpose(const T* from, long from_row, int rows, int columns, T* to, long to_row) {
     Vec<T> row[kLanes<T>];
     ELMAN_UNROLL
-    for (int i = 0; i < kLanes<T>; ++i) row[i] = load(from + i * from_row);
+    for (int i = 0; i < kLanes<T>; ++i) row[i] = i < rows ? load_some(from + i * from_row, columns) : Vec<T>{};
     transpose_stages<T, kLanes<T> / 2>(row);
     ELMAN_UNROLL
-    for (int i = 0; i < kLanes<T>; ++i) store(to + i * to_row, row[i]);
+    for (int i = 0; i < kLanes<T>; ++i)
+        if (i < columns) store(to + i * to_row, row[i]);
 }
 
 }  // namespace

@@ -31,13 +31,9 @@ template <class T>
 void pack_column(const T* weight, long depth, long units, T* to, int v, int count) {
     constexpr int kL = kLanes<T>;
     const long step = long(count) * kL;
-    to += v * kL;
-    long k = 0;
-    if (units >= kL)
-        for (; k + kL <= depth; k += kL) transpose(weight + k, depth, to + k * step, step);
-    for (; k < depth; ++k)
-        for (int lane = 0; lane < kL; ++lane)
-            to[k * step + lane] = lane < units ? weight[lane * depth + k] : T(0);
+    const int rows = int(min_of<long>(units, kL));
+    for (long k = 0; k < depth; k += kL)
+        transpose(weight + k, depth, rows, int(min_of<long>(depth - k, kL)), to + v * kL + k * step, step);
 }
 
 // Columns of weight (depth rows of `width` numbers): to[k][v][lane] = weight[k][first + v * kLanes + lane].

@@ -43,18 +43,20 @@ Plan::Plan(const elman_scan& scan, int threads) {
     }
 }
 
-// Every `teams`-th row, so that each team gets long and short ones. Returns its row-steps.
+// Neighbouring rows; where they differ in length every `teams`-th, so that each team gets long and short ones.
+// Returns its row-steps.
 int64_t Plan::add_team(const elman_scan& scan, const std::vector<int64_t>& order, int team, int64_t offset) {
     auto keep = [&](size_t n) {
         numbers.emplace_back(n);
         return numbers.back().data();
     };
     Rows rows{};
-    rows.count = (scan.batch - team + teams - 1) / teams;
+    const int64_t first = scan.lengths ? team : scan.batch * team / teams, step = scan.lengths ? teams : 1;
+    rows.count = scan.lengths ? (scan.batch - team + teams - 1) / teams : scan.batch * (team + 1) / teams - first;
     rows.offset = offset;
     int64_t *row = keep(size_t(rows.count)), *length = keep(size_t(rows.count));
     for (int64_t b = 0; b < rows.count; ++b) {
-        row[b] = order[size_t(team + b * teams)];
+        row[b] = order[size_t(first + b * step)];
         length[b] = scan.lengths ? scan.lengths[row[b]] : scan.steps;
     }
     rows.steps = length[0];

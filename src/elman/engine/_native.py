@@ -25,14 +25,15 @@ def why_not(r: Recurrence) -> str | None:  # noqa: PLR0911 - one return for each
         return f"{type(cell).__name__} is not a PointwiseCell"
     if type(cell).project is not PointwiseCell.project or type(cell).step is not PointwiseCell.step:
         return f"{type(cell).__name__} has a project() or step() of its own"
-    weights = cell.weights if weights is None else weights
+    weights = r.found["weights"] = cell.weights if weights is None else weights
     if weights.hr is not None or weights.hh.shape[1] != cell.hidden_size:
         return "its state is projected to another size"
     if r.x.device.type != "cpu" or weights.hh.device.type != "cpu":
         return f"it runs on the CPU, and this layer is on {r.x.device}"
     if r.x.dtype not in (torch.float32, torch.float64):
         return f"it computes in float32 and float64, and x is {r.x.dtype}"
-    given = [*weights[:4], *r.state, *(r.start or ()), *(t for _, t in own_tensors(cell))]
+    own = r.found["own"] = tuple(t for _, t in own_tensors(cell))
+    given = [*weights[:4], *r.state, *(r.start or ()), *own]
     if any(t is not None and t.dtype != r.x.dtype for t in given):
         return f"x is {r.x.dtype}, and not every weight and state is"
     if r.observe is not None:
@@ -76,16 +77,12 @@ _text._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 def run(r: Recurrence) -> tuple[Tensor, Any]:
     """Outputs (time, batch, size) and the final state."""
-    cell = r.cell
-    assert isinstance(cell, PointwiseCell)
-    weights = cell.weights if r.weights is None else r.weights
-    text = r.found["program"]
+    text, weights, own = (r.found[name] for name in ("program", "weights", "own"))
     # Views, since torch.compile wants every tensor of a Function to be another one.
     start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
-    own = tuple(t for _, t in own_tensors(cell))
     tensors = (r.x, *weights[:4], *r.state, *start, *own)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     output, *final = recurrence(
         text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors
     )
-    return output, cell.State(*final)
+    return output, r.cell.State(*final)
