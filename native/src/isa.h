@@ -42,7 +42,8 @@ struct Traits<float> {
     typedef float Vec __attribute__((vector_size(kVectorBytes)));
     typedef float Unaligned __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
     typedef int32_t Int __attribute__((vector_size(kVectorBytes)));
-    typedef int32_t Lane;
+    typedef uint32_t Lane;
+    typedef Lane Bits __attribute__((vector_size(kVectorBytes)));
     static constexpr int kMantissa = 23, kBias = 127;
 };
 
@@ -51,7 +52,8 @@ struct Traits<double> {
     typedef double Vec __attribute__((vector_size(kVectorBytes)));
     typedef double Unaligned __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
     typedef int64_t Int __attribute__((vector_size(kVectorBytes)));
-    typedef int64_t Lane;
+    typedef uint64_t Lane;
+    typedef Lane Bits __attribute__((vector_size(kVectorBytes)));
     static constexpr int kMantissa = 52, kBias = 1023;
 };
 
@@ -59,6 +61,10 @@ template <class T>
 using Vec = typename Traits<T>::Vec;
 template <class T>
 using Int = typename Traits<T>::Int;
+template <class T>
+using Bits = typename Traits<T>::Bits;  // as Int, but wraps around where a sum is too large
+template <class T>
+using Lane = typename Traits<T>::Lane;
 
 template <class T>
 constexpr int kLanes = kVectorBytes / int(sizeof(T));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from ctypes import (
     POINTER,
@@ -247,7 +248,9 @@ class Library:
 
 @lru_cache(maxsize=1)
 def _load() -> tuple[Library | None, str]:
-    path = next(iter(sorted(Path(__file__).parent.glob("libelman.*"))), None)
+    other = os.environ.get("ELMAN_LIBRARY")
+    found = [Path(other)] if other else sorted(Path(__file__).parent.glob("libelman.*"))
+    path = next(iter(found), None)
     if path is None:
         return (
             None,
