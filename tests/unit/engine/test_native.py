@@ -264,6 +264,11 @@ def test_an_unknown_instruction_set_is_an_error() -> None:
     assert "instruction set" in script(code, ELMAN_ISA="avx1024")
 
 
+def test_another_library_is_loaded_or_an_error() -> None:
+    code = "from elman.engine._library import missing; print(missing())"
+    assert "/nowhere/libelman.so" in script(code, ELMAN_LIBRARY="/nowhere/libelman.so")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
