@@ -67,8 +67,7 @@ ELMAN_INLINE Vec<T> exp_in_range(Vec<T> x) {
 
 template <class T>
 ELMAN_INLINE Vec<T> clamp(Vec<T> x, T low, T high) {  // a NaN stays
-    x = select<T>(x < low, splat(low), x);
-    return select<T>(x > high, splat(high), x);
+    return larger(splat(low), smaller(splat(high), x));
 }
 
 template <class T>
@@ -90,13 +89,14 @@ ELMAN_INLINE Vec<T> expm1(Vec<T> x) {
 template <class T>
 ELMAN_INLINE Vec<T> sigmoid(Vec<T> x) {
     const T bound = sizeof(T) == 4 ? T(85) : T(700);
-    return quick_reciprocal<T>(T(1) + exp_in_range<T>(clamp<T>(-x, -bound, bound)));
+    const Vec<T> y = quick_reciprocal<T>(T(1) + exp_in_range<T>(clamp<T>(-x, -bound, bound)));
+    return select<T>(x < -bound, splat(T(0)), y);  // no less: infinity times its derivative is NaN
 }
 
 template <class T>
 ELMAN_INLINE Vec<T> tanh(Vec<T> x) {
-    if constexpr (sizeof(T) == 4) {  // a rational approximation, right to 2e-7
-        x = clamp<T>(x, T(-7.90531110763549805), T(7.90531110763549805));
+    if constexpr (sizeof(T) == 4) {  // a rational approximation, right to 2e-7; above 1 from 9.2 on
+        x = clamp<T>(x, T(-10), T(10));
         Vec<T> y = x * x;
         Vec<T> p = y * T(-2.76076847742355e-16) + T(2.00018790482477e-13);
         p = y * p + T(-8.60467152213735e-11);
@@ -107,7 +107,7 @@ ELMAN_INLINE Vec<T> tanh(Vec<T> x) {
         Vec<T> q = y * T(1.19825839466702e-06) + T(1.18534705686654e-04);
         q = y * q + T(2.26843463243900e-03);
         q = y * q + T(4.89352518554385e-03);
-        return x * p * quick_reciprocal<T>(q);
+        return clamp<T>(x * p * quick_reciprocal<T>(q), T(-1), T(1));
     } else {
         Vec<T> e = expm1<T>(clamp<T>(x + x, T(-50), T(50)));
         return e / (e + T(2));
