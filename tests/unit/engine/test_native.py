@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -188,21 +187,6 @@ def test_a_graph_that_is_kept_keeps_its_record() -> None:
         layer(torch.randn(2, 4, 3))[0].sum().backward()
     (second,) = torch.autograd.grad(output.sum(), x)
     assert torch.equal(first, second)
-
-
-def test_eight_threads_on_one_layer() -> None:
-    layer, x = elman.Recurrent(Peephole(3, 20), engine="native"), torch.randn(4, 9, 3)
-    expected, wrong = layer(x)[0].detach(), []
-
-    def work() -> None:
-        wrong.extend(i for i in range(20) if not torch.equal(layer(x)[0], expected))
-
-    workers = [threading.Thread(target=work) for _ in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert not wrong
 
 
 AFTER_FORK = """
