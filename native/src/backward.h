@@ -376,9 +376,10 @@ struct Backward : Scan<T> {
     template <class F>
     void put_sum(F part, T* to, long width) const {
         for (long i = 0; i < width; i += kLanes<T>) {
+            const int lanes = int(min_of<long>(width - i, kLanes<T>));
             Vec<T> sum{};
-            for (int team = 0; team < job.teams; ++team) sum += load(part(all[team]) + i);
-            store_some(to + i, sum, int(min_of<long>(width - i, kLanes<T>)));
+            for (int team = 0; team < job.teams; ++team) sum += load_some(part(all[team]) + i, lanes);
+            store_some(to + i, sum, lanes);
         }
     }
 

@@ -51,9 +51,8 @@ ELMAN_INLINE Reduced<T> by_powers_of_two(Vec<T> x) {
 // 2^(n + shift)
 template <class T>
 ELMAN_INLINE Vec<T> power_of_two(Int<T> rounded, int shift) {
-    typedef typename Traits<T>::Lane Lane;
-    return as_float<T>((rounded << Traits<T>::kMantissa) +
-                       (Lane(Traits<T>::kBias + shift) << Traits<T>::kMantissa));
+    const Bits<T> exponent = Bits<T>(rounded) + Lane<T>(Traits<T>::kBias + shift);
+    return as_float<T>(Int<T>(exponent << Traits<T>::kMantissa));
 }
 
 template <class T>
@@ -68,8 +67,7 @@ ELMAN_INLINE Vec<T> exp_in_range(Vec<T> x) {
 
 template <class T>
 ELMAN_INLINE Vec<T> clamp(Vec<T> x, T low, T high) {  // a NaN stays
-    x = select<T>(x < low, splat(low), x);
-    return select<T>(x > high, splat(high), x);
+    return larger(splat(low), smaller(splat(high), x));
 }
 
 template <class T>
@@ -91,13 +89,14 @@ ELMAN_INLINE Vec<T> expm1(Vec<T> x) {
 template <class T>
 ELMAN_INLINE Vec<T> sigmoid(Vec<T> x) {
     const T bound = sizeof(T) == 4 ? T(85) : T(700);
-    return quick_reciprocal<T>(T(1) + exp_in_range<T>(clamp<T>(-x, -bound, bound)));
+    const Vec<T> y = quick_reciprocal<T>(T(1) + exp_in_range<T>(clamp<T>(-x, -bound, bound)));
+    return select<T>(x < -bound, splat(T(0)), y);  // no less: infinity times its derivative is NaN
 }
 
 template <class T>
 ELMAN_INLINE Vec<T> tanh(Vec<T> x) {
-    if constexpr (sizeof(T) == 4) {  // a rational approximation, right to 2e-7
-        x = clamp<T>(x, T(-7.90531110763549805), T(7.90531110763549805));
+    if constexpr (sizeof(T) == 4) {  // a rational approximation, right to 2e-7; above 1 from 9.2 on
+        x = clamp<T>(x, T(-10), T(10));
         Vec<T> y = x * x;
         Vec<T> p = y * T(-2.76076847742355e-16) + T(2.00018790482477e-13);
         p = y * p + T(-8.60467152213735e-11);
@@ -108,7 +107,7 @@ ELMAN_INLINE Vec<T> tanh(Vec<T> x) {
         Vec<T> q = y * T(1.19825839466702e-06) + T(1.18534705686654e-04);
         q = y * q + T(2.26843463243900e-03);
         q = y * q + T(4.89352518554385e-03);
-        return x * p * quick_reciprocal<T>(q);
+        return clamp<T>(x * p * quick_reciprocal<T>(q), T(-1), T(1));
     } else {
         Vec<T> e = expm1<T>(clamp<T>(x + x, T(-50), T(50)));
         return e / (e + T(2));
@@ -118,15 +117,14 @@ ELMAN_INLINE Vec<T> tanh(Vec<T> x) {
 // log of m * 2^n: the series of 2 atanh(s), s = (m - 1) / (m + 1), with m within sqrt(2) of 1.
 template <class T>
 ELMAN_INLINE Vec<T> log(Vec<T> x) {
-    typedef typename Traits<T>::Lane Lane;
     constexpr int kTerms = sizeof(T) == 4 ? 5 : 11;
     const T tiny = sizeof(T) == 4 ? T(1.17549435e-38) : T(2.2250738585072014e-308);
     const T scale = sizeof(T) == 4 ? T(16777216.0) : T(18014398509481984.0);  // for subnormal numbers
     Int<T> small = x < tiny;
-    Int<T> bits = as_int<T>(select<T>(small, x * scale, x));
-    const Lane root_half = sizeof(T) == 4 ? Lane(0x3F3504F3) : Lane(0x3FE6A09E667F3BCDll);
-    Int<T> n = (bits - root_half) >> Traits<T>::kMantissa;
-    Vec<T> m = as_float<T>(bits - (n << Traits<T>::kMantissa));
+    const Bits<T> bits = Bits<T>(as_int<T>(select<T>(small, x * scale, x)));
+    const Lane<T> root_half = sizeof(T) == 4 ? Lane<T>(0x3F3504F3) : Lane<T>(0x3FE6A09E667F3BCDll);
+    const Int<T> n = Int<T>(bits - root_half) >> Traits<T>::kMantissa;
+    Vec<T> m = as_float<T>(Int<T>(bits - (Bits<T>(n) << Traits<T>::kMantissa)));
     Vec<T> exponent = __builtin_convertvector(n, Vec<T>);
     exponent = select<T>(small, exponent - T(sizeof(T) == 4 ? 24 : 54), exponent);
     Vec<T> s = (m - T(1)) / (m + T(1)), s2 = s * s, sum = splat(T(2.0 / (2 * kTerms - 1)));

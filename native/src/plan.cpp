@@ -82,6 +82,9 @@ char* scratch(bool shared, size_t bytes) {
     };
     static thread_local Block blocks[2];
     Block& block = blocks[shared];
+#if defined(__SANITIZE_ADDRESS__)
+    block.size = 0;  // a new block each time, which the sanitizer fills with what nobody may read
+#endif
     if (block.size < bytes) {
         free(block.data);
         block.size = (bytes + 4095) / 4096 * 4096;

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <sched.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include "interpreter.h"
 #include "pack.h"
@@ -23,7 +26,11 @@ class Scratch {
     template <class T>
     T* take(long count) {
         char* piece = base_ ? base_ + used_ : nullptr;
-        used_ += (size_t(count) * sizeof(T) + 127) / 64 * 64;
+        const size_t bytes = size_t(count) * sizeof(T), space = (bytes + 127) / 64 * 64;
+        used_ += space;
+#if defined(__SANITIZE_ADDRESS__)
+        if (piece) __asan_poison_memory_region(piece + bytes, space - bytes);
+#endif
         return reinterpret_cast<T*>(piece);
     }
     size_t used() const { return used_; }

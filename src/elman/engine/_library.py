@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Sequence
 from ctypes import (
     POINTER,
@@ -245,14 +246,19 @@ class Library:
             raise EngineError(f"the native engine failed: {reason.decode()}")
 
 
+_ABSENT = (
+    "the native library is missing: when elman was installed there was no C++ compiler with "
+    "OpenMP, or it failed (`pip install -v` shows how)"
+)
+
+
 @lru_cache(maxsize=1)
 def _load() -> tuple[Library | None, str]:
-    path = next(iter(sorted(Path(__file__).parent.glob("libelman.*"))), None)
+    other = os.environ.get("ELMAN_LIBRARY")
+    found = [Path(other)] if other else sorted(Path(__file__).parent.glob("libelman.*"))
+    path = next(iter(found), None)
     if path is None:
-        return (
-            None,
-            "the native library is missing: there was no C++ compiler when elman was installed",
-        )
+        return None, _ABSENT
     try:
         return Library(path), ""
     except OSError as error:

@@ -5,7 +5,6 @@ Used and idle blocks together are never more than what was once in use at the sa
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import Any
 
@@ -13,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from elman.engine._lock import fork_safe_lock
+
 _free: dict[int, list[Any]] = {}  # idle blocks by size, the size used last at the end
 _held = {"used": 0, "idle": 0, "peak": 0}  # bytes
-_lock = threading.RLock()  # the garbage collector may give a block back within take
+_lock = fork_safe_lock()  # taken again where the garbage collector gives a block back within take
 
 
 def take(count: int, dtype: torch.dtype) -> Tensor:

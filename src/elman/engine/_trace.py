@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.cells import PointwiseCell
 from elman.engine._expression import Graph
+from elman.engine._lock import fork_safe_lock
 from elman.engine._lower import Lowering, Untraceable, Value
 from elman.engine._program import Program
 from elman.engine._schedule import Effect, Scheduler, choose_saved
@@ -24,6 +25,7 @@ aten = torch.ops.aten
 AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
 _BATCHES = (13, 17)
+_one_at_a_time = fork_safe_lock()  # torch's tracer patches what all threads share
 
 
 def own_tensors(cell: nn.Module) -> list[tuple[str, Tensor]]:
@@ -61,9 +63,14 @@ class _Key:
 @lru_cache(maxsize=256)
 def _traced(key: _Key) -> str:
     cell, key.cell = key.cell, None  # type: ignore[assignment]
+
+    def trace(batch: int) -> str:
+        with _one_at_a_time:
+            return str(_trace(cell, key.key[0], batch))
+
     # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
     with ThreadPoolExecutor(1) as fresh:
-        first, second = fresh.map(lambda n: str(_trace(cell, key.key[0], n)), _BATCHES)
+        first, second = fresh.map(trace, _BATCHES)
     if first != second:
         raise Untraceable("its step depends on the number of rows")
     return first
@@ -172,9 +179,23 @@ def _step_of(cell: PointwiseCell, own: Mapping[str, Tensor]) -> Callable[..., tu
     return step
 
 
+def _twin(cell: PointwiseCell) -> PointwiseCell:
+    """The same cell for whom tensors can be exchanged while other threads run the real one."""
+    twins = {m: type(m).__new__(type(m)) for m in cell.modules()}
+    for m, twin in twins.items():
+        twin.__dict__.update(m.__dict__)
+        twin._parameters, twin._buffers = dict(m._parameters), dict(m._buffers)
+        twin._modules = {name: child and twins[child] for name, child in m._modules.items()}
+        for name, value in m.__dict__.items():
+            if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
+                its = twins.get(value.__self__, value.__self__)
+                twin.__dict__[name] = types.MethodType(value.__func__, its)
+    return twins[cell]  # type: ignore[return-value]
+
+
 def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
     own = dict(own_tensors(cell))
-    step = _step_of(cell, own)
+    step = _step_of(_twin(cell), own)
     units = cell.hidden_size
     while batch % units == 0 and units > 1:
         batch += 2

@@ -44,7 +44,7 @@ def test_peak_and_growth_are_seen(case: Any, tmp_path: Path) -> None:
     assert row.engine == "reference"
     assert row.candidates["elman"].peak < 20 * 2**20
     seen = row.candidates[str(hoarder)]
-    assert 24 * 2**20 <= seen.peak < 48 * 2**20
+    assert 30 * 2**20 <= seen.peak < 40 * 2**20  # 7 MB kept, and 24 MB for a moment
     assert 3.5 * 2**20 <= seen.growth <= 6 * 2**20
     assert seen.steps == 8
 

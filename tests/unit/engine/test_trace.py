@@ -125,3 +125,16 @@ def test_a_checkpointed_layer_is_traced_in_its_first_call() -> None:
     (kept,) = torch.autograd.grad(checkpoint(layer, x, use_reentrant=False)[0].square().sum(), x)
     (expected,) = torch.autograd.grad(layer(x)[0].square().sum(), x)
     torch.testing.assert_close(kept, expected)
+
+
+def test_a_method_kept_in_an_attribute_uses_the_cells_own_tensors() -> None:
+    made = cell(lambda self, z: self.squash(z))
+    made.slope = nn.Parameter(torch.rand(5))
+    made.squash = (lambda self, z: torch.tanh(self.slope * z)).__get__(made)
+    layer, x = elman.Recurrent(made, engine="native"), torch.randn(2, 4, 3)
+    results = []
+    for engine in ("native", "reference"):
+        output = elman.Recurrent(made, engine=engine)(x)[0]
+        results.append(torch.autograd.grad(output.sum(), list(layer.parameters())))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
