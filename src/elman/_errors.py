@@ -26,8 +26,11 @@ class ShapeError(ElmanError, RuntimeError):
     """A tensor does not have the shape that was expected (torch raises RuntimeError there)."""
 
 
-class DtypeError(ElmanError, TypeError):
-    """An argument has a type, or a tensor a dtype, that it cannot have."""
+class DtypeError(ElmanError, TypeError, RuntimeError):
+    """An argument has a type, or a tensor a dtype, that it cannot have.
+
+    torch raises TypeError for the one and RuntimeError for the other.
+    """
 
 
 class DataError(ElmanError, ValueError):

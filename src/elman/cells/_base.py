@@ -251,8 +251,17 @@ class PointwiseCell(Cell):
         """The next state, elementwise in the gates of ``inp`` and ``rec`` and in ``state``."""
 
 
-def check_state(cell: Cell, state: Any, batch_size: int) -> Any:
-    """``state`` as ``cell.State`` with every tensor (batch, size), or a clear error."""
+def check_dtype(name: str, tensor: Tensor, x: Tensor) -> None:
+    """A clear error where ``tensor`` and x differ in dtype, which only autocast evens out."""
+    if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise DtypeError(
+            f"expected {name} in {x.dtype}, as the input is, got {tensor.dtype}: convert one by "
+            f".to({x.dtype}) or .to({tensor.dtype})"
+        )
+
+
+def check_state(cell: Cell, state: Any, x: Tensor, batch_size: int) -> Any:
+    """``state`` as ``cell.State``, every tensor (batch, size) and as x, or a clear error."""
     if isinstance(state, Tensor) and len(cell.states) == 1:
         state = (state,)
     if not isinstance(state, tuple) or len(state) != len(cell.states):
@@ -266,4 +275,5 @@ def check_state(cell: Cell, state: Any, batch_size: int) -> Any:
                 f"expected state {name} of {type(cell).__name__} to have shape "
                 f"{(batch_size, size)} (batch, units), got {tuple(tensor.shape)}"
             )
+        check_dtype(f"state {name} of {type(cell).__name__}", tensor, x)
     return cell.State(*state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, TypedDict, Unpack
 
+import torch
 from torch import Tensor, nn
 
 from elman._errors import DtypeError, ShapeError
@@ -25,8 +26,10 @@ class Layer(nn.Module, ABC):
 
     - ``x`` (batch, time, input_size), or (time, batch, input_size) unless ``batch_first``;
     - ``state`` before the first step, as returned by the last call; the initial state if None;
-    - ``lengths`` (batch,) integers on any device, in any order, zero allowed: the real steps of
-      each row. Outputs at padding are 0 and the state is the one after the last real step;
+    - ``lengths`` (batch,) integers from 0 to time, on any device, in any order: the real steps of
+      each row. Outputs at padding are 0 and the state is the one after the last real step. Values
+      out of range are an error on the CPU; on a GPU, where looking would wait for it, they are
+      taken as the nearest in range;
     - ``reset`` (batch, time) boolean, laid out like x: the row starts that step from its initial
       state;
     - ``observe=True`` also returns every watched gate and state of every step.
@@ -63,8 +66,12 @@ def check_sequences(layer: Layer, x: Tensor) -> int:
     return x.shape[0 if layer.batch_first else 1]
 
 
-def check_lengths(lengths: Tensor, batch: int) -> Tensor:
-    """``lengths`` if they are (batch,) integers, or a clear error."""
+def check_lengths(lengths: Tensor, batch: int, steps: int) -> Tensor:
+    """``lengths`` if they are (batch,) integers from 0 to ``steps``, or a clear error.
+
+    Their values are looked at where that is free: on the CPU, and outside of what transforms a
+    function. Elsewhere a length beyond the steps stands for all of them, one below 0 for none.
+    """
     if not isinstance(lengths, Tensor) or lengths.is_floating_point() or lengths.is_complex():
         got = lengths.dtype if isinstance(lengths, Tensor) else type(lengths).__name__
         raise DtypeError(f"expected lengths as an integer tensor, got {got}")
@@ -72,7 +79,24 @@ def check_lengths(lengths: Tensor, batch: int) -> Tensor:
         raise ShapeError(
             f"expected lengths of shape ({batch},), one for each row, got {tuple(lengths.shape)}"
         )
+    if batch and lengths.device.type == "cpu" and not _transformed(lengths):
+        low, high = (int(n) for n in lengths.aminmax())
+        if low < 0 or high > steps:
+            wrong = low if low < 0 else high
+            row = lengths.tolist().index(wrong)
+            raise ShapeError(
+                f"expected lengths from 0 to {steps}, the steps of x, got {wrong} in row {row}"
+            )
     return lengths
+
+
+def _transformed(tensor: Tensor) -> bool:
+    """Whether it stands for values that are not known here."""
+    return (
+        torch.compiler.is_compiling()
+        or type(tensor) not in (Tensor, nn.Parameter)
+        or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    )
 
 
 def check_reset(reset: Tensor, shape: tuple[int, ...]) -> Tensor:

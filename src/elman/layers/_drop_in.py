@@ -17,7 +17,7 @@ from elman import engine as engines
 from elman import init as schemes
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
-from elman.cells._base import check_state
+from elman.cells._base import check_dtype, check_state
 from elman.cells._elman import Activation
 from elman.layers._base import check_lengths, check_reset
 
@@ -110,7 +110,7 @@ class DropIn(nn.Module):
                 unbatched (time, input_size), or a PackedSequence.
             hx: the state before the first step, (layers * directions, batch, size); for an LSTM a
                 pair of them; zeros if None.
-            lengths: (batch,) integers, in any order, zero allowed; no packing needed.
+            lengths: (batch,) integers from 0 to time, in any order; no packing needed.
             reset: boolean, laid out like the input: where a row starts from zeros.
 
         Returns: output and final state, laid out as torch.nn does; the output is 0 at padding.
@@ -133,7 +133,7 @@ class DropIn(nn.Module):
         self._check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
         if lengths is not None:
-            lengths = check_lengths(lengths, x.shape[1])
+            lengths = check_lengths(lengths, x.shape[1], x.shape[0])
         if reset is not None:
             reset = check_reset(reset, tuple(input.shape[:2]))
             reset = reset.T if self.batch_first else reset
@@ -203,7 +203,7 @@ class DropIn(nn.Module):
         for cell, suffix, s in parts:
             if after:
                 x = F.dropout(after[-1][0], self.dropout, self.training)
-            s = check_state(cell, s, x.shape[0])
+            s = check_state(cell, s, x, x.shape[0])
             weights = self._weights(suffix)
             recurrence = engines.Recurrence(cell, x, s, weights, layer=self, part=suffix[1:])
             after.append(engines.step(recurrence))
@@ -256,9 +256,10 @@ class DropIn(nn.Module):
             states = [state.unsqueeze(1) for state in states]
         _check_dimensions(states, 3, "batched")
         for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
+            name = "hidden" if len(sizes) == 1 else f"hidden[{i}]"
             if tuple(state.shape) != shape:
-                name = "hidden" if len(sizes) == 1 else f"hidden[{i}]"
                 raise ShapeError(f"Expected {name} size {shape}, got {list(state.shape)}")
+            check_dtype(name, state, x)
         return tuple(states)
 
     def _pack_state(self, states: tuple[Tensor, ...]) -> Any:

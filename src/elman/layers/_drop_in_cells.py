@@ -14,6 +14,7 @@ from elman import cells
 from elman import engine as engines
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
+from elman.cells._base import check_dtype
 from elman.cells._elman import Activation
 from elman.layers._drop_in import PARTS, options_shown
 
@@ -74,13 +75,13 @@ class DropInCell(nn.Module):
         if hx is None:
             state = cell.initial_state(x.shape[0], device=x.device, dtype=x.dtype)
         else:
-            state = self._check((hx,) if len(cell.states) == 1 else hx, x.shape[0], batched)
+            state = self._check((hx,) if len(cell.states) == 1 else hx, x, batched)
         new = engines.step(engines.Recurrence(cell, x, state, self.weights, layer=self))
         new = tuple(new) if batched else tuple(s.squeeze(0) for s in new)
         return new if len(new) > 1 else new[0]
 
-    def _check(self, hx: Any, batch: int, batched: bool) -> Any:
-        cell, name = self._template[0], type(self).__name__
+    def _check(self, hx: Any, x: Tensor, batched: bool) -> Any:
+        cell, name, batch = self._template[0], type(self).__name__, x.shape[0]
         if not isinstance(hx, (tuple, list)) or len(hx) != len(cell.states):
             raise DtypeError(
                 f"{name}: expected hx as a tuple ({', '.join(cell.states)}) of tensors, "
@@ -103,6 +104,7 @@ class DropInCell(nn.Module):
                     f"hidden{i} has inconsistent hidden_size: got {state.shape[-1]}, "
                     f"expected {self.hidden_size}"
                 )
+            check_dtype(f"hidden{i}", state, x)
         return cell.State(*states)
 
     def extra_repr(self) -> str:

@@ -100,9 +100,9 @@ class Recurrent(Layer):
     ) -> Any:
         batch = check_sequences(self, x)
         start = self.initial_state(batch)
-        state = start if state is None else check_state(self.cell, state, batch)
+        state = start if state is None else check_state(self.cell, state, x, batch)
         if lengths is not None:
-            lengths = check_lengths(lengths, batch)
+            lengths = check_lengths(lengths, batch, x.shape[1 if self.batch_first else 0])
         if reset is not None:
             reset = check_reset(reset, tuple(x.shape[:2]))
         seen = Observation() if observe else None
@@ -148,7 +148,9 @@ class Recurrent(Layer):
                 f"expected x of shape (batch, {self.input_size}), got {tuple(x.shape)}"
             )
         batch = x.shape[0]
-        state = self.initial_state(batch) if state is None else check_state(self.cell, state, batch)
+        state = (
+            self.initial_state(batch) if state is None else check_state(self.cell, state, x, batch)
+        )
         state = engines.step(engines.Recurrence(self.cell, x, state, layer=self))
         return state[0], state
 

@@ -232,10 +232,25 @@ def test_lengths_and_reset_must_fit() -> None:
         layer(x, lengths=torch.tensor([1, 2, 3]))
     with pytest.raises(elman.DtypeError, match="lengths as an integer tensor"):
         layer(x, lengths=torch.tensor([1.0, 2.0]))
+    with pytest.raises(
+        elman.ShapeError, match="lengths from 0 to 4, the steps of x, got 5 in row 1"
+    ):
+        layer(x, lengths=torch.tensor([1, 5]))
     with pytest.raises(elman.ShapeError, match=r"reset of shape \(2, 4\)"):
         layer(x, reset=torch.zeros(4, 2, dtype=torch.bool))
     with pytest.raises(elman.DtypeError, match="reset as a boolean tensor"):
         layer(x, reset=torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"])
+def test_hx_of_another_dtype_is_an_error_of_torchs_type(kind: str) -> None:
+    shape = (2, 5) if kind.endswith("Cell") else (1, 2, 5)
+    x = torch.randn(2, 3) if kind.endswith("Cell") else torch.randn(4, 2, 3)
+    hx = torch.zeros(shape).double()
+    for module in (torch.nn, elman):
+        with pytest.raises(RuntimeError) as raised:
+            getattr(module, kind)(3, 5)(x, (hx, hx) if "LSTM" in kind else hx)
+    assert "in torch.float32, as the input is, got torch.float64" in str(raised.value)
 
 
 def test_a_packed_sequence_has_its_own_lengths() -> None:

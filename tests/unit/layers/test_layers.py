@@ -142,6 +142,10 @@ X = torch.randn(3, 5, 4)
         (lambda m: m(X, lengths=torch.ones(2).long()), RuntimeError, r"lengths of shape \(3,\)"),
         (lambda m: m(X, lengths=torch.ones(3)), TypeError, "integer tensor, got torch.float32"),
         (lambda m: m(X, lengths=[5, 5, 5]), TypeError, "integer tensor, got list"),
+        (lambda m: m(X, lengths=torch.tensor([5, 6, 1])), RuntimeError, "0 to 5.*got 6 in row 1"),
+        (lambda m: m(X, lengths=torch.tensor([5, 0, -1])), RuntimeError, "0 to 5.*got -1 in row 2"),
+        (lambda m: m(X, (torch.zeros(3, 4).double(),) * 2), TypeError, "h of LSTM in .*32.*64"),
+        (lambda m: m.step(X[0], (torch.zeros(5, 4).half(),) * 2), TypeError, "in .*32.*float16"),
         (lambda m: m(X, reset=torch.ones(5, 3).bool()), RuntimeError, r"reset of shape \(3, 5\)"),
         (lambda m: m(X, reset=torch.ones(3, 5)), TypeError, "boolean tensor, got torch.float32"),
         (lambda m: m(X, torch.zeros(3, 4)), TypeError, r"tuple \(h, c\) of tensors, got Tensor"),
@@ -150,9 +154,17 @@ X = torch.randn(3, 5, 4)
         (lambda m: m.step(X), RuntimeError, r"expected x of shape \(batch, 4\)"),
     ],
 )
-def test_errors_say_what_came(call: Any, error: type[Exception], message: str) -> None:
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_errors_say_what_came(call: Any, error: type[Exception], message: str, engine: str) -> None:
     with pytest.raises(error, match=message):
-        call(elman.Recurrent(LSTM(4, 4)))
+        call(elman.Recurrent(LSTM(4, 4), engine=engine))
+
+
+def test_lengths_that_cannot_be_looked_at_are_not() -> None:
+    layer, x = elman.Recurrent(LSTM(4, 4)), torch.randn(2, 3, 5, 4)
+    lengths = torch.tensor([[5, 2, 0], [1, 1, 3]])
+    mapped = torch.vmap(lambda x, n: layer(x, lengths=n)[0])(x, lengths)
+    torch.testing.assert_close(mapped[1], layer(x[1], lengths=lengths[1])[0])
 
 
 @pytest.mark.parametrize(
