@@ -16,6 +16,11 @@ from elman.data._batch import mask
 from elman.layers import Recurrent, Stack
 
 TOLERANCE = 1e-4  # of the largest value; float32 sums over all steps stay well below
+MEAN_TOLERANCE = 1e-5  # of the mean square, where the error is that of sums
+# A unit whose sum is within rounding of relu's kink takes either side, whoever adds it up, and so
+# does its gradient: torch's own float32 is off by 1e-2 of the largest at S8, by 4e-4 in the mean.
+KINKED = ("relu",)
+KINKED_TOLERANCE = 2e-3
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def expected(problem: Problem) -> Results:
     return {name: value.detach() for name, value in candidate.read(candidate.call()).items()}
 
 
-def difference(results: Results, wanted: Results) -> str | None:
+def difference(results: Results, wanted: Results, cell: str) -> str | None:
     """How results differ from those that are right, None if they do not."""
     for name, right in wanted.items():
         if name not in results:
@@ -86,7 +91,11 @@ def difference(results: Results, wanted: Results) -> str | None:
         got = results[name].detach()
         if got.shape != right.shape:
             return f"its {name} has shape {tuple(got.shape)}, expected {tuple(right.shape)}"
-        error = float((got - right).abs().max() / right.abs().max().clamp(min=1e-30))
-        if not error <= TOLERANCE:
-            return f"its {name} is off by {error:.1e} of the largest value"
+        kinked = cell in KINKED and name != "output"
+        largest = float((got - right).abs().max() / right.abs().max().clamp(min=1e-30))
+        if not (largest <= TOLERANCE or kinked):
+            return f"its {name} is off by {largest:.1e} of the largest value"
+        mean = float((got - right).norm() / right.norm().clamp(min=1e-30))
+        if not mean <= (KINKED_TOLERANCE if kinked else MEAN_TOLERANCE):
+            return f"its {name} is off by {mean:.1e} in the mean square"
     return None

@@ -34,7 +34,7 @@ class Row(BaseModel):
 
     Attributes:
         engine: the engine of elman that ran.
-        broken: why its contract test failed; None if it passed.
+        broken: why its contract test failed, or how its results are wrong; None if all is well.
         timings: of each candidate, by name.
         left_out: the reason, by the name of each peer that is missing.
         calls: calls within one timing (steps of a stream); shown times are divided by it.

@@ -126,9 +126,7 @@ def _notes(rows: Iterable[Row | MemoryRow]) -> Iterator[str]:
     for row in rows:
         where = f"{row.shape} {row.cell}"
         if isinstance(row, Row) and row.broken is not None:
-            missing.setdefault(
-                f"no ratio: {row.engine} broke its contract: {row.broken}", []
-            ).append(where)
+            missing.setdefault(f"no ratio: {row.engine} is broken: {row.broken}", []).append(where)
         for name, reason in row.left_out.items():
             missing.setdefault(f"left out: {name}: {reason}", []).append(where)
     if missing:

@@ -105,7 +105,9 @@ def bench(
         print(markdown(result), end="")
     broken = sorted({f"{row.engine} with {row.cell}" for row in result.rows if row.broken})
     if broken:
-        raise EngineError(f"no ratios, because contract tests failed: {'; '.join(broken)}")
+        raise EngineError(
+            f"no ratios, because results are wrong or contract tests failed: {'; '.join(broken)}"
+        )
 
 
 def _words(text: str | None) -> tuple[str, ...] | None:

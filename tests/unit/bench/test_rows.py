@@ -83,7 +83,7 @@ def test_the_contract_is_that_of_the_engine_and_the_cell(monkeypatch: pytest.Mon
     assert broken_contract("gru", "reference") is None
 
 
-def test_an_engine_that_is_wrong_at_this_shape_is_an_error(
+def test_an_engine_that_is_wrong_at_this_shape_is_broken_and_has_no_ratio(
     case: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = _elman.prepare
@@ -93,8 +93,11 @@ def test_an_engine_that_is_wrong_at_this_shape_is_an_error(
         return {OURS: Candidate(lambda: candidate.call() * 1.01, candidate.read)}
 
     monkeypatch.setattr(_elman, "prepare", wrong)
-    with pytest.raises(EngineError, match="wrong results: its output is off by"):
-        measure(case(), {}, repeats=1)
+    row = measure(case(), {"eager": _eager}, repeats=1)
+    assert (row.broken or "").startswith("wrong results: its output is off by")
+    assert set(row.timings) == {OURS, "eager"}
+    assert row.ratio("eager") is None
+    assert not row.left_out
 
 
 def test_a_peer_that_computes_something_else_is_left_out(case: Any) -> None:

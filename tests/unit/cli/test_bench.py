@@ -138,8 +138,8 @@ def test_a_broken_contract_fails_the_command(
     monkeypatch.setattr(elman.bench, "run", pretending([], "outputs differ"), raising=False)
     assert main(["bench", "--threads", "1"]) == 1
     out, err = capsys.readouterr()
-    assert "no ratio: native broke its contract: outputs differ" in out
-    assert "no ratios, because contract tests failed: native with lstm" in err
+    assert "no ratio: native is broken: outputs differ" in out
+    assert "no ratios, because results are wrong or contract tests failed: native with lstm" in err
 
 
 def test_help_needs_no_torch() -> None:
