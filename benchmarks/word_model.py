@@ -3,12 +3,13 @@
     python benchmarks/word_model.py [--threads 2] [--steps 60] [--json FILE]
 
 Two settings: Zaremba's small one (two LSTMs of 200 units, 20 lanes x 35 steps, SGD, gradient norm
-clipped) and the default of `elman train language` (one LSTM of 128, 16 x 32, Adam, clipped). Both have
-10,000 words, drawn at random with the frequencies of Zipf's law. A step is all that happens from one
-update to the next, the loss and the norm brought to the host included. elman's is `elman.train` itself;
-torch's is nn.Embedding, nn.LSTM, nn.Linear, F.cross_entropy, clip_grad_norm_ and torch.optim, as they
-come and with `fused=True`. All begin with the same weights and see the same words, and the first losses
-must agree. They take turns of four steps, of which the first is not counted.
+clipped) and the default of `elman train language` (one LSTM of 128, 16 x 32, Adam, clipped). Both
+have 10,000 words, drawn at random with the frequencies of Zipf's law. A step is all that happens
+from one update to the next, the loss and the norm brought to the host included. elman's is
+`elman.train` itself; torch's is nn.Embedding, nn.LSTM, nn.Linear, F.cross_entropy, clip_grad_norm_
+and torch.optim, as they come and with `fused=True`. All begin with the same weights and see the
+same words, and the first losses must agree. They take turns of four steps, of which the first is
+not counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,6 @@ class TorchStep:
         self.parameters = list(self.model.parameters())
         kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[config.optimizer]
         self.optimizer = kind(self.parameters, config.lr, fused=fused)
-        steps = config.k1
-        self.updates = self.lanes.steps // steps
         self.schedule = parts.schedule(config, config.max_steps)
 
     def __call__(self) -> float:
@@ -136,12 +135,15 @@ def measure(name: str, steps: int) -> dict[str, Any]:
     for label, fused in (("torch", False), ("torch, fused", True)):
         torch.manual_seed(config.train.seed)
         candidates[label] = TorchStep(task, config.train, fused)
-    turns = Turns(candidates, task, config.train, folder, lambda event: None)
+    turns = Turns(candidates, task, config.train, folder, str)
     turns.fit()
     for label in candidates:  # the same model, or the ratio says nothing
         np.testing.assert_allclose(turns.losses[label][:8], turns.losses["elman"][:8], rtol=1e-4)
     times = {k: statistics.median(v) for k, v in turns.times.items()}
-    return {"ms": times, "profile": {"elman": elman_parts(task, config), "torch": torch_parts(task, config)}}
+    return {
+        "ms": times,
+        "profile": {"elman": elman_parts(task, config), "torch": torch_parts(task, config)},
+    }
 
 
 def prepare(name: str, steps: int) -> tuple[Any, LanguageModel]:
@@ -233,16 +235,20 @@ def profile(
 
 def table(results: dict[str, Any]) -> str:
     names = list(results)
-    lines = ["| ms a step | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines = [row("ms a step", names), "|---|" + "---|" * len(names)]
     for label in ("elman", "torch", "torch, fused"):
-        lines.append(f"| {label} | " + " | ".join(f"{results[n]['ms'][label]:.1f}" for n in names) + " |")
+        lines += [row(label, (f"{results[n]['ms'][label]:.1f}" for n in names))]
     ratios = [results[n]["ms"]["torch"] / results[n]["ms"]["elman"] for n in names]
-    lines.append("| torch / elman | " + " | ".join(f"{r:.2f}" for r in ratios) + " |")
-    lines += ["", "| part, ms: elman / torch | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    for part in results[names[0]]["profile"]["elman"]:
-        cells = [results[n]["profile"] for n in names]
-        lines.append(f"| {part} | " + " | ".join(f"{c['elman'][part]:.2f} / {c['torch'][part]:.2f}" for c in cells) + " |")
+    lines += [row("torch / elman", (f"{r:.2f}" for r in ratios)), ""]
+    lines += [row("part, ms: elman / torch", names), "|---|" + "---|" * len(names)]
+    profiles = [results[n]["profile"] for n in names]
+    for part in profiles[0]["elman"]:
+        lines += [row(part, (f"{p['elman'][part]:.2f} / {p['torch'][part]:.2f}" for p in profiles))]
     return "\n".join(lines)
+
+
+def row(first: str, cells: Iterable[str]) -> str:
+    return "| " + " | ".join((first, *cells)) + " |"
 
 
 def main() -> None:
@@ -253,7 +259,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     results = {name: measure(name, args.steps) for name in SETTINGS}
-    print(f"torch {torch.__version__}, {library().isa}, {args.threads} threads, {args.steps} steps\n")
+    print(
+        f"torch {torch.__version__}, {library().isa}, {args.threads} threads, {args.steps} steps\n"
+    )
     print(table(results))
     if args.json:
         args.json.write_text(json.dumps(results, indent=2), encoding="utf-8")

@@ -32,7 +32,7 @@ struct Map {
     long soon_step;
 };
 
-constexpr int kMapColumns = 3, kMapRows = kAccumulators / kMapColumns;
+constexpr int kMapColumns = 3, kMapRows = kAccumulators >= 24 ? 8 : 4;  // these divide a vector's lanes
 
 template <class T, int M, int N, bool kInner>
 __attribute__((noinline)) void map_block(const Map<T>& map, const T* a, const T* start, T* out, const T* soon) {

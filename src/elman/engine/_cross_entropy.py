@@ -108,7 +108,9 @@ def cross_entropy(
     if reduction != "none":
         counted = (target != ignore).sum() if reduction == "mean" else 1
         scale = h.new_ones(()).div(counted).expand(len(h))
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (h, weight, bias)):
+    if torch.is_grad_enabled() and any(
+        t is not None and t.requires_grad for t in (h, weight, bias)
+    ):
         inputs = (h, weight, bias, target, scale, ignore, smoothing)
         loss: Tensor
         if torch.compiler.is_compiling():
@@ -117,7 +119,7 @@ def cross_entropy(
             loss = _Eager.apply(*inputs)  # type: ignore[no-untyped-call]
         return loss
     arguments = (h, weight, bias, target, ignore, smoothing)
-    losses = torch.ops.elman.cross_entropy(*arguments, None, [False] * 3)[0]
+    losses: Tensor = torch.ops.elman.cross_entropy(*arguments, None, [False] * 3)[0]
     return losses if scale is None else (losses * scale).sum()
 
 
@@ -142,7 +144,8 @@ class _Eager(torch.autograd.Function):
         )
         ctx.save_for_backward(h, weight, bias, target, scale, normaliser)
         ctx.gradients = gradients if scale is not None else None
-        return losses if scale is None else (losses * scale).sum()
+        loss: Tensor = losses if scale is None else (losses * scale).sum()
+        return loss
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -211,8 +214,8 @@ def _differentiable(ctx: Any, gradient: Tensor) -> Any:
     """The gradient as a function that has gradients itself."""
     h, weight, bias, target, scale, _ = ctx.saved_tensors
     # Views, for h may depend on the weight: the derivative wanted here is the partial one.
-    views = [None if t is None else t.view_as(t) for t in (h, weight, bias)]
-    losses = by_torch(*views, target, *ctx.fixed, "none")  # type: ignore[arg-type]
+    views = (h.view_as(h), weight.view_as(weight), None if bias is None else bias.view_as(bias))
+    losses = by_torch(*views, target, *ctx.fixed, "none")  # type: ignore[call-arg]
     total = losses if scale is None else (losses * scale).sum()
     wanted = [v for v, need in zip(views, ctx.needs, strict=True) if need and v is not None]
     found = iter(torch.autograd.grad(total, wanted, gradient, create_graph=True))

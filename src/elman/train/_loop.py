@@ -67,7 +67,9 @@ class Trainer:
 
     def fit(self) -> Result:
         """Train until the budget or the patience is used up, then measure the best weights."""
-        sparse = [e for e in parts.sparse_embeddings(self.config, self.task.network) if not e.sparse]
+        sparse = [
+            e for e in parts.sparse_embeddings(self.config, self.task.network) if not e.sparse
+        ]
         try:
             for embedding in sparse:
                 embedding.sparse = True
