@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from elman.data import Vocabulary
 from elman.engine._library import library
-from elman.nn import linear_cross_entropy
+from elman.nn import LinearCrossEntropy, linear_cross_entropy
 from elman.tasks._language import LanguageModel
 from elman.train import Run, config_class
 from elman.train import _parts as parts
@@ -251,6 +251,46 @@ def row(first: str, cells: Iterable[str]) -> str:
     return "| " + " | ".join((first, *cells)) + " |"
 
 
+# ---- the output layer and its loss alone, forward and backward ----
+
+SHAPES = [(400, 200, WORDS), (700, 200, WORDS), (512, 128, WORDS)]
+
+
+def layer_alone(rows: int, size: int, words: int, rounds: int = 25) -> dict[str, float]:
+    h, target = torch.randn(rows, size, requires_grad=True), torch.randint(0, words, (rows,))
+    fused, linear = LinearCrossEntropy(size, words), nn.Linear(size, words)
+    linear.load_state_dict(fused.state_dict())
+
+    def step(loss: Callable[[], Tensor], module: nn.Module) -> None:
+        module.zero_grad()
+        h.grad = None
+        loss().backward()
+
+    candidates = {
+        "elman": lambda: step(lambda: fused(h, target), fused),
+        "torch": lambda: step(lambda: F.cross_entropy(linear(h), target), linear),
+    }
+    times = defaultdict(list)
+    for _ in range(rounds):
+        for name, call in candidates.items():
+            call()
+            start = time.perf_counter()
+            call()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    for a, b in zip(fused.parameters(), linear.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def layers_table() -> str:
+    lines = [row("rows x H x words", ("elman, ms", "torch, ms", "torch / elman")), "|---|---|---|---|"]
+    for shape in SHAPES:
+        ms = layer_alone(*shape)
+        cells = (f"{ms['elman']:.1f}", f"{ms['torch']:.1f}", f"{ms['torch'] / ms['elman']:.2f}")
+        lines.append(row(" x ".join(map(str, shape)), cells))
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
@@ -262,7 +302,7 @@ def main() -> None:
     print(
         f"torch {torch.__version__}, {library().isa}, {args.threads} threads, {args.steps} steps\n"
     )
-    print(table(results))
+    print(table(results), layers_table(), sep="\n\n")
     if args.json:
         args.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
 

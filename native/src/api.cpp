@@ -98,8 +98,9 @@ const char* elman_cross_entropy_run(const elman_cross_entropy* call) {
     const Kernels& set = *kernels();
     const int type = call->float64 != 0;
     const int threads = threads_for(call->threads);
-    Barrier all{0, 0, threads};
-    CrossEntropyJob job{call, threads, &all, nullptr, {}};
+    Signals signals[kMostThreads];
+    for (int i = 0; i < threads; ++i) signals[i] = {};
+    CrossEntropyJob job{call, threads, signals, nullptr, {}};
     job.shared = scratch(true, set.cross_entropy_shared[type](job));
     return on_all_threads(job, set.cross_entropy_own[type](job), set.cross_entropy[type]);
 }

@@ -14,7 +14,7 @@ namespace elman {
 namespace {
 
 constexpr long kTileOutputs = 96;
-constexpr long kBlockRows = 96;  // at least, where gradients are wanted: with few, sums are stored too often
+constexpr long kLogitRows = 96;  // at least, where gradients are wanted: with few, sums are stored too often
 constexpr long kLossRows = 192;  // where only the loss is
 
 // A product whose factors are read where they lie: out[m][v] = start[m][v] + sum over k of a[m][k] b[k][v].
@@ -32,7 +32,7 @@ struct Map {
     long soon_step;
 };
 
-constexpr int kMapColumns = 3, kMapRows = kAccumulators >= 24 ? 8 : 4;  // these divide a vector's lanes
+constexpr int kMapColumns = 3, kMapRows = kVectorBytes == 64 ? 8 : 4;  // these divide a vector's lanes
 
 template <class T, int M, int N, bool kInner>
 __attribute__((noinline)) void map_block(const Map<T>& map, const T* a, const T* start, T* out, const T* soon) {
@@ -117,9 +117,10 @@ struct CrossEntropy {
     // Of the thread: tiles of logits with the reference of each, a tile's bias, what hangs over an edge.
     T *logits, *reference, *bias_tile, *over, *last_weights;
     size_t shared_used, own_used;
+    int waits = 0;
 
     static long rows_of(const elman_cross_entropy& c) {
-        const long wanted = !c.dweight && !c.dh ? kLossRows : c.inputs / 2 > kBlockRows ? c.inputs / 2 : kBlockRows;
+        const long wanted = !c.dweight && !c.dh ? kLossRows : c.inputs / 2 > kLogitRows ? c.inputs / 2 : kLogitRows;
         const long panels = panels_of<T>(c.rows), most = (wanted + kL - 1) / kL;
         const long blocks = (panels + most - 1) / most;
         return (panels + blocks - 1) / blocks * kL;
@@ -163,9 +164,9 @@ struct CrossEntropy {
 
     void run() {
         if (thread == 0) zero(scale, most_rows), zero(normaliser, most_rows);  // of rows that fill a vector up
-        wait(job.all);
+        wait();
         prepare(0);
-        wait(job.all);
+        wait();
         for (long round = 0; round < blocks + lag; ++round) {
             start();
             for (long tile = tiles.first; tile < tiles.last; ++tile) {
@@ -173,13 +174,15 @@ struct CrossEntropy {
                 if (round < blocks) forward(tile, round);
                 if (gradient && !lag) backward(tile, round);
             }
-            wait(job.all);
+            wait();
             if (!known && round < blocks) finish_loss(round);
             if (gradient && round >= lag) finish_dh(round - lag);
             if (round + 1 < blocks + lag) prepare(round + 1);
-            wait(job.all);
+            wait();
         }
     }
+
+    void wait() { wait_for_all(job.signals, job.threads, thread, ++waits); }
 
     // Before a round, this thread's share of what all of them read: both factors made from h.
     void prepare(long round) {
@@ -381,7 +384,9 @@ struct CrossEntropy {
             const long row = in.first + r;
             normaliser[r] = largest + T(::log(double(sum)));
             static_cast<T*>(c.normaliser)[row] = normaliser[r];
-            const T expected = T(1 - c.smoothing) * picked[r] + T(c.smoothing / double(c.outputs)) * total;
+            // An output that is ruled out, at minus infinity, counts only where the target is spread.
+            const T even = c.smoothing != 0 ? T(c.smoothing / double(c.outputs)) * total : T(0);
+            const T expected = T(1 - c.smoothing) * picked[r] + even;
             static_cast<T*>(c.loss)[row] = ignored(row) ? T(0) : normaliser[r] - expected;
             if (gradient) scale[r] = scale_of(row);
         }

@@ -19,7 +19,7 @@ struct Rows {
     int64_t offset;         // row-steps of the teams before this one
 };
 
-// How often a thread was signalled in each round of a barrier; see Scan::wait_all.
+// How often a thread was signalled in each round of a barrier; see wait_for_all.
 struct Signals {
     alignas(64) int sent[8];
 };
@@ -40,7 +40,7 @@ struct Job {
 struct CrossEntropyJob {
     const elman_cross_entropy* call;
     int threads;
-    Barrier* all;
+    Signals* signals;
     char *shared, *own[kMostThreads];
 };
 
