@@ -85,6 +85,19 @@ typedef struct {
     void* const* dparameter;
 } elman_backward_out;
 
+// loss = cross-entropy of softmax(h W^T + b), per row. With gradients, and `scale` the factor of each row's
+// loss: the losses are computed too, unless `loss` is null, when `normaliser` is what an earlier call wrote.
+typedef struct {
+    int32_t float64, threads;
+    int64_t rows, inputs, outputs, ignore;  // a target of `ignore` counts as nothing
+    double smoothing;
+    const void *h, *weight, *bias;  // (rows, inputs), (outputs, inputs), (outputs), contiguous
+    const int64_t* target;
+    const void* scale;
+    void *loss, *normaliser;
+    void *dh, *dweight, *dbias;
+} elman_cross_entropy;
+
 #define ELMAN_EXPORT __attribute__((visibility("default")))
 
 ELMAN_EXPORT int elman_abi(void);
@@ -92,6 +105,7 @@ ELMAN_EXPORT const char* elman_isa(void);                                    // 
 ELMAN_EXPORT const char* elman_operations(void);                             // "add 2 0,sub 2 0,..."
 ELMAN_EXPORT const char* elman_forward(const elman_scan*, const elman_forward_out*);    // null, or what is wrong
 ELMAN_EXPORT const char* elman_backward(const elman_scan*, const elman_backward_out*);
+ELMAN_EXPORT const char* elman_cross_entropy_run(const elman_cross_entropy*);
 // One instruction on arrays of `count` elements: what the tests compare with torch.
 ELMAN_EXPORT const char* elman_apply(int32_t op, int32_t float64, int64_t count, void* out, const void* a,
                         const void* b, const void* c, double value);

@@ -23,11 +23,35 @@ const char* wrong(const elman_scan& scan) {
     return nullptr;
 }
 
+int threads_for(int wanted) { return forked || wanted < 1 ? 1 : wanted > kMostThreads ? kMostThreads : wanted; }
+
+// `run(job, thread)` on every thread of the job; `own` bytes for each of them.
+template <class J>
+const char* on_all_threads(J& job, size_t own, void (*run)(const J&, int)) {
+    if (!job.shared) return "out of memory";
+    if (job.threads == 1) {
+        job.own[0] = scratch(false, own);
+        if (!job.own[0]) return "out of memory";
+        run(job, 0);
+        return nullptr;
+    }
+    bool failed = false;
+#pragma omp parallel num_threads(job.threads)
+    {
+        const int thread = omp_get_thread_num();
+        job.own[thread] = scratch(false, own);
+        if (!job.own[thread] || omp_get_num_threads() != job.threads) failed = true;
+#pragma omp barrier
+        if (!failed) run(job, thread);
+    }
+    return failed ? "out of memory, or fewer threads than asked for" : nullptr;
+}
+
 const char* run(const elman_scan* scan, const elman_forward_out* forward, const elman_backward_out* backward) {
     if (const char* reason = wrong(*scan)) return reason;
     try {
         const int kind = backward != nullptr, type = scan->float64 != 0;
-        const int most = forked ? 1 : scan->threads < 1 ? 1 : scan->threads > kMostThreads ? kMostThreads : scan->threads;
+        const int most = threads_for(scan->threads);
         const Plan plan(*scan, most);
         const int threads = plan.teams * plan.team_size;
         Signals signals[kMostThreads];
@@ -36,24 +60,7 @@ const char* run(const elman_scan* scan, const elman_forward_out* forward, const 
                 plan.team_rows.data(), signals, nullptr, {}};
         const Kernels& set = *kernels();
         job.shared = scratch(true, set.shared_bytes[kind][type](job));
-        const size_t own = set.own_bytes[kind][type](job);
-        if (!job.shared) return "out of memory";
-        if (job.threads == 1) {
-            job.own[0] = scratch(false, own);
-            if (!job.own[0]) return "out of memory";
-            set.run[kind][type](job, 0);
-            return nullptr;
-        }
-        bool failed = false;
-#pragma omp parallel num_threads(job.threads)
-        {
-            const int thread = omp_get_thread_num();
-            job.own[thread] = scratch(false, own);
-            if (!job.own[thread] || omp_get_num_threads() != job.threads) failed = true;
-#pragma omp barrier
-            if (!failed) set.run[kind][type](job, thread);
-        }
-        return failed ? "out of memory, or fewer threads than asked for" : nullptr;
+        return on_all_threads(job, set.own_bytes[kind][type](job), set.run[kind][type]);
     } catch (const std::bad_alloc&) {
         return "out of memory";
     }
@@ -80,6 +87,22 @@ const char* elman_forward(const elman_scan* scan, const elman_forward_out* out) 
 
 const char* elman_backward(const elman_scan* scan, const elman_backward_out* out) {
     return run(scan, nullptr, out);
+}
+
+const char* elman_cross_entropy_run(const elman_cross_entropy* call) {
+    if (!kernels()) return "ELMAN_ISA names an instruction set that this machine does not have";
+    if (call->rows < 1 || call->inputs < 1 || call->outputs < 1) return "no rows, inputs or outputs";
+    for (int64_t r = 0; r < call->rows; ++r)
+        if (call->target[r] != call->ignore && (call->target[r] < 0 || call->target[r] >= call->outputs))
+            return "a target is not one of the outputs";
+    const Kernels& set = *kernels();
+    const int type = call->float64 != 0;
+    const int threads = threads_for(call->threads);
+    Signals signals[kMostThreads];
+    for (int i = 0; i < threads; ++i) signals[i] = {};
+    CrossEntropyJob job{call, threads, signals, nullptr, {}};
+    job.shared = scratch(true, set.cross_entropy_shared[type](job));
+    return on_all_threads(job, set.cross_entropy_own[type](job), set.cross_entropy[type]);
 }
 
 const char* elman_apply(int32_t op, int32_t float64, int64_t count, void* out, const void* a, const void* b,

@@ -15,6 +15,7 @@
 
 #define ELMAN_INLINE inline __attribute__((always_inline))
 #define ELMAN_UNROLL _Pragma("GCC unroll 64")
+#define ELMAN_UNROLL_TWICE _Pragma("GCC unroll 2")
 
 namespace elman {
 namespace {

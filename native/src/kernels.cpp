@@ -1,23 +1,24 @@
 // Compiled once per instruction set: ELMAN_ISA is its name.
 #include "backward.h"
+#include "cross_entropy.h"
 #include "forward.h"
 
 namespace elman {
 namespace {
 
 // A scan built on no memory only measures how much it takes.
-template <class S>
-size_t shared_bytes(const Job& job) {
+template <class S, class J = Job>
+size_t shared_bytes(const J& job) {
     return S(job, 0, Scratch(nullptr), Scratch(nullptr)).shared_used;
 }
 
-template <class S>
-size_t own_bytes(const Job& job) {
+template <class S, class J = Job>
+size_t own_bytes(const J& job) {
     return S(job, 0, Scratch(nullptr), Scratch(nullptr)).own_used;
 }
 
-template <class S>
-void run(const Job& job, int thread) {
+template <class S, class J = Job>
+void run(const J& job, int thread) {
     S(job, thread, Scratch(job.shared), Scratch(job.own[thread])).run();
 }
 
@@ -54,6 +55,9 @@ const Kernels ELMAN_NAME1(ELMAN_ISA) = {
     {{run<Forward<float>>, run<Forward<double>>}, {run<Backward<float>>, run<Backward<double>>}},
     {apply<float>, apply<double>},
     {kLanes<float>, kLanes<double>},
+    {shared_bytes<CrossEntropy<float>>, shared_bytes<CrossEntropy<double>>},
+    {own_bytes<CrossEntropy<float>>, own_bytes<CrossEntropy<double>>},
+    {run<CrossEntropy<float>>, run<CrossEntropy<double>>},
 };
 
 }  // namespace elman

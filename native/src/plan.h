@@ -19,7 +19,7 @@ struct Rows {
     int64_t offset;         // row-steps of the teams before this one
 };
 
-// How often a thread was signalled in each round of a barrier; see Scan::wait_all.
+// How often a thread was signalled in each round of a barrier; see wait_for_all.
 struct Signals {
     alignas(64) int sent[8];
 };
@@ -37,6 +37,13 @@ struct Job {
     char *shared, *own[kMostThreads];  // scratch memory: of everyone, of each thread
 };
 
+struct CrossEntropyJob {
+    const elman_cross_entropy* call;
+    int threads;
+    Signals* signals;
+    char *shared, *own[kMostThreads];
+};
+
 // What is compiled once per instruction set; the arrays are by backward and by float64.
 struct Kernels {
     const char* name;
@@ -46,6 +53,9 @@ struct Kernels {
     void (*apply[2])(int op, int64_t count, void* out, const void* a, const void* b, const void* c,
                      double value);
     int lanes[2];
+    size_t (*cross_entropy_shared[2])(const CrossEntropyJob&);
+    size_t (*cross_entropy_own[2])(const CrossEntropyJob&);
+    void (*cross_entropy[2])(const CrossEntropyJob&, int thread);
 };
 
 const Kernels* kernels();  // of the chosen instruction set; null if ELMAN_ISA names none of this machine

@@ -40,6 +40,18 @@ class Scratch {
     size_t used_ = 0;
 };
 
+// In round r every thread signals the one 2^r after it, so that after the last all know of all: with two
+// threads, a store each. (D. Hensgen, R. Finkel and U. Manber, "Two algorithms for barrier
+// synchronization", International Journal of Parallel Programming 17, 1988.)
+inline void wait_for_all(Signals* signals, int threads, int thread, int time) {
+    for (int round = 0, far = 1; far < threads; ++round, far *= 2) {
+        __atomic_store_n(&signals[(thread + far) % threads].sent[round], time, __ATOMIC_RELEASE);
+        const int* sent = &signals[thread].sent[round];
+        for (int spins = 0; __atomic_load_n(sent, __ATOMIC_ACQUIRE) < time;)
+            ++spins < 2000 ? relax() : (void)sched_yield();
+    }
+}
+
 template <class T>
 void zero(T* p, long count) {
     if (count > 0) memset(p, 0, size_t(count) * sizeof(T));
@@ -137,18 +149,7 @@ struct Scan {
     long chunk_capacity() const { return job.most_rows > kChunkRows ? job.most_rows : kChunkRows; }
     long chunk_steps(long n) const { return n < kChunkRows ? kChunkRows / (n > 0 ? n : 1) : 1; }
 
-    // In round r every thread signals the one 2^r after it, so that after the last all know of all: with two
-    // threads, a store each. (D. Hensgen, R. Finkel and U. Manber, "Two algorithms for barrier
-    // synchronization", International Journal of Parallel Programming 17, 1988.)
-    void wait_all() {
-        ++waits;
-        for (int round = 0, far = 1; far < job.threads; ++round, far *= 2) {
-            __atomic_store_n(&job.signals[(thread + far) % job.threads].sent[round], waits, __ATOMIC_RELEASE);
-            const int* sent = &job.signals[thread].sent[round];
-            for (int spins = 0; __atomic_load_n(sent, __ATOMIC_ACQUIRE) < waits;)
-                ++spins < 2000 ? relax() : (void)sched_yield();
-        }
-    }
+    void wait_all() { wait_for_all(job.signals, job.threads, thread, ++waits); }
 
     // A team is one thread, or all of them.
     void wait_team() {

@@ -27,7 +27,7 @@ class Clip(ABC):
     """Called with parameters after the backward pass; changes their gradients in place."""
 
     def __call__(self, parameters: Iterable[nn.Parameter]) -> ClipReport:
-        """Clip the gradients of those parameters that have one.
+        """Clip the gradients of those parameters that have one, dense or with sparse rows.
 
         >>> weight = nn.Parameter(torch.zeros(2))
         >>> weight.grad = torch.tensor([30.0, 40.0])
@@ -35,21 +35,21 @@ class Clip(ABC):
         >>> float(report.norm), bool(report.clipped), weight.grad
         (50.0, True, tensor([3.0000, 4.0000]))
         """
-        owners = [p for p in parameters if p.grad is not None]
-        gradients = [p.grad for p in owners if p.grad is not None]
         with torch.no_grad():
+            pairs = [_rows(p) for p in parameters if p.grad is not None]
+            weights, gradients = [w for w, _ in pairs], [g for _, g in pairs]
             norm = nn.utils.get_total_norm(gradients)
-            return ClipReport(norm, self._clip(owners, gradients, norm))
+            return ClipReport(norm, self._clip(weights, gradients, norm))
 
     @abstractmethod
-    def _clip(self, owners: list[nn.Parameter], gradients: list[Tensor], norm: Tensor) -> Tensor:
+    def _clip(self, weights: list[Tensor], gradients: list[Tensor], norm: Tensor) -> Tensor:
         """Change the gradients in place; whether any was changed, shape ()."""
 
 
 class NoClip(Clip):
     """Leaves the gradients alone and only measures their norm."""
 
-    def _clip(self, owners: list[nn.Parameter], gradients: list[Tensor], norm: Tensor) -> Tensor:
+    def _clip(self, weights: list[Tensor], gradients: list[Tensor], norm: Tensor) -> Tensor:
         return torch.zeros((), dtype=torch.bool, device=norm.device)
 
 
@@ -71,7 +71,7 @@ class ClipByNorm(Clip):
     def __init__(self, max_norm: float) -> None:
         self.max_norm = _positive("max_norm", max_norm)
 
-    def _clip(self, owners: list[nn.Parameter], gradients: list[Tensor], norm: Tensor) -> Tensor:
+    def _clip(self, weights: list[Tensor], gradients: list[Tensor], norm: Tensor) -> Tensor:
         torch._foreach_mul_(gradients, self.max_norm / norm.clamp(min=self.max_norm))
         return norm > self.max_norm
 
@@ -94,7 +94,7 @@ class ClipByValue(Clip):
     def __init__(self, limit: float) -> None:
         self.limit = _positive("limit", limit)
 
-    def _clip(self, owners: list[nn.Parameter], gradients: list[Tensor], norm: Tensor) -> Tensor:
+    def _clip(self, weights: list[Tensor], gradients: list[Tensor], norm: Tensor) -> Tensor:
         largest = torch.stack(torch._foreach_norm(gradients, torch.inf)).max()
         torch._foreach_clamp_max_(gradients, self.limit)
         torch._foreach_clamp_min_(gradients, -self.limit)
@@ -124,12 +124,23 @@ class AdaptiveClip(Clip):
     def __init__(self, factor: float, eps: float = 1e-3) -> None:
         self.factor, self.eps = _positive("factor", factor), _positive("eps", eps)
 
-    def _clip(self, owners: list[nn.Parameter], gradients: list[Tensor], norm: Tensor) -> Tensor:
-        limits = [_unit_norms(p.detach()).clamp_(min=self.eps) * self.factor for p in owners]
+    def _clip(self, weights: list[Tensor], gradients: list[Tensor], norm: Tensor) -> Tensor:
+        limits = [_unit_norms(w).clamp_(min=self.eps) * self.factor for w in weights]
         sizes = [_unit_norms(g) for g in gradients]
         scales = [limit / size.maximum(limit) for size, limit in zip(sizes, limits, strict=True)]
         torch._foreach_mul_(gradients, scales)
         return torch.stack([scale.min() for scale in scales]).min() < 1
+
+
+def _rows(parameter: nn.Parameter) -> tuple[Tensor, Tensor]:
+    """The weights and their gradient; of a sparse gradient, the rows that it has."""
+    weight, gradient = parameter.detach(), parameter.grad
+    assert gradient is not None
+    if not gradient.is_sparse:
+        return weight, gradient
+    # Each row once, or the norm of a row would not be that of its sum.
+    parameter.grad = gradient = gradient.coalesce()
+    return weight[gradient.indices()[0]], gradient.values()
 
 
 def _unit_norms(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch._dynamo import config as dynamo
 
 import elman
+from elman.nn import LinearCrossEntropy
 from integration.layers_under_test import LAYERS, LENGTHS, RESET, results, sequences
 
 pytestmark = [
@@ -142,3 +143,17 @@ def test_an_exported_program_takes_any_batch_and_goes_through_a_file(kind: str) 
     for batch in (1, 2, 5):
         x, lengths = torch.randn(batch, 3, 2), torch.randint(0, 4, (batch,))
         torch.testing.assert_close(program(x, lengths=lengths), layer(x, lengths=lengths))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_the_fused_loss_compiles_whole(reduction: str) -> None:
+    layer = LinearCrossEntropy(8, 100, reduction=reduction, label_smoothing=0.1)
+    compiled = torch.compile(layer, fullgraph=True)
+    h, target = torch.randn(6, 8, requires_grad=True), torch.randint(0, 100, (6,))
+    inputs = (h, layer.weight, layer.bias)
+    found, expected = (f(h, target) for f in (compiled, layer))
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(loss.sum() * 3, inputs) for loss in (found, expected)]
+    torch.testing.assert_close(*gradients)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(h, target), expected.detach())

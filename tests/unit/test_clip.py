@@ -94,3 +94,19 @@ def test_non_finite_gradients_show_in_the_norm(clip: Clip) -> None:
 def test_impossible_limits_are_refused(make: Callable[[float], Clip], value: float) -> None:
     with pytest.raises(ConfigError, match="above 0"):
         make(value)
+
+
+@pytest.mark.parametrize("clip", ALL, ids=lambda clip: type(clip).__name__)
+def test_sparse_rows_are_clipped_as_the_dense_gradient_is(clip: Clip) -> None:
+    reports, results = [], []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        embedding, other = nn.Embedding(6, 3, sparse=sparse), nn.Parameter(torch.randn(4))
+        words = torch.tensor([1, 4, 1, 1, 0])  # a row that occurs again is one row
+        (embedding(words).square().sum() * other.sum()).backward()
+        reports.append(clip([embedding.weight, other]))
+        assert embedding.weight.grad is not None
+        assert embedding.weight.grad.is_sparse == sparse
+        results.append([g.to_dense() for g in (embedding.weight.grad, other.grad)])
+    torch.testing.assert_close(results[1], results[0])
+    torch.testing.assert_close(reports[1], reports[0])

@@ -124,6 +124,31 @@ def array(kind: Any, values: Sequence[Any]) -> Any:
     return (kind * max(1, len(values)))(*values)
 
 
+class CrossEntropy(NamedTuple):
+    """elman_cross_entropy."""
+
+    float64: int
+    threads: int
+    rows: int
+    inputs: int
+    outputs: int
+    ignore: int
+    smoothing: float
+    h: int
+    weight: int
+    bias: int
+    target: int
+    scale: int
+    losses: int
+    normaliser: int
+    dh: int
+    dweight: int
+    dbias: int
+
+
+_CROSS_ENTROPY = Struct("2i4qd10q")
+
+
 class Encoded:
     """A program as the library takes it. Its arrays live as long as this does."""
 
@@ -197,10 +222,12 @@ class Library:
             "elman_forward",
             "elman_backward",
             "elman_apply",
+            "elman_cross_entropy_run",
         ):
             getattr(self._c, name).restype = c_char_p
         for name in ("elman_forward", "elman_backward"):
             getattr(self._c, name).argtypes = [c_char_p, c_char_p]
+        self._c.elman_cross_entropy_run.argtypes = [c_char_p]
         self._c.elman_apply.argtypes = [c_int32, c_int32, c_int64, *[c_void_p] * 4, c_double]
         if self._c.elman_abi() != ABI:
             raise OSError(f"{path} has ABI {self._c.elman_abi()}, expected {ABI}: reinstall elman")
@@ -226,6 +253,14 @@ class Library:
         """Runs its gradient."""
         packed = _SCAN.pack(*scan) + routine
         self._check(self._c.elman_backward(packed, _BACKWARD_OUT.pack(*out)))
+
+    def cross_entropy(self, call: CrossEntropy) -> str | None:
+        """Runs it; what is wrong with its targets, or None."""
+        reason = self._c.elman_cross_entropy_run(_CROSS_ENTROPY.pack(*call))
+        if reason is not None and reason.startswith(b"a target"):
+            return str(reason.decode())
+        self._check(reason)
+        return None
 
     def apply(
         self,

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from elman._errors import DataError
 from elman.baselines import ngram_baselines
@@ -23,6 +22,7 @@ from elman.bptt import State
 from elman.data import Lanes, Source, Split, TextSource, Vocabulary, by_name, open_tokens, tokenise
 from elman.decode import sample
 from elman.metrics import bits_per_char, perplexity
+from elman.nn import linear_cross_entropy
 from elman.tasks._base import Metrics, NamedTask, Reading
 from elman.tasks._language_config import LanguageData, LanguageNet
 from elman.tasks._language_net import LanguageNetwork
@@ -194,9 +194,10 @@ class LanguageModel(NamedTask):
         hidden, state = self.network.hidden(inputs.T, state)
         if not with_loss:
             return hidden, state
-        scores = self.network.output(hidden)
-        loss = F.cross_entropy(scores.flatten(0, 1), targets.T.flatten(), reduction="sum")
-        return loss, state
+        output = self.network.output
+        return linear_cross_entropy(
+            hidden, output.weight, targets.T, output.bias, reduction="sum"
+        ), state
 
     def initial_state(self, rows: int) -> State:
         return self.network.recurrent.initial_state(rows)

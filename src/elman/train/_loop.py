@@ -67,13 +67,20 @@ class Trainer:
 
     def fit(self) -> Result:
         """Train until the budget or the patience is used up, then measure the best weights."""
+        sparse = [
+            e for e in parts.sparse_embeddings(self.config, self.task.network) if not e.sparse
+        ]
         try:
+            for embedding in sparse:
+                embedding.sparse = True
             self._start()
             with stop_on_signals() as self.stop:
                 while not self.over:
                     self._epoch()
             return self._finish()
         finally:
+            for embedding in sparse:  # the network may go to another optimiser
+                embedding.sparse = False
             if self.board:
                 self.board.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import torch
@@ -65,6 +66,20 @@ def optimizer(config: TrainConfig, parameters: Iterable[nn.Parameter]) -> torch.
     return kind(
         parameters, config.lr, betas=config.betas, weight_decay=config.weight_decay, fused=True
     )
+
+
+def sparse_embeddings(config: TrainConfig, network: nn.Module) -> list[nn.Embedding]:
+    """The embeddings whose gradient may be that of the rows which occurred, with equal results.
+
+    Plain SGD leaves a row alone that has no gradient; momentum, weight decay and Adam move it. A
+    weight that is used elsewhere too, as tied ones are, has a gradient in every row.
+    """
+    if config.optimizer != "sgd" or config.momentum or config.weight_decay:
+        return []
+    parameters = [p for m in network.modules() for p in m.parameters(recurse=False)]
+    uses = Counter(map(id, parameters))
+    embeddings = [m for m in network.modules() if isinstance(m, nn.Embedding)]
+    return [m for m in embeddings if uses[id(m.weight)] == 1 and m.weight.requires_grad]
 
 
 def schedule(config: TrainConfig, updates: int) -> Schedule:

@@ -14,7 +14,7 @@ from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.bptt import State
 from elman.cells import Elman
 from elman.layers import Recurrent
-from elman.tasks import Task
+from elman.tasks import LanguageData, LanguageModel, LanguageNet, Task
 from elman.train import Run, TrainConfig, fit
 from elman.train._loop import Trainer
 
@@ -315,3 +315,33 @@ def test_one_wait_for_the_device_in_an_update(
     trainer._epoch()
     assert waits.count("tolist") == 6
     assert len(waits) <= 6 + 1  # and one for the validation's sum
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_gradients_of_the_rows_that_occurred_train_as_whole_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat\na dog ran to a hen\n" * 30, encoding="utf-8")
+    found, kinds = [], []
+
+    real_step = torch.optim.SGD.step
+
+    def step(optimizer: torch.optim.SGD) -> None:
+        gradients = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        kinds.append(any(g.is_sparse for g in gradients))
+        real_step(optimizer)
+
+    for sparse in (True, False):
+        if not sparse:
+            monkeypatch.setattr("elman.train._parts.sparse_embeddings", lambda *_: [])
+        net = LanguageNet.parse({"hidden": 6, "init_range": 0.5})
+        task = LanguageModel.prepare(LanguageData.parse({"train": [text], "lanes": 3}), net)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.optim.SGD, "step", step)
+            run(tmp_path, task, clip="norm", clip_limit=0.1, accumulate=accumulate, lr=2.0)
+        found.append(task.network.state_dict())
+        assert not task.network.embedding.sparse  # nor is it left so
+    assert all(kinds[: len(kinds) // 2])
+    assert not any(kinds[len(kinds) // 2 :])
+    torch.testing.assert_close(found[0], found[1])

@@ -70,3 +70,14 @@ def test_devices() -> None:
         parts.device("gpu")
     with pytest.raises(ConfigError, match="'cuda:99' is not there"):
         parts.device("cuda:99")
+
+
+def test_embeddings_have_sparse_gradients_only_where_the_result_is_the_same() -> None:
+    alone, tied = nn.Embedding(5, 2), nn.Embedding(5, 2)
+    output = nn.Linear(2, 5)
+    output.weight = tied.weight
+    network = nn.ModuleList([alone, tied, output])
+    assert parts.sparse_embeddings(config(optimizer="sgd"), network) == [alone]
+    others = [{"optimizer": "adam"}, {"momentum": 0.9}, {"weight_decay": 0.1}]
+    for other in others:
+        assert parts.sparse_embeddings(config(**{"optimizer": "sgd", **other}), network) == []
