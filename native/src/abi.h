@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define ELMAN_ABI 1
+#define ELMAN_ABI 2
 
 // Where an operand of an instruction lives. TEMPORARY is a tile in cache, WIDE a whole step's worth that
 // outlives a row sum, ROW one number per row; all others are arrays of the step at hand.
@@ -18,14 +18,14 @@ enum elman_bank {
     ELMAN_TEMPORARY,
     ELMAN_WIDE,
     ELMAN_ROW,
-    ELMAN_INPUT,      // W_ih x_t + b_ih, one gate
-    ELMAN_RECURRENT,  // W_hh h_{t-1} + b_hh, one gate
+    ELMAN_INPUT,      // a gate of the projected input
+    ELMAN_PRODUCT,    // what a matrix product of the step gives
     ELMAN_PREVIOUS,   // a state before the step
     ELMAN_NEXT,       // a state after the step
     ELMAN_SAVED,      // kept by the forward for the backward
     ELMAN_COTANGENT,  // the loss's gradient of a state after the step
     ELMAN_GRADIENT,   // ... of a state before it, without the part that flows through W_hh
-    ELMAN_GATE        // ... of the gates
+    ELMAN_GATE        // ... of the gates, and what else the gradient of a matrix needs
 };
 
 typedef struct {
@@ -37,13 +37,25 @@ typedef struct {
     int32_t bank, index;
 } elman_operand;
 
-// A phase runs its row instructions once, then its tile instructions on every tile; what a row_sum adds
+// A block of a matrix of the cell's own, units x units: of which, where, and of how many side by side.
+typedef struct {
+    int32_t matrix, row, column, columns;
+} elman_block;
+
+// Product i of the forward: a block times the operand (bank, index) of the step, and what it starts from
+// (its bank is -1 for a bias). Those of one phase and operand follow each other.
+typedef struct {
+    int32_t phase, bank, index, start_bank, start_index, block;
+} elman_product;
+
+// A phase first makes its products. Then it runs its row instructions once, then its tile instructions on every tile; what a row_sum adds
 // up is there in the next phase. `ends` holds, per phase, where its row and its tile instructions end.
 typedef struct {
-    int32_t phases, operands, temporaries, wides, rows, unused;
+    int32_t phases, operands, temporaries, wides, rows, products;
     const int32_t* ends;
     const elman_instruction* instructions;
     const elman_operand* operand;
+    const elman_product* product;  // null in the backward, whose products are in its groups
 } elman_routine;
 
 typedef struct {
@@ -54,17 +66,19 @@ typedef struct {
 typedef struct {
     int32_t float64, threads, split, reverse;  // split: 0 choose, 1 rows, 2 units
     int32_t gates, states, saved, slots;       // slots: parameters of the program's own
-    int64_t batch, steps, inputs, units;
+    int64_t batch, steps, inputs, units;       // inputs: features of x; 0 where `input` is given
     const int64_t* lengths;
     const uint8_t* reset;
     int64_t reset_row, reset_step;
     elman_sequence x, y;
-    const void *weight_ih, *weight_hh, *bias_ih, *bias_hh;
+    const void *weight_ih, *bias_ih, *bias_hh;  // bias_hh: of the products, by block
     const void* const* initial;  // per state, (batch, units)
     const void* const* fresh;    // per state, what a reset starts from
     const void* const* parameter;
     const uint8_t* parameter_is_scalar;
-    const uint8_t* fused;  // per gate: the program sees only inp + rec, as its recurrent operand
+    const elman_sequence* input;  // per gate, projected by the caller
+    const elman_block* block;
+    const void* const* matrix;
     void* record;          // states and saved values of all steps; null: nothing is kept
     elman_routine program;
 } elman_scan;
@@ -73,16 +87,26 @@ typedef struct {
     void* const* final;  // per state, (batch, units)
 } elman_forward_out;
 
-// Gate gradients come in `kinds`; kinds [0, input_kinds) flow to W_ih, [recurrent_first, kinds) to W_hh.
+// Gate gradients [first, first + count), each with the block that it meets. Times the operand (bank, index)
+// they are the blocks' gradients (bank -1: not here); times the blocks they flow back, to a state with the
+// next step, or to a product of this one in its phase (-1: not there).
 typedef struct {
-    int32_t kinds, input_kinds, recurrent_first, unused;
-    const int32_t *input_gate, *recurrent_gate;  // per kind: the gate, or -1
+    int32_t first, count, bank, index, state, product, phase, unused;
+    const int32_t* block;
+} elman_group;
+
+typedef struct {
+    int32_t kinds, groups, blocks, unused;
+    const int32_t* input_kind;  // per gate of the input: its gradient, or -1; with a weight_ih, the first
+    const elman_group* group;
     elman_sequence dy, dx;
     const void* const* dfinal;
-    void *dweight_ih, *dweight_hh, *dbias_ih, *dbias_hh;
+    void *dweight_ih, *dbias_ih, *dbias_hh;
     void* const* dinitial;
     void* const* dfresh;
     void* const* dparameter;
+    const elman_sequence* dinput;
+    void* const* dmatrix;
 } elman_backward_out;
 
 // loss = cross-entropy of softmax(h W^T + b), per row. With gradients, and `scale` the factor of each row's

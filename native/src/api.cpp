@@ -14,10 +14,12 @@ namespace {
 std::atomic<bool> forked{false};
 const int watching_forks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
-const char* wrong(const elman_scan& scan) {
+const char* wrong(const elman_scan& scan, const elman_backward_out* backward) {
     if (!kernels()) return "ELMAN_ISA names an instruction set that this machine does not have";
-    if (scan.batch < 1 || scan.steps < 1 || scan.inputs < 1 || scan.units < 1) return "empty batch, sequence or layer";
+    if (scan.batch < 1 || scan.steps < 1 || scan.inputs < !scan.input || scan.units < 1) return "empty batch, sequence or layer";
     if (scan.program.operands > 256) return "the program has more than 256 operands";
+    if (scan.program.products > kMostProducts || (backward && backward->groups > kMostProducts))
+        return "the program has more than 64 matrix products";
     for (int64_t b = 0; scan.lengths && b < scan.batch; ++b)
         if (scan.lengths[b] < 0 || scan.lengths[b] > scan.steps) return "a length is outside of [0, steps]";
     return nullptr;
@@ -48,7 +50,7 @@ const char* on_all_threads(J& job, size_t own, void (*run)(const J&, int)) {
 }
 
 const char* run(const elman_scan* scan, const elman_forward_out* forward, const elman_backward_out* backward) {
-    if (const char* reason = wrong(*scan)) return reason;
+    if (const char* reason = wrong(*scan, backward)) return reason;
     try {
         const int kind = backward != nullptr, type = scan->float64 != 0;
         const int most = threads_for(scan->threads);

@@ -1,6 +1,6 @@
-// The backward scan: for each step, last to first, the gradient of the state through W_hh, then the
-// program that turns it into gradients of the gates; for each chunk of steps, while those are in the
-// cache, their products with x, h and W_ih.
+// The backward scan: for each step, last to first, the gradient of the state through the matrices that
+// multiply it, then the program that turns it into gradients of the gates; for each chunk of steps, while
+// those are in the cache, their products with x, W_ih and what the matrices multiplied.
 #pragma once
 
 #include "scan.h"
@@ -16,37 +16,57 @@ struct Backward : Scan<T> {
         Base::rows, Base::scan, Base::tiles, Base::tiling, Base::units;
 
     const elman_backward_out& out;
-    const long kinds, input_kinds, recurrent_kinds, inputs, input_panels, input_padded;
-    T *weight_hh, *weight_ih;  // of everyone, packed for dz W
-    T *ring, *moved, *x;       // of the team: gate gradients and states before each step of a chunk
+    const bool projects;
+    const long kinds, input_kinds, inputs, input_panels, input_padded;
+    T *weight[kMostProducts], *weight_ih;  // of everyone, by group: packed for dz W
+    T *ring, *moved, *x;                   // of the team: gate gradients and states before each step of a chunk
     T* carry[3];
     T* dfresh;
 
     // A team's sums: rows of weights are [kind][unit]; added up over teams at the end, in order.
     struct Sums {
-        T *weight_hh, *weight_ih, *bias, *units, *scalars;
+        T *weight, *weight_ih, *bias, *units, *scalars;
     };
     Sums all[kMostThreads], sums;
+    long sum_at[kMostProducts + 1];  // where those of a group begin
     T *dx_tile, *scalars_chunk;  // of the thread
     Run<T>* run_list;
     long ring_step;
 
     Backward(const Job& j, int thread, Scratch shared, Scratch own)
-        : Base(j, thread, 1), out(*j.backward), kinds(out.kinds), input_kinds(out.input_kinds),
-          recurrent_kinds(kinds - out.recurrent_first), inputs(scan.inputs),
-          input_panels(panels_of<T>(inputs)), input_padded(input_panels * kLanes<T>),
-          ring_step(kinds * padded * count + 2 * kRecordPadding) {
+        : Base(j, thread, 1), out(*j.backward), projects(scan.inputs > 0), kinds(out.kinds),
+          input_kinds(count_input_kinds()), inputs(scan.inputs), input_panels(panels_of<T>(inputs)),
+          input_padded(input_panels * kLanes<T>), ring_step(kinds * padded * count + 2 * kRecordPadding) {
+        sum_at[0] = 0;
+        for_groups([&](const elman_group& g, int i) {
+            sum_at[i + 1] = sum_at[i] + (g.bank >= 0 ? g.count * padded * padded : 0);
+        });
         take(shared, own);
         this->shared_used = shared.used(), this->own_used = own.used();
     }
 
+    long count_input_kinds() const {
+        long n = 0;
+        for (int gate = 0; projects && gate < scan.gates; ++gate) n += out.input_kind[gate] >= 0;
+        return n;
+    }
+
+    static bool flows_back(const elman_group& g) { return g.state >= 0 || g.product >= 0; }
+
+    template <class F>
+    void for_groups(F f) const {
+        for (int g = 0; g < out.groups; ++g) f(out.group[g], g);
+    }
+
     void take(Scratch& shared, Scratch& own) {
         this->take_common(shared);
-        weight_hh = shared.take<T>(recurrent_kinds * units * padded);
+        for_groups([&](const elman_group& g, int i) {
+            weight[i] = shared.take<T>(flows_back(g) ? g.count * units * padded : 0);
+        });
         weight_ih = shared.take<T>(out.dx.data ? input_kinds * units * input_padded : 0);
         for (int team = 0; team < job.teams; ++team)
             take_team(shared, team);
-        this->take_own(own);
+        this->take_own(own, 1);
         dx_tile = own.take<T>(kWidth * kLanes<T> * this->chunk_capacity());
         scalars_chunk = own.take<T>(scan.slots);
         run_list = own.take<Run<T>>(this->chunk_capacity());
@@ -55,7 +75,9 @@ struct Backward : Scan<T> {
     void take_team(Scratch& s, int team) {
         const Rows& of = job.team[team];
         const long plane = padded * of.count, slots = this->chunk_steps(of.active[0]) + 1;
-        Base::take_team(s, team);
+        long products = 0;
+        for_groups([&](const elman_group& g, int) { products = g.product >= products ? g.product + 1 : products; });
+        Base::take_team(s, team, products);
         T* a = s.take<T>(slots * (kinds * plane + 2 * kRecordPadding));
         T* b = s.take<T>(may_move() ? slots * scan.states * plane : 0);
         T* c = s.take<T>(input_padded * this->chunk_capacity());
@@ -63,9 +85,9 @@ struct Backward : Scan<T> {
         T* g = s.take<T>(this->reset ? scan.states * plane : 0);
         T* h = s.take<T>(scan.slots * padded);
         Sums of_team;
-        of_team.weight_hh = s.take<T>(recurrent_kinds * padded * padded);
+        of_team.weight = s.take<T>(sum_at[out.groups]);
         of_team.weight_ih = s.take<T>(input_kinds * padded * input_padded);
-        of_team.bias = s.take<T>(kinds * padded);
+        of_team.bias = s.take<T>(projects ? kinds * padded : 0);
         of_team.units = s.take<T>(scan.slots * padded);
         of_team.scalars = s.take<T>(scan.slots);
         all[team] = of_team;
@@ -103,9 +125,9 @@ struct Backward : Scan<T> {
             const Share s = share_of(n, member, job.team_size);
             zero(p + s.first, s.last - s.first);
         };
-        part(sums.weight_hh, recurrent_kinds * padded * padded);
+        part(sums.weight, sum_at[out.groups]);
         part(sums.weight_ih, input_kinds * padded * input_padded);
-        part(sums.bias, kinds * padded);
+        part(sums.bias, projects ? kinds * padded : 0);
         part(dfresh, this->reset ? scan.states * padded * count : 0);
         part(this->unit_sums, scan.slots * padded);
         part(sums.units, scan.slots * padded);
@@ -114,29 +136,43 @@ struct Backward : Scan<T> {
         this->scalar_sums = scalars_chunk;
     }
 
-    // Columns [from, from + width) of panels of W (gates * units, size), rows by kind: to[kind][unit][column].
-    void pack_group(const T* weight, const int32_t* gate, long first, long last, long size, long from, long width,
-                    T* to) const {
-        for (long kind = first; kind < last; ++kind, to += units * width * kLanes<T>)
-            pack_rows(weight + gate[kind] * units * size, units, size, from * kLanes<T>, to, int(width));
+    // Columns [from, from + width) of panels of n matrices (units, size): to[i][unit][column].
+    template <class F>
+    void pack_group(long n, F matrix, long size, long from, long width, T* to) const {
+        for (long i = 0; i < n; ++i, to += units * width * kLanes<T>) {
+            const Source<T> source = matrix(i);
+            pack_rows(source.data, source.row, units, size, from * kLanes<T>, to, int(width));
+        }
     }
 
     void pack_weights() const {
-        const T *hh = static_cast<const T*>(scan.weight_hh), *ih = static_cast<const T*>(scan.weight_ih);
         Share mine = share_of(tiling.tiles, this->thread, job.threads);
-        for (long i = mine.first; i < mine.last; ++i)
-            each_group(panels_in(i), [&](long first, long width) {
-                const long from = i * tiling.panels + first;
-                pack_group(hh, out.recurrent_gate, out.recurrent_first, kinds, units, from, width,
-                           weight_hh + from * kLanes<T> * recurrent_kinds * units);
-            });
-        mine = share_of(input_panels, this->thread, job.threads);
+        for_groups([&](const elman_group& g, int at) {
+            auto of_kind = [&](long kind) {
+                return Source<T>{this->block(g.block[kind], scan.matrix), this->row_of(g.block[kind])};
+            };
+            for (long i = mine.first; flows_back(g) && i < mine.last; ++i)
+                each_group(this->panels_in(i), [&](long first, long width) {
+                    const long from = i * tiling.panels + first;
+                    pack_group(g.count, of_kind, units, from, width, weight[at] + from * kLanes<T> * g.count * units);
+                });
+        });
         if (!out.dx.data) return;
+        mine = share_of(input_panels, this->thread, job.threads);
+        const T* ih = static_cast<const T*>(scan.weight_ih);
+        auto of_gate = [&](long kind) { return Source<T>{ih + gate_of(kind) * units * inputs, inputs}; };
         each_group(input_panels, [&](long from, long width) {
             if (mine.has(from))
-                pack_group(ih, out.input_gate, 0, input_kinds, inputs, from, width,
+                pack_group(input_kinds, of_gate, inputs, from, width,
                            weight_ih + from * kLanes<T> * input_kinds * units);
         });
+    }
+
+    // The gate of the input whose gradient this is.
+    long gate_of(long kind) const {
+        long gate = 0;
+        while (out.input_kind[gate] != kind) ++gate;
+        return gate;
     }
 
     // ---- one step ----
@@ -147,10 +183,6 @@ struct Backward : Scan<T> {
     T* state_before(long t) const {
         if (this->must_move(t)) return moved + t % slots() * scan.states * padded * count;
         return t ? this->record(t - 1) : this->initial;
-    }
-
-    long panels_in(long tile) const {
-        return min_of(panels, (tile + 1) * tiling.panels) - tile * tiling.panels;
     }
 
     void step(long t) {
@@ -168,17 +200,19 @@ struct Backward : Scan<T> {
         bank[ELMAN_COTANGENT] = {cotangent, plane};
         bank[ELMAN_GRADIENT] = {carry[1], plane};
         bank[ELMAN_GATE] = {gates_of(t), plane};
-        this->row_phase(0, n);
-        this->clear_row_sums(0, n);
-        for (long i = tiles.first; i < tiles.last; ++i) {
-            gather_cotangent(i, t, n, later, cotangent);
-            this->tile_phase(0, bank, i * tiling.panels, i * tiling.panels + panels_in(i), n);
-        }
-        for (int phase = 1; phase < this->program().phases; ++phase) {
-            this->finish_row_sums(phase - 1, n);
-            this->row_phase(phase, n);
-            this->clear_row_sums(phase, n);
-            this->tile_phase(phase, bank, this->panel_first(), this->panel_last(), n);
+        for (int phase = 0; phase < this->program().phases; ++phase) {
+            const bool multiplies = multiplies_in(phase);
+            this->enter(phase, multiplies, n);
+            if (phase && !multiplies) {
+                this->tile_phase(phase, bank, this->panel_first(), this->panel_last(), n);
+                continue;
+            }
+            for (long i = tiles.first; i < tiles.last; ++i) {
+                const long p0 = i * tiling.panels, p1 = p0 + this->panels_in(i);
+                if (phase == 0) gather_cotangent(i, t, n, later, cotangent);
+                else multiply(phase, p0, p1, t, n);
+                this->tile_phase(phase, bank, p0, p1, n);
+            }
         }
         T* spent = carry[0];
         carry[0] = carry[1], carry[1] = spent;
@@ -188,7 +222,7 @@ struct Backward : Scan<T> {
     // The gradient of the states after step t: what step t + 1 sent back, through W_hh and without; what
     // the output got; for rows that end here, what the final state got.
     void gather_cotangent(long tile, long t, long n, long later, T* to) {
-        const long p0 = tile * tiling.panels, p1 = p0 + panels_in(tile), kL = kLanes<T>;
+        const long p0 = tile * tiling.panels, p1 = p0 + this->panels_in(tile), kL = kLanes<T>;
         if (to != carry[0]) spread(p0, p1, n, later, to);
         through_recurrence(p0, p1, t + 1, later, to, n);
         if (!out.dy.data) return;
@@ -213,16 +247,37 @@ struct Backward : Scan<T> {
         }
     }
 
-    // to += dz W_hh of step t, for its `n` rows, in an array with `pitch` rows; restarted rows drop out.
-    void through_recurrence(long p0, long p1, long t, long n, T* to, long pitch) {
-        if (n == 0) return;
-        const long kL = kLanes<T>, depth = recurrent_kinds * units;
+    bool multiplies_in(int phase) const {
+        bool any = false;
+        for_groups([&](const elman_group& g, int) { any |= g.product >= 0 && g.phase == phase; });
+        return any;
+    }
+
+    // What flows back within the step.
+    void multiply(int phase, long p0, long p1, long t, long n) {
+        for_groups([&](const elman_group& g, int i) {
+            if (g.product >= 0 && g.phase == phase)
+                flow_back(g, weight[i], p0, p1, t, n, this->products + g.product * padded * n, n, false);
+        });
+    }
+
+    // to (an array with `pitch` rows) = dz W of step t, for its `n` rows, or += that.
+    void flow_back(const elman_group& g, const T* w, long p0, long p1, long t, long n, T* to, long pitch, bool adds) {
+        const long kL = kLanes<T>, depth = g.count * units;
         for (long p = p0; p < p1; ++p) {
             T* at = to + p * pitch * kL;
-            column[p - p0] = {at, at, 1};
+            column[p - p0] = {adds ? at : zeros(), at, adds};
         }
-        const Left<T> left{gates_of(t) + out.recurrent_first * padded * n, kL, n * kL, padded * n, units, int(recurrent_kinds)};
-        product(left, n, weight_hh + p0 * kL * depth, p1 - p0, column, offset);
+        const Left<T> left{gates_of(t) + g.first * padded * n, kL, n * kL, padded * n, units, g.count};
+        product(left, n, w + p0 * kL * depth, p1 - p0, column, offset);
+    }
+
+    // What flows back from step t, for its `n` rows, to the states before it; restarted rows drop out.
+    void through_recurrence(long p0, long p1, long t, long n, T* to, long pitch) {
+        if (n == 0) return;
+        for_groups([&](const elman_group& g, int i) {
+            if (g.state >= 0) flow_back(g, weight[i], p0, p1, t, n, to + g.state * padded * pitch, pitch, true);
+        });
         for (long b = 0; this->reset && b < n; ++b)
             if (this->restarts(b, t)) move_to_fresh(p0, p1, b, to, pitch);
     }
@@ -240,34 +295,77 @@ struct Backward : Scan<T> {
     // ---- one chunk of steps ----
 
     void finish_chunk(long first, long end) {
-        const long kL = kLanes<T>, total = rows.before[end] - rows.before[first];
-        const Share mine = share_of(total, member, job.team_size);
-        for (long t = first, r = 0; t < end; ++t)
-            for (long b = 0; b < rows.active[t]; ++b, ++r)
-                if (r >= mine.first && r < mine.last)
-                    gather_row(this->at(scan.x, b, t), x + r * kL, inputs, total * kL);
+        const long total = rows.before[end] - rows.before[first];
+        if (projects) gather_x(first, end, total);
         this->wait_team();
-        sum_weights(first, end, total);
-        sum_biases(first, end);
-        if (out.dx.data) put_dx(first, end);
+        for_groups([&](const elman_group& g, int i) {
+            if (g.bank >= 0) sum_group(g, first, end, sums.weight + sum_at[i]);
+        });
+        if (projects) {
+            sum_input_weights(first, end, total);
+            sum_biases(first, end);
+            if (out.dx.data) put_dx(first, end);
+        } else {
+            put_input(first, end);
+        }
         sum_parameters();
         this->wait_team();
     }
 
-    // Panels of all kinds: this thread's share of the rows of a weight's gradient.
-    void sum_weights(long first, long end, long total) {
-        const long kL = kLanes<T>, runs = end - first;
-        auto run_of = [&](long t, const T* dz, const T* b, long b_panel) {
-            run_list[t - first] = {dz, b, rows.active[t] * kL, b_panel, rows.active[t]};
-        };
-        for (long t = first; t < end; ++t)
-            run_of(t, gates_of(t) + out.recurrent_first * padded * rows.active[t], state_before(t), rows.active[t] * kL);
-        Share mine = share_of(recurrent_kinds * panels, member, job.team_size);
-        outer(run_list, runs, mine.first, mine.last, units, units, sums.weight_hh, padded);
-        for (long t = first; t < end; ++t)
-            run_of(t, gates_of(t), x + (rows.before[t] - rows.before[first]) * kL, total * kL);
-        mine = share_of(input_kinds * panels, member, job.team_size);
-        outer(run_list, runs, mine.first, mine.last, units, inputs, sums.weight_ih, input_padded);
+    void gather_x(long first, long end, long total) {
+        const Share mine = share_of(total, member, job.team_size);
+        for (long t = first, r = 0; t < end; ++t)
+            for (long b = 0; b < rows.active[t]; ++b, ++r)
+                if (r >= mine.first && r < mine.last)
+                    gather_row(this->at(scan.x, b, t), x + r * kLanes<T>, inputs, total * kLanes<T>);
+    }
+
+    // This thread's share of the rows, which are units of the gradients, of the weights' gradients.
+    void sum_group(const elman_group& g, long first, long end, T* to) {
+        for (long t = first; t < end; ++t) {
+            const long n = rows.active[t], plane = padded * n;
+            run_list[t - first] = {gates_of(t) + g.first * plane, operand(g.bank, t) + g.index * plane,
+                                   n * kLanes<T>, n * kLanes<T>, n};
+        }
+        const Share mine = share_of(g.count * panels, member, job.team_size);
+        outer(run_list, end - first, mine.first, mine.last, units, units, to, padded);
+    }
+
+    void sum_input_weights(long first, long end, long total) {
+        for (long t = first; t < end; ++t) {
+            const long n = rows.active[t];
+            const T* x_t = x + (rows.before[t] - rows.before[first]) * kLanes<T>;
+            run_list[t - first] = {gates_of(t), x_t, n * kLanes<T>, total * kLanes<T>, n};
+        }
+        const Share mine = share_of(input_kinds * panels, member, job.team_size);
+        outer(run_list, end - first, mine.first, mine.last, units, inputs, sums.weight_ih, input_padded);
+    }
+
+    // A bank of a step that is over.
+    const T* operand(int bank, long t) const {
+        switch (bank) {
+            case ELMAN_PREVIOUS: return state_before(t);
+            case ELMAN_NEXT: return this->record(t);
+            case ELMAN_SAVED: return this->record(t) + scan.states * padded * rows.active[t];
+            default: return gates_of(t);
+        }
+    }
+
+    // The gradient of an input that the caller has projected.
+    void put_input(long first, long end) const {
+        for (long t = first; t < end; ++t) {
+            const long n = rows.active[t];
+            const Share mine = share_of(n, member, job.team_size);
+            for (int gate = 0; gate < scan.gates; ++gate) {
+                if (!out.dinput[gate].data) continue;
+                const int kind = out.input_kind[gate];
+                for (long b = mine.first; b < mine.last; ++b) {
+                    T* to = this->at(out.dinput[gate], b, t);
+                    if (kind < 0) zero(to, units);
+                    else scatter_row(gates_of(t) + (kind * padded * n + b * kLanes<T>), to, units, n * kLanes<T>);
+                }
+            }
+        }
     }
 
     void sum_biases(long first, long end) {
@@ -333,7 +431,7 @@ struct Backward : Scan<T> {
     void put_initial() {
         const long n = rows.active[0], kL = kLanes<T>;
         for (long i = tiles.first; i < tiles.last; ++i) {
-            const long p0 = i * tiling.panels, p1 = p0 + panels_in(i), first = p0 * kL;
+            const long p0 = i * tiling.panels, p1 = p0 + this->panels_in(i), first = p0 * kL;
             const long here = min_of(units - first, (p1 - p0) * kL);
             through_recurrence(p0, p1, 0, n, carry[0], n);
             for (int s = 0; s < scan.states; ++s)
@@ -353,6 +451,7 @@ struct Backward : Scan<T> {
             T* dx = static_cast<T*>(out.dx.data);
             for (long t = rows.length[b]; dx && t < scan.steps; ++t)
                 zero(dx + rows.row[b] * out.dx.row + t * out.dx.step, inputs);
+            for (int gate = 0; !projects && gate < scan.gates; ++gate) put_no_input(out.dinput[gate], b);
             for (int s = 0; s < scan.states; ++s) {
                 const long row = rows.row[b] * units;
                 if (out.dfresh[s])
@@ -366,46 +465,77 @@ struct Backward : Scan<T> {
         }
     }
 
-    int kind_of(const int32_t* gate, long first, long last, long wanted) const {
-        for (long kind = first; kind < last; ++kind)
-            if (gate[kind] == wanted) return int(kind);
-        return -1;
+    void put_no_input(const elman_sequence& to, long b) const {
+        T* row = static_cast<T*>(to.data);
+        for (long t = rows.length[b]; row && t < scan.steps; ++t)
+            zero(row + rows.row[b] * to.row + t * to.step, units);
     }
 
-    // The sum over teams of `width` numbers.
+    // The sum over teams of `width` numbers, added to what is there or in its place.
     template <class F>
-    void put_sum(F part, T* to, long width) const {
+    void put_sum(F part, T* to, long width, bool adds = false) const {
         for (long i = 0; i < width; i += kLanes<T>) {
             const int lanes = int(min_of<long>(width - i, kLanes<T>));
-            Vec<T> sum{};
+            Vec<T> sum = adds ? load_some(to + i, lanes) : Vec<T>{};
             for (int team = 0; team < job.teams; ++team) sum += load_some(part(all[team]) + i, lanes);
             store_some(to + i, sum, lanes);
         }
     }
 
-    // A gate whose gradient is not among the kinds had no part in the result.
+    // A gate without a gradient had no part in the result.
     template <class F>
-    void put_gates(const int32_t* gate, long first, long last, void* to, long width, F part) const {
+    void put_gates(void* to, long width, F part) const {
         const Share mine = share_of(scan.gates * units, this->thread, job.threads);
         for (long row = mine.first; to && row < mine.last; ++row) {
-            const int kind = kind_of(gate, first, last, row / units);
+            const long kind = out.input_kind[row / units], from = kind * padded + row % units;
             T* out_row = static_cast<T*>(to) + row * width;
-            const long from = (kind - first) * padded + row % units;
             if (kind < 0) zero(out_row, width);
             else put_sum([&](const Sums& s) { return part(s, from); }, out_row, width);
         }
     }
 
     void put_weights() const {
-        const long first = out.recurrent_first;
-        auto ih = [this](const Sums& s, long row) { return s.weight_ih + row * input_padded; };
-        auto hh = [this](const Sums& s, long row) { return s.weight_hh + row * padded; };
-        auto b_ih = [](const Sums& s, long row) { return s.bias + row; };
-        auto b_hh = [=](const Sums& s, long row) { return s.bias + first * padded + row; };
-        put_gates(out.input_gate, 0, input_kinds, out.dweight_ih, inputs, ih);
-        put_gates(out.input_gate, 0, input_kinds, out.dbias_ih, 1, b_ih);
-        put_gates(out.recurrent_gate, first, kinds, out.dweight_hh, units, hh);
-        put_gates(out.recurrent_gate, first, kinds, out.dbias_hh, 1, b_hh);
+        if (projects) {
+            put_gates(out.dweight_ih, inputs, [this](const Sums& s, long row) { return s.weight_ih + row * input_padded; });
+            put_gates(out.dbias_ih, 1, [](const Sums& s, long row) { return s.bias + row; });
+            if (out.dbias_hh) put_recurrent_bias();
+        }
+        const Share mine = share_of(out.blocks * units, this->thread, job.threads);
+        for (long row = mine.first; row < mine.last; ++row) put_block_row(int(row / units), row % units);
+    }
+
+    // Of W_hh, which is matrix 0 and whose gates are all in one group.
+    void put_recurrent_bias() const {
+        const Share mine = share_of(scan.gates * units, this->thread, job.threads);
+        for (long row = mine.first; row < mine.last; ++row) {
+            T* to = static_cast<T*>(out.dbias_hh) + row;
+            *to = 0;
+            each_use(int(row / units), [&](const elman_group& g, int, int kind) {
+                const long from = (g.first + kind) * padded + row % units;
+                put_sum([&](const Sums& s) { return s.bias + from; }, to, 1);
+            });
+        }
+    }
+
+    // The sums that are gradients of a block; there are several where it multiplies several operands.
+    template <class F>
+    void each_use(int block, F f) const {
+        for_groups([&](const elman_group& g, int i) {
+            for (int kind = 0; kind < g.count; ++kind)
+                if (g.bank >= 0 && g.block[kind] == block) f(g, i, kind);
+        });
+    }
+
+    void put_block_row(int block, long row) const {
+        T* to = this->block(block, out.dmatrix);
+        if (!to) return;
+        to += row * this->row_of(block);
+        int uses = 0;
+        each_use(block, [&](const elman_group&, int i, int kind) {
+            const long from = sum_at[i] + (kind * padded + row) * padded;
+            put_sum([&](const Sums& s) { return s.weight + from; }, to, units, uses++ > 0);
+        });
+        if (!uses) zero(to, units);
     }
 
     void put_parameters() const {

@@ -14,41 +14,76 @@ struct Forward : Scan<T> {
     using Base::column, Base::count, Base::job, Base::member, Base::offset, Base::padded, Base::panels,
         Base::rows, Base::scan, Base::tiles, Base::tiling, Base::units;
 
+    // Products of one phase and one operand, which are made together.
+    struct Wave {
+        int phase, first, count;
+        T* weight;  // packed, tile by tile
+    };
+
     const int gates;
-    T *weight_ih, *weight_hh, *bias_x, *bias_h;  // of everyone; biases as [panel][gate][lane]
-    T *x, *inp, *ring, *moved, *wide_recurrent;  // of the team
-    T* recurrent;                                // of the thread: one tile of every gate
+    const bool projects;  // whether the input is multiplied here
+    Wave waves[kMostProducts];
+    int wave_count = 0;
+    T *weight_ih, *bias_x, *bias_h;  // of everyone; biases as [panel][gate][lane]
+    T *x, *inp, *ring, *moved;       // of the team
+    T* recurrent;                    // of the thread: one tile of every product
     long* chunk_offset;
 
     Forward(const Job& j, int thread, Scratch shared, Scratch own)
-        : Base(j, thread, j.scan->gates), gates(scan.gates) {
+        : Base(j, thread, narrowest(*j.scan)), gates(scan.gates), projects(scan.inputs > 0) {
+        for_waves(scan, [&](int first, int count) {
+            waves[wave_count++] = {scan.program.product[first].phase, first, count, nullptr};
+        });
         take(shared, own);
         this->shared_used = shared.used(), this->own_used = own.used();
     }
 
+    template <class F>
+    static void for_waves(const elman_scan& scan, F f) {
+        const elman_product* p = scan.program.product;
+        for (int first = 0, end; first < scan.program.products; first = end) {
+            for (end = first + 1; end < scan.program.products && p[end].phase == p[first].phase &&
+                                  p[end].bank == p[first].bank && p[end].index == p[first].index;)
+                ++end;
+            f(first, end - first);
+        }
+    }
+
+    static long most_gates(const elman_scan& scan) {
+        long most = scan.gates;
+        for_waves(scan, [&](int, int count) { most = count > most ? count : most; });
+        return most;
+    }
+
+    // How many gates are multiplied at once where that leaves most of a group over.
+    static long narrowest(const elman_scan& scan) {
+        long gates = scan.inputs > 0 ? scan.gates : kWidth;
+        for_waves(scan, [&](int, int count) { gates = count % kWidth ? count : gates; });
+        return gates;
+    }
+
     void take(Scratch& shared, Scratch& own) {
-        const long columns = gates * padded;
+        const int products = this->program().products;
         this->take_common(shared);
-        weight_ih = shared.take<T>(columns * scan.inputs);
-        weight_hh = shared.take<T>(columns * units);
-        bias_x = shared.take<T>(columns);
-        bias_h = shared.take<T>(columns);
+        weight_ih = shared.take<T>(gates * padded * scan.inputs);
+        for (int w = 0; w < wave_count; ++w) waves[w].weight = shared.take<T>(waves[w].count * padded * units);
+        bias_x = shared.take<T>(gates * padded);
+        bias_h = shared.take<T>(products * padded);
         for (int team = 0; team < job.teams; ++team)
             take_team(shared, team);
-        this->take_own(own);
-        recurrent = own.take<T>(gates * tiling.panels * kLanes<T> * job.most_rows);
+        this->take_own(own, most_gates(scan));
+        recurrent = own.take<T>(phased() ? 0 : products * tiling.panels * kLanes<T> * job.most_rows);
         chunk_offset = own.take<long>(this->chunk_capacity());
     }
 
     void take_team(Scratch& s, int team) {
         const long plane = padded * job.team[team].count, chunk = this->chunk_capacity();
-        Base::take_team(s, team);
+        Base::take_team(s, team, phased() ? this->program().products : 0);
         T* a = s.take<T>(panels_of<T>(scan.inputs) * kLanes<T> * chunk);
         T* b = s.take<T>(gates * padded * chunk);
         T* c = s.take<T>(scan.record ? 0 : 2 * scan.states * plane);
         T* d = s.take<T>(scan.states * plane);
-        T* e = s.take<T>(phased() ? gates * plane : 0);
-        if (this->mine(team)) x = a, inp = b, ring = c, moved = d, wide_recurrent = e;
+        if (this->mine(team)) x = a, inp = b, ring = c, moved = d;
     }
 
     bool phased() const { return this->program().phases > 1; }
@@ -62,51 +97,64 @@ struct Forward : Scan<T> {
         for (long t = 0, end; t < rows.steps; t = end) {
             const long n = rows.active[t], most = t + this->chunk_steps(n);
             for (end = t + 1; end < rows.steps && end < most && rows.active[end] == n;) ++end;
-            project(t, end);
+            projects ? project(t, end) : gather_input(t, end);
             for (long i = t; i < end; ++i) step(i, inp + (i - t) * gates * padded * n);
         }
         finish_rows();
     }
 
-    long panels_in(long tile) const {
-        return min_of(panels, (tile + 1) * tiling.panels) - tile * tiling.panels;
-    }
-
-    T* weights_of(T* packed, long tile, long depth) const {
-        return packed + tile * tiling.panels * gates * kLanes<T> * depth;
+    T* weights_of(T* packed, long tile, long columns, long depth) const {
+        return packed + tile * tiling.panels * columns * kLanes<T> * depth;
     }
 
     void pack_weights() {
         const Share mine = share_of(tiling.tiles, this->thread, job.threads);
+        const T* ih = static_cast<const T*>(scan.weight_ih);
         for (long i = mine.first; i < mine.last; ++i) {
-            pack_tile(static_cast<const T*>(scan.weight_ih), scan.inputs, i, weights_of(weight_ih, i, scan.inputs));
-            pack_tile(static_cast<const T*>(scan.weight_hh), units, i, weights_of(weight_hh, i, units));
-            const long first = i * tiling.panels * gates;
-            for (long c = first; c < first + panels_in(i) * gates; ++c) pack_bias(c / gates, int(c % gates));
+            if (projects)
+                pack_tile(i, gates, scan.inputs, weights_of(weight_ih, i, gates, scan.inputs),
+                          [&](long gate) { return Source<T>{ih + gate * units * scan.inputs, scan.inputs}; });
+            for (int w = 0; w < wave_count; ++w) pack_wave(waves[w], i);
+            const long first = i * tiling.panels;
+            for (long panel = first; panel < first + this->panels_in(i); ++panel) pack_biases(panel);
         }
     }
 
-    void pack_tile(const T* weight, long depth, long tile, T* to) const {
-        each_group(panels_in(tile) * gates, [&](long first_column, long width) {
+    void pack_wave(const Wave& wave, long tile) const {
+        const elman_product* p = this->program().product + wave.first;
+        pack_tile(tile, wave.count, units, weights_of(wave.weight, tile, wave.count, units),
+                  [&](long gate) { return Source<T>{this->block(p[gate].block, scan.matrix), this->row_of(p[gate].block)}; });
+    }
+
+    // matrix(gate) is where the rows of a gate are.
+    template <class F>
+    void pack_tile(long tile, long count, long depth, T* to, F matrix) const {
+        each_group(this->panels_in(tile) * count, [&](long first_column, long width) {
             for (int v = 0; v < width; ++v) {
-                const long panel = tile * tiling.panels + (first_column + v) / gates;
-                const long gate = (first_column + v) % gates, first = panel * kLanes<T>;
-                pack_column(weight + (gate * units + first) * depth, depth, units - first,
+                const long panel = tile * tiling.panels + (first_column + v) / count;
+                const long gate = (first_column + v) % count, first = panel * kLanes<T>;
+                const Source<T> from = matrix(gate);
+                pack_column(from.data + first * from.row, from.row, depth, units - first,
                             to + first_column * depth * kLanes<T>, v, int(width));
             }
         });
     }
 
-    // A gate whose recurrent sum starts from the projection gets both biases there.
-    void pack_bias(long panel, int gate) const {
+    // A gate from which a product starts gets the product's bias too. Only W_hh has one; it is matrix 0.
+    void pack_biases(long panel) const {
         const T *b_ih = static_cast<const T*>(scan.bias_ih), *b_hh = static_cast<const T*>(scan.bias_hh);
-        const long first = panel * kLanes<T>, to = (panel * gates + gate) * kLanes<T>;
+        const long first = panel * kLanes<T>, products = this->program().products;
+        const elman_product* p = this->program().product;
         for (int lane = 0; lane < kLanes<T>; ++lane) {
-            const long unit = gate * units + first + lane;
             const bool real = first + lane < units;
-            const T h = real && b_hh ? b_hh[unit] : T(0);
-            bias_x[to + lane] = (real && b_ih ? b_ih[unit] : T(0)) + (scan.fused[gate] ? h : T(0));
-            bias_h[to + lane] = h;
+            T *of_x = bias_x + panel * gates * kLanes<T> + lane, *of_h = bias_h + panel * products * kLanes<T> + lane;
+            for (int gate = 0; projects && gate < gates; ++gate)
+                of_x[gate * kLanes<T>] = real && b_ih ? b_ih[gate * units + first + lane] : T(0);
+            for (int i = 0; i < products; ++i) {
+                const T h = real && b_hh && p[i].block < gates ? b_hh[p[i].block * units + first + lane] : T(0);
+                of_h[i * kLanes<T>] = h;
+                if (projects && p[i].start_bank == ELMAN_INPUT) of_x[p[i].start_index * kLanes<T>] += h;
+            }
         }
     }
 
@@ -120,14 +168,25 @@ struct Forward : Scan<T> {
         this->wait_team();
         const Left<T> left{x, kLanes<T>, total * kLanes<T>, 0, scan.inputs, 1};
         for (long i = tiles.first; i < tiles.last; ++i) {
-            const long columns = panels_in(i) * gates;
+            const long columns = this->panels_in(i) * gates;
             for (long c = 0; c < columns; ++c) {
                 const long panel = i * tiling.panels + c / gates, gate = c % gates;
                 column[c] = {bias_x + (panel * gates + gate) * kLanes<T>,
                              inp + (gate * panels + panel) * n * kLanes<T>, 0};
             }
-            product(left, total, weights_of(weight_ih, i, scan.inputs), columns, column, chunk_offset);
+            product(left, total, weights_of(weight_ih, i, gates, scan.inputs), columns, column, chunk_offset);
         }
+    }
+
+    // The same where the caller has projected the input.
+    void gather_input(long first, long last) {
+        const long n = rows.active[first], total = (last - first) * n, plane = padded * n;
+        const Share mine = share_of(total, member, job.team_size);
+        for (long r = mine.first; r < mine.last; ++r)
+            for (int gate = 0; gate < gates; ++gate)
+                gather_row(this->at(scan.input[gate], r % n, first + r / n),
+                           inp + (r / n * gates + gate) * plane + r % n * kLanes<T>, units, n * kLanes<T>);
+        this->wait_team();
     }
 
     T* state_after(long t) const {
@@ -149,50 +208,63 @@ struct Forward : Scan<T> {
         Bank bank[Base::kBanks] = {};
         this->set_common_banks(bank, plane);
         bank[ELMAN_INPUT] = {inp_t, plane};
-        bank[ELMAN_RECURRENT] = {wide_recurrent, plane};
         bank[ELMAN_PREVIOUS] = {before, plane};
         bank[ELMAN_NEXT] = {after, plane};
         bank[ELMAN_SAVED] = {after + scan.states * plane, plane};
-        this->row_phase(0, n);
-        this->clear_row_sums(0, n);
-        for (long i = tiles.first; i < tiles.last; ++i) {
-            multiply(i, before, inp_t, n, bank[ELMAN_RECURRENT]);
-            this->tile_phase(0, bank, i * tiling.panels, i * tiling.panels + panels_in(i), n);
-            if (!phased()) put_out(i, after, t);
+        const int phases = this->program().phases;
+        for (int phase = 0; phase < phases; ++phase) {
+            const bool multiplies = waves_in(phase);
+            this->enter(phase, multiplies, n);
+            if (phase && !multiplies) {
+                this->tile_phase(phase, bank, this->panel_first(), this->panel_last(), n);
+                continue;
+            }
+            for (long i = tiles.first; i < tiles.last; ++i) {
+                multiply(phase, i, bank, n);
+                this->tile_phase(phase, bank, i * tiling.panels, i * tiling.panels + this->panels_in(i), n);
+                if (phases == 1) put_out(i, after, t);
+            }
         }
-        for (int phase = 1; phase < this->program().phases; ++phase) later_phase(phase, bank, n);
         for (long i = tiles.first; phased() && i < tiles.last; ++i) put_out(i, after, t);
         this->wait_team();
     }
 
-    void later_phase(int phase, const Bank* bank, long n) {
-        this->finish_row_sums(phase - 1, n);
-        this->row_phase(phase, n);
-        this->clear_row_sums(phase, n);
-        this->tile_phase(phase, bank, this->panel_first(), this->panel_last(), n);
+    bool waves_in(int phase) const {
+        for (int w = 0; w < wave_count; ++w)
+            if (waves[w].phase == phase) return true;
+        return false;
     }
 
-    // The recurrent part of one tile of every gate.
-    void multiply(long tile, const T* h, T* inp_t, long n, Bank& to) {
-        const long first = tile * tiling.panels, columns = panels_in(tile) * gates, plane = padded * n;
+    // One tile of the products of a phase.
+    void multiply(int phase, long tile, Bank* bank, long n) {
         if (!phased()) {
-            const long small = panels_in(tile) * n * kLanes<T>;
-            to = {recurrent - first * n * kLanes<T>, small};
+            const long first = tile * tiling.panels * n * kLanes<T>;
+            bank[ELMAN_PRODUCT] = {recurrent - first, this->panels_in(tile) * n * kLanes<T>};
         }
+        for (int w = 0; w < wave_count; ++w)
+            if (waves[w].phase == phase) multiply(waves[w], tile, bank, n);
+    }
+
+    void multiply(const Wave& wave, long tile, const Bank* bank, long n) {
+        const long columns = this->panels_in(tile) * wave.count, products = this->program().products;
+        const elman_product* p = this->program().product + wave.first;
+        const Bank &from = bank[p->bank], &to = bank[ELMAN_PRODUCT];
         for (long c = 0; c < columns; ++c) {
-            const long panel = first + c / gates, gate = c % gates, at = panel * n * kLanes<T>;
-            T* out = to.base + gate * to.plane + at;
-            if (scan.fused[gate]) column[c] = {inp_t + gate * plane + at, out, 1};
-            else column[c] = {bias_h + (panel * gates + gate) * kLanes<T>, out, 0};
+            const long panel = tile * tiling.panels + c / wave.count, i = c % wave.count, at = panel * n * kLanes<T>;
+            T* out = to.base + (wave.first + i) * to.plane + at;
+            if (p[i].start_bank < 0)
+                column[c] = {bias_h + (panel * products + wave.first + i) * kLanes<T>, out, 0};
+            else
+                column[c] = {bank[p[i].start_bank].base + p[i].start_index * bank[p[i].start_bank].plane + at, out, 1};
         }
-        const Left<T> left{h, kLanes<T>, n * kLanes<T>, 0, units, 1};
-        product(left, n, weights_of(weight_hh, tile, units), columns, column, offset);
+        const Left<T> left{from.base + p->index * from.plane, kLanes<T>, n * kLanes<T>, 0, units, 1};
+        product(left, n, weights_of(wave.weight, tile, wave.count, units), columns, column, offset);
     }
 
     // One tile of the output, and of the final states of rows that end here.
     void put_out(long tile, const T* after, long t) const {
         const long n = rows.active[t], first = tile * tiling.panels * kLanes<T>, pitch = n * kLanes<T>;
-        const long here = min_of(units - first, panels_in(tile) * kLanes<T>);
+        const long here = min_of(units - first, this->panels_in(tile) * kLanes<T>);
         for (long b = 0; b < n; ++b)
             scatter_row(after + first * n + b * kLanes<T>, this->at(scan.y, b, t) + first, here, pitch);
         for (int s = 0; s < scan.states; ++s)

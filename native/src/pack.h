@@ -25,22 +25,30 @@ ELMAN_INLINE void add_row(const T* from, T* to, long units, long panel) {
         store(to, load(to) + load_some(from, int(min_of<long>(units, kLanes<T>))));
 }
 
-// The units [first, first + kLanes) of weight (rows, depth) as column `v` of a group of `count`:
-// to[k][v][lane] = weight[first + lane][k], zeros beyond `units`.
+// A matrix: where its rows begin, and how far apart they are.
 template <class T>
-void pack_column(const T* weight, long depth, long units, T* to, int v, int count) {
+struct Source {
+    const T* data;
+    long row;
+};
+
+// Up to kLanes rows of weight, which are `row` apart, as column `v` of a group of `count`:
+// to[k][v][lane] = weight[lane][k], zeros beyond `units`.
+template <class T>
+void pack_column(const T* weight, long row, long depth, long units, T* to, int v, int count) {
     constexpr int kL = kLanes<T>;
     const long step = long(count) * kL;
     const int rows = int(min_of<long>(units, kL));
     for (long k = 0; k < depth; k += kL)
-        transpose(weight + k, depth, rows, int(min_of<long>(depth - k, kL)), to + v * kL + k * step, step);
+        transpose(weight + k, row, rows, int(min_of<long>(depth - k, kL)), to + v * kL + k * step, step);
 }
 
-// Columns of weight (depth rows of `width` numbers): to[k][v][lane] = weight[k][first + v * kLanes + lane].
+// Columns of weight (depth rows of `width` numbers, `row` apart):
+// to[k][v][lane] = weight[k][first + v * kLanes + lane].
 template <class T>
-void pack_rows(const T* weight, long depth, long width, long first, T* to, int count) {
+void pack_rows(const T* weight, long row, long depth, long width, long first, T* to, int count) {
     constexpr int kL = kLanes<T>;
-    for (long k = 0; k < depth; ++k, weight += width)
+    for (long k = 0; k < depth; ++k, weight += row)
         for (int v = 0; v < count; ++v, to += kL) {
             const long left = width - first - v * kL;
             store(to, left > 0 ? load_some(weight + first + v * kL, int(min_of<long>(left, kL))) : Vec<T>{});

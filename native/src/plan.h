@@ -8,6 +8,7 @@
 namespace elman {
 
 constexpr int kMostThreads = 256;
+constexpr int kMostProducts = 64;  // of a forward, and groups of a backward
 
 // Rows that a team carries through time, longest first, so that the active ones are always a prefix.
 struct Rows {

@@ -97,7 +97,7 @@ struct Scan {
     // Shared by the team unless it says otherwise.
     T *initial, *fresh;          // [state][panel][row][lane]
     T *packed_units, *scalars;   // of everyone: the program's own parameters
-    T *wide, *row_sums;
+    T *wide, *row_sums, *products;
     int waits = 0;                   // of the thread
     T *temporaries, *row_registers;  // of the thread
     long* offset;                    // of the thread: i * lanes
@@ -116,6 +116,15 @@ struct Scan {
 
     const elman_routine& program() const { return scan.program; }
 
+    // Where a block of a matrix begins; its rows are row_of(block) apart.
+    T* block(int i, const void* const* matrices) const {
+        const elman_block& b = scan.block[i];
+        T* matrix = static_cast<T*>(const_cast<void*>(matrices[b.matrix]));
+        return matrix ? matrix + units * (b.row * row_of(i) + b.column) : nullptr;
+    }
+
+    long row_of(int i) const { return scan.block[i].columns * units; }
+
     bool mine(int team) const { return job.teams == 1 || team == thread; }
 
     void take_common(Scratch& s) {
@@ -123,21 +132,24 @@ struct Scan {
         scalars = s.take<T>(scan.slots + 1);
     }
 
-    void take_team(Scratch& s, int team) {
+    // `most_products`: of which every unit is kept until the end of the step.
+    void take_team(Scratch& s, int team, long most_products) {
         const Rows& of = job.team[team];
         const long plane = padded * of.count;
         T* a = s.take<T>(scan.states * plane);
         T* b = s.take<T>(reset ? scan.states * plane : 0);
         T* c = s.take<T>(program().wides * plane);
         T* d = s.take<T>(long(job.team_size) * program().rows * of.count * kLanes<T>);
-        if (mine(team)) initial = a, fresh = b, wide = c, row_sums = d;
+        T* e = s.take<T>(most_products * plane);
+        if (mine(team)) initial = a, fresh = b, wide = c, row_sums = d, products = e;
     }
 
-    void take_own(Scratch& s) {
+    // `most_gates`: that are multiplied at once.
+    void take_own(Scratch& s, long most_gates) {
         temporaries = s.take<T>(program().temporaries * tile_capacity());
         row_registers = s.take<T>(program().rows * row_capacity());
         offset = s.take<long>(chunk_capacity());
-        column = s.take<Column<T>>(tiling.panels * scan.gates + kWidth);
+        column = s.take<Column<T>>(tiling.panels * most_gates + kWidth);
     }
 
     void start_own() {
@@ -244,6 +256,20 @@ struct Scan {
         bank[ELMAN_TEMPORARY] = {temporaries, tile_capacity()};
         bank[ELMAN_ROW] = {row_registers, row_capacity()};
         bank[ELMAN_WIDE] = {wide, plane};
+        bank[ELMAN_PRODUCT] = {products, plane};
+    }
+
+    long panels_in(long tile) const {
+        return min_of(panels, (tile + 1) * tiling.panels) - tile * tiling.panels;
+    }
+
+    // What comes before the tiles of a phase. Sums and products need all units of the phase before.
+    void enter(int phase, bool multiplies, long n) {
+        const bool sums = phase && has_row_sums(phase - 1);
+        if (phase && (sums || multiplies)) wait_team();
+        if (sums) finish_row_sums(phase - 1, n);
+        row_phase(phase, n);
+        clear_row_sums(phase, n);
     }
 
     void row_phase(int phase, long n) {
@@ -292,12 +318,14 @@ struct Scan {
         });
     }
 
-    // After a phase's tiles: everyone adds up everyone's sums, in the same order.
-    void finish_row_sums(int phase, long n) {
+    bool has_row_sums(int phase) const {
         bool any = false;
         each_row_sum(phase, [&](long) { any = true; });
-        if (!any) return;
-        wait_team();
+        return any;
+    }
+
+    // After a phase's tiles: everyone adds up everyone's sums, in the same order.
+    void finish_row_sums(int phase, long n) {
         each_row_sum(phase, [&](long slot) {
             for (long b = 0; b < n; ++b) {
                 Vec<T> sum{};

@@ -6,14 +6,15 @@ The native engine's second derivatives and forward-mode derivatives come from he
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.engine._program import Instruction, Program, Routine
+from elman.engine._program import Block, Instruction, Product, Program, Routine
 from elman.scan import scan
 
 
@@ -49,11 +50,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
 class Arguments(NamedTuple):
     """What one scan of a program takes, time first."""
 
-    x: Tensor
-    weight_ih: Tensor
-    weight_hh: Tensor
-    bias_ih: Tensor | None
-    bias_hh: Tensor | None
+    incoming: tuple[Tensor | None, ...]
     state: tuple[Tensor, ...]
     start: tuple[Tensor, ...]
     own: tuple[Tensor, ...]
@@ -63,40 +60,53 @@ def evaluate(
     program: Program, a: Arguments, active: Tensor | None, reset: Tensor | None, reverse: bool
 ) -> tuple[Tensor, ...]:
     """The output and the final states of a scan."""
-    slots = [
-        part
-        for t in a.own
-        for part in (
-            t.reshape(-1).chunk(t.numel() // a.weight_hh.shape[1]) if t.numel() > 1 else (t,)
-        )
-    ]
+    units = a.state[0].shape[1]
+    count = len(program.matrices)
+    weights = Weights(dict(_blocks(a.own[:count], units)), list(_slots(a.own[count:], units)))
+    inputs, bias = a.incoming, None
+    if program.projected:
+        x, weight, bias_ih, bias = a.incoming
+        assert x is not None
+        assert weight is not None
+        x = x if active is None else x.masked_fill(~active[..., None], 0)
+        inputs = (F.linear(x, weight, bias_ih),)
 
-    def step(inp: Tensor, state: States) -> States:
-        gates = inp.chunk(program.gates, -1)
-        recurrent = F.linear(state[0], a.weight_hh, a.bias_hh).chunk(program.gates, -1)
-        memory = {f"i{i}": g for i, g in enumerate(gates)}
-        memory |= {
-            f"r{i}": r + g if fused else r
-            for i, (r, g, fused) in enumerate(zip(recurrent, gates, program.fused, strict=True))
-        }
+    def step(inp: Any, state: States) -> States:
+        gates = (gate for t, n in zip(inp, program.inputs, strict=True) for gate in t.chunk(n, -1))
+        memory = {f"i{i}": gate for i, gate in enumerate(gates)}
         memory |= {f"p{i}": s for i, s in enumerate(state)}
-        run_routine(
-            program.inference, memory, slots, inp.new_zeros(inp.shape[0], a.weight_hh.shape[1])
-        )
+        run_routine(program.inference, memory, weights, state[0], bias)
         return States(*(memory[f"n{i}"] for i in range(program.states)))
 
-    x = a.x if active is None else a.x.masked_fill(~active[..., None], 0)
-    start = States(*a.start) if a.start else None
     output, final = scan(
         step,
-        F.linear(x, a.weight_ih, a.bias_ih),
+        States(*(t for t in inputs if t is not None)),
         States(*a.state),
         active=active,
         reset=reset,
-        start=start,
+        start=States(*a.start) if a.start else None,
         reverse=reverse,
     )
     return output, *final
+
+
+def _blocks(matrices: Sequence[Tensor], units: int) -> Iterator[tuple[Block, Tensor]]:
+    for number, matrix in enumerate(matrices):
+        for i, rows in enumerate(matrix.chunk(len(matrix) // units)):
+            for j, block in enumerate(rows.chunk(rows.shape[1] // units, -1)):
+                yield Block(number, i, j), block
+
+
+def _slots(own: Sequence[Tensor], units: int) -> Iterator[Tensor]:
+    for t in own:
+        yield from t.reshape(-1).chunk(max(1, t.numel() // units))
+
+
+class Weights(NamedTuple):
+    """The cell's own tensors, cut: blocks of matrices, and numbers per unit or single ones."""
+
+    blocks: Mapping[Block, Tensor]
+    slots: Sequence[Tensor]
 
 
 class States(tuple[Tensor, ...]):
@@ -109,12 +119,33 @@ class States(tuple[Tensor, ...]):
 
 
 def run_routine(
-    routine: Routine, memory: dict[str, Tensor], slots: Sequence[Tensor], tile: Tensor
+    routine: Routine,
+    memory: dict[str, Tensor],
+    weights: Weights,
+    tile: Tensor,
+    bias: Tensor | None = None,
 ) -> None:
-    """Carries out instructions on ``memory``, a tensor for each operand; ``tile`` gives shape."""
+    """Carries out instructions on ``memory``, a tensor for each operand; ``tile`` gives shape.
+
+    ``bias`` is that of the products of matrix 0, by row.
+    """
     for phase in routine:
+        for product in phase.products:
+            _multiply(product, memory, weights, bias)
         for line in (*phase.rows, *phase.tiles):
-            _run(line, memory, slots, tile)
+            _run(line, memory, weights.slots, tile)
+
+
+def _multiply(
+    product: Product, memory: dict[str, Tensor], weights: Weights, bias: Tensor | None
+) -> None:
+    terms = [memory[product.start]] if product.start else []
+    for block, source in zip(product.blocks, product.sources, strict=True):
+        matrix = weights.blocks[block]
+        terms.append(F.linear(memory[source], matrix.T if product.transposed else matrix))
+        if bias is not None and block.matrix == 0:
+            terms.append(bias.chunk(len(bias) // len(matrix))[block.row])
+    memory[product.out] = reduce(torch.add, terms)
 
 
 def _run(

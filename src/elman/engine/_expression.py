@@ -6,12 +6,12 @@ node, and what is known while tracing is computed here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from elman.engine._program import ELEMENTWISE
+from elman.engine._program import ELEMENTWISE, Block
 
-LEAVES = ("input", "recurrent", "previous", "cotangent")
+LEAVES = ("input", "previous", "cotangent")
 
 _WITH_VALUE_RIGHT = {
     "add": "add_value",
@@ -56,6 +56,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.blocks: list[tuple[Block, ...]] = []  # of each product: its slot is the place here
         self._known: dict[Node, int] = {}
 
     def add(
@@ -72,7 +73,7 @@ class Graph:
         """A number; it is a row until a tile needs it."""
         return self.add("constant", value=value, row=True)
 
-    def apply(self, op: str, *inputs: int) -> int:
+    def apply(self, op: str, *inputs: int) -> int:  # noqa: PLR0911 - one return for each way
         """An elementwise instruction, with what can be known beforehand folded away."""
         values = [self.known(i) for i in inputs]
         if op in _KNOWN and None not in values:
@@ -88,6 +89,8 @@ class Graph:
                 return self._with_value(_WITH_VALUE_RIGHT[op], inputs[0], right)
             if left is not None and op in _WITH_VALUE_LEFT:
                 return self._with_value(_WITH_VALUE_LEFT[op], inputs[1], left)
+        if op == "add" and any(self._flow_back(i)[1] is not None for i in inputs):
+            return self._add_flow_back(*map(self.as_tile, inputs))
         row = all(self.nodes[i].row for i in inputs)
         return self.add(op, *(inputs if row else map(self.as_tile, inputs)), row=row)
 
@@ -108,6 +111,53 @@ class Graph:
     def row_sum(self, node: int) -> int:
         """The sum of a tile over its units."""
         return self.add("row_sum", self.as_tile(node), row=True)
+
+    def product(self, source: int, block: Block) -> int:
+        """The tile ``source`` times the transpose of a block, as F.linear has it."""
+        return self.add("product", self.as_tile(source), slot=self._slot((block,)))
+
+    def flow_back(self, terms: Sequence[tuple[int, Block]]) -> int:
+        """The sum of gradients times blocks: the gradient of what was multiplied by them."""
+        terms = [term for term in terms if self.known(term[0]) != 0]
+        if not terms:
+            return self.constant(0.0)
+        nodes, blocks = zip(*sorted((self.as_tile(n), block) for n, block in terms), strict=True)
+        return self.add("flow_back", *nodes, slot=self._slot(blocks))
+
+    def terms(self, node: int) -> list[tuple[int, Block]]:
+        """What :meth:`flow_back` was given."""
+        it = self.nodes[node]
+        return list(zip(it.inputs, self.blocks[it.slot], strict=True))
+
+    def _slot(self, blocks: tuple[Block, ...]) -> int:
+        if blocks not in self.blocks:
+            self.blocks.append(blocks)
+        return self.blocks.index(blocks)
+
+    def _flow_back(self, node: int) -> tuple[int | None, int | None]:
+        """``node`` as a sum of something and of what flows back, where there is such."""
+        it = self.nodes[node]
+        if it.op == "flow_back":
+            return None, node
+        if it.op == "add":
+            for at, i in enumerate(it.inputs):
+                if self.nodes[i].op == "flow_back":
+                    return it.inputs[1 - at], i
+        return node, None
+
+    def _add_flow_back(self, *inputs: int) -> int:
+        """All that flows back in one product, and added last: then it can come a step later."""
+        others, products = zip(*map(self._flow_back, inputs), strict=True)
+        product = self.flow_back([t for p in products if p is not None for t in self.terms(p)])
+        rest = [other for other in others if other is not None]
+        if not rest:
+            return product
+        return self.add("add", self.apply("add", *rest) if len(rest) > 1 else rest[0], product)
+
+    def without_flow_back(self, node: int) -> tuple[int, int | None]:
+        """``node`` without what flows back at its end, and that; None if there is nothing."""
+        rest, product = self._flow_back(node)
+        return (self.as_tile(self.constant(0.0)) if rest is None else rest), product
 
     def known(self, node: int) -> float | None:
         """The value of a constant."""
@@ -134,4 +184,5 @@ COST = {
     **dict.fromkeys(("expand", "unit", "scalar", "constant"), 1.0),
     "row_sum": 6.0,
     **dict.fromkeys(LEAVES, 0.0),
+    **dict.fromkeys(("product", "flow_back"), 1000.0),
 }

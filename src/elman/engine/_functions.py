@@ -8,6 +8,7 @@ forward mode, is that of the program carried out by torch (:mod:`._evaluate`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -24,13 +25,13 @@ def _by_torch(ctx: Any, given: Sequence[bool], tensors: Sequence[Tensor]) -> tup
     lengths, reset = ctx.saved_tensors[:2]
     present = iter(tensors)
     everything: list[Any] = [next(present) if is_given else None for is_given in given]
-    x, ih, hh, b_ih, b_hh, *rest = everything
-    state, start, own = rest[:states], rest[states : states + starts], rest[states + starts :]
-    a = Arguments(x, ih, hh, b_ih, b_hh, tuple(state), tuple(start), tuple(own))
+    code = encoded(program)
+    ends = list(accumulate((code.incoming, states, starts), initial=0))
+    parts = [tuple(everything[i:j]) for i, j in pairwise([*ends, len(everything)])]
     active = None
     if lengths is not None:
-        active = torch.arange(a.x.shape[0])[:, None] < lengths
-    return evaluate(encoded(program).program, a, active, reset, reverse)
+        active = torch.arange(everything[0].shape[0])[:, None] < lengths
+    return evaluate(code.program, Arguments(*parts), active, reset, reverse)
 
 
 def _loop(function: Any, info: Any, in_dims: Sequence[Any], args: Sequence[Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ctypes import (
     POINTER,
     Structure,
@@ -22,9 +22,17 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from elman._errors import EngineError
-from elman.engine._program import BANKS, OPCODES, Instruction, Program, Routine
+from elman.engine._program import (
+    BANKS,
+    OPCODES,
+    Block,
+    Group,
+    Instruction,
+    Program,
+    Routine,
+)
 
-ABI = 1
+ABI = 2
 _BANK = {letter: number for number, letter in enumerate(BANKS)}
 
 
@@ -39,15 +47,36 @@ class _Operand(Structure):
     _fields_ = [("bank", c_int32), ("index", c_int32)]
 
 
+class _Block(Structure):
+    _fields_ = [(name, c_int32) for name in ("matrix", "row", "column", "columns")]
+
+
+class _Product(Structure):
+    _fields_ = [
+        (name, c_int32) for name in ("phase", "bank", "index", "start_bank", "start_index", "block")
+    ]
+
+
+class _Group(Structure):
+    _fields_ = [
+        *(
+            (name, c_int32)
+            for name in ("first", "count", "bank", "index", "state", "product", "phase", "unused")
+        ),
+        ("block", POINTER(c_int32)),
+    ]
+
+
 class _Routine(Structure):
     _fields_ = [
         *(
             (name, c_int32)
-            for name in ("phases", "operands", "temporaries", "wides", "rows", "unused")
+            for name in ("phases", "operands", "temporaries", "wides", "rows", "products")
         ),
         ("ends", POINTER(c_int32)),
         ("instructions", POINTER(_Instruction)),
         ("operand", POINTER(_Operand)),
+        ("product", POINTER(_Product)),
     ]
 
 
@@ -77,14 +106,15 @@ class Scan(NamedTuple):
     y_row: int
     y_step: int
     weight_ih: int
-    weight_hh: int
     bias_ih: int
     bias_hh: int
     initial: int
     fresh: int
     parameter: int
     parameter_is_scalar: int
-    fused: int
+    input: int
+    block: int
+    matrix: int
     record: int
 
 
@@ -92,11 +122,11 @@ class BackwardOut(NamedTuple):
     """elman_backward_out, field by field."""
 
     kinds: int
-    input_kinds: int
-    recurrent_first: int
+    groups: int
+    blocks: int
     unused: int
-    input_gate: int
-    recurrent_gate: int
+    input_kind: int
+    group: int
     dy: int
     dy_row: int
     dy_step: int
@@ -105,12 +135,13 @@ class BackwardOut(NamedTuple):
     dx_step: int
     dfinal: int
     dweight_ih: int
-    dweight_hh: int
     dbias_ih: int
     dbias_hh: int
     dinitial: int
     dfresh: int
     dparameter: int
+    dinput: int
+    dmatrix: int
 
 
 # Packed as bytes: ctypes would take longer to fill a structure than a short scan to run.
@@ -155,13 +186,34 @@ class Encoded:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._alive: list[Any] = []
-        self.scalars = self._address(array(c_uint8, program.scalars))
-        self.fused = self._address(array(c_uint8, program.fused))
-        self.input_gate = self._address(array(c_int32, program.input_gate))
-        self.recurrent_gate = self._address(array(c_int32, program.recurrent_gate))
+        self.number = {block: i for i, block in enumerate(program.blocks)}
+        # Asked for at each call.
+        self.gates, self.incoming = program.gates, 4 if program.projected else len(program.inputs)
+        self.slots, self.matrices = program.slots, program.matrices
+        self.scalars = self._address(array(c_uint8, self.slots))
+        blocks = [_Block(*block, self.matrices[block.matrix][1]) for block in self.number]
+        self.blocks = self._address(array(_Block, blocks))
+        self.input_kind = self._address(array(c_int32, program.input_kind))
+        self.groups = self._address(array(_Group, list(map(self._group, program.groups))))
         self.forward, self.inference, self.backward = (
-            bytes(self._kept(_routine(r)))
+            bytes(self._kept(_routine(r, self.number)))
             for r in (program.forward, program.inference, program.backward)
+        )
+
+    def _group(self, group: Group) -> _Group:
+        phase = next(
+            (p for p, phase in enumerate(self.program.backward)
+             for product in phase.products if product.out == group.to), -1
+        )  # fmt: skip
+        blocks = array(c_int32, [self.number[block] for block in group.blocks])
+        return _Group(
+            group.first,
+            len(group.blocks),
+            *_place(group.source),
+            *(int(group.to[1:]) if group.to[0] == bank else -1 for bank in "pr"),
+            phase,
+            0,
+            self._kept(blocks),
         )
 
     def _kept(self, value: Any) -> Any:
@@ -178,15 +230,25 @@ def encoded(text: str) -> Encoded:
     return Encoded(Program.parse(text))
 
 
-def _routine(routine: Routine) -> _Routine:
+def _place(operand: str) -> tuple[int, int]:
+    """Bank and index; -1 where there is none."""
+    return (_BANK[operand[0]], int(operand[1:])) if operand[1:] else (-1, -1)
+
+
+def _routine(routine: Routine, number: Mapping[Block, int]) -> _Routine:
     operands: dict[str, int] = {"t0": 0}
     lines: list[_Instruction] = []
     ends: list[int] = []
-    for phase in routine:
-        for part in phase:
+    products: list[_Product] = []
+    for at, phase in enumerate(routine):
+        products.extend(
+            _Product(at, *_place(p.sources[0]), *_place(p.start), number[p.blocks[0]])
+            for p in phase.products
+        )
+        for part in (phase.rows, phase.tiles):
             lines.extend(_instruction(line, operands) for line in part)
             ends.append(len(lines))
-    places = [_Operand(_BANK[name[0]], int(name[1:])) for name in operands]
+    places = [_Operand(*_place(name)) for name in operands]
 
     def count(letter: str) -> int:
         return max([int(name[1:]) + 1 for name in operands if name[0] == letter], default=0)
@@ -198,8 +260,9 @@ def _routine(routine: Routine) -> _Routine:
         ]
     )
     return _Routine(
-        len(routine), len(places), count("t"), count("w"), rows, 0,
+        len(routine), len(places), count("t"), count("w"), rows, len(products),
         array(c_int32, ends), array(_Instruction, lines), array(_Operand, places),
+        array(_Product, products),
     )  # fmt: skip
 
 

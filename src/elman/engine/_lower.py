@@ -32,23 +32,44 @@ class Value:
     parts: tuple[int, ...]
 
 
-class Lowering:
-    """Walks a traced graph. ``batch`` and ``units`` are the sizes it was traced with."""
+@dataclass(frozen=True)
+class Own:
+    """A tensor of the cell's own, of which it is not yet known what it is used for."""
 
-    def __init__(self, graph: Graph, batch: int, units: int) -> None:
-        self.graph = graph
+    number: int
+    shape: tuple[int, ...]
+
+
+class Lowering:
+    """Walks a traced graph. ``batch`` and ``units`` are the sizes it was traced with.
+
+    Args:
+        graph: what to add to.
+        load: the value of a tensor of the cell's own, where it is not a matrix.
+        matrix: the number in the program of such a tensor, or of its transpose, as a matrix.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        batch: int,
+        units: int,
+        load: Callable[[Own], Value],
+        matrix: Callable[[Own, bool], int],
+    ) -> None:
+        self.graph, self.load, self.matrix = graph, load, matrix
         self.batch, self.units = batch, units
         self.env: dict[fx.Node, Any] = {}
         self.linear: set[fx.Node] = set()  # those that depend on a cotangent, and so linearly
 
-    def run(self, module: fx.GraphModule, leaves: Sequence[Value], cotangents: int) -> list[Value]:
+    def run(self, module: fx.GraphModule, leaves: Sequence[Any], cotangents: int) -> list[Any]:
         """The values of the graph's outputs; the last ``cotangents`` leaves are cotangents."""
         placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
         self.env.update(zip(placeholders, leaves, strict=True))
         self.linear.update(placeholders[len(placeholders) - cotangents :] if cotangents else ())
         for node in module.graph.nodes:
             if node.op == "output":
-                return [self._value(n) for n in node.args[0]]
+                return [self.env[n] if isinstance(n, fx.Node) else n for n in node.args[0]]
             if node.op == "get_attr":
                 raise Untraceable(
                     "a tensor that is neither a parameter nor a buffer of the cell", node
@@ -59,11 +80,19 @@ class Lowering:
                 self.env[node] = self._call(node)
         raise AssertionError("a graph has an output")
 
-    def _value(self, x: Any) -> Value:
-        if isinstance(x, fx.Node):
-            value: Value = self.env[x]
-            return value
-        return Value((self.graph.constant(float(x)),))
+    def any(self, x: Any) -> Any:
+        """What an argument is: a value, a matrix ..."""
+        return self.env[x] if isinstance(x, fx.Node) else self.value(x)
+
+    def value(self, x: Any) -> Value:
+        if not isinstance(x, fx.Node):
+            return Value((self.graph.constant(float(x)),))
+        value = self.env[x]
+        if isinstance(value, Own):
+            value = self.load(value)
+        if not isinstance(value, Value):
+            raise Untraceable("a matrix is used for more than to be multiplied by", x)
+        return value
 
     def _call(self, node: fx.Node) -> Any:
         target = node.target
@@ -72,10 +101,10 @@ class Lowering:
         name = str(getattr(target, "overloadpacket", target)).removeprefix("aten.")
         in_place = name.endswith("_") and not name.endswith("__")
         name = name.rstrip("_") if in_place else name
-        if name in ELEMENTWISE:
-            result: Any = self._map(name, *map(self._value, node.args))
-        elif name in RULES:
-            result = RULES[name](self, node, *node.args, **node.kwargs)
+        if name in RULES:
+            result: Any = RULES[name](self, node, *node.args, **node.kwargs)
+        elif name in ELEMENTWISE:
+            result = self._map(name, *map(self.value, node.args))
         else:
             raise Untraceable(f"{target} is not in the native instruction set", node)
         if in_place:  # by torch's own decompositions: the user's were refused before
@@ -91,7 +120,7 @@ class Lowering:
 
     def map(self, op: str, *inputs: Any) -> Value:
         """An elementwise operation on nodes, values and numbers."""
-        return self._map(op, *(v if isinstance(v, Value) else self._value(v) for v in inputs))
+        return self._map(op, *(v if isinstance(v, Value) else self.value(v) for v in inputs))
 
     def is_row(self, value: Value) -> bool:
         """Whether this is one number per row."""
@@ -99,7 +128,7 @@ class Lowering:
 
     def sum(self, node: fx.Node, x: fx.Node, dims: Sequence[int] | None) -> tuple[Value, int]:
         """The sum over ``dims``, and how many numbers of a row it adds up."""
-        value, shape = self._value(x), tuple(x.meta["val"].shape)
+        value, shape = self.value(x), tuple(x.meta["val"].shape)
         over = {d % len(shape) for d in dims} if dims and shape else set(range(len(shape)))
         rows_last = self.is_row(value) and shape and shape[-1] == self.batch
         units_dim = None if rows_last else len(shape) - 1
@@ -133,10 +162,12 @@ ELEMENTWISE = {
 }  # fmt: skip
 
 
-def _rule(*names: str) -> Callable[[Rule], Rule]:
-    def register(rule: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, rule))
-        return rule
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Says how the operations of these names are lowered."""
+
+    def register(one: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, one))
+        return one
 
     return register
 
@@ -145,37 +176,37 @@ def _scaled(low: Lowering, op: str, a: Any, b: Any, alpha: float) -> Value:
     return low.map(op, a, low.map("mul", b, alpha))
 
 
-@_rule("gt")
+@rule("gt")
 def _gt(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     return low.map("lt", b, a)
 
 
-@_rule("ge")
+@rule("ge")
 def _ge(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     return low.map("le", b, a)
 
 
-@_rule("ne")
+@rule("ne")
 def _ne(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     return low.map("sub", 1.0, low.map("eq", a, b))
 
 
-@_rule("logical_not", "bitwise_not")
+@rule("logical_not", "bitwise_not")
 def _not(low: Lowering, node: fx.Node, a: Any) -> Value:
     return low.map("eq", a, 0.0)
 
 
-@_rule("rsub")
+@rule("rsub")
 def _rsub(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Value:
     return low.map("sub", b, low.map("mul", a, alpha))
 
 
-@_rule("reciprocal")
+@rule("reciprocal")
 def _reciprocal(low: Lowering, node: fx.Node, a: Any) -> Value:
     return low.map("div", 1.0, a)
 
 
-@_rule("pow")
+@rule("pow")
 def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     if isinstance(b, (int, float)):
         if b == 0.5:
@@ -185,7 +216,7 @@ def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
             for _ in range(int(abs(b))):
                 power = low.map("mul", power, a)
             return power if b >= 0 else low.map("div", 1.0, power)
-    base, exponent = (v if isinstance(v, Value) else low._value(v) for v in (a, b))
+    base, exponent = (v if isinstance(v, Value) else low.value(v) for v in (a, b))
     width = max(len(base.parts), len(exponent.parts))
     pairs = zip(
         *(v.parts if len(v.parts) == width else v.parts * width for v in (base, exponent)),
@@ -194,7 +225,7 @@ def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     return Value(tuple(low.graph.apply("pow", *pair) for pair in pairs))
 
 
-@_rule("clamp", "hardtanh")
+@rule("clamp", "hardtanh")
 def _clamp(
     low: Lowering, node: fx.Node, a: Any, low_end: Any = None, high_end: Any = None
 ) -> Value:
@@ -206,22 +237,22 @@ def _clamp(
     )
 
 
-@_rule("clamp_min")
+@rule("clamp_min")
 def _clamp_min(low: Lowering, node: fx.Node, a: Any, end: Any) -> Value:
     return low.map("maximum", a, end)
 
 
-@_rule("clamp_max")
+@rule("clamp_max")
 def _clamp_max(low: Lowering, node: fx.Node, a: Any, end: Any) -> Value:
     return low.map("minimum", a, end)
 
 
-@_rule("leaky_relu")
+@rule("leaky_relu")
 def _leaky_relu(low: Lowering, node: fx.Node, a: Any, slope: float = 0.01) -> Value:
     return low.map("where", low.map("lt", 0.0, a), a, low.map("mul", a, slope))
 
 
-@_rule("elu")
+@rule("elu")
 def _elu(
     low: Lowering, node: fx.Node, a: Any, alpha: float = 1.0, scale: float = 1.0, inner: float = 1.0
 ) -> Value:
@@ -229,14 +260,14 @@ def _elu(
     return low.map("where", low.map("lt", 0.0, a), low.map("mul", a, scale), curve)
 
 
-@_rule("threshold_backward")
+@rule("threshold_backward")
 def _threshold_backward(
     low: Lowering, node: fx.Node, gradient: Any, a: Any, threshold: float
 ) -> Value:
     return low.map("where", low.map("le", a, threshold), 0.0, gradient)
 
 
-@_rule(
+@rule(
     "full_like",
     "full",
     "scalar_tensor",
@@ -249,32 +280,35 @@ def _threshold_backward(
 def _constant(low: Lowering, node: fx.Node, *args: Any, **_: Any) -> Value:
     name = str(node.target)
     number = 1.0 if "ones" in name else 0.0 if "zeros" in name else args[-1]
-    return low._value(number)
+    return low.value(number)
 
 
-@_rule("empty_permuted", "empty_like", "empty", "new_empty", "new_empty_strided", "empty_strided")
+@rule("empty_permuted", "empty_like", "empty", "new_empty", "new_empty_strided", "empty_strided")
 def _empty(low: Lowering, node: fx.Node, *args: Any, **_: Any) -> Value:
-    return low._value(math.nan)
+    return low.value(math.nan)
 
 
-@_rule("alias", "detach", "clone", "lift_fresh_copy", "contiguous", "_to_copy")
-def _same(low: Lowering, node: fx.Node, a: fx.Node, **options: Any) -> Value:
+@rule("alias", "detach", "clone", "lift_fresh_copy", "contiguous", "_to_copy")
+def _same(low: Lowering, node: fx.Node, a: fx.Node, **options: Any) -> Any:
     before, dtype = a.meta["val"].dtype, options.get("dtype")
     # A condition may become 0 and 1 of any float type; a number may not lose or gain digits.
     from_condition = before == torch.bool and dtype in (torch.float32, torch.float64)
     if dtype not in (None, before) and not from_condition:
         raise Untraceable(f"{node.target} to {dtype}: programs compute in one dtype", node)
-    return low._value(a)
+    return low.any(a)
 
 
-@_rule("copy")
+@rule("copy")
 def _copy(low: Lowering, node: fx.Node, onto: Any, a: Any, *_: Any) -> Value:
-    return low._value(a)
+    return low.value(a)
 
 
-@_rule("view", "reshape", "_unsafe_view", "unsqueeze", "squeeze", "expand")
-def _reshape(low: Lowering, node: fx.Node, a: fx.Node, *_: Any, **__: Any) -> Value:
-    value, shape = low._value(a), tuple(node.meta["val"].shape)
+@rule("view", "reshape", "_unsafe_view", "unsqueeze", "squeeze", "expand")
+def _reshape(low: Lowering, node: fx.Node, a: fx.Node, *_: Any, **__: Any) -> Any:
+    shape = tuple(node.meta["val"].shape)
+    if shape == tuple(a.meta["val"].shape):
+        return low.any(a)
+    value = low.value(a)
     others = math.prod(shape[:-1])
     if low.graph.known(value.parts[0]) is not None:
         return value
@@ -286,19 +320,24 @@ def _reshape(low: Lowering, node: fx.Node, a: fx.Node, *_: Any, **__: Any) -> Va
     raise Untraceable(f"{node.target} to shape {shape} mixes units or rows", node)
 
 
-@_rule("cat")
+@rule("cat")
 def _cat(low: Lowering, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0) -> Value:
-    shape = tensors[0].meta["val"].shape
-    values = [low._value(t) for t in tensors]
-    if dim % len(shape) != len(shape) - 1 or any(map(low.is_row, values)):
+    shapes = [tuple(t.meta["val"].shape) for t in tensors]
+    last = dim % len(shapes[0]) == len(shapes[0]) - 1
+    if not last or any(shape[-1] % low.units for shape in shapes):
         raise Untraceable(
             f"{node.target} along dimension {dim}: only gates can be joined, along the units", node
         )
-    return Value(tuple(part for value in values for part in value.parts))
+    parts: list[int] = []
+    for tensor, shape in zip(tensors, shapes, strict=True):
+        value = low.value(tensor)
+        count = 1 if not low.is_row(value) else shape[-1] // low.units
+        parts += [low.graph.as_tile(part) for part in value.parts * count]
+    return Value(tuple(parts))
 
 
 def _blocks(low: Lowering, node: fx.Node, a: fx.Node, start: int, stop: int) -> Value:
-    value = low._value(a)
+    value = low.value(a)
     if low.is_row(value) or start % low.units or stop % low.units:
         raise Untraceable(
             f"{node.target} of units {start} to {stop}: only whole gates can be cut out", node
@@ -306,7 +345,7 @@ def _blocks(low: Lowering, node: fx.Node, a: fx.Node, start: int, stop: int) -> 
     return Value(value.parts[start // low.units : stop // low.units])
 
 
-@_rule("slice")
+@rule("slice")
 def _slice(
     low: Lowering,
     node: fx.Node,
@@ -320,13 +359,13 @@ def _slice(
     size = shape[dim]
     start, stop, step = slice(start, end, step).indices(size)
     if (start, stop, step) == (0, size, 1):
-        return low._value(a)
+        return low.value(a)
     if dim % len(shape) != len(shape) - 1 or step != 1:
         raise Untraceable(f"{node.target} along dimension {dim}: rows cannot be picked", node)
     return _blocks(low, node, a, start, stop)
 
 
-@_rule("split", "split_with_sizes", "chunk")
+@rule("split", "split_with_sizes", "chunk")
 def _split(low: Lowering, node: fx.Node, a: fx.Node, sizes: Any, dim: int = 0) -> list[Value]:
     shape = a.meta["val"].shape
     if dim % len(shape) != len(shape) - 1:
@@ -338,33 +377,14 @@ def _split(low: Lowering, node: fx.Node, a: fx.Node, sizes: Any, dim: int = 0) -
     return values
 
 
-@_rule("slice_backward")
-def _slice_backward(
-    low: Lowering,
-    node: fx.Node,
-    gradient: fx.Node,
-    sizes: Sequence[int],
-    dim: int,
-    start: int,
-    end: int,
-    step: int,
-) -> Value:
-    start, stop, _ = slice(start, end, step).indices(sizes[dim])
-    if dim % len(sizes) != len(sizes) - 1 or start % low.units or stop % low.units or step != 1:
-        raise Untraceable(f"{node.target} along dimension {dim}", node)
-    zero = low.graph.as_tile(low.graph.constant(0.0))
-    before, after = start // low.units, (sizes[dim] - stop) // low.units
-    return Value((zero,) * before + low._value(gradient).parts + (zero,) * after)
-
-
-@_rule("sum")
+@rule("sum")
 def _sum(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False, **_: Any
 ) -> Value:
     return low.sum(node, a, dims)[0]
 
 
-@_rule("mean")
+@rule("mean")
 def _mean(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False, **_: Any
 ) -> Value:
@@ -372,7 +392,7 @@ def _mean(
     return low.map("mul", total, 1 / count)
 
 
-@_rule("var_mean")
+@rule("var_mean")
 def _var_mean(
     low: Lowering,
     node: fx.Node,
@@ -393,7 +413,7 @@ def _var_mean(
     return [low.map("mul", Value((sums[0],)), weight), mean]
 
 
-@_rule("var")
+@rule("var")
 def _var(
     low: Lowering,
     node: fx.Node,

@@ -2,48 +2,90 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman.cells import PointwiseCell
+from elman.cells import Cell, Weights
+from elman.engine._depends import AFFINE, own_tensors
 from elman.engine._functions import recurrence
 from elman.engine._library import missing
 from elman.engine._lower import Untraceable
 from elman.engine._recurrence import Recurrence
-from elman.engine._trace import own_tensors, program_text
+from elman.engine._trace import Projection, Traced, is_projected, traced
 
 NAME = "native"
 
 
-def why_not(r: Recurrence) -> str | None:  # noqa: PLR0911 - one return for each reason
+def why_not(r: Recurrence) -> str | None:
     """Why this engine cannot run; None if it can."""
-    cell, weights = r.cell, r.weights
-    if not isinstance(cell, PointwiseCell):
-        return f"{type(cell).__name__} is not a PointwiseCell"
-    if type(cell).project is not PointwiseCell.project or type(cell).step is not PointwiseCell.step:
-        return f"{type(cell).__name__} has a project() or step() of its own"
-    weights = r.found["weights"] = cell.weights if weights is None else weights
-    if weights.hr is not None or weights.hh.shape[1] != cell.hidden_size:
-        return "its state is projected to another size"
-    if r.x.device.type != "cpu" or weights.hh.device.type != "cpu":
-        return f"it runs on the CPU, and this layer is on {r.x.device}"
-    if r.x.dtype not in (torch.float32, torch.float64):
-        return f"it computes in float32 and float64, and x is {r.x.dtype}"
-    own = r.found["own"] = tuple(t for _, t in own_tensors(cell))
-    given = [*weights[:4], *r.state, *(r.start or ()), *own]
-    if any(t is not None and t.dtype != r.x.dtype for t in given):
-        return f"x is {r.x.dtype}, and not every weight and state is"
-    if r.observe is not None:
-        return "observe= looks into every step"
+    inherited = is_projected(r.cell)
+    reason = _of_sizes(r, inherited) or _of_tensors(r, inherited) or _around()
+    if reason is None and r.observe is not None:
+        reason = "observe= looks into every step"
+    if reason is not None:
+        return reason
+    projection = None if inherited else _projection(r)
+    if isinstance(projection, str):
+        return projection
+    r.found["program"], reason = _program(r.cell, r.x.dtype, projection)
+    return reason or None
+
+
+def _of_sizes(r: Recurrence, inherited: bool) -> str | None:
+    cell = r.cell
+    if any(size != cell.hidden_size for size in cell.state_sizes):
+        return f"its states have {cell.state_sizes} units, and hidden_size is {cell.hidden_size}"
+    if r.weights is not None and not inherited:
+        return f"the weights of {type(cell).__name__} are kept elsewhere"
     if 0 in r.x.shape[:2]:
         return "there is nothing to compute"
-    reason = _around()
-    if reason is None:
-        r.found["program"], reason = _text(cell, r.x.dtype)
-    return reason or None
+    return None
+
+
+def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
+    affine: tuple[Tensor | None, ...] = ()
+    if inherited:
+        weights: Weights = r.cell.weights if r.weights is None else r.weights  # type: ignore[assignment]
+        affine = r.found["affine"] = weights[:4]
+    apart = AFFINE if inherited else ()
+    own = [t for _, t in own_tensors(r.cell, apart) if t.is_floating_point()]
+    given = [t for t in (*affine, *r.state, *(r.start or ()), *own) if t is not None]
+    dtype = r.x.dtype
+    elsewhere = next((t.device for t in (r.x, *given) if not t.is_cpu), None)
+    if elsewhere is not None:
+        return f"it runs on the CPU, and this layer is on {elsewhere}"
+    if dtype not in (torch.float32, torch.float64):
+        return f"it computes in float32 and float64, and x is {dtype}"
+    if any(t.dtype != dtype for t in given):
+        return f"x is {dtype}, and not every weight and state is"
+    return None
+
+
+def _projection(r: Recurrence) -> Projection | str:
+    """What the cell's own ``project`` gives, or why it cannot be taken."""
+    given, units = r.projected(), r.cell.hidden_size
+    tensors = _tensors(given)
+    for t in tensors:
+        if t.dim() != 3 or t.shape[:2] != r.x.shape[:2] or t.shape[2] % units:
+            return (
+                f"{type(r.cell).__name__}.project() gives a tensor of shape {tuple(t.shape)}, "
+                f"expected (time, batch, a multiple of the {units} units)"
+            )
+        if t.dtype not in (r.x.dtype, torch.bool):
+            return f"{type(r.cell).__name__}.project() gives {t.dtype}, and x is {r.x.dtype}"
+    return Projection(
+        None if isinstance(given, Tensor) else type(given),
+        tuple(t.shape[2] // units for t in tensors),
+        tuple(t.dtype == torch.bool for t in tensors),
+    )
+
+
+def _tensors(given: Any) -> tuple[Tensor, ...]:
+    return (given,) if isinstance(given, Tensor) else tuple(given)
 
 
 def _around() -> str | None:
@@ -59,30 +101,43 @@ def _around() -> str | None:
     return None
 
 
-def _text(cell: PointwiseCell, dtype: torch.dtype) -> tuple[str, str]:
+def _program(
+    cell: Cell, dtype: torch.dtype, projection: Projection | None
+) -> tuple[Traced | None, str]:
     """The cell's program, or why there is none."""
     reason = missing()
     if reason is not None:
-        return "", reason
+        return None, reason
     try:
-        return program_text(cell, dtype), ""
+        return traced(cell, dtype, projection), ""
     except Untraceable as error:
-        return "", f"{type(cell).__name__} cannot be traced: {error}"
+        return None, f"{type(cell).__name__} cannot be traced: {error}"
 
 
 # torch.compile takes the result as it is, and does not look inside. (The decorator that says this,
 # torch.compiler.assume_constant_result, imports all of the compiler.)
-_text._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_program._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def run(r: Recurrence) -> tuple[Tensor, Any]:
     """Outputs (time, batch, size) and the final state."""
-    text, weights, own = (r.found[name] for name in ("program", "weights", "own"))
+    cell, program = r.cell, r.found["program"]
     # Views, since torch.compile wants every tensor of a Function to be another one.
     start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
-    tensors = (r.x, *weights[:4], *r.state, *start, *own)
+    # What is parametrized is computed here, once.
+    named: dict[str, Any] = {
+        name: reduce(getattr, name.split("."), cell) for name, _ in program.own
+    }
+    incoming: tuple[Tensor | None, ...]
+    own: list[Any] = [named[name].t() if turned else named[name] for name, turned in program.own]
+    if "affine" in r.found:
+        ih, hh, b_ih, b_hh = r.found["affine"]
+        incoming, own = (r.x, ih, b_ih, b_hh), [hh, *own]
+    else:
+        incoming = tuple(t.to(r.x.dtype) for t in _tensors(r.projected()))
+    tensors = (*incoming, *r.state, *start, *own)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
     output, *final = recurrence(
-        text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors
+        program.text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors
     )
-    return output, r.cell.State(*final)
+    return output, cell.State(*final)

@@ -1,14 +1,16 @@
 """The library as torch sees it: two raw operators, forward and backward, without gradients.
 
-They take the program as text and the tensors in one list: x, weight_ih, weight_hh, bias_ih,
-bias_hh, the states before the first step, those after a reset (or none), the cell's own tensors.
+They take the program as text and the tensors in one list: what comes in, the states before the
+first step, those after a reset (or none), and the cell's own tensors in the order of the program.
+What comes in is x, weight_ih, bias_ih and bias_hh, where the program is of a projected input (and
+weight_hh is the first of the own tensors); otherwise it is what the cell's ``project`` gave.
 """
 
 # ruff: noqa: ARG001 - operators and rules take what their schema says
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -36,6 +38,10 @@ def _like_x(x: Tensor, size: int) -> Tensor:
     if x.stride(0) >= x.stride(1):
         return x.new_empty(steps, batch, size)
     return x.new_empty(batch, steps, size).transpose(0, 1)
+
+
+def _gradient_of(t: Tensor, comes_in: bool) -> Tensor:
+    return _like_x(t, t.shape[2]) if comes_in and t.dim() == 3 else torch.empty_like(t)
 
 
 def _sequence(t: Tensor | None) -> tuple[int, int, int]:
@@ -66,6 +72,15 @@ def _slots(own: Sequence[Tensor | None], units: int) -> list[int]:
     return [0 if t is None else t.data_ptr() + i * units * t.element_size() for t, i in pieces]
 
 
+def _gates(inputs: Sequence[Tensor | None], widths: Sequence[int]) -> Iterator[int]:
+    """As _sequence, for each gate of the inputs."""
+    for t, gates in zip(inputs, widths, strict=True):
+        first, row, step = _sequence(t)
+        size = 0 if t is None else t.shape[2] // gates * t.element_size()
+        for i in range(gates):
+            yield from (first + i * size, row, step)
+
+
 def _record_size(p: Program, steps: int, batch: int, units: int) -> int:
     """How many numbers the forward keeps for the backward (the record of native/src/scan.h)."""
     padded = (units + 15) // 16 * 16
@@ -87,41 +102,53 @@ class _Call:
         tensors: Sequence[Tensor | None],
     ) -> None:
         self.code: Encoded = encoded(program)
-        x, *rest = tensors
-        assert x is not None
-        self.x = _rows_contiguous(x)
-        self.rest = [None if t is None else t.contiguous() for t in rest]
-        self.weights = self.rest[:4]
-        self.state = self.rest[4 : 4 + states]
-        self.start = self.rest[4 + states : 4 + states + starts]
-        self.own = self.rest[4 + states + starts :]
+        count = self.code.incoming
+        first, *others = tensors[:count]
+        assert first is not None
+        self.x = _rows_contiguous(first)
+        prepare = Tensor.contiguous if self.code.program.projected else _rows_contiguous
+        self.incoming = [self.x, *(None if t is None else prepare(t) for t in others)]
+        rest = [None if t is None else t.contiguous() for t in tensors[count:]]
+        self.state = rest[:states]
+        self.start = rest[states : states + starts]
+        self.own = rest[states + starts :]
         self.lengths = None if lengths is None else lengths.to(torch.int64).contiguous()
         self.reset = reset
         self.reverse = reverse
-        hh = self.weights[1]
-        assert hh is not None
-        self.units = hh.shape[1]
+        assert self.state[0] is not None
+        self.units = self.state[0].shape[1]
+
+    def cut(self, own: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """The cell's own tensors, or their gradients: matrices, and others."""
+        matrices = len(self.code.matrices)
+        return own[:matrices], own[matrices:]
 
     def scan(self, output: Tensor | None, record: Tensor | None) -> Scan:
         """The structure; its arrays of addresses live as long as this call."""
         p, reset = self.code.program, self.reset
         steps, batch, inputs = self.x.shape
+        matrices, others = self.cut(self.own)
         self._pointers = (
             _addresses(self.state),
             _addresses(self.start or [None] * p.states),
-            array("q", _slots(self.own, self.units)),
+            array("q", _slots(others, self.units)),
+            _addresses(matrices),
+            array("q", () if p.projected else _gates(self.incoming, p.inputs)),
         )
+        initial, fresh, parameter, matrix, given = map(_at, self._pointers)
+        weights = self.incoming[1:] if p.projected else [None] * 3
         return Scan._make((
             self.x.dtype == torch.float64, torch.get_num_threads(), 0, self.reverse,
-            p.gates, p.states, p.saved, len(p.scalars),
-            batch, steps, inputs, self.units,
+            self.code.gates, p.states, p.saved, len(self.code.slots),
+            batch, steps, inputs if p.projected else 0, self.units,
             _address(self.lengths),
             *((0, 0, 0) if reset is None else (reset.data_ptr(), reset.stride(1), reset.stride(0))),
             *_sequence(self.x),
             *_sequence(output),
-            *map(_address, self.weights),
-            *map(_at, self._pointers),
-            self.code.scalars, self.code.fused,
+            *map(_address, weights),
+            initial, fresh, parameter, self.code.scalars,
+            0 if p.projected else given,
+            self.code.blocks, matrix,
             _address(record),
         ))  # fmt: skip
 
@@ -168,12 +195,13 @@ def _recurrence_fake(
     reset: Tensor | None,
     tensors: list[Tensor | None],
 ) -> list[Tensor]:
-    x, hh, p = tensors[0], tensors[2], encoded(program).program
+    code = encoded(program)
+    x, state = tensors[0], tensors[code.incoming]
     assert x is not None
-    assert hh is not None
+    assert state is not None
     steps, batch = x.shape[:2]
-    units = hh.shape[1]
-    size = _record_size(p, steps, batch, units) if save else 0
+    units = state.shape[1]
+    size = _record_size(code.program, steps, batch, units) if save else 0
     return [
         _like_x(x, units),
         *(x.new_empty(batch, units) for _ in range(states)),
@@ -197,31 +225,35 @@ def backward(
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
     dy = None if gradients[0] is None else _rows_contiguous(gradients[0])
     dfinal = [None if t is None else t.contiguous() for t in gradients[1:]]
-    dx = _like_x(call.x, call.x.shape[2]) if needs[0] else None
-    rest = [
-        None if t is None or not need else torch.empty_like(t)
-        for t, need in zip(call.rest, needs[1:], strict=True)
-    ]
     p = call.code.program
-    dfresh = rest[4 + states : 4 + states + starts] or [None] * states
-    down = rest[4 + states + starts :]
+    everything = (*call.incoming, *call.state, *call.start, *call.own)
+    down = [
+        None if t is None or not need else _gradient_of(t, i < len(call.incoming))
+        for i, (t, need) in enumerate(zip(everything, needs, strict=True))
+    ]
+    of_incoming, rest = down[: len(call.incoming)], down[len(call.incoming) :]
+    dfresh = rest[states : states + starts] or [None] * states
+    matrices, others = call.cut(rest[states + starts :])
+    dx, *weights = of_incoming if p.projected else [None] * 4
     pointers = (
         _addresses(dfinal),
-        _addresses(rest[4 : 4 + states]),
+        _addresses(rest[:states]),
         _addresses(dfresh),
-        array("q", _slots_like(down, call.own, call.units)),
+        array("q", _slots_like(others, call.cut(call.own)[1], call.units)),
+        array("q", () if p.projected else _gates(of_incoming, p.inputs)),
+        _addresses(matrices),
     )
     out = BackwardOut(
-        p.kinds, p.input_kinds, p.recurrent_first, 0,
-        call.code.input_gate, call.code.recurrent_gate,
+        p.kinds, len(p.groups), len(call.code.number), 0,
+        call.code.input_kind, call.code.groups,
         *_sequence(dy),
         *_sequence(dx),
         _at(pointers[0]),
-        *map(_address, rest[:4]),
+        *map(_address, weights),
         *map(_at, pointers[1:]),
     )  # fmt: skip
     library().backward(call.scan(None, record), call.code.backward, out)
-    return (dx, *rest)
+    return (*of_incoming, *rest)
 
 
 @torch.library.impl("elman::recurrence_backward", "CPU")
@@ -256,13 +288,11 @@ def _recurrence_backward_fake(
     gradients: list[Tensor | None],
     tensors: list[Tensor | None],
 ) -> list[Tensor]:
-    x, *rest = tensors
+    x, count = tensors[0], encoded(program).incoming
     assert x is not None
-    dx = _like_x(x, x.shape[2]) if needs[0] else x.new_empty(0)
     return [
-        dx,
-        *(
-            x.new_empty(0) if t is None or not n else t.new_empty(t.shape)
-            for t, n in zip(rest, needs[1:], strict=True)
-        ),
+        x.new_empty(0)
+        if t is None or not need
+        else _gradient_of(t if i < count else t.contiguous(), i < count)
+        for i, (t, need) in enumerate(zip(tensors, needs, strict=True))
     ]

@@ -4,17 +4,21 @@ A program says what one step does to one tile: forward, forward without keeping 
 backward. Its text is all there is to it. It travels to the library as such, so that no compile
 cache can replay another cell, and it is what a person reads:
 
+    r0 = i0 + W0[0,0] p0
     t0 = sigmoid r0
     n1 = fma t0 p1 t2
 
-Operands are a letter and a number, see :data:`BANKS`; ``@2`` is the program's own parameter 2.
+Operands are a letter and a number, see :data:`BANKS`; ``@2`` is the program's own parameter 2, and
+``W1[2,0]`` a block of its matrix 1, as many rows and columns as there are units. ``W1[2,0]'`` is
+that block transposed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # As native/src/operations.def: operands, and whether it takes a value; a test compares the two.
 ELEMENTWISE: dict[str, tuple[int, bool]] = {
@@ -68,14 +72,14 @@ BANKS = {
     "t": "a tile in cache",
     "w": "kept until the step's next phase",
     "q": "one number per row",
-    "i": "W_ih x_t + b_ih of a gate",
-    "r": "W_hh h_{t-1} + b_hh of a gate (and the input's part, where the gate is fused)",
+    "i": "a gate of the projected input",
+    "r": "a matrix product (and what it starts from)",
     "p": "a state before the step",
     "n": "a state after the step",
     "s": "saved for the backward",
     "d": "gradient of a state after the step",
     "g": "gradient of a state before the step",
-    "z": "gradient of a gate",
+    "z": "gradient of a gate, or what the gradient of a matrix needs beside it",
 }
 
 
@@ -108,9 +112,77 @@ class Instruction(NamedTuple):
         return cls(op, out, tuple(rest), value, slot)
 
 
-class Phase(NamedTuple):
-    """Instructions on numbers per row, once; then instructions on every tile."""
+class Block(NamedTuple):
+    """As many rows and columns of a matrix as there are units."""
 
+    matrix: int
+    row: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"W{self.matrix}[{self.row},{self.column}]"
+
+    @classmethod
+    def parse(cls, text: str) -> Block:
+        return cls(*map(int, re.findall(r"\d+", text)))
+
+
+class Product(NamedTuple):
+    """A sum of matrix products, with what it starts from ("" for nothing)."""
+
+    out: str
+    start: str
+    blocks: tuple[Block, ...]
+    sources: tuple[str, ...]
+    transposed: bool = False
+
+    def __str__(self) -> str:
+        mark = "'" if self.transposed else ""
+        pairs = zip(self.blocks, self.sources, strict=True)
+        terms = [f"{block}{mark} {source}" for block, source in pairs]
+        return f"{self.out} = " + " + ".join(([self.start] if self.start else []) + terms)
+
+    @classmethod
+    def parse(cls, line: str) -> Product:
+        out, _, terms = line.strip().partition(" = ")
+        first, *rest = (term.split() for term in terms.split(" + "))
+        pairs = rest if len(first) == 1 else [first, *rest]
+        blocks, sources = zip(*pairs, strict=True)
+        return cls(
+            out,
+            first[0] if len(first) == 1 else "",
+            tuple(map(Block.parse, blocks)),
+            sources,
+            "'" in blocks[0],
+        )
+
+
+class Group(NamedTuple):
+    """Gradients that flow into products of one source: of their matrices, and of the source.
+
+    The gradient of block k gains ``z[first + k]`` times ``source``; what flows back, the sum over k
+    of ``z[first + k]`` times the block, goes ``to`` a state ("p0": with the next step of the
+    backward) or to a product of the backward ("r0"). Either is "-" where there is none.
+    """
+
+    first: int
+    blocks: tuple[Block, ...]
+    source: str
+    to: str
+
+    def __str__(self) -> str:
+        return f"z{self.first} {self.source} {self.to} " + " ".join(map(str, self.blocks))
+
+    @classmethod
+    def parse(cls, line: str) -> Group:
+        first, source, to, *blocks = line.split()
+        return cls(int(first[1:]), tuple(map(Block.parse, blocks)), source, to)
+
+
+class Phase(NamedTuple):
+    """Matrix products; instructions on numbers per row, once; instructions on every tile."""
+
+    products: tuple[Product, ...] = ()
     rows: tuple[Instruction, ...] = ()
     tiles: tuple[Instruction, ...] = ()
 
@@ -123,25 +195,28 @@ class Program:
     """What the native library runs for one cell.
 
     Attributes:
-        gates: how many the cell has.
+        inputs: how many gates each input has.
+        projected: 1 if the one input is W_ih x + b_ih, which the library computes itself.
         states: how many the cell has.
         saved: tiles per step that the forward keeps beside the states.
-        fused: for each gate, whether only the sum of its two halves is used.
-        scalars: for each of the program's own parameters, whether it is a single number.
-        input_gate: for each kind of gate gradient, the gate whose W_ih gets it, or -1.
-        recurrent_gate: the same for W_hh.
+        kinds: how many ``z`` there are.
+        input_kind: for each gate of the inputs, the ``z`` that is its gradient, or -1.
+        own: what each of the cell's own tensors is: "scalar", "unit3" (three numbers per unit) or
+            "matrix2x1" (in blocks of units).
+        groups: how gradients pass through the matrix products.
         forward: one step while training.
         inference: one step that keeps nothing.
         backward: from gradients of the states after a step to those of the gates and states before.
     """
 
-    gates: int
+    inputs: tuple[int, ...]
+    projected: int
     states: int
     saved: int
-    fused: tuple[int, ...]
-    scalars: tuple[int, ...]
-    input_gate: tuple[int, ...]
-    recurrent_gate: tuple[int, ...]
+    kinds: int
+    input_kind: tuple[int, ...]
+    own: tuple[str, ...]
+    groups: tuple[Group, ...]
     forward: Routine
     inference: Routine
     backward: Routine
@@ -152,61 +227,98 @@ class Program:
     def _lines(self) -> Iterator[str]:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name not in ROUTINES:
+            if field.name == "groups":
+                yield from (f"group {group}" for group in value)
+            elif field.name not in ROUTINES:
                 numbers = value if isinstance(value, tuple) else (value,)
                 yield " ".join([field.name, *map(str, numbers)])
         for name in ROUTINES:
             yield f"{name}:"
             for phase in getattr(self, name):
-                yield "  for rows:"
-                yield from (f"    {line}" for line in phase.rows)
-                yield "  for tiles:"
-                yield from (f"    {line}" for line in phase.tiles)
+                for part, lines in zip(PARTS, phase, strict=True):
+                    if lines or part == PARTS[-1]:
+                        yield f"  for {part}:"
+                    yield from (f"    {line}" for line in lines)
 
     @classmethod
     def parse(cls, text: str) -> Program:
         """The program of this text."""
-        numbers: dict[str, tuple[int, ...]] = {}
-        routines: dict[str, list[tuple[list[Instruction], list[Instruction]]]] = {}
-        name = part = ""
+        header: dict[str, list[str]] = {}
+        groups: list[Group] = []
+        routines: dict[str, list[str]] = {}
         for line in text.splitlines():
-            if line.startswith("    "):
-                routines[name][-1][part == "tiles"].append(Instruction.parse(line))
-            elif line.startswith("  "):
-                part = line.split()[1].rstrip(":")
-                if part == "rows":
-                    routines[name].append(([], []))
+            if line.startswith(" "):
+                routines[next(reversed(routines))].append(line)
             elif line.endswith(":"):
-                name = line.rstrip(":")
-                routines[name] = []
+                routines[line.rstrip(":")] = []
+            elif line.startswith("group "):
+                groups.append(Group.parse(line.removeprefix("group ")))
             else:
-                key, *values = line.split()
-                numbers[key] = tuple(map(int, values))
+                name, *values = line.split()
+                header[name] = values
+
+        def numbers(name: str) -> tuple[int, ...]:
+            return tuple(map(int, header[name]))
+
+        forward, inference, backward = (_routine(routines[name]) for name in ROUTINES)
         return cls(
-            numbers["gates"][0],
-            numbers["states"][0],
-            numbers["saved"][0],
-            numbers["fused"],
-            numbers["scalars"],
-            numbers["input_gate"],
-            numbers["recurrent_gate"],
-            *(tuple(Phase(tuple(r), tuple(t)) for r, t in routines[key]) for key in ROUTINES),
+            inputs=numbers("inputs"),
+            projected=numbers("projected")[0],
+            states=numbers("states")[0],
+            saved=numbers("saved")[0],
+            kinds=numbers("kinds")[0],
+            input_kind=numbers("input_kind"),
+            own=tuple(header["own"]),
+            groups=tuple(groups),
+            forward=forward,
+            inference=inference,
+            backward=backward,
         )
 
     @property
-    def kinds(self) -> int:
-        """How many gate gradients there are that differ."""
-        return len(self.input_gate)
+    def gates(self) -> int:
+        """How many gates all inputs have together."""
+        return sum(self.inputs)
 
     @property
-    def input_kinds(self) -> int:
-        """How many of them, from the first on, flow to W_ih."""
-        return sum(gate >= 0 for gate in self.input_gate)
+    def slots(self) -> tuple[bool, ...]:
+        """The program's own parameters: whether each is a single number, not one per unit."""
+        return tuple(
+            text == "scalar"
+            for text in self.own
+            for _ in range(int(text[4:]) if text.startswith("unit") else text == "scalar")
+        )
 
     @property
-    def recurrent_first(self) -> int:
-        """The first that flows to W_hh; all after it do."""
-        return self.kinds - sum(gate >= 0 for gate in self.recurrent_gate)
+    def blocks(self) -> tuple[Block, ...]:
+        """All blocks of all matrices."""
+        return tuple(
+            Block(number, row, column)
+            for number, text in enumerate(self.matrices)
+            for row in range(text[0])
+            for column in range(text[1])
+        )
+
+    @property
+    def matrices(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of each matrix, in blocks."""
+        found = (re.fullmatch(r"matrix(\d+)x(\d+)", text) for text in self.own)
+        return tuple((int(m[1]), int(m[2])) for m in found if m)
 
 
 ROUTINES = ("forward", "inference", "backward")
+PARTS = ("matrices", "rows", "tiles")
+
+
+def _routine(lines: list[str]) -> Routine:
+    """Its phases: a part that does not come after the last one begins a new phase."""
+    phases: list[list[list[Any]]] = []
+    part = len(PARTS)
+    for line in lines:
+        if line.startswith("    "):
+            phases[-1][part].append((Instruction if part else Product).parse(line))
+            continue
+        last, part = part, PARTS.index(line.split()[1].rstrip(":"))
+        if part <= last:
+            phases.append([[], [], []])
+    return tuple(Phase(*map(tuple, phase)) for phase in phases)

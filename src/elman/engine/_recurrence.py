@@ -30,7 +30,7 @@ class Recurrence:
         reverse: from the last step to the first.
         observe: called after each step with every watched value and state.
         layer: whose it is, and ``part`` which part of it, for :func:`elman.explain`.
-        found: what an engine found out when it was asked whether it can run, for when it does.
+        found: what was found out when an engine was asked whether it can run, for when one does.
     """
 
     cell: Cell
@@ -44,7 +44,7 @@ class Recurrence:
     observe: Observer | None = None
     layer: nn.Module | None = None
     part: str = ""
-    found: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    found: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def active(self) -> Bool[Tensor, "T B"] | None:
@@ -52,6 +52,17 @@ class Recurrence:
         if self.lengths is None:
             return None
         return mask(self.lengths, self.x.shape[0]).T
+
+    def projected(self) -> Any:
+        """What the cell projects, once, whichever engine asks: its masks are drawn only here.
+
+        Padding is zeros, so that not even a NaN there reaches a weight's gradient.
+        """
+        if "projected" not in self.found:
+            active = self.active
+            x = self.x if active is None else self.x.masked_fill(~active[..., None], 0)
+            self.found["projected"] = self.project(x)
+        return self.found["projected"]
 
     @property
     def project(self) -> Callable[[Tensor], Any]:

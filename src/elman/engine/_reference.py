@@ -17,14 +17,11 @@ def why_not(_: Recurrence) -> str | None:
 
 def run(r: Recurrence) -> tuple[Tensor, Any]:
     """Outputs (time, batch, size) and the final state."""
-    active = r.active
-    # Zeros at padding, so that not even a NaN there reaches a weight's gradient.
-    x = r.x if active is None else r.x.masked_fill(~active[..., None], 0)
     return scan(
         r.step,
-        r.project(x),
+        r.projected(),
         r.state,
-        active=active,
+        active=r.active,
         reset=r.reset,
         start=r.start,
         reverse=r.reverse,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elman.engine._expression import COST, Graph
-from elman.engine._program import Instruction, Phase, Routine
+from elman.engine._program import Instruction, Phase, Product, Routine
 
 # Writing a tile to memory and reading it back a sequence later, in the cycles of COST.
 SAVE_COST = 13.0
 # Made anew in each phase rather than kept.
 _CHEAP = ("unit", "constant", "expand")
+_PRODUCTS = ("product", "flow_back")
 
 
 class Effect(NamedTuple):
@@ -36,7 +37,7 @@ def choose_saved(
     """
     wanted, leaves = list(wanted), set(gone) - free
     needed = graph.closure(wanted, free)
-    of_backward = _depends_on_cotangent(graph)
+    of_backward = depends_on_cotangent(graph)
     candidates = [
         n
         for n in needed
@@ -81,7 +82,8 @@ def _neighbours(
                 yield saved - {out} | {new}
 
 
-def _depends_on_cotangent(graph: Graph) -> set[int]:
+def depends_on_cotangent(graph: Graph) -> set[int]:
+    """The nodes of the backward."""
     found = set[int]()
     for number, node in enumerate(graph.nodes):
         if node.op == "cotangent" or any(i in found for i in node.inputs):
@@ -97,6 +99,7 @@ class Scheduler:
         given: nodes that lie in memory, with their operands.
         targets: operands to fill, with their nodes.
         effects: additions to parameters' gradients.
+        sources: of each product of the backward, the operands that it multiplies.
     """
 
     def __init__(
@@ -105,12 +108,14 @@ class Scheduler:
         given: Mapping[int, str],
         targets: Sequence[tuple[str, int]],
         effects: Sequence[Effect] = (),
+        sources: Mapping[int, tuple[str, ...]] | None = None,
     ) -> None:
-        self.graph, self.given = graph, given
+        self.graph, self.given, self.sources = graph, given, sources or {}
         self.targets, self.effects = targets, effects
         wanted = [node for _, node in targets] + [e.node for e in effects]
         self.needed = graph.closure(wanted, given)
         self.phase = self._phases()
+        self.products = self._in_order()
         self.order = self._depth_first(wanted)
         self.home: dict[tuple[int, int], str] = {}  # of a node in a phase
         self.uses = Counter(i for n in self.needed for i in graph.nodes[n].inputs) + Counter(wanted)
@@ -120,15 +125,54 @@ class Scheduler:
         """The phases in order."""
         last = max([self.phase[n] for n in self.needed], default=0)
         self._give_homes()
-        return tuple(Phase(tuple(self._rows(p)), tuple(self._tiles(p))) for p in range(last + 1))
+        return tuple(
+            Phase(tuple(self._products(p)), tuple(self._rows(p)), tuple(self._tiles(p)))
+            for p in range(last + 1)
+        )
 
     def _phases(self) -> dict[int, int]:
-        """A sum over units is there one phase after what it adds up."""
+        """What needs all units of a value, a sum or a product, is there one phase after it."""
         phase = dict.fromkeys(self.given, 0)
         for n in sorted(self.needed):
             node = self.graph.nodes[n]
-            phase[n] = max((phase[i] for i in node.inputs), default=0) + (node.op == "row_sum")
+            ready = max((phase[i] for i in node.inputs), default=0)
+            if node.op == "product":
+                whole, *start = node.inputs
+                after = 0 if whole in self.given else phase[whole] + 1
+                phase[n] = max([after, *(phase[i] for i in start)])
+            else:
+                phase[n] = ready + (node.op in ("row_sum", "flow_back"))
         return phase
+
+    def _in_order(self) -> list[int]:
+        """The products: those of one phase and source together, and none before its start."""
+        depth: dict[int, int] = {}
+        found = sorted(n for n in self.needed if self.graph.nodes[n].op in _PRODUCTS)
+        for n in found:
+            start = self.graph.nodes[n].inputs[1:]
+            depth[n] = 1 + max((depth.get(i, 0) for i in start), default=0)
+
+        def key(n: int) -> tuple[Any, ...]:
+            node = self.graph.nodes[n]
+            return self.phase[n], depth[n], node.inputs[0], self.graph.blocks[node.slot]
+
+        return sorted(found, key=key)
+
+    def product(self, node: int) -> str:
+        """The operand of a product."""
+        return f"r{self.products.index(node)}"
+
+    def _products(self, phase: int) -> Iterable[Product]:
+        for n in self.products:
+            node = self.graph.nodes[n]
+            if self.phase[n] != phase:
+                continue
+            blocks, out = self.graph.blocks[node.slot], self.home[n, -1]
+            if node.op == "flow_back":
+                yield Product(out, "", blocks, self.sources[n], transposed=True)
+            else:
+                source, *start = (self.given.get(i) or self.home[i, -1] for i in node.inputs)
+                yield Product(out, start[0] if start else "", blocks, (source,))
 
     def _depth_first(self, wanted: Sequence[int]) -> list[int]:
         """Each value soon before its first use."""
@@ -179,18 +223,24 @@ class Scheduler:
         """Targets where they must go; what a later phase needs where it survives."""
         rows = wides = 0
         by_node = {node: operand for operand, node in reversed(self.targets)}
+        self.home.update({(n, -1): self.product(n) for n in self.products})
         for n in self.order:
             node = self.graph.nodes[n]
             if node.row:
                 self.home[n, -1] = f"q{rows}"
                 rows += 1
+            elif (n, -1) in self.home:
+                continue
             elif n in by_node:
                 self.home[n, -1] = by_node[n]
-            elif node.op not in _CHEAP and any(
-                self.phase[u] > self.phase[n] for u in self._users(n)
-            ):
+            elif self._outlives_its_phase(n):
                 self.home[n, -1] = f"w{wides}"
                 wides += 1
+
+    def _outlives_its_phase(self, n: int) -> bool:
+        later = [u for u in self._users(n) if self.phase[u] > self.phase[n]]
+        cheap = self.graph.nodes[n].op in _CHEAP
+        return any(not cheap or self.graph.nodes[u].op == "product" for u in later)
 
     def _users(self, n: int) -> list[int]:
         return [u for u in self.needed if n in self._inputs(u)[1]]
@@ -224,7 +274,9 @@ class _Tiles:
         s, nodes = self.s, self.s.graph.nodes
         for n in s.order:
             node = nodes[n]
-            if n in s.fused or node.op in _CHEAP:
+            if n in s.fused or node.op in _PRODUCTS:
+                continue
+            if node.op in _CHEAP and (n, -1) not in s.home:
                 continue
             if node.op == "row_sum" and s.phase[n] == self.phase + 1:
                 source = self._operand(node.inputs[0])
@@ -252,7 +304,8 @@ class _Tiles:
             return self.s.given[n]
         if n in self.made:
             return self.made[n]
-        if self.s.graph.nodes[n].op in _CHEAP:
+        cheap = self.s.graph.nodes[n].op in _CHEAP
+        if cheap and ((n, -1) not in self.s.home or self.s.phase[n] == self.phase):
             return self._make(n)
         return self.s.home[n, -1]
 

@@ -2,55 +2,77 @@
 
 from __future__ import annotations
 
-import inspect
 import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from elman.cells import PointwiseCell
-from elman.engine._expression import Graph
+from elman.cells import Cell, PointwiseCell
+from elman.engine._build import Builder, Leaf
+from elman.engine._depends import AFFINE, frozen_attributes, own_tensors
 from elman.engine._lock import fork_safe_lock
-from elman.engine._lower import Lowering, Untraceable, Value
-from elman.engine._program import Program
-from elman.engine._schedule import Effect, Scheduler, choose_saved
+from elman.engine._lower import Untraceable
 
 aten = torch.ops.aten
-AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
 _BATCHES = (13, 17)
 _one_at_a_time = fork_safe_lock()  # torch's tracer patches what all threads share
 
 
-def own_tensors(cell: nn.Module) -> list[tuple[str, Tensor]]:
-    """The cell's parameters and buffers beside its affine maps, by name."""
-    named = (*cell._parameters.items(), *cell._buffers.items())
-    own = [(name, tensor) for name, tensor in named if tensor is not None and name not in AFFINE]
-    for name, child in cell._modules.items():
-        if child is not None:
-            own += [(f"{name}.{inner}", tensor) for inner, tensor in own_tensors(child)]
-    return own
+class Projection(NamedTuple):
+    """What a cell's ``project`` gives: a tensor (kind None), or a NamedTuple of tensors.
+
+    ``gates`` is each tensor's size in units, ``condition`` whether it is of booleans.
+    """
+
+    kind: type | None
+    gates: tuple[int, ...]
+    condition: tuple[bool, ...]
 
 
-def program_text(cell: PointwiseCell, dtype: torch.dtype) -> str:
+class Traced(NamedTuple):
+    """A program, and which of the cell's own tensors it takes: by name, and whether transposed."""
+
+    text: str
+    own: tuple[tuple[str, bool], ...]
+
+
+def is_projected(cell: Cell) -> bool:
+    """Whether this is a pointwise cell whose matrices are applied as its contract has it."""
+    kind = type(cell)
+    return kind.project is PointwiseCell.project and kind.step is PointwiseCell.step
+
+
+def traced(cell: Cell, dtype: torch.dtype, projection: Projection | None) -> Traced:
     """The program of this cell as it is now; traced when it, or a number in it, is new.
+
+    Args:
+        cell: the cell.
+        dtype: that it computes in.
+        projection: what its ``project`` gives; None where :func:`is_projected`.
 
     Raises:
         Untraceable: naming the operation, or the attribute, and the line.
     """
-    return _traced(_Key((dtype, _frozen_attributes(cell, type(cell).__name__)), cell))
+    apart = AFFINE if projection is None else ()
+    key = (dtype, projection, frozen_attributes(cell, type(cell).__name__, apart))
+    result = _traced(_Key(key, cell))
+    if isinstance(result, str):
+        raise Untraceable(result)
+    return result
 
 
 class _Key:
     """Compares by ``key`` alone; carries the cell along for the one time it is traced."""
 
-    def __init__(self, key: Any, cell: PointwiseCell) -> None:
+    def __init__(self, key: Any, cell: Cell) -> None:
         self.key, self.cell = key, cell
 
     def __hash__(self) -> int:
@@ -61,126 +83,135 @@ class _Key:
 
 
 @lru_cache(maxsize=256)
-def _traced(key: _Key) -> str:
+def _traced(key: _Key) -> Traced | str:
+    """The program, or why there is none: that takes as long to find out."""
     cell, key.cell = key.cell, None  # type: ignore[assignment]
+    dtype, projection, _ = key.key
 
-    def trace(batch: int) -> str:
+    def trace(batch: int) -> Traced:
         with _one_at_a_time:
-            return str(_trace(cell, key.key[0], batch))
+            return _Step(cell, dtype, projection, batch).trace()
 
     # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
-    with ThreadPoolExecutor(1) as fresh:
-        first, second = fresh.map(trace, _BATCHES)
-    if first != second:
-        raise Untraceable("its step depends on the number of rows")
-    return first
+    try:
+        with ThreadPoolExecutor(1) as fresh:
+            first, second = fresh.map(trace, _BATCHES)
+    except Untraceable as error:
+        return str(error)
+    return first if first == second else "its step depends on the number of rows"
 
 
-# ---- what a program depends on ----
+class _Stepping(nn.Module):
+    """A step of a cell, by itself or with the recurrent gates given beside it."""
 
-_MODULE_ATTRIBUTES = frozenset(nn.Module().__dict__) - {"training"}
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type, torch.dtype, torch.device)
-
-
-def _frozen_attributes(module: nn.Module, path: str) -> Any:
-    """Everything in a module that may be a number in its program, so that it can be compared."""
-    attributes = tuple(
-        (name, _frozen(value, f"{path}.{name}"))
-        for name, value in module.__dict__.items()
-        if name not in _MODULE_ATTRIBUTES
-    )
-    of_class = tuple(
-        (name, _frozen(value, f"{path}.{name}"))
-        for base in _own_classes(type(module))  # type: ignore[arg-type]
-        for name, value in vars(base).items()
-        if isinstance(value, (bool, int, float, types.FunctionType))
-    )
-    shapes = tuple((name, tensor.shape, tensor.dtype) for name, tensor in own_tensors(module))
-    children = tuple(
-        (name, _frozen_attributes(m, f"{path}.{name}")) for name, m in module._modules.items() if m
-    )
-    return type(module), attributes, of_class, shapes, children
-
-
-@lru_cache(maxsize=256)
-def _own_classes(kind: type) -> tuple[type, ...]:
-    """The classes of a cell that its author may still be changing."""
-    return tuple(
-        base
-        for base in kind.__mro__
-        if base.__module__.partition(".")[0] not in ("torch", "elman", "builtins")
-    )
-
-
-def _frozen(value: Any, path: str) -> Any:  # noqa: PLR0911 - one return for each type
-    if isinstance(value, _PLAIN):
-        return type(value), value
-    if isinstance(value, (tuple, list)):
-        return type(value), tuple(_frozen(v, path) for v in value)
-    if isinstance(value, dict):
-        return dict, tuple((k, _frozen(v, f"{path}[{k!r}]")) for k, v in value.items())
-    if isinstance(value, nn.Module):
-        return _frozen_attributes(value, path)
-    if isinstance(value, types.FunctionType):
-        return _frozen_function(value, path)
-    if isinstance(value, types.MethodType):
-        return _frozen(value.__func__, path), id(value.__self__)
-    if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType)):
-        return id(value)
-    if isinstance(value, Tensor):
-        raise Untraceable(f"{path} is a tensor: register it as a parameter or a buffer")
-    raise Untraceable(f"{path} is a {type(value).__name__}, whose changes could not be noticed")
-
-
-def _frozen_function(function: types.FunctionType, path: str) -> Any:
-    """Its code, and the numbers and functions that the code takes from around it."""
-    if function.__module__.partition(".")[0] in ("torch", "elman"):
-        return id(function)
-    around = inspect.getclosurevars(function)
-    names = {**around.nonlocals, **around.globals}
-    taken = {
-        name: value if isinstance(value, (bool, int, float)) else _frozen_function(value, path)
-        for name, value in names.items()
-        if isinstance(value, (bool, int, float))
-        or (isinstance(value, types.FunctionType) and value is not function)
-    }
-    return function.__code__, tuple(sorted(taken.items())), _frozen(function.__defaults__, path)
-
-
-# ---- tracing ----
-
-
-class _Signature(NamedTuple):
-    """How the flat inputs of a traced step are divided."""
-
-    gates: int
-    states: int
-    own: tuple[tuple[int, ...], ...]  # shapes of the cell's own tensors
-
-
-class _Pointwise(nn.Module):
-    def __init__(self, cell: PointwiseCell) -> None:
+    def __init__(self, cell: Cell, projection: Projection | None) -> None:
         super().__init__()
-        self.cell = cell
+        self.cell, self.projection = cell, projection
 
-    def forward(self, inp: Any, rec: Any, state: Any) -> tuple[Tensor, ...]:
+    def forward(self, inputs: list[Tensor], gates: list[Tensor], state: Any) -> tuple[Tensor, ...]:
         cell = self.cell
-        return tuple(cell.pointwise(cell.Gates(*inp), cell.Gates(*rec), cell.State(*state)))
+        if self.projection is None:
+            assert isinstance(cell, PointwiseCell)
+            inp, rec = map(cell._split, (*inputs, *gates))
+            return tuple(cell.pointwise(inp, rec, cell.State(*state)))
+        kind = self.projection.kind
+        return tuple(cell.step(inputs[0] if kind is None else kind(*inputs), cell.State(*state)))
 
 
-def _step_of(cell: PointwiseCell, own: Mapping[str, Tensor]) -> Callable[..., tuple[Tensor, ...]]:
-    module, names = _Pointwise(cell), [f"cell.{name}" for name in own]
+class _Step:
+    """A cell's step on example tensors."""
 
-    def step(inp: Any, rec: Any, state: Any, tensors: Any) -> tuple[Tensor, ...]:
-        given = dict(zip(names, tensors, strict=True))
-        result: tuple[Tensor, ...] = torch.func.functional_call(module, given, (inp, rec, state))
+    def __init__(
+        self, cell: Cell, dtype: torch.dtype, projection: Projection | None, batch: int
+    ) -> None:
+        self.units, self.states = cell.hidden_size, len(cell.states)
+        while batch % self.units == 0 and self.units > 1:
+            batch += 2
+        self.batch, self.projection = batch, projection
+        self.module = _Stepping(_twin(cell), projection)
+        apart = () if projection else AFFINE
+        self.names = [name for name, _ in own_tensors(self.module.cell, apart)]
+        leaves = list(self._leaves(cell, dtype))
+        # A gradient is only taken of those that can have one, which come first.
+        self.leaves = sorted(leaves, key=lambda leaf: leaf[0].fixed)
+
+    def _leaves(self, cell: Cell, dtype: torch.dtype) -> Iterator[tuple[Leaf, Tensor]]:
+        def rows(kind: str, number: int, gates: int, condition: bool = False) -> Any:
+            shape = (self.batch, gates * self.units)
+            example = torch.full(shape, 0.5, dtype=dtype)
+            return Leaf(kind, number, shape, condition), example > 0 if condition else example
+
+        if self.projection is None:
+            assert isinstance(cell, PointwiseCell)
+            yield from (rows(kind, 0, len(cell.gates)) for kind in ("input", "recurrent"))
+        else:
+            _, gates, condition = self.projection
+            yield from map(rows, ["input"] * len(gates), range(len(gates)), gates, condition)
+        yield from (rows("state", i, 1) for i in range(self.states))
+        tensors = dict(own_tensors(self.module.cell))
+        for number, name in enumerate(self.names):
+            t, real = tensors[name].detach(), tensors[name].is_floating_point()
+            leaf = Leaf("own", number, tuple(t.shape), not real)
+            yield leaf, t.to("cpu", dtype if real else t.dtype)
+
+    def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """The new states."""
+        given: dict[str, list[Tensor]] = {k: [] for k in ("input", "recurrent", "state", "own")}
+        pairs = zip((leaf for leaf, _ in self.leaves), tensors, strict=True)
+        for leaf, tensor in sorted(pairs, key=lambda pair: pair[0].number):
+            given[leaf.kind].append(tensor)
+        own = {f"cell.{n}": t for n, t in zip(self.names, given.pop("own"), strict=True)}
+        result: tuple[Tensor, ...] = torch.func.functional_call(
+            self.module, own, tuple(given.values())
+        )
         return result
 
-    return step
+    def trace(self) -> Traced:
+        """Its program."""
+        leaves, tensors = [leaf for leaf, _ in self.leaves], [t for _, t in self.leaves]
+        count = sum(not leaf.fixed for leaf in leaves)
+        cotangents = [t.clone() for leaf, t in self.leaves if leaf.kind == "state"]
+
+        def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
+            new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
+            return new, vjp(tuple(cotangents))
+
+        # Imported when first needed: it takes longer than all of elman.
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        projected = self.projection is None
+        try:
+            self._check(tensors)
+            module = make_fx(with_gradient, decomposition_table=_decompositions())(
+                tensors[:count], tensors[count:], cotangents
+            )
+            builder = Builder(leaves, self.batch, self.units, projected=projected)
+            program, own = builder.build(module)
+        except Untraceable as error:
+            if error.node is None:
+                raise
+            raise Untraceable(f"{error}{_where(self, tensors, error.node)}") from None
+        return Traced(str(program), tuple((self.names[n], turned) for n, turned in own if n >= 0))
+
+    def _check(self, tensors: list[Tensor]) -> None:
+        """Runs it once, watched."""
+        with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
+            new = self(*tensors)
+        if len(new) != self.states:
+            raise Untraceable(f"it returns {len(new)} states, expected {self.states}")
+        for value in new:
+            if tuple(value.shape) != (self.batch, self.units):
+                raise Untraceable(
+                    f"it returns a state of shape {tuple(value.shape)}, "
+                    f"expected (batch, {self.units})"
+                )
 
 
-def _twin(cell: PointwiseCell) -> PointwiseCell:
-    """The same cell for whom tensors can be exchanged while other threads run the real one."""
+def _twin(cell: Cell) -> Cell:
+    """The same cell for whom tensors can be exchanged while other threads run the real one.
+
+    Its parametrized tensors are what they are computed to be.
+    """
     twins = {m: type(m).__new__(type(m)) for m in cell.modules()}
     for m, twin in twins.items():
         twin.__dict__.update(m.__dict__)
@@ -190,54 +221,33 @@ def _twin(cell: PointwiseCell) -> PointwiseCell:
             if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
                 its = twins.get(value.__self__, value.__self__)
                 twin.__dict__[name] = types.MethodType(value.__func__, its)
+    for path, twin in list(twins[cell].named_modules()):
+        if parametrize.is_parametrized(twin):
+            _settle(twin, path)
     return twins[cell]  # type: ignore[return-value]
 
 
-def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
-    own = dict(own_tensors(cell))
-    step = _step_of(_twin(cell), own)
-    units = cell.hidden_size
-    while batch % units == 0 and units > 1:
-        batch += 2
-
-    def rows(n: int) -> list[Tensor]:
-        return [torch.full((batch, units), 0.5, dtype=dtype) for _ in range(n)]
-
-    gates, states = len(cell.gates), len(cell.states)
-    tensors = [
-        t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype) for t in own.values()
-    ]
-    arguments = (rows(gates), rows(gates), rows(states), tensors)
-
-    def with_gradient(inp: Any, rec: Any, state: Any, tensors: Any, cotangent: Any) -> Any:
-        new, vjp, *_ = torch.func.vjp(step, inp, rec, state, tensors)
-        return new, vjp(tuple(cotangent))
-
-    # Imported when first needed: it takes longer than all of elman.
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    try:
-        _check_step(step, arguments, batch, units)
-        module = make_fx(with_gradient, decomposition_table=_decompositions())(
-            *arguments, rows(states)
+def _settle(module: nn.Module, path: str) -> None:
+    """Makes parametrized tensors those that are computed, which must be the same at each use."""
+    computed = module._modules.pop("parametrizations")
+    assert isinstance(computed, nn.ModuleDict)
+    for part in computed.modules():  # a twin's are those of the real one until here
+        part._buffers = {name: b if b is None else b.clone() for name, b in part._buffers.items()}
+    buffers = list(computed.buffers())
+    before = [buffer._version for buffer in buffers]
+    with torch.random.fork_rng([]), torch.no_grad():
+        state = torch.get_rng_state()
+        values = {name: computed[name]() for name in computed}
+        drawn = not torch.equal(state, torch.get_rng_state())
+    if drawn or before != [buffer._version for buffer in buffers]:
+        raise Untraceable(
+            f"a tensor of {path} is computed from random numbers, or from buffers that this "
+            "changes: it would be another one at each step"
         )
-        return _Builder(
-            _Signature(gates, states, tuple(tuple(t.shape) for t in tensors)), batch, units
-        ).build(module)
-    except Untraceable as error:
-        if error.node is None:
-            raise
-        raise Untraceable(f"{error}{_where(step, arguments, error.node)}") from None
-
-
-def _check_step(step: Callable[..., Any], arguments: Any, batch: int, units: int) -> None:
-    with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
-        new = step(*arguments)
-    for value in new:
-        if tuple(value.shape) != (batch, units):
-            raise Untraceable(
-                f"it returns a state of shape {tuple(value.shape)}, expected (batch, {units})"
-            )
+    # The class has a property for each, and is the real one's too.
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value))
 
 
 class _Refusing(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -281,7 +291,7 @@ def _user_line() -> str:
     return ""
 
 
-def _where(step: Callable[..., Any], arguments: Any, node: fx.Node) -> str:
+def _where(step: Callable[..., Any], arguments: list[Tensor], node: fx.Node) -> str:
     """The user's line that ran this operation; found by running the step again."""
 
     class Looking(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -301,143 +311,3 @@ def _where(step: Callable[..., Any], arguments: Any, node: fx.Node) -> str:
     with Looking() as looking, torch.no_grad():  # type: ignore[no-untyped-call]
         step(*arguments)
     return str(looking.line)
-
-
-class _Builder:
-    """From a traced step with its gradient to a program."""
-
-    def __init__(self, signature: _Signature, batch: int, units: int) -> None:
-        self.sig, self.batch, self.units = signature, batch, units
-        self.graph = Graph()
-        self.scalars: list[int] = []
-        self.slots: list[tuple[int, ...]] = []
-
-    def build(self, module: fx.GraphModule) -> Program:
-        g, sig = self.graph, self.sig
-        tiles = {name: [g.add(name, slot=i) for i in range(n)] for name, n in (
-            ("input", sig.gates), ("recurrent", sig.gates),
-            ("previous", sig.states), ("cotangent", sig.states),
-        )}  # fmt: skip
-        own = [self._own(shape) for shape in sig.own]
-        leaves = [Value((n,)) for name in ("input", "recurrent", "previous") for n in tiles[name]]
-        leaves += own + [Value((n,)) for n in tiles["cotangent"]]
-        values = Lowering(g, self.batch, self.units).run(module, leaves, sig.states)
-        flat = iter(values)
-        new = [self._tile(next(flat)) for _ in range(sig.states)]
-        d_input, d_recurrent = (
-            [self._tile(next(flat)) for _ in range(sig.gates)] for _ in range(2)
-        )
-        d_state = [self._tile(next(flat)) for _ in range(sig.states)]
-        effects = [e for slots in self.slots for e in self._effects(slots, next(flat))]
-        return self._assemble(tiles, new, d_input, d_recurrent, d_state, effects)
-
-    def _own(self, shape: tuple[int, ...]) -> Value:
-        """Loads of a tensor of the cell's own: one number, or some per unit."""
-        size = 1
-        for n in shape:
-            size *= n
-        per_unit = bool(shape) and shape[-1] % self.units == 0 and size == shape[-1]
-        if not per_unit and size != 1:
-            raise Untraceable(
-                f"it has a tensor of shape {shape}: expected one number per unit, or one number"
-            )
-        count = size // self.units if per_unit else 1
-        slots = tuple(range(len(self.scalars), len(self.scalars) + count))
-        self.slots.append(slots)
-        self.scalars.extend([int(not per_unit)] * count)
-        op = "unit" if per_unit else "scalar"
-        return Value(tuple(self.graph.add(op, slot=slot, row=not per_unit) for slot in slots))
-
-    def _tile(self, value: Value) -> int:
-        return self.graph.as_tile(value.parts[0])
-
-    def _effects(self, slots: tuple[int, ...], value: Value) -> Iterator[Effect]:
-        parts = value.parts * len(slots) if len(value.parts) == 1 else value.parts
-        for slot, part in zip(slots, parts, strict=True):
-            if self.graph.known(part) == 0:
-                continue
-            if self.scalars[slot]:
-                yield Effect(slot, part if self.graph.nodes[part].row else self.graph.row_sum(part))
-            else:
-                yield Effect(slot, self.graph.as_tile(part))
-
-    def _assemble(
-        self,
-        tiles: dict[str, list[int]],
-        new: list[int],
-        d_input: list[int],
-        d_recurrent: list[int],
-        d_state: list[int],
-        effects: list[Effect],
-    ) -> Program:
-        g = self.graph
-        next_states = [(f"n{i}", n) for i, n in enumerate(new)]
-        kinds = self._kinds(d_input, d_recurrent)
-        gradients = [(f"g{i}", n) for i, n in enumerate(d_state)] + [
-            (f"z{k}", n) for k, (n, _, _) in enumerate(kinds)
-        ]
-        summed = self._fused(tiles, new, gradients, effects)
-        given = {tiles["previous"][i]: f"p{i}" for i in range(self.sig.states)}
-        before = dict(given)
-        before.update({n: f"i{i}" for i, n in enumerate(tiles["input"])})
-        before.update({n: f"r{i}" for i, n in enumerate(tiles["recurrent"])})
-        before.update({n: f"r{i}" for i, n in summed.items()})
-        after = given | {n: f"d{i}" for i, n in enumerate(tiles["cotangent"])}
-        # Where two states are one value, or a state is what it was, any of its places will do.
-        after = {n: f"n{i}" for i, n in enumerate(new) if n not in before} | after
-        wanted = [n for _, n in gradients] + [e.node for e in effects]
-        saved = self._saved(wanted, set(after), new, before)
-        after |= {n: f"s{i}" for i, n in enumerate(saved)}
-        kept = [(f"s{i}", n) for i, n in enumerate(saved)]
-        return Program(
-            gates=self.sig.gates,
-            states=self.sig.states,
-            saved=len(saved),
-            fused=tuple(int(i in summed) for i in range(self.sig.gates)),
-            scalars=tuple(self.scalars),
-            input_gate=tuple(i for _, i, _ in kinds),
-            recurrent_gate=tuple(r for _, _, r in kinds),
-            forward=Scheduler(g, before, next_states + kept).routine(),
-            inference=Scheduler(g, before, next_states).routine(),
-            backward=Scheduler(g, after, gradients, effects).routine(),
-        )
-
-    def _kinds(self, d_input: list[int], d_recurrent: list[int]) -> list[tuple[int, int, int]]:
-        """(node, input gate, recurrent gate): first what only W_ih gets, last only W_hh."""
-        ih = [(n, i) for i, n in enumerate(d_input) if self.graph.known(n) != 0]
-        hh = [(n, i) for i, n in enumerate(d_recurrent) if self.graph.known(n) != 0]
-        both = []
-        for n, i in list(ih):
-            partner = next(((m, r) for m, r in hh if m == n), None)
-            if partner is not None:
-                both.append((n, i, partner[1]))
-                ih.remove((n, i))
-                hh.remove(partner)
-        return [(n, i, -1) for n, i in ih] + both + [(n, -1, r) for n, r in hh]
-
-    def _fused(
-        self,
-        tiles: dict[str, list[int]],
-        new: list[int],
-        gradients: list[tuple[str, int]],
-        effects: list[Effect],
-    ) -> dict[int, int]:
-        """Gates of which only the sum of both halves is used, with that sum."""
-        g, result = self.graph, {}
-        wanted = {*new, *(n for _, n in gradients), *(e.node for e in effects)}
-        alive = g.closure(wanted)
-        for gate, (i, r) in enumerate(zip(tiles["input"], tiles["recurrent"], strict=True)):
-            users = {n for n in alive if {i, r} & set(g.nodes[n].inputs)}
-            if len(users) == 1 and not {i, r} & wanted:
-                (user,) = users
-                if g.nodes[user].op == "add" and set(g.nodes[user].inputs) == {i, r}:
-                    result[gate] = user
-        return result
-
-    def _saved(
-        self, wanted: list[int], free: set[int], new: list[int], before: dict[int, str]
-    ) -> tuple[int, ...]:
-        """A gate's sum counts as a leaf, in memory beforehand and gone afterwards."""
-        return choose_saved(
-            self.graph, wanted, free, before, self.graph.closure(new, before) | set(before)
-        )

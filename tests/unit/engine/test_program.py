@@ -8,7 +8,7 @@ import torch
 from elman.cells import GRU, LSTM, Elman
 from elman.engine._library import encoded, library
 from elman.engine._program import Instruction, Program, table
-from elman.engine._trace import program_text
+from elman.engine._trace import traced
 from unit.engine.own_cells import CELLS
 
 
@@ -23,25 +23,21 @@ def test_an_instruction_is_its_text(line: str) -> None:
 
 @pytest.mark.parametrize("kind", [LSTM, GRU, Elman, *CELLS])
 def test_a_program_is_its_text(kind: type) -> None:
-    text = program_text(kind(3, 5), torch.float32)
+    text = traced(kind(3, 5), torch.float32, None).text
     program = Program.parse(text)
     assert str(program) == text
     assert encoded(text).program == program
 
 
 def test_the_lstm_keeps_no_more_than_its_gates() -> None:
-    program = Program.parse(program_text(LSTM(3, 5), torch.float32))
-    assert program.saved == 4
-    assert program.fused == (1, 1, 1, 1)
-    assert program.kinds == 4
+    program = Program.parse(traced(LSTM(3, 5), torch.float32, None).text)
+    assert (program.saved, program.kinds) == (4, 4)
+    assert [p.start for p in program.forward[0].products] == ["i0", "i1", "i2", "i3"]
     assert len(program.inference[0].tiles) == 8
 
 
 def test_the_gru_shares_two_gradients_between_its_matrices() -> None:
-    program = Program.parse(program_text(GRU(3, 5), torch.float32))
-    assert (program.saved, program.kinds, program.input_kinds, program.recurrent_first) == (
-        4,
-        4,
-        3,
-        1,
-    )
+    program = Program.parse(traced(GRU(3, 5), torch.float32, None).text)
+    assert (program.saved, program.kinds, program.input_kind) == (4, 4, (1, 2, 0))
+    (group,) = program.groups
+    assert (group.first, len(group.blocks)) == (1, 3)

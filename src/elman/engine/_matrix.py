@@ -1,0 +1,243 @@
+"""Matrix products in a traced step: what is a matrix in it, and what a matrix's gradient is.
+
+A matrix is seen in blocks, as many rows and columns as there are units. Its gradient is a sum over
+the batch of a gradient times a value, so no number of it ever appears in a program: only the pair.
+"""
+
+# ruff: noqa: ARG001 - a rule takes what the operation does
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from torch import fx
+
+from elman.engine._lower import RULES, Lowering, Own, Rule, Untraceable, Value, rule
+from elman.engine._program import Block
+
+T = TypeVar("T")
+Grid = tuple[tuple[T, ...], ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Part of a matrix, or of its transpose: where each block seen here is in the matrix."""
+
+    own: Own
+    grid: Grid[tuple[int, int]]
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A value of (batch, units), seen as (units, batch)."""
+
+    value: Value
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A matrix's gradient: for each block, what its rows and its columns are products of."""
+
+    grid: Grid[tuple[tuple[int, int], ...]]
+
+
+def _turn(grid: Grid[T]) -> Grid[T]:
+    return tuple(zip(*grid, strict=True))
+
+
+def _is_own_matrix(x: Any) -> bool:
+    return isinstance(x, Own) and len(x.shape) == 2 and x.shape[0] > 1
+
+
+def _of_matrices(name: str) -> Callable[[Rule], Rule]:
+    """A rule for where the first argument is no value, beside that for values."""
+
+    def register(one: Rule) -> Rule:
+        of_values = RULES[name]
+
+        def either(low: Lowering, node: fx.Node, a: Any, *args: Any, **options: Any) -> Any:
+            first = [low.any(x) for x in (a if isinstance(a, (list, tuple)) else [a])]
+            kinds = (Matrix, Turned, Outer)
+            matrices = any(isinstance(x, kinds) or _is_own_matrix(x) for x in first)
+            return (one if matrices else of_values)(low, node, a, *args, **options)
+
+        RULES[name] = either
+        return one
+
+    return register
+
+
+def _matrix(low: Lowering, node: fx.Node, x: Any) -> Matrix:
+    if isinstance(x, Matrix):
+        return x
+    if not isinstance(x, Own):
+        raise Untraceable(f"{node.target}: only the cell's own matrices can be multiplied by", node)
+    if len(x.shape) != 2 or any(size % low.units for size in x.shape):
+        raise Untraceable(
+            f"{node.target} with a matrix of shape {x.shape}: expected multiples of the "
+            f"{low.units} units on both sides",
+            node,
+        )
+    rows, columns = (size // low.units for size in x.shape)
+    return Matrix(x, tuple(tuple((i, j) for j in range(columns)) for i in range(rows)))
+
+
+@rule("permute")
+def _permute(low: Lowering, node: fx.Node, a: Any, dims: Sequence[int]) -> Any:
+    x = low.any(a)
+    if tuple(d % len(dims) for d in dims) != (1, 0):
+        raise Untraceable(f"{node.target} {list(dims)}: only a matrix can be transposed", node)
+    if isinstance(x, Turned):
+        return x.value
+    if isinstance(x, Value):
+        return Turned(x)
+    if isinstance(x, Outer):
+        swapped = (tuple(tuple((b, a) for a, b in pairs) for pairs in row) for row in x.grid)
+        return Outer(_turn(tuple(swapped)))
+    matrix = _matrix(low, node, x)
+    return Matrix(matrix.own, _turn(matrix.grid), not matrix.turned)
+
+
+@rule("mm")
+def _mm(low: Lowering, node: fx.Node, a: Any, b: Any) -> Any:
+    left, right = low.any(a), low.any(b)
+    if isinstance(left, Turned):
+        pairs = (tuple(((i, j),) for j in low.value(b).parts) for i in left.value.parts)
+        return Outer(tuple(tuple(row) for row in pairs))
+    value, matrix = low.value(a), _matrix(low, node, right)
+    # As seen, rows are what is multiplied. A block of a program is as F.linear wants it: the
+    # forward multiplies by its transpose, and the gradient flows back by the block itself.
+    backward = any(n in low.linear for n in node.all_input_nodes)
+    transposed = matrix.turned if backward else not matrix.turned
+    number = low.matrix(matrix.own, transposed)
+
+    def block(place: tuple[int, int]) -> Block:
+        return Block(number, *(reversed(place) if transposed else place))
+
+    columns = [
+        list(zip(value.parts, map(block, column), strict=True)) for column in _turn(matrix.grid)
+    ]
+    if backward:
+        return Value(tuple(map(low.graph.flow_back, columns)))
+    return Value(tuple(_sum(low, [low.graph.product(*term) for term in c]) for c in columns))
+
+
+def _sum(low: Lowering, nodes: Sequence[int]) -> int:
+    total, *rest = nodes
+    for node in rest:
+        total = low.graph.apply("add", total, node)
+    return total
+
+
+@rule("addmm")
+def _addmm(
+    low: Lowering, node: fx.Node, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1
+) -> Value:
+    product = low.map("mul", _mm(low, node, a, b), float(alpha))
+    return low.map("add", product, low.map("mul", bias, float(beta)))
+
+
+@rule("add")
+def _add(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Any:
+    terms = [low.any(x) for x in (a, b)]
+    outers = [x for x in terms if isinstance(x, Outer)]
+    if not outers or alpha != 1:
+        return low.map("add", a, low.map("mul", b, float(alpha)))
+    if len(outers) == 1:
+        (other,) = (n for n, x in zip((a, b), terms, strict=True) if not isinstance(x, Outer))
+        if any(low.graph.known(part) != 0 for part in low.value(other).parts):
+            raise Untraceable("a matrix is used for more than to be multiplied by", node)
+        return outers[0]
+    rows = zip(*(x.grid for x in outers), strict=True)
+    return Outer(tuple(tuple(x + y for x, y in zip(*pair, strict=True)) for pair in rows))
+
+
+def _along(low: Lowering, node: fx.Node, x: Any, dim: int, start: int, stop: int) -> Any:
+    """The rows, or columns, [start, stop) of a matrix."""
+    if start % low.units or stop % low.units:
+        raise Untraceable(
+            f"{node.target} from {start} to {stop} of a matrix: only whole blocks of "
+            f"{low.units} units can be cut out",
+            node,
+        )
+    matrix = _matrix(low, node, x)
+    grid = matrix.grid if dim % 2 == 0 else _turn(matrix.grid)
+    grid = grid[start // low.units : stop // low.units]
+    return Matrix(matrix.own, grid if dim % 2 == 0 else _turn(grid), matrix.turned)
+
+
+@_of_matrices("slice")
+def _slice(
+    low: Lowering,
+    node: fx.Node,
+    a: fx.Node,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Any:
+    start, stop, step = slice(start, end, step).indices(a.meta["val"].shape[dim])
+    if step != 1:
+        raise Untraceable(f"{node.target} with step {step} of a matrix", node)
+    return _along(low, node, low.any(a), dim, start, stop)
+
+
+def _split(low: Lowering, node: fx.Node, a: fx.Node, sizes: Any, dim: int = 0) -> list[Any]:
+    at, pieces = 0, []
+    for piece in node.meta["val"]:
+        size = piece.shape[dim]
+        pieces.append(_along(low, node, low.any(a), dim, at, at + size))
+        at += size
+    return pieces
+
+
+for _name in ("split", "split_with_sizes", "chunk"):
+    _of_matrices(_name)(_split)
+
+
+@_of_matrices("cat")
+def _cat(low: Lowering, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0) -> Any:
+    outers = []
+    for tensor in tensors:
+        x, shape = low.any(tensor), tensor.meta["val"].shape
+        if isinstance(x, Matrix) or _is_own_matrix(x):
+            raise Untraceable(f"{node.target} of matrices: join what they give instead", node)
+        # What is no gradient of a matrix is the zero gradient of a part that was not used.
+        outers.append(x.grid if isinstance(x, Outer) else _empty(low, shape))
+    if dim % 2 == 1:
+        return Outer(_turn(sum(map(_turn, outers), ())))
+    return Outer(sum(outers, ()))
+
+
+def _empty(low: Lowering, shape: Sequence[int]) -> Grid[tuple[tuple[int, int], ...]]:
+    rows, columns = (size // low.units for size in shape)
+    return (((),) * columns,) * rows
+
+
+@rule("slice_scatter")
+def _slice_scatter(
+    low: Lowering,
+    node: fx.Node,
+    onto: fx.Node,
+    a: fx.Node,
+    dim: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> Any:
+    """The gradient of a slice: zeros but for it."""
+    shape = onto.meta["val"].shape
+    first, stop, _ = slice(start, end, step).indices(shape[dim])
+    x = low.any(a)
+    if isinstance(x, Outer):
+        around = [list(shape), list(shape)]
+        around[0][dim], around[1][dim] = first, shape[dim] - stop
+        parts = [_empty(low, around[0]), x.grid, _empty(low, around[1])]
+        return Outer(sum(parts, ()) if dim % 2 == 0 else _turn(sum(map(_turn, parts), ())))
+    if dim % len(shape) != len(shape) - 1 or first % low.units or stop % low.units or step != 1:
+        raise Untraceable(f"{node.target} along dimension {dim}", node)
+    zero = low.graph.as_tile(low.graph.constant(0.0))
+    before, after = first // low.units, (shape[dim] - stop) // low.units
+    return Value((zero,) * before + low.value(a).parts + (zero,) * after)
