@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class Choice:
         engine: the name of the engine that runs it; None if one was asked for that cannot.
         why_not: the name of each other engine, and the reason.
         limits: what the engine that runs cannot do that the reference can; "" for nothing.
+        program: the text of what the native engine runs, where it was asked for; "" for none.
     """
 
     path: str
@@ -36,12 +37,14 @@ class Choice:
     engine: str | None
     why_not: tuple[tuple[str, str], ...]
     limits: str = ""
+    program: str = ""
 
     def __str__(self) -> str:
         runs = f"runs on {self.engine}" if self.engine else "raises EngineError"
         lines = [f"{self.path or 'the model itself'}: {self.cell} {runs}"]
         lines += [f"    but {self.limits}"] if self.limits else []
-        return "\n".join(lines + [f"    not {name}: {reason}" for name, reason in self.why_not])
+        lines += [f"    not {name}: {reason}" for name, reason in self.why_not]
+        return "\n".join(lines + [f"    {line}" for line in self.program.splitlines()])
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +70,7 @@ class Explanation:
         return "\n".join(map(str, self.choices))
 
 
-def explain(model: nn.Module, /, *args: Any, **options: Any) -> Explanation:
+def explain(model: nn.Module, /, *args: Any, program: bool = False, **options: Any) -> Explanation:
     """Which engine runs each recurrence of ``model(*args, **options)``, and why not each other.
 
     The model is called once as it would be called then: with these options, in training or in eval
@@ -77,6 +80,7 @@ def explain(model: nn.Module, /, *args: Any, **options: Any) -> Explanation:
     Args:
         model: a layer, or any module that holds some.
         *args: what it is called with: ``x``, a state ...
+        program: also show what the native engine runs, where it runs, as text.
         **options: ``lengths=``, ``reset=`` ...
 
     Returns: an :class:`Explanation`, to print or to test. An engine that was asked for by name and
@@ -95,6 +99,8 @@ def explain(model: nn.Module, /, *args: Any, **options: Any) -> Explanation:
 
     def note(r: Recurrence, engine: str) -> str:
         choice = _judged(r, engine, _path(r, names))
+        if program and choice.engine == "native":
+            choice = replace(choice, program=_select._ENGINES["native"].program_of(r))
         seen[choice] += 1
         return choice.engine or "reference"
 

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from elman.cells import Cell, Weights
 from elman.engine._depends import AFFINE, own_tensors
 from elman.engine._functions import recurrence
-from elman.engine._library import missing
+from elman.engine._library import encoded, missing
 from elman.engine._lower import Untraceable
 from elman.engine._recurrence import Recurrence
 from elman.engine._trace import Projection, Traced, is_projected, traced
@@ -117,6 +117,18 @@ def _program(
 # torch.compile takes the result as it is, and does not look inside. (The decorator that says this,
 # torch.compiler.assume_constant_result, imports all of the compiler.)
 _program._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def program_of(r: Recurrence) -> str:
+    """The program of what can run, with the names of the tensors that it takes."""
+    program: Traced = r.found["program"]
+    names = ["weight_hh"] * ("affine" in r.found)
+    names += [f"{name} transposed" if turned else name for name, turned in program.own]
+    count = len(encoded(program.text).matrices)
+    lines = [f"W{i} is {name}" for i, name in enumerate(names[:count])]
+    if names[count:]:
+        lines.append(f"@0 and on are {', '.join(names[count:])}")
+    return "\n".join([*lines, program.text])
 
 
 def run(r: Recurrence) -> tuple[Tensor, Any]:

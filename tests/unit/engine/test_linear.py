@@ -46,6 +46,16 @@ def test_the_cells_of_the_benchmark(name: str) -> None:
     assert elman.explain(layer, x).engines == {"native"}
 
 
+def test_the_program_is_shown() -> None:
+    layer, x = elman.Recurrent(TwoMatrices(3, 5)), torch.randn(2, 7, 3)
+    shown = str(elman.explain(layer, x, program=True))
+    assert "W1 is weight_candidate" in shown
+    assert "r2 = i2 + W1[0,0] w0" in shown
+    assert elman.explain(layer, x).choices[0].program == ""
+    with elman.use_engine("reference"):
+        assert elman.explain(layer, x, program=True).choices[0].program == ""
+
+
 def test_padding_is_inert_whatever_is_in_it() -> None:
     wanted = case(TwoMatrices, (6, 5, 3, 4), ragged=True)
     clean = results(_native, wanted)
@@ -92,6 +102,7 @@ def test_gradients_of_gradients(kind: type[Cell]) -> None:
     assert torch.autograd.gradgradcheck(lambda x: layer(x)[0], x)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script`:DeprecationWarning")
 def test_a_tangent() -> None:
     layer, x = elman.Recurrent(TwoMatrices(2, 3).double(), engine="native"), torch.randn(2, 3, 2)
     found = []
