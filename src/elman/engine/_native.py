@@ -65,7 +65,7 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
     return None
 
 
-def _projection(r: Recurrence) -> Projection | str:
+def _projection(r: Recurrence) -> tuple[Any, ...] | str:
     """What the cell's own ``project`` gives, or why it cannot be taken."""
     given, units = r.projected(), r.cell.hidden_size
     tensors = _tensors(given)
@@ -77,7 +77,7 @@ def _projection(r: Recurrence) -> Projection | str:
             )
         if t.dtype not in (r.x.dtype, torch.bool):
             return f"{type(r.cell).__name__}.project() gives {t.dtype}, and x is {r.x.dtype}"
-    return Projection(
+    return (  # plain, since torch.compile hands no NamedTuple that it has made to _program
         None if isinstance(given, Tensor) else type(given),
         tuple(t.shape[2] // units for t in tensors),
         tuple(t.dtype == torch.bool for t in tensors),
@@ -102,14 +102,14 @@ def _around() -> str | None:
 
 
 def _program(
-    cell: Cell, dtype: torch.dtype, projection: Projection | None
+    cell: Cell, dtype: torch.dtype, projection: tuple[Any, ...] | None
 ) -> tuple[Traced | None, str]:
     """The cell's program, or why there is none."""
     reason = missing()
     if reason is not None:
         return None, reason
     try:
-        return traced(cell, dtype, projection), ""
+        return traced(cell, dtype, None if projection is None else Projection(*projection)), ""
     except Untraceable as error:
         return None, f"{type(cell).__name__} cannot be traced: {error}"
 

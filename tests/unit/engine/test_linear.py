@@ -113,6 +113,7 @@ def test_a_tangent() -> None:
 
 
 @pytest.mark.compile
+@pytest.mark.filterwarnings("ignore:.*Function.*should not be instantiated")
 @pytest.mark.parametrize("kind", [TwoMatrices, Zoneout])
 def test_a_compiled_layer(kind: type[Cell]) -> None:
     layer, x = elman.Recurrent(kind(3, 5), engine="native").eval(), torch.randn(6, 4, 3)
