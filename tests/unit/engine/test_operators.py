@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from elman.cells import GRU, LSTM, PointwiseCell
 from elman.engine import _operators, _pool
-from elman.engine._trace import own_tensors, program_text
+from elman.engine._trace import traced
 from unit.engine.own_cells import NormedGRU, Peephole
 from unit.engine.test_native import case
 
@@ -29,9 +30,10 @@ def arguments(kind: type[PointwiseCell], *, ragged: bool, save: bool) -> tuple[A
     r = case(kind, (5, 4, 3, 6), dtype=torch.float32, ragged=ragged, resets=ragged, reverse=ragged)
     r.cell.requires_grad_(False)
     start = tuple(r.start) if ragged else ()
-    own = tuple(t for _, t in own_tensors(r.cell))
-    tensors = [r.x, *r.cell.weights[:4], *r.state, *start, *own]
-    text = program_text(r.cell, r.x.dtype)
+    ih, hh, b_ih, b_hh, _ = r.cell.weights
+    text, names = traced(r.cell, r.x.dtype, None)
+    own = (hh, *(attrgetter(name)(r.cell) for name, _ in names))
+    tensors = [r.x, ih, b_ih, b_hh, *r.state, *start, *own]
     return text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, tensors
 
 
