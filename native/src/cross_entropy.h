@@ -192,7 +192,7 @@ struct CrossEntropy {
         const Share at = rows_in(block), mine = share_of(unit_groups.count + 1, thread, job.threads);
         for (long g = mine.first; g < mine.last; ++g) {
             const Share group = g < unit_groups.count ? unit_groups[g] : Share{whole, unit_panels};
-            pack_rows(h + at.first * units, at.last - at.first, units, group.first * kL,
+            pack_rows(h + at.first * units, units, at.last - at.first, units, group.first * kL,
                       rows + group.first * kL * most_rows, int(group.last - group.first));
         }
         if (known && thread == 0)
@@ -211,7 +211,7 @@ struct CrossEntropy {
         for (long g = mine.first; g < mine.last; ++g) {
             const Share group = groups[g];
             for (long p = group.first; p < group.last; ++p)
-                pack_column(h + (at.first + p * kL) * units, units, min_of<long>(kL, at.last - at.first - p * kL),
+                pack_column(h + (at.first + p * kL) * units, units, units, min_of<long>(kL, at.last - at.first - p * kL),
                             columns + group.first * kL * units, int(p - group.first), int(group.last - group.first));
         }
     }
@@ -362,7 +362,7 @@ struct CrossEntropy {
                 }
                 store(square + i * kL, sum);
             }
-            transpose(square, kL, turned, kL);
+            transpose(square, kL, kL, kL, turned, kL);
             Vec<T> sum{};
             for (int i = 0; i < kL; ++i) sum += load(turned + i * kL);
             T* to = static_cast<T*>(c.dbias) + at.first + v;
