@@ -1,6 +1,7 @@
 // Compiled once per instruction set: ELMAN_ISA is its name.
 #include "backward.h"
 #include "forward.h"
+#include "stream.h"
 
 namespace elman {
 namespace {
@@ -37,6 +38,25 @@ void apply(int op, int64_t count, void* out, const void* a, const void* b, const
     }
 }
 
+template <class T>
+constexpr StreamKernels kStream = {
+    shared_bytes<Streamed<T>>,
+    own_bytes<Streamed<T>>,
+    [](const Job& job, int thread, char* own) -> void* {
+        return new Streamed<T>(job, thread, Scratch(job.shared), Scratch(own));
+    },
+    [](void* layer) { delete static_cast<Streamed<T>*>(layer); },
+    [](void* layer) { static_cast<Streamed<T>*>(layer)->prepare(); },
+    [](void* layer, const View* inputs, const elman_stream_layer& how, const View& x, bool back, const View* y) {
+        return static_cast<Streamed<T>*>(layer)->step(inputs, how, x, back, y);
+    },
+    [](const void* layer, void* const* states) { static_cast<const Streamed<T>*>(layer)->read(states); },
+    [](void* layer, const void* const* states, const uint8_t* where) {
+        static_cast<Streamed<T>*>(layer)->write(states, where);
+    },
+    kLanes<T>,
+};
+
 }  // namespace
 
 #define ELMAN_NAME2(set) kernels_##set
@@ -54,6 +74,7 @@ const Kernels ELMAN_NAME1(ELMAN_ISA) = {
     {{run<Forward<float>>, run<Forward<double>>}, {run<Backward<float>>, run<Backward<double>>}},
     {apply<float>, apply<double>},
     {kLanes<float>, kLanes<double>},
+    {kStream<float>, kStream<double>},
 };
 
 }  // namespace elman

@@ -21,7 +21,7 @@ struct Rows {
 
 // How often a thread was signalled in each round of a barrier; see Scan::wait_all.
 struct Signals {
-    alignas(64) int sent[8];
+    alignas(64) unsigned sent[8];
 };
 static_assert(kMostThreads <= 1 << 8, "a round for each doubling");
 
@@ -35,6 +35,26 @@ struct Job {
     const Rows* team;
     Signals* signals;                  // of each thread
     char *shared, *own[kMostThreads];  // scratch memory: of everyone, of each thread
+    int64_t chunk_rows = 256;          // row-steps whose projection, or gate gradients, stay in the cache
+};
+
+// Rows of units: number u of row r is at data[r * row + u / lanes * panel + u % lanes].
+struct View {
+    void* data;
+    int64_t row, panel;
+};
+
+// One layer of a stream (stream.h) on memory of its own, made for one thread of its job.
+struct StreamKernels {
+    size_t (*shared_bytes)(const Job&);
+    size_t (*own_bytes)(const Job&);
+    void* (*make)(const Job&, int thread, char* own);
+    void (*destroy)(void* layer);
+    void (*prepare)(void* layer);
+    View (*step)(void* layer, const View* inputs, const elman_stream_layer&, const View& x, bool back, const View* y);
+    void (*read)(const void* layer, void* const* states);
+    void (*write)(void* layer, const void* const* states, const uint8_t* where);
+    int lanes;
 };
 
 // What is compiled once per instruction set; the arrays are by backward and by float64.
@@ -46,6 +66,7 @@ struct Kernels {
     void (*apply[2])(int op, int64_t count, void* out, const void* a, const void* b, const void* c,
                      double value);
     int lanes[2];
+    StreamKernels stream[2];
 };
 
 const Kernels* kernels();  // of the chosen instruction set; null if ELMAN_ISA names none of this machine
