@@ -77,18 +77,24 @@ struct Streamed : Forward<T> {
 
     // One tile of every gate, a column group of W_ih and the same of W_hh in turn.
     void multiply(long tile, const View& x, const T* h, bool back) const {
-        const long columns = panels_in(tile) * gates, groups = (columns + tiling.width - 1) / tiling.width;
+        const long columns = panels_in(tile) * gates, groups = (columns + kWidth - 1) / kWidth;
         const long at = (tile - tiles.first) * tiling.panels * gates;
         const T* w_ih = this->weights_of(weight_ih, tile, scan.inputs);
         const T* w_hh = this->weights_of(weight_hh, tile, units);
         const Left<T> below{static_cast<const T*>(x.data), x.row, x.panel, 0, scan.inputs, 1};
         const Left<T> left{h, kLanes<T>, count * kLanes<T>, 0, units, 1};
         for (long k = 0; k < groups; ++k) {
-            const long first = (back ? groups - 1 - k : k) * tiling.width;
-            const long n = min_of<long>(tiling.width, columns - first), step = first * kLanes<T>;
-            product(below, count, w_ih + step * scan.inputs, n, tiling.width, from_input + at + first, offset);
-            product(left, count, w_hh + step * units, n, tiling.width, from_state + at + first, offset);
+            const Share of = group_at(columns, back ? groups - 1 - k : k);
+            const long step = of.first * kLanes<T>, n = of.last - of.first;
+            product(below, count, w_ih + step * scan.inputs, n, from_input + at + of.first, offset);
+            product(left, count, w_hh + step * units, n, from_state + at + of.first, offset);
         }
+    }
+
+    // The columns of group `i` of those that each_group makes.
+    static Share group_at(long columns, long i) {
+        const long groups = (columns + kWidth - 1) / kWidth, width = columns / groups, more = columns % groups;
+        return {i * width + min_of(i, more), (i + 1) * width + min_of(i + 1, more)};
     }
 
     // The state, and the inputs of layers that are added to it, to where the output is wanted.
