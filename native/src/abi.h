@@ -25,7 +25,9 @@ enum elman_bank {
     ELMAN_SAVED,      // kept by the forward for the backward
     ELMAN_COTANGENT,  // the loss's gradient of a state after the step
     ELMAN_GRADIENT,   // ... of a state before it, without the part that flows through W_hh
-    ELMAN_GATE        // ... of the gates
+    ELMAN_GATE,       // ... of the gates
+    ELMAN_WATCHED,    // shown to those who look
+    ELMAN_WATCHED_COTANGENT
 };
 
 typedef struct {
@@ -66,6 +68,8 @@ typedef struct {
     const uint8_t* parameter_is_scalar;
     const uint8_t* fused;  // per gate: the program sees only inp + rec, as its recurrent operand
     void* record;          // states and saved values of all steps; null: nothing is kept
+    int64_t watched;
+    const elman_sequence* watch;  // each watched value, or its cotangent, of every step
     elman_routine program;
 } elman_scan;
 

@@ -236,7 +236,7 @@ struct Scan {
         long plane;
     };
 
-    static constexpr int kBanks = ELMAN_GATE + 1;
+    static constexpr int kBanks = ELMAN_WATCHED_COTANGENT + 1;
 
     void set_common_banks(Bank* bank, long plane) const {
         bank[ELMAN_TEMPORARY] = {temporaries, tile_capacity()};

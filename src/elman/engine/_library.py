@@ -88,6 +88,8 @@ class Scan(NamedTuple):
     parameter_is_scalar: int
     fused: int
     record: int
+    watched: int
+    watch: int
 
 
 class BackwardOut(NamedTuple):

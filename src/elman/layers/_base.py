@@ -29,7 +29,8 @@ class Layer(nn.Module, ABC):
       each row. Outputs at padding are 0 and the state is the one after the last real step;
     - ``reset`` (batch, time) boolean, laid out like x: the row starts that step from its initial
       state;
-    - ``observe=True`` also returns every watched gate and state of every step.
+    - ``observe=True`` also returns every watched gate, 0 at padding, and state of every step; they
+      carry gradients.
 
     They return ``(output, state)``, and ``(output, state, observed)`` if ``observe``.
     """
