@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import elman
 from elman import Stream
 from elman.cells import GRU, LSTM, Elman, PointwiseCell, Projected
+from elman.engine._library import library
 from unit.engine.own_cells import CELLS
 from unit.engine.test_native import script
 
@@ -290,3 +291,24 @@ def test_memory_goes_with_the_stream() -> None:
     for _ in range(100):  # 2 MiB each
         native(layer).step()
     assert resident() - before < 40 << 20
+
+
+EVERY_SET = """
+import torch
+from elman.engine._library import library
+from unit import test_stream_native as t
+print(library().isa)
+for dtype in t.TOLERANCE:
+    for rows, units in ((1, 5), (3, 150), (40, 33), (300, 19)):
+        t.test_a_stack_equals_the_reference(rows, units, dtype, 2)
+for kind in t.CELLS:
+    t.test_any_cell_equals_the_reference(kind, 2, 270, 2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", ["baseline", "avx2"])
+def test_every_instruction_set(isa: str) -> None:
+    if library().isa == "baseline":
+        pytest.skip("this machine has no other instruction set")
+    assert script(EVERY_SET, ELMAN_ISA=isa).splitlines()[0] == isa
