@@ -19,6 +19,7 @@ struct Backward : Scan<T> {
     const long kinds, input_kinds, recurrent_kinds, inputs, input_panels, input_padded;
     T *weight_hh, *weight_ih;  // of everyone, packed for dz W
     T *ring, *moved, *x;       // of the team: gate gradients and states before each step of a chunk
+    T* seen;                   // of the team: cotangents of what is watched
     T* carry[3];
     T* dfresh;
 
@@ -62,6 +63,7 @@ struct Backward : Scan<T> {
         T *d = s.take<T>(scan.states * plane), *e = s.take<T>(scan.states * plane), *f = s.take<T>(scan.states * plane);
         T* g = s.take<T>(this->reset ? scan.states * plane : 0);
         T* h = s.take<T>(scan.slots * padded);
+        T* i = s.take<T>(scan.watched * plane);
         Sums of_team;
         of_team.weight_hh = s.take<T>(recurrent_kinds * padded * padded);
         of_team.weight_ih = s.take<T>(input_kinds * padded * input_padded);
@@ -71,7 +73,7 @@ struct Backward : Scan<T> {
         all[team] = of_team;
         if (!this->mine(team)) return;
         ring = a, moved = b, x = c, carry[0] = d, carry[1] = e, carry[2] = f;
-        dfresh = g, this->unit_sums = h, sums = of_team;
+        dfresh = g, this->unit_sums = h, seen = i, sums = of_team;
     }
 
     bool may_move() const { return scan.lengths || this->reset; }
@@ -168,10 +170,12 @@ struct Backward : Scan<T> {
         bank[ELMAN_COTANGENT] = {cotangent, plane};
         bank[ELMAN_GRADIENT] = {carry[1], plane};
         bank[ELMAN_GATE] = {gates_of(t), plane};
+        bank[ELMAN_WATCHED_COTANGENT] = {seen, plane};
         this->row_phase(0, n);
         this->clear_row_sums(0, n);
         for (long i = tiles.first; i < tiles.last; ++i) {
             gather_cotangent(i, t, n, later, cotangent);
+            gather_watched(i, t, n);
             this->tile_phase(0, bank, i * tiling.panels, i * tiling.panels + panels_in(i), n);
         }
         for (int phase = 1; phase < this->program().phases; ++phase) {
@@ -195,6 +199,17 @@ struct Backward : Scan<T> {
         const long first = p0 * kL, here = min_of(units - first, (p1 - p0) * kL);
         for (long b = 0; b < n; ++b)
             add_row<T>(this->at(out.dy, b, t) + first, to + first * n + b * kL, here, n * kL);
+    }
+
+    void gather_watched(long tile, long t, long n) const {
+        const long p0 = tile * tiling.panels, p1 = p0 + panels_in(tile), kL = kLanes<T>, first = p0 * kL;
+        const long here = min_of(units - first, (p1 - p0) * kL);
+        for (long w = 0; w < scan.watched; ++w)
+            for (long b = 0; b < n; ++b) {
+                T* row = seen + ((w * panels + p0) * n + b) * kL;
+                if (scan.watch[w].data) gather_row(this->at(scan.watch[w], b, t) + first, row, here, n * kL);
+                else for (long p = p0; p < p1; ++p) store(row + (p - p0) * n * kL, Vec<T>{});
+            }
     }
 
     // From carry[0], with the rows of step t + 1, to the rows of step t.

@@ -62,7 +62,7 @@ class Arguments(NamedTuple):
 def evaluate(
     program: Program, a: Arguments, active: Tensor | None, reset: Tensor | None, reverse: bool
 ) -> tuple[Tensor, ...]:
-    """The output and the final states of a scan."""
+    """The output, the final states and the watched values of a scan."""
     slots = [
         part
         for t in a.own
@@ -70,6 +70,8 @@ def evaluate(
             t.reshape(-1).chunk(t.numel() // a.weight_hh.shape[1]) if t.numel() > 1 else (t,)
         )
     ]
+
+    seen: list[Tensor] = []  # step by step, all watched values side by side
 
     def step(inp: Tensor, state: States) -> States:
         gates = inp.chunk(program.gates, -1)
@@ -83,6 +85,8 @@ def evaluate(
         run_routine(
             program.inference, memory, slots, inp.new_zeros(inp.shape[0], a.weight_hh.shape[1])
         )
+        if program.watched:
+            seen.append(torch.stack([memory[f"o{i}"] for i in range(program.watched)]))
         return States(*(memory[f"n{i}"] for i in range(program.states)))
 
     x = a.x if active is None else a.x.masked_fill(~active[..., None], 0)
@@ -96,7 +100,12 @@ def evaluate(
         start=start,
         reverse=reverse,
     )
-    return output, *final
+    if not seen:
+        return output, *final
+    watched = torch.stack(seen[::-1] if reverse else seen, 1)
+    if active is not None:
+        watched = watched.masked_fill(~active[..., None], 0)
+    return output, *final, *watched.unbind(0)
 
 
 class States(tuple[Tensor, ...]):

@@ -13,7 +13,8 @@ from elman.engine._functions import recurrence
 from elman.engine._library import missing
 from elman.engine._lower import Untraceable
 from elman.engine._recurrence import Recurrence
-from elman.engine._trace import own_tensors, program_text
+from elman.engine._trace import own_tensors, program_text, watching_program
+from elman.scan import Observation
 
 NAME = "native"
 
@@ -36,13 +37,12 @@ def why_not(r: Recurrence) -> str | None:  # noqa: PLR0911 - one return for each
     given = [*weights[:4], *r.state, *(r.start or ()), *own]
     if any(t is not None and t.dtype != r.x.dtype for t in given):
         return f"x is {r.x.dtype}, and not every weight and state is"
-    if r.observe is not None:
-        return "observe= looks into every step"
     if 0 in r.x.shape[:2]:
         return "there is nothing to compute"
     reason = _around()
     if reason is None:
-        r.found["program"], reason = _text(cell, r.x.dtype)
+        looks = r.observe is not None
+        r.found["program"], r.found["watched"], reason = _text(cell, r.x.dtype, looks)
     return reason or None
 
 
@@ -59,15 +59,17 @@ def _around() -> str | None:
     return None
 
 
-def _text(cell: PointwiseCell, dtype: torch.dtype) -> tuple[str, str]:
-    """The cell's program, or why there is none."""
+def _text(cell: PointwiseCell, dtype: torch.dtype, looks: bool) -> tuple[str, tuple[str, ...], str]:
+    """The cell's program and the names of what it shows, or why there is none."""
     reason = missing()
     if reason is not None:
-        return "", reason
+        return "", (), reason
     try:
-        return program_text(cell, dtype), ""
+        if looks:
+            return *watching_program(cell, dtype), ""
+        return program_text(cell, dtype), (), ""
     except Untraceable as error:
-        return "", f"{type(cell).__name__} cannot be traced: {error}"
+        return "", (), f"{type(cell).__name__} cannot be traced: {error}"
 
 
 # torch.compile takes the result as it is, and does not look inside. (The decorator that says this,
@@ -82,7 +84,23 @@ def run(r: Recurrence) -> tuple[Tensor, Any]:
     start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
     tensors = (r.x, *weights[:4], *r.state, *start, *own)
     save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    output, *final = recurrence(
+    output, *rest = recurrence(
         text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors
     )
-    return output, r.cell.State(*final)
+    final = r.cell.State(*rest[: len(r.state)])
+    if r.observe is not None:
+        _show(r, dict(zip(r.found["watched"], rest[len(r.state) :], strict=True)), final)
+    return output, final
+
+
+def _show(r: Recurrence, seen: dict[str, Tensor], final: Any) -> None:
+    """Hands over what was watched; at padding a state is what it was last, or will be first."""
+    if r.active is not None:
+        for name, last, first in zip(r.cell.states, final, r.state, strict=True):
+            seen[name] = torch.where(r.active[..., None], seen[name], first if r.reverse else last)
+    if isinstance(r.observe, Observation):
+        r.observe.see(seen)
+        return
+    assert r.observe is not None
+    for t in range(len(r.x))[:: -1 if r.reverse else 1]:
+        r.observe(t, {name: value[t] for name, value in seen.items()})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -102,7 +103,9 @@ class _Call:
         assert hh is not None
         self.units = hh.shape[1]
 
-    def scan(self, output: Tensor | None, record: Tensor | None) -> Scan:
+    def scan(
+        self, output: Tensor | None, record: Tensor | None, watch: Sequence[Tensor | None] = ()
+    ) -> Scan:
         """The structure; its arrays of addresses live as long as this call."""
         p, reset = self.code.program, self.reset
         steps, batch, inputs = self.x.shape
@@ -111,6 +114,7 @@ class _Call:
             _addresses(self.start or [None] * p.states),
             array("q", _slots(self.own, self.units)),
         )
+        self._watch = array("q", chain.from_iterable(map(_sequence, watch)))
         return Scan._make((
             self.x.dtype == torch.float64, torch.get_num_threads(), 0, self.reverse,
             p.gates, p.states, p.saved, len(p.scalars),
@@ -123,6 +127,7 @@ class _Call:
             *map(_at, self._pointers),
             self.code.scalars, self.code.fused,
             _address(record),
+            len(watch), _at(self._watch) if watch else 0,
         ))  # fmt: skip
 
 
@@ -136,11 +141,12 @@ def forward(
     reset: Tensor | None,
     tensors: Sequence[Tensor | None],
 ) -> tuple[Tensor, ...]:
-    """elman::recurrence itself: (output, *final states, record)."""
+    """elman::recurrence itself: (output, *final states, *watched values, record)."""
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
     steps, batch, _ = call.x.shape
     output = _like_x(call.x, call.units)
     final = [call.x.new_empty(batch, call.units) for _ in range(states)]
+    seen = [_like_x(call.x, call.units) for _ in range(call.code.program.watched)]
     if save:
         size = _record_size(call.code.program, steps, batch, call.units)
         record = _pool.take(size, call.x.dtype)
@@ -148,8 +154,9 @@ def forward(
         record = call.x.new_empty(0)
     routine = call.code.forward if save else call.code.inference
     pointers = _addresses(final)
-    library().forward(call.scan(output, record if save else None), routine, _at(pointers))
-    return (output, *final, record)
+    scan = call.scan(output, record if save else None, seen)
+    library().forward(scan, routine, _at(pointers))
+    return (output, *final, *seen, record)
 
 
 @torch.library.impl("elman::recurrence", "CPU")
@@ -177,6 +184,7 @@ def _recurrence_fake(
     return [
         _like_x(x, units),
         *(x.new_empty(batch, units) for _ in range(states)),
+        *(_like_x(x, units) for _ in range(p.watched)),
         x.new_empty(size),
     ]
 
@@ -196,7 +204,8 @@ def backward(
     """elman::recurrence_backward itself: a gradient for each tensor that needs one."""
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
     dy = None if gradients[0] is None else _rows_contiguous(gradients[0])
-    dfinal = [None if t is None else t.contiguous() for t in gradients[1:]]
+    dfinal = [None if t is None else t.contiguous() for t in gradients[1 : 1 + states]]
+    dseen = [None if t is None else _rows_contiguous(t) for t in gradients[1 + states :]]
     dx = _like_x(call.x, call.x.shape[2]) if needs[0] else None
     rest = [
         None if t is None or not need else torch.empty_like(t)
@@ -220,7 +229,7 @@ def backward(
         *map(_address, rest[:4]),
         *map(_at, pointers[1:]),
     )  # fmt: skip
-    library().backward(call.scan(None, record), call.code.backward, out)
+    library().backward(call.scan(None, record, dseen), call.code.backward, out)
     return (dx, *rest)
 
 

@@ -76,6 +76,8 @@ BANKS = {
     "d": "gradient of a state after the step",
     "g": "gradient of a state before the step",
     "z": "gradient of a gate",
+    "o": "shown to those who look",
+    "e": "gradient of what is shown",
 }
 
 
@@ -133,6 +135,7 @@ class Program:
         forward: one step while training.
         inference: one step that keeps nothing.
         backward: from gradients of the states after a step to those of the gates and states before.
+        watched: tiles per step that are shown.
     """
 
     gates: int
@@ -145,6 +148,7 @@ class Program:
     forward: Routine
     inference: Routine
     backward: Routine
+    watched: int = 0
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -182,6 +186,9 @@ class Program:
             else:
                 key, *values = line.split()
                 numbers[key] = tuple(map(int, values))
+        forward, inference, backward = (
+            tuple(Phase(tuple(r), tuple(t)) for r, t in routines[key]) for key in ROUTINES
+        )
         return cls(
             numbers["gates"][0],
             numbers["states"][0],
@@ -190,7 +197,10 @@ class Program:
             numbers["scalars"],
             numbers["input_gate"],
             numbers["recurrent_gate"],
-            *(tuple(Phase(tuple(r), tuple(t)) for r, t in routines[key]) for key in ROUTINES),
+            forward,
+            inference,
+            backward,
+            numbers["watched"][0],
         )
 
     @property

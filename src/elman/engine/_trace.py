@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.cells import PointwiseCell
+from elman.cells._base import watching
 from elman.engine._expression import Graph
 from elman.engine._lock import fork_safe_lock
 from elman.engine._lower import Lowering, Untraceable, Value
@@ -44,7 +45,17 @@ def program_text(cell: PointwiseCell, dtype: torch.dtype) -> str:
     Raises:
         Untraceable: naming the operation, or the attribute, and the line.
     """
-    return _traced(_Key((dtype, _frozen_attributes(cell, type(cell).__name__)), cell))
+    return _program(cell, dtype, watches=False)[0]
+
+
+def watching_program(cell: PointwiseCell, dtype: torch.dtype) -> tuple[str, tuple[str, ...]]:
+    """The same, which also shows what the cell watches and its states; and their names."""
+    return _program(cell, dtype, watches=True)
+
+
+def _program(cell: PointwiseCell, dtype: torch.dtype, watches: bool) -> tuple[str, tuple[str, ...]]:
+    frozen = _frozen_attributes(cell, type(cell).__name__)
+    return _traced(_Key((dtype, frozen, watches), cell))
 
 
 class _Key:
@@ -61,12 +72,13 @@ class _Key:
 
 
 @lru_cache(maxsize=256)
-def _traced(key: _Key) -> str:
+def _traced(key: _Key) -> tuple[str, tuple[str, ...]]:
     cell, key.cell = key.cell, None  # type: ignore[assignment]
+    dtype, _, watches = key.key
 
-    def trace(batch: int) -> str:
+    def trace(batch: int) -> tuple[str, tuple[str, ...]]:
         with _one_at_a_time:
-            return str(_trace(cell, key.key[0], batch))
+            return _trace(cell, dtype, batch, watches)
 
     # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
     with ThreadPoolExecutor(1) as fresh:
@@ -155,6 +167,7 @@ class _Signature(NamedTuple):
 
     gates: int
     states: int
+    watched: int
     own: tuple[tuple[int, ...], ...]  # shapes of the cell's own tensors
 
 
@@ -193,9 +206,28 @@ def _twin(cell: PointwiseCell) -> PointwiseCell:
     return twins[cell]  # type: ignore[return-value]
 
 
-def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
+def _showing(
+    step: Callable[..., tuple[Tensor, ...]], states: Sequence[str], seen: dict[str, Tensor]
+) -> Callable[..., tuple[Tensor, ...]]:
+    """The step with what it shows behind its states; ``seen`` gets it by name."""
+
+    def shown(*arguments: Any) -> tuple[Tensor, ...]:
+        seen.clear()
+        with watching() as values:
+            new = step(*arguments)
+        seen.update(values | dict(zip(states, new, strict=True)))
+        return (*new, *seen.values())
+
+    return shown
+
+
+def _trace(
+    cell: PointwiseCell, dtype: torch.dtype, batch: int, watches: bool
+) -> tuple[str, tuple[str, ...]]:
     own = dict(own_tensors(cell))
-    step = _step_of(_twin(cell), own)
+    step, seen = _step_of(_twin(cell), own), dict[str, Tensor]()
+    if watches:
+        step = _showing(step, cell.states, seen)
     units = cell.hidden_size
     while batch % units == 0 and units > 1:
         batch += 2
@@ -217,23 +249,32 @@ def _trace(cell: PointwiseCell, dtype: torch.dtype, batch: int) -> Program:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     try:
-        _check_step(step, arguments, batch, units)
+        _check_step(step, arguments, batch, units, seen)
+        names = tuple(seen)
         module = make_fx(with_gradient, decomposition_table=_decompositions())(
-            *arguments, rows(states)
+            *arguments, rows(states + len(names))
         )
-        return _Builder(
-            _Signature(gates, states, tuple(tuple(t.shape) for t in tensors)), batch, units
-        ).build(module)
+        shapes = tuple(tuple(t.shape) for t in tensors)
+        signature = _Signature(gates, states, len(names), shapes)
+        return str(_Builder(signature, batch, units).build(module)), names
     except Untraceable as error:
         if error.node is None:
             raise
         raise Untraceable(f"{error}{_where(step, arguments, error.node)}") from None
 
 
-def _check_step(step: Callable[..., Any], arguments: Any, batch: int, units: int) -> None:
+def _check_step(
+    step: Callable[..., Any], arguments: Any, batch: int, units: int, seen: Mapping[str, Tensor]
+) -> None:
     with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
         new = step(*arguments)
-    for value in new:
+    for name, value in seen.items():
+        if tuple(value.shape) != (batch, units) or value.dtype != arguments[0][0].dtype:
+            raise Untraceable(
+                f"it watches {name!r} of shape {tuple(value.shape)} in {value.dtype}: expected "
+                f"(batch, {units}) in {arguments[0][0].dtype}"
+            )
+    for value in new[: len(new) - len(seen)]:
         if tuple(value.shape) != (batch, units):
             raise Untraceable(
                 f"it returns a state of shape {tuple(value.shape)}, expected (batch, {units})"
@@ -316,20 +357,21 @@ class _Builder:
         g, sig = self.graph, self.sig
         tiles = {name: [g.add(name, slot=i) for i in range(n)] for name, n in (
             ("input", sig.gates), ("recurrent", sig.gates),
-            ("previous", sig.states), ("cotangent", sig.states),
+            ("previous", sig.states), ("cotangent", sig.states + sig.watched),
         )}  # fmt: skip
         own = [self._own(shape) for shape in sig.own]
         leaves = [Value((n,)) for name in ("input", "recurrent", "previous") for n in tiles[name]]
         leaves += own + [Value((n,)) for n in tiles["cotangent"]]
-        values = Lowering(g, self.batch, self.units).run(module, leaves, sig.states)
+        values = Lowering(g, self.batch, self.units).run(module, leaves, sig.states + sig.watched)
         flat = iter(values)
         new = [self._tile(next(flat)) for _ in range(sig.states)]
+        seen = [self._tile(next(flat)) for _ in range(sig.watched)]
         d_input, d_recurrent = (
             [self._tile(next(flat)) for _ in range(sig.gates)] for _ in range(2)
         )
         d_state = [self._tile(next(flat)) for _ in range(sig.states)]
         effects = [e for slots in self.slots for e in self._effects(slots, next(flat))]
-        return self._assemble(tiles, new, d_input, d_recurrent, d_state, effects)
+        return self._assemble(tiles, new, seen, d_input, d_recurrent, d_state, effects)
 
     def _own(self, shape: tuple[int, ...]) -> Value:
         """Loads of a tensor of the cell's own: one number, or some per unit."""
@@ -365,6 +407,7 @@ class _Builder:
         self,
         tiles: dict[str, list[int]],
         new: list[int],
+        seen: list[int],
         d_input: list[int],
         d_recurrent: list[int],
         d_state: list[int],
@@ -376,17 +419,19 @@ class _Builder:
         gradients = [(f"g{i}", n) for i, n in enumerate(d_state)] + [
             (f"z{k}", n) for k, (n, _, _) in enumerate(kinds)
         ]
-        summed = self._fused(tiles, new, gradients, effects)
+        shown = [(f"o{i}", n) for i, n in enumerate(seen)]
+        summed = self._fused(tiles, new + seen, gradients, effects)
         given = {tiles["previous"][i]: f"p{i}" for i in range(self.sig.states)}
         before = dict(given)
         before.update({n: f"i{i}" for i, n in enumerate(tiles["input"])})
         before.update({n: f"r{i}" for i, n in enumerate(tiles["recurrent"])})
         before.update({n: f"r{i}" for i, n in summed.items()})
-        after = given | {n: f"d{i}" for i, n in enumerate(tiles["cotangent"])}
+        after = given | {n: f"d{i}" for i, n in enumerate(tiles["cotangent"][: self.sig.states])}
+        after |= {n: f"e{i}" for i, n in enumerate(tiles["cotangent"][self.sig.states :])}
         # Where two states are one value, or a state is what it was, any of its places will do.
         after = {n: f"n{i}" for i, n in enumerate(new) if n not in before} | after
         wanted = [n for _, n in gradients] + [e.node for e in effects]
-        saved = self._saved(wanted, set(after), new, before)
+        saved = self._saved(wanted, set(after), new + seen, before)
         after |= {n: f"s{i}" for i, n in enumerate(saved)}
         kept = [(f"s{i}", n) for i, n in enumerate(saved)]
         return Program(
@@ -397,9 +442,10 @@ class _Builder:
             scalars=tuple(self.scalars),
             input_gate=tuple(i for _, i, _ in kinds),
             recurrent_gate=tuple(r for _, _, r in kinds),
-            forward=Scheduler(g, before, next_states + kept).routine(),
-            inference=Scheduler(g, before, next_states).routine(),
+            forward=Scheduler(g, before, next_states + kept + shown).routine(),
+            inference=Scheduler(g, before, next_states + shown).routine(),
             backward=Scheduler(g, after, gradients, effects).routine(),
+            watched=self.sig.watched,
         )
 
     def _kinds(self, d_input: list[int], d_recurrent: list[int]) -> list[tuple[int, int, int]]:

@@ -258,13 +258,12 @@ def test_another_library_is_loaded_or_an_error() -> None:
     [
         (lambda c: {"x": c.x.half()}, "float16"),
         (lambda c: {"x": c.x.float()}, "not every weight"),
-        (lambda _: {"observe": print}, "observe="),
         (lambda _: {"cell": elman.cells.Projected(LSTM(3, 4), 2).double()}, "not a PointwiseCell"),
     ],
 )
 def test_declines_aloud(change: Any, reason: str) -> None:
     wanted = case(GRU, (2, 2, 3, 4))
-    fields = {name: getattr(wanted, name) for name in ("cell", "x", "state", "observe")}
+    fields = {name: getattr(wanted, name) for name in ("cell", "x", "state")}
     assert reason in str(_native.why_not(Recurrence(**{**fields, **change(wanted)})))
 
 
