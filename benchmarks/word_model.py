@@ -283,7 +283,10 @@ def layer_alone(rows: int, size: int, words: int, rounds: int = 25) -> dict[str,
 
 
 def layers_table() -> str:
-    lines = [row("rows x H x words", ("elman, ms", "torch, ms", "torch / elman")), "|---|---|---|---|"]
+    lines = [
+        row("rows x H x words", ("elman, ms", "torch, ms", "torch / elman")),
+        "|---|---|---|---|",
+    ]
     for shape in SHAPES:
         ms = layer_alone(*shape)
         cells = (f"{ms['elman']:.1f}", f"{ms['torch']:.1f}", f"{ms['torch'] / ms['elman']:.2f}")

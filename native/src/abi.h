@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define ELMAN_ABI 2
+#define ELMAN_ABI 3
 
 // Where an operand of an instruction lives. TEMPORARY is a tile in cache, WIDE a whole step's worth that
 // outlives a row sum, ROW one number per row; all others are arrays of the step at hand.
@@ -25,7 +25,9 @@ enum elman_bank {
     ELMAN_SAVED,      // kept by the forward for the backward
     ELMAN_COTANGENT,  // the loss's gradient of a state after the step
     ELMAN_GRADIENT,   // ... of a state before it, without the part that flows through W_hh
-    ELMAN_GATE        // ... of the gates, and what else the gradient of a matrix needs
+    ELMAN_GATE,       // ... of the gates, and what else the gradient of a matrix needs
+    ELMAN_WATCHED,    // shown to those who look
+    ELMAN_WATCHED_COTANGENT
 };
 
 typedef struct {
@@ -80,6 +82,8 @@ typedef struct {
     const elman_block* block;
     const void* const* matrix;
     void* record;          // states and saved values of all steps; null: nothing is kept
+    int64_t watched;
+    const elman_sequence* watch;  // each watched value, or its cotangent, of every step
     elman_routine program;
 } elman_scan;
 
@@ -121,6 +125,16 @@ typedef struct {
     void *loss, *normaliser;
     void *dh, *dweight, *dbias;
 } elman_cross_entropy;
+#define ELMAN_STREAM_LAYERS 64  // at most
+
+// A layer of a stream: its scan, without sequences, and the layers whose input is added to its output.
+typedef struct {
+    elman_scan scan;
+    int32_t adds, unused;
+    const int32_t* add;
+} elman_stream_layer;
+
+typedef struct elman_stream elman_stream;
 
 #define ELMAN_EXPORT __attribute__((visibility("default")))
 
@@ -133,6 +147,14 @@ ELMAN_EXPORT const char* elman_cross_entropy_run(const elman_cross_entropy*);
 // One instruction on arrays of `count` elements: what the tests compare with torch.
 ELMAN_EXPORT const char* elman_apply(int32_t op, int32_t float64, int64_t count, void* out, const void* a,
                         const void* b, const void* c, double value);
+
+// What the layers point to must stay as it is for as long as the stream lives; one thread at a time. The
+// states of all layers, each (batch, units), are read to and written from `states`; where `where` is 1.
+ELMAN_EXPORT elman_stream* elman_stream_create(const elman_stream_layer*, int32_t layers, const char** wrong);
+ELMAN_EXPORT const char* elman_stream_step(elman_stream*, const void* x, int64_t x_row, void* y, int64_t y_row);
+ELMAN_EXPORT void elman_stream_read(const elman_stream*, void* const* states);
+ELMAN_EXPORT void elman_stream_write(elman_stream*, const void* const* states, const uint8_t* where);
+ELMAN_EXPORT void elman_stream_destroy(elman_stream*);
 #ifdef __cplusplus
 }
 #endif

@@ -10,7 +10,6 @@
 namespace elman {
 namespace {
 
-// A child of fork has none of its parent's threads, and OpenMP would wait for them forever.
 std::atomic<bool> forked{false};
 const int watching_forks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
@@ -69,6 +68,9 @@ const char* run(const elman_scan* scan, const elman_forward_out* forward, const 
 }
 
 }  // namespace
+
+bool forked_child() { return forked; }
+
 }  // namespace elman
 
 using namespace elman;

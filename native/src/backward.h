@@ -20,6 +20,7 @@ struct Backward : Scan<T> {
     const long kinds, input_kinds, inputs, input_panels, input_padded;
     T *weight[kMostProducts], *weight_ih;  // of everyone, by group: packed for dz W
     T *ring, *moved, *x;                   // of the team: gate gradients and states before each step of a chunk
+    T* seen;                               // of the team: cotangents of what is watched
     T* carry[3];
     T* dfresh;
 
@@ -84,6 +85,7 @@ struct Backward : Scan<T> {
         T *d = s.take<T>(scan.states * plane), *e = s.take<T>(scan.states * plane), *f = s.take<T>(scan.states * plane);
         T* g = s.take<T>(this->reset ? scan.states * plane : 0);
         T* h = s.take<T>(scan.slots * padded);
+        T* i = s.take<T>(scan.watched * plane);
         Sums of_team;
         of_team.weight = s.take<T>(sum_at[out.groups]);
         of_team.weight_ih = s.take<T>(input_kinds * padded * input_padded);
@@ -93,7 +95,7 @@ struct Backward : Scan<T> {
         all[team] = of_team;
         if (!this->mine(team)) return;
         ring = a, moved = b, x = c, carry[0] = d, carry[1] = e, carry[2] = f;
-        dfresh = g, this->unit_sums = h, sums = of_team;
+        dfresh = g, this->unit_sums = h, seen = i, sums = of_team;
     }
 
     bool may_move() const { return scan.lengths || this->reset; }
@@ -200,6 +202,7 @@ struct Backward : Scan<T> {
         bank[ELMAN_COTANGENT] = {cotangent, plane};
         bank[ELMAN_GRADIENT] = {carry[1], plane};
         bank[ELMAN_GATE] = {gates_of(t), plane};
+        bank[ELMAN_WATCHED_COTANGENT] = {seen, plane};
         for (int phase = 0; phase < this->program().phases; ++phase) {
             const bool multiplies = multiplies_in(phase);
             this->enter(phase, multiplies, n);
@@ -209,7 +212,7 @@ struct Backward : Scan<T> {
             }
             for (long i = tiles.first; i < tiles.last; ++i) {
                 const long p0 = i * tiling.panels, p1 = p0 + this->panels_in(i);
-                if (phase == 0) gather_cotangent(i, t, n, later, cotangent);
+                if (phase == 0) gather_cotangent(i, t, n, later, cotangent), gather_watched(i, t, n);
                 else multiply(phase, p0, p1, t, n);
                 this->tile_phase(phase, bank, p0, p1, n);
             }
@@ -229,6 +232,17 @@ struct Backward : Scan<T> {
         const long first = p0 * kL, here = min_of(units - first, (p1 - p0) * kL);
         for (long b = 0; b < n; ++b)
             add_row<T>(this->at(out.dy, b, t) + first, to + first * n + b * kL, here, n * kL);
+    }
+
+    void gather_watched(long tile, long t, long n) const {
+        const long p0 = tile * tiling.panels, p1 = p0 + this->panels_in(tile), kL = kLanes<T>, first = p0 * kL;
+        const long here = min_of(units - first, (p1 - p0) * kL);
+        for (long w = 0; w < scan.watched; ++w)
+            for (long b = 0; b < n; ++b) {
+                T* row = seen + ((w * panels + p0) * n + b) * kL;
+                if (scan.watch[w].data) gather_row(this->at(scan.watch[w], b, t) + first, row, here, n * kL);
+                else for (long p = p0; p < p1; ++p) store(row + (p - p0) * n * kL, Vec<T>{});
+            }
     }
 
     // From carry[0], with the rows of step t + 1, to the rows of step t.

@@ -117,7 +117,7 @@ struct CrossEntropy {
     // Of the thread: tiles of logits with the reference of each, a tile's bias, what hangs over an edge.
     T *logits, *reference, *bias_tile, *over, *last_weights;
     size_t shared_used, own_used;
-    int waits = 0;
+    unsigned waits = 0;
 
     static long rows_of(const elman_cross_entropy& c) {
         const long wanted = !c.dweight && !c.dh ? kLossRows : c.inputs / 2 > kLogitRows ? c.inputs / 2 : kLogitRows;

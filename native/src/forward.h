@@ -25,7 +25,7 @@ struct Forward : Scan<T> {
     Wave waves[kMostProducts];
     int wave_count = 0;
     T *weight_ih, *bias_x, *bias_h;  // of everyone; biases as [panel][gate][lane]
-    T *x, *inp, *ring, *moved;       // of the team
+    T *x, *inp, *ring, *moved, *seen;  // of the team
     T* recurrent;                    // of the thread: one tile of every product
     long* chunk_offset;
 
@@ -83,7 +83,8 @@ struct Forward : Scan<T> {
         T* b = s.take<T>(gates * padded * chunk);
         T* c = s.take<T>(scan.record ? 0 : 2 * scan.states * plane);
         T* d = s.take<T>(scan.states * plane);
-        if (this->mine(team)) x = a, inp = b, ring = c, moved = d;
+        T* e = s.take<T>(scan.watched * plane);
+        if (this->mine(team)) x = a, inp = b, ring = c, moved = d, seen = e;
     }
 
     bool phased() const { return this->program().phases > 1; }
@@ -211,6 +212,7 @@ struct Forward : Scan<T> {
         bank[ELMAN_PREVIOUS] = {before, plane};
         bank[ELMAN_NEXT] = {after, plane};
         bank[ELMAN_SAVED] = {after + scan.states * plane, plane};
+        bank[ELMAN_WATCHED] = {seen, plane};
         const int phases = this->program().phases;
         for (int phase = 0; phase < phases; ++phase) {
             const bool multiplies = waves_in(phase);
@@ -261,24 +263,33 @@ struct Forward : Scan<T> {
         product(left, n, weights_of(wave.weight, tile, wave.count, units), columns, column, offset);
     }
 
-    // One tile of the output, and of the final states of rows that end here.
+    // One tile of the output, of what is watched, and of the final states of rows that end here.
     void put_out(long tile, const T* after, long t) const {
         const long n = rows.active[t], first = tile * tiling.panels * kLanes<T>, pitch = n * kLanes<T>;
         const long here = min_of(units - first, this->panels_in(tile) * kLanes<T>);
         for (long b = 0; b < n; ++b)
             scatter_row(after + first * n + b * kLanes<T>, this->at(scan.y, b, t) + first, here, pitch);
+        for (long w = 0; w < scan.watched; ++w)
+            for (long b = 0; b < n; ++b)
+                scatter_row(seen + w * padded * n + first * n + b * kLanes<T>,
+                            this->at(scan.watch[w], b, t) + first, here, pitch);
         for (int s = 0; s < scan.states; ++s)
             for (long b = rows.active[t + 1]; b < n; ++b)
                 scatter_row(after + s * padded * n + first * n + b * kLanes<T>,
                             static_cast<T*>(job.forward->final[s]) + rows.row[b] * units + first, here, pitch);
     }
 
+    void pad(const elman_sequence& s, long b) const {
+        T* row = static_cast<T*>(s.data) + rows.row[b] * s.row;
+        for (long t = rows.length[b]; t < scan.steps; ++t) zero(row + t * s.step, units);
+    }
+
     // Padding puts out zeros; a row without steps ends where it began.
     void finish_rows() const {
         const Share mine = share_of(count, member, job.team_size);
         for (long b = mine.first; b < mine.last; ++b) {
-            T* y = static_cast<T*>(scan.y.data) + rows.row[b] * scan.y.row;
-            for (long t = rows.length[b]; t < scan.steps; ++t) zero(y + t * scan.y.step, units);
+            pad(scan.y, b);
+            for (long w = 0; w < scan.watched; ++w) pad(scan.watch[w], b);
             if (rows.length[b] == 0)
                 for (int s = 0; s < scan.states; ++s)
                     scatter_row(this->initial + (s * padded * count) + b * kLanes<T>,

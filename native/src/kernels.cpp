@@ -2,6 +2,7 @@
 #include "backward.h"
 #include "cross_entropy.h"
 #include "forward.h"
+#include "stream.h"
 
 namespace elman {
 namespace {
@@ -38,6 +39,25 @@ void apply(int op, int64_t count, void* out, const void* a, const void* b, const
     }
 }
 
+template <class T>
+constexpr StreamKernels kStream = {
+    shared_bytes<Streamed<T>>,
+    own_bytes<Streamed<T>>,
+    [](const Job& job, int thread, char* own) -> void* {
+        return new Streamed<T>(job, thread, Scratch(job.shared), Scratch(own));
+    },
+    [](void* layer) { delete static_cast<Streamed<T>*>(layer); },
+    [](void* layer) { static_cast<Streamed<T>*>(layer)->prepare(); },
+    [](void* layer, const View* inputs, const elman_stream_layer& how, const View& x, bool back, const View* y) {
+        return static_cast<Streamed<T>*>(layer)->step(inputs, how, x, back, y);
+    },
+    [](const void* layer, void* const* states) { static_cast<const Streamed<T>*>(layer)->read(states); },
+    [](void* layer, const void* const* states, const uint8_t* where) {
+        static_cast<Streamed<T>*>(layer)->write(states, where);
+    },
+    kLanes<T>,
+};
+
 }  // namespace
 
 #define ELMAN_NAME2(set) kernels_##set
@@ -58,6 +78,7 @@ const Kernels ELMAN_NAME1(ELMAN_ISA) = {
     {shared_bytes<CrossEntropy<float>>, shared_bytes<CrossEntropy<double>>},
     {own_bytes<CrossEntropy<float>>, own_bytes<CrossEntropy<double>>},
     {run<CrossEntropy<float>>, run<CrossEntropy<double>>},
+    {kStream<float>, kStream<double>},
 };
 
 }  // namespace elman

@@ -22,7 +22,7 @@ struct Rows {
 
 // How often a thread was signalled in each round of a barrier; see wait_for_all.
 struct Signals {
-    alignas(64) int sent[8];
+    alignas(64) unsigned sent[8];
 };
 static_assert(kMostThreads <= 1 << 8, "a round for each doubling");
 
@@ -36,6 +36,26 @@ struct Job {
     const Rows* team;
     Signals* signals;                  // of each thread
     char *shared, *own[kMostThreads];  // scratch memory: of everyone, of each thread
+    int64_t chunk_rows = 256;          // row-steps whose projection, or gate gradients, stay in the cache
+};
+
+// Rows of units: number u of row r is at data[r * row + u / lanes * panel + u % lanes].
+struct View {
+    void* data;
+    int64_t row, panel;
+};
+
+// One layer of a stream (stream.h) on memory of its own, made for one thread of its job.
+struct StreamKernels {
+    size_t (*shared_bytes)(const Job&);
+    size_t (*own_bytes)(const Job&);
+    void* (*make)(const Job&, int thread, char* own);
+    void (*destroy)(void* layer);
+    void (*prepare)(void* layer);
+    View (*step)(void* layer, const View* inputs, const elman_stream_layer&, const View& x, bool back, const View* y);
+    void (*read)(const void* layer, void* const* states);
+    void (*write)(void* layer, const void* const* states, const uint8_t* where);
+    int lanes;
 };
 
 struct CrossEntropyJob {
@@ -57,6 +77,7 @@ struct Kernels {
     size_t (*cross_entropy_shared[2])(const CrossEntropyJob&);
     size_t (*cross_entropy_own[2])(const CrossEntropyJob&);
     void (*cross_entropy[2])(const CrossEntropyJob&, int thread);
+    StreamKernels stream[2];
 };
 
 const Kernels* kernels();  // of the chosen instruction set; null if ELMAN_ISA names none of this machine

@@ -14,7 +14,6 @@
 namespace elman {
 namespace {
 
-constexpr long kChunkRows = 256;  // row-steps whose projection, or gate gradients, stay in the cache
 constexpr long kTileBytes = 2048;   // of one operand of the interpreter, at most
 constexpr int kMostOperands = 256;
 constexpr long kRecordPadding = 16;  // elements between the records of two steps
@@ -43,11 +42,11 @@ class Scratch {
 // In round r every thread signals the one 2^r after it, so that after the last all know of all: with two
 // threads, a store each. (D. Hensgen, R. Finkel and U. Manber, "Two algorithms for barrier
 // synchronization", International Journal of Parallel Programming 17, 1988.)
-inline void wait_for_all(Signals* signals, int threads, int thread, int time) {
+inline void wait_for_all(Signals* signals, int threads, int thread, unsigned time) {
     for (int round = 0, far = 1; far < threads; ++round, far *= 2) {
         __atomic_store_n(&signals[(thread + far) % threads].sent[round], time, __ATOMIC_RELEASE);
-        const int* sent = &signals[thread].sent[round];
-        for (int spins = 0; __atomic_load_n(sent, __ATOMIC_ACQUIRE) < time;)
+        const unsigned* sent = &signals[thread].sent[round];
+        for (int spins = 0; int(time - __atomic_load_n(sent, __ATOMIC_ACQUIRE)) > 0;)
             ++spins < 2000 ? relax() : (void)sched_yield();
     }
 }
@@ -98,7 +97,7 @@ struct Scan {
     T *initial, *fresh;          // [state][panel][row][lane]
     T *packed_units, *scalars;   // of everyone: the program's own parameters
     T *wide, *row_sums, *products;
-    int waits = 0;                   // of the thread
+    unsigned waits = 0;              // of the thread; a stream may wrap around
     T *temporaries, *row_registers;  // of the thread
     long* offset;                    // of the thread: i * lanes
     Column<T>* column;               // of the thread
@@ -158,8 +157,8 @@ struct Scan {
 
     long tile_capacity() const { return kTileBytes / long(sizeof(T)); }
     long row_capacity() const { return (job.most_rows + kLanes<T> - 1) / kLanes<T> * kLanes<T>; }
-    long chunk_capacity() const { return job.most_rows > kChunkRows ? job.most_rows : kChunkRows; }
-    long chunk_steps(long n) const { return n < kChunkRows ? kChunkRows / (n > 0 ? n : 1) : 1; }
+    long chunk_capacity() const { return job.most_rows > job.chunk_rows ? job.most_rows : job.chunk_rows; }
+    long chunk_steps(long n) const { return n < job.chunk_rows ? job.chunk_rows / (n > 0 ? n : 1) : 1; }
 
     void wait_all() { wait_for_all(job.signals, job.threads, thread, ++waits); }
 
@@ -250,7 +249,7 @@ struct Scan {
         long plane;
     };
 
-    static constexpr int kBanks = ELMAN_GATE + 1;
+    static constexpr int kBanks = ELMAN_WATCHED_COTANGENT + 1;
 
     void set_common_banks(Bank* bank, long plane) const {
         bank[ELMAN_TEMPORARY] = {temporaries, tile_capacity()};

@@ -21,4 +21,7 @@ struct Plan {
 
 char* scratch(bool shared, size_t bytes);
 
+// A child of fork has none of its parent's threads, and OpenMP would wait for them forever.
+bool forked_child();
+
 }  // namespace elman

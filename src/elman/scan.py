@@ -19,6 +19,28 @@ Step = Callable[[Any, Any], Any]
 Observer = Callable[[int, Mapping[str, Tensor]], None]
 
 
+class Observation:
+    """Collects what every step showed, to be returned as (time, batch, size) tensors by name."""
+
+    def __init__(self) -> None:
+        self._steps: dict[int, Mapping[str, Tensor]] = {}
+        self._whole: dict[str, Tensor] | None = None
+
+    def __call__(self, t: int, values: Mapping[str, Tensor]) -> None:
+        self._steps[t] = values
+
+    def see(self, values: dict[str, Tensor]) -> None:
+        """All steps at once, time first."""
+        self._whole = values
+
+    def stacked(self, time_dim: int) -> dict[str, Tensor]:
+        """Every value by name, in the order of time."""
+        if self._whole is not None:
+            return {name: value.movedim(0, time_dim) for name, value in self._whole.items()}
+        steps = [self._steps[t] for t in sorted(self._steps)]
+        return {name: torch.stack([s[name] for s in steps], time_dim) for name in steps[0]}
+
+
 def scan(
     step: Step,
     inputs: Any,
@@ -46,8 +68,8 @@ def scan(
             before t in time starts anew. Resets at padding are ignored.
         start: the state after a reset; zeros like ``state`` if None.
         reverse: from the last step to the first.
-        observe: called as ``observe(t, values)`` after each step with every watched value and
-            state.
+        observe: called as ``observe(t, values)`` after each step with every watched value, 0 in
+            rows at padding, and state.
 
     Returns:
         The outputs (time, batch, size), and each row's state after its last real step.
@@ -77,6 +99,8 @@ def scan(
         else:
             with watching() as seen:
                 state = _advance(step, by_step[t], state, on, zeros)
+            if on is not None:
+                seen = {name: _inert(value, on) for name, value in seen.items()}
             observe(t, seen | state._asdict())
         outputs.append(state[0] if on is None else torch.where(on[:, None], state[0], zeros[0]))
     return torch.stack(outputs[::-1] if reverse else outputs), state
@@ -87,6 +111,13 @@ def _advance(step: Step, inp: Any, state: Any, on: Bool[Tensor, "B"] | None, zer
     if on is None:
         return step(inp, state)
     return _where(on, step(inp, _where(on, state, zeros)), state)
+
+
+def _inert(value: Tensor, on: Bool[Tensor, "B"]) -> Tensor:
+    """A watched value, 0 in the rows that are not ``on``, if it has one entry for each row."""
+    if not value.dim() or len(value) != len(on):
+        return value
+    return torch.where(on.view(-1, *[1] * (value.dim() - 1)), value, torch.zeros_like(value))
 
 
 def _restarts(

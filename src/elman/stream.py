@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import threading
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -10,9 +12,13 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
-from elman._errors import ConfigError, DtypeError, ShapeError
-from elman.layers import Layer
+from elman._errors import ConfigError, DtypeError, EngineError, ShapeError, nearest
+from elman.engine import Recurrence
+from elman.engine._stream import NativeSteps, Part, why_not
+from elman.layers import Dropout, Layer, Recurrent, Residual, Stack
 from elman.layers._drop_in import DropIn
+
+_ENGINES = ("auto", "native", "reference")
 
 
 class Stream:
@@ -23,18 +29,27 @@ class Stream:
     The rows are independent streams: sensors, users, games. Their number is fixed, and so is the
     memory that a stream takes. It is for inference: dropout is off, and no graph is kept.
 
+    There are two ways to step. ``stream(x_t)`` returns a new tensor. For the least time a step,
+    write into :attr:`input`, call :meth:`step` and read :attr:`output`: nothing is made then.
+
     **Weights are frozen.** A stream works with a copy of the model as it was when the stream was
     made, so that training cannot change one that runs; :meth:`refresh` takes a new copy.
+
+    Several threads may use one stream: each call takes effect as a whole. (Those that write into
+    :attr:`input` must agree among each other who does.)
 
     Args:
         model: a layer or a drop-in, or any module that has their ``step(x_t, state)`` and
             ``initial_state(batch_size)``.
         rows: how many streams run side by side.
+        engine: "native" to raise the reason if that cannot step this model, "reference" for the
+            model's own step in torch; "auto" takes the first of them that can, see :attr:`engine`.
 
     Shapes: x_t (rows, input_size) to output_t (rows, output_size).
 
     Errors: ConfigError for a layer that needs the end of the sequence first; DtypeError for a
-    module that has no ``step``; ShapeError if an input does not have as many rows.
+    module that has no ``step``; ShapeError if an input does not have as many rows; EngineError if
+    the native engine was asked for, by a layer too, and cannot step the model.
 
     Example:
         >>> import torch, elman
@@ -49,7 +64,7 @@ class Stream:
         tensor([0., 0., 0., 0., 0.])
     """
 
-    def __init__(self, model: nn.Module, rows: int = 1) -> None:
+    def __init__(self, model: nn.Module, rows: int = 1, *, engine: str = "auto") -> None:
         if not all(callable(getattr(model, name, None)) for name in ("step", "initial_state")):
             raise DtypeError(
                 "expected a module with step(x_t, state) and initial_state(batch_size), as elman's "
@@ -59,35 +74,80 @@ class Stream:
             raise DtypeError(f"expected rows as an int, got {type(rows).__name__}")
         if rows < 1:
             raise ConfigError(f"expected at least one row, got rows={rows}")
-        self.model, self.rows = model, rows
-        self._freeze()
-        self._state = self._start
-        if isinstance(model, Layer | DropIn):  # one that cannot step says so now
-            x = tree_leaves(self._start)[0].new_zeros(rows, model.input_size)
-            self._model.step(x, self._start)
+        if engine not in _ENGINES:
+            raise ConfigError(f"unknown engine of a stream {engine!r}: {nearest(engine, _ENGINES)}")
+        self.model, self.rows, self._asked = model, rows, engine
+        self._lock = threading.Lock()
+        self._freeze(_frozen(model))
 
-    def _freeze(self) -> None:
-        model: Any = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self._model, self._start = model, tree_map(torch.clone, model.initial_state(self.rows))
+    def _freeze(self, frozen: Any) -> None:
+        start = tree_map(torch.clone, frozen.initial_state(self.rows))
+        example = None
+        if isinstance(frozen, Layer | DropIn):  # one that cannot step says so now
+            x = tree_leaves(start)[0].new_zeros(self.rows, frozen.input_size)
+            example = x, frozen.step(x, start)[0].clone()
+        parts, reason = _parts_and_why_not(frozen, start, self._asked)
+        native = reason is None
+        self._steps: Any = (
+            NativeSteps(parts) if native else _TorchSteps(frozen, start, self.rows, example)
+        )
+        self._frozen, self._start, self._why_not_native = frozen, start, reason
 
     def refresh(self) -> None:
         """Takes the model as it is now: weights, device and all else. The state stays."""
-        self._freeze()
-        self.state = self._state
+        with self._lock:
+            before = self._read()
+            self._freeze(_frozen(self.model))
+            self._steps.write(self._like_start(before))
 
     def __call__(self, x: Shaped[Tensor, "B ..."]) -> Shaped[Tensor, "B ..."]:
-        """The output for each row's next input."""
-        if not x.dim() or x.shape[0] != self.rows:
-            raise ShapeError(
-                f"expected x of shape ({self.rows}, ...), one input for each row, got "
-                f"{tuple(x.shape)}"
-            )
-        with torch.inference_mode():
-            output, self._state = self._model.step(x, self._state)
-        # The output is often a state, into which nobody else shall write; and out here the clone is
-        # a plain tensor, that may enter a graph.
-        result: Tensor = output.clone()
-        return result
+        """The output for each row's next input, a tensor of its own."""
+        with self._lock:
+            output: Tensor = self._steps(x)
+        return output
+
+    def step(self) -> None:
+        """Steps every row from :attr:`input` to :attr:`output`; makes no tensor.
+
+        Example:
+            >>> import elman
+            >>> stream = elman.Stream(elman.Recurrent(elman.cells.GRU(3, 5)))
+            >>> sensors, seen = stream.input.numpy(), stream.output.numpy()
+            >>> for reading in ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]):
+            ...     sensors[0] = reading
+            ...     stream.step()
+            >>> seen.shape
+            (1, 5)
+        """
+        with self._lock:
+            wrong = self._steps.step()
+        if wrong is not None:
+            raise EngineError(f"the native engine failed: {wrong.decode()}")
+
+    @property
+    def input(self) -> Shaped[Tensor, "B I"]:
+        """What :meth:`step` reads, (rows, input_size): write into it. It is the stream's own.
+
+        Errors: ConfigError for a module that is no layer, so that its input is not known.
+        """
+        tensor: Tensor = self._steps.input
+        return tensor
+
+    @property
+    def output(self) -> Shaped[Tensor, "B O"]:
+        """What the last :meth:`step` wrote, (rows, output_size), until the next one."""
+        tensor: Tensor = self._steps.output
+        return tensor
+
+    @property
+    def engine(self) -> str:
+        """What steps: "native", or "reference" for the model's own step in torch operations."""
+        return "reference" if self._why_not_native else "native"
+
+    @property
+    def why_not_native(self) -> str | None:
+        """Why the native engine does not step this model; None if it does."""
+        return self._why_not_native
 
     @torch.inference_mode()
     def reset(self, where: Bool[Tensor, "B"] | None = None) -> None:
@@ -98,9 +158,12 @@ class Stream:
 
         Errors: DtypeError and ShapeError if ``where`` is something else.
         """
-        if where is None:
-            self._state = self._start
-            return
+        if where is not None:
+            self._check_where(where)
+        with self._lock:
+            self._steps.write(tree_leaves(self._start), where)
+
+    def _check_where(self, where: Any) -> None:
         if not isinstance(where, Tensor) or where.dtype != torch.bool:
             got = where.dtype if isinstance(where, Tensor) else type(where).__name__
             raise DtypeError(f"expected where as a boolean tensor, got {got}")
@@ -110,32 +173,151 @@ class Stream:
                 f"{tuple(where.shape)}"
             )
 
-        def chosen(start: Tensor, state: Tensor) -> Tensor:
-            rows = where.to(state.device).view(-1, *[1] * (state.dim() - 1))
-            return torch.where(rows, start, state)
-
-        self._state = tree_map(chosen, self._start, self._state)
-
     @property
     def state(self) -> Any:
         """The state of every row, as ``model.initial_state(rows)`` is made.
 
         What is read is a copy, and what is set is copied: to save a stream, go back, or hand over.
         """
-        return tree_map(torch.clone, self._state)
+        with self._lock:
+            return self._read()
 
     @state.setter
     def state(self, state: Any) -> None:
+        leaves = self._like_start(state)
+        with self._lock:
+            self._steps.write(leaves)
+
+    def _read(self) -> Any:
+        return tree_unflatten(self._steps.read(), tree_structure(self._start))
+
+    def _like_start(self, state: Any) -> list[Tensor]:
         if _shapes(state) != _shapes(self._start):
             raise ShapeError(
                 f"expected a state of shapes {_shapes(self._start)}, got {_shapes(state)}"
             )
         pairs = zip(tree_leaves(state), tree_leaves(self._start), strict=True)
-        copies = [new.detach().to(like.device, like.dtype, copy=True) for new, like in pairs]
-        self._state = tree_unflatten(copies, tree_structure(self._start))
+        return [new.detach().to(like.device, like.dtype) for new, like in pairs]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy, or a pickle, is made of: the frozen model and the states."""
+        kept = {name: getattr(self, name) for name in ("model", "rows", "_asked", "_frozen")}
+        return kept | {"state": self.state}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        state = kept.pop("state")
+        self.__dict__.update(kept)
+        self._lock = threading.Lock()
+        self._freeze(self._frozen)
+        self.state = state
 
     def __repr__(self) -> str:
         return f"Stream({self.model!r}, rows={self.rows})"
+
+
+class _TorchSteps:
+    """The model's own step, in torch operations; states are the leaves of its state."""
+
+    def __init__(
+        self, model: Any, start: Any, rows: int, example: tuple[Tensor, Tensor] | None
+    ) -> None:
+        self._model, self._state, self._rows, self._buffers = model, start, rows, example
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not x.dim() or x.shape[0] != self._rows:
+            raise ShapeError(
+                f"expected x of shape ({self._rows}, ...), one input for each row, got "
+                f"{tuple(x.shape)}"
+            )
+        with torch.inference_mode():
+            output, self._state = self._model.step(x, self._state)
+        # The output is often a state, into which nobody else shall write; and out here the clone is
+        # a plain tensor, that may enter a graph.
+        result: Tensor = output.clone()
+        return result
+
+    def step(self) -> None:
+        self.output.copy_(self(self.input))
+
+    @property
+    def input(self) -> Tensor:
+        return self._buffer(0)
+
+    @property
+    def output(self) -> Tensor:
+        return self._buffer(1)
+
+    def _buffer(self, number: int) -> Tensor:
+        if self._buffers is None:
+            raise ConfigError(
+                f"{type(self._model).__name__} is no layer of elman, so what goes in and comes out "
+                "is not known beforehand: call stream(x)"
+            )
+        return self._buffers[number]
+
+    def read(self) -> list[Tensor]:
+        return [s.clone() for s in tree_leaves(self._state)]
+
+    def write(self, states: Iterable[Tensor], where: Tensor | None = None) -> None:
+        def chosen(new: Tensor, old: Tensor) -> Tensor:
+            if where is None:
+                return new.clone()
+            rows = where.to(old.device).view(-1, *[1] * (old.dim() - 1))
+            return torch.where(rows, new, old)
+
+        leaves = map(chosen, states, tree_leaves(self._state))
+        self._state = tree_unflatten(list(leaves), tree_structure(self._state))
+
+
+def _frozen(model: nn.Module) -> Any:
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def _parts_and_why_not(model: Any, start: Any, asked: str) -> tuple[list[Part], str | None]:
+    """The model's recurrences, and why they do not step natively; None if they do."""
+    names = {module: name or "the model itself" for name, module in model.named_modules()}
+    parts: list[Part] = []
+    try:
+        parts += _parts(model, start, names, 0)
+        reason = f"{asked!r} was asked for" if asked == "reference" else why_not(parts)
+    except EngineError as error:
+        reason = str(error)
+    if reason is not None and "native" in (asked, *(part.engine for part in parts)):
+        raise EngineError(f"engine 'native' cannot step this model: {reason}")
+    return parts, reason
+
+
+def _parts(model: Any, state: Any, names: dict[Any, str], first: int) -> Iterator[Part]:
+    """The recurrences from below to above; the lowest has the number ``first``."""
+    match model:
+        case Recurrent():
+            yield _part(model, Recurrence(model.cell, _zeros(state, model.cell), state), names)
+        case Dropout():  # the stream is in eval mode
+            yield from _parts(model.layer, state, names, first)
+        case Residual():
+            *below, top = _parts(model.layer, state, names, first)
+            yield from below
+            yield Part(top.recurrence, top.engine, top.path, (*top.adds, first))
+        case Stack():
+            for layer, s in zip(model.layers, state, strict=True):
+                parts = list(_parts(layer, s, names, first))
+                first += len(parts)
+                yield from parts
+        case DropIn():
+            for cell, suffix, s in zip(model._templates, model._suffixes, state, strict=True):
+                weights = model._weights(suffix)
+                yield _part(model, Recurrence(cell, _zeros(s, cell), s, weights), names, suffix)
+        case _:
+            raise EngineError(f"{names[model]}: {type(model).__name__} is no layer of elman")
+
+
+def _zeros(state: Any, cell: Any) -> Tensor:
+    zeros: Tensor = state[0].new_zeros(1, state[0].shape[0], cell.input_size)
+    return zeros
+
+
+def _part(layer: Any, r: Recurrence, names: dict[Any, str], suffix: str = "") -> Part:
+    return Part(r, layer.engine, f"{names[layer]}{suffix.replace('_', ' ')}")
 
 
 def _shapes(state: Any) -> Any:

@@ -246,9 +246,14 @@ def test_what_cannot_step_says_so_at_once(make: Any, error: Any, message: str) -
         (
             lambda s: s(torch.randn(3, 4)),
             elman.ShapeError,
-            r"of shape \(2, \.\.\.\).* got \(3, 4\)",
+            r"of shape \(2, 4\).* got \(3, 4\)",
         ),
-        (lambda s: s(torch.randn(2, 3)), elman.ShapeError, r"of shape \(batch, 4\), got \(2, 3\)"),
+        (lambda s: s(torch.randn(2, 3)), elman.ShapeError, r"of shape \(2, 4\).* got \(2, 3\)"),
+        (
+            lambda s: s(torch.randn(2, 4).double()),
+            elman.DtypeError,
+            "torch.float32 .* torch.float64",
+        ),
         (lambda s: s(torch.tensor(1.0)), elman.ShapeError, r"got \(\)"),
         (lambda s: s.reset(torch.ones(2)), elman.DtypeError, "boolean tensor, got torch.float32"),
         (lambda s: s.reset([True, False]), elman.DtypeError, "boolean tensor, got list"),

@@ -11,6 +11,9 @@ OURS = "elman"
 YARDSTICK = "elman lstm"
 """elman's own LSTM at the same shape, which custom cells are held against."""
 
+NEW_TENSORS = "elman, new tensors"
+"""elman's stream where it returns a new tensor each step, beside its step in place."""
+
 NOISY = 1.25  # a median this much above its minimum was disturbed
 BUSY = 0.1  # of the processors' time to other processes: nothing measured meanwhile is a result
 
@@ -69,7 +72,7 @@ class Row(BaseModel):
     @property
     def peers(self) -> list[str]:
         """The candidates that are not elman's own."""
-        return [name for name in self.timings if name not in (OURS, YARDSTICK)]
+        return [name for name in self.timings if name not in (OURS, YARDSTICK, NEW_TENSORS)]
 
     @property
     def best_peer(self) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from elman.bench._result import (
     BUSY,
+    NEW_TENSORS,
     NOISY,
     OURS,
     Machine,
@@ -66,7 +67,8 @@ def _floor_of(machine: Machine) -> str:
 def _timed(rows: list[Row]) -> Iterator[str]:
     stream = rows[0].mode == "streaming"
     unit, scale = ("us a step", 1e6) if stream else ("ms", 1e3)
-    peers = list(dict.fromkeys(peer for row in rows for peer in row.peers))
+    ours_too = [NEW_TENSORS] if any(NEW_TENSORS in row.timings for row in rows) else []
+    peers = [*ours_too, *dict.fromkeys(peer for row in rows for peer in row.peers)]
     custom = any(row.over_yardstick is not None for row in rows)
     heads = ["shape", "cell", "engine", f"{OURS}, {unit}", *peers, "best peer", "over floor"]
     heads += ["per FLOP, over LSTM"] if custom else []

@@ -110,9 +110,12 @@ class Builder:
         leaves: what was given to the traced step, in order, the fixed ones last.
         batch, units: the sizes it was traced with.
         projected: whether the library computes the input itself.
+        watched: how many results after the states are shown.
     """
 
-    def __init__(self, leaves: Sequence[Leaf], batch: int, units: int, *, projected: bool) -> None:
+    def __init__(
+        self, leaves: Sequence[Leaf], batch: int, units: int, *, projected: bool, watched: int
+    ) -> None:
         self.leaves, self.batch, self.units = leaves, batch, units
         self.projected = projected
         self.graph = Graph()
@@ -121,7 +124,12 @@ class Builder:
         self.states = sum(leaf.kind == "state" for leaf in leaves)
         inputs = sorted(leaf for leaf in leaves if leaf.kind == "input")
         self.widths = tuple(leaf.shape[-1] // units for leaf in inputs)
-        tiles = (("input", sum(self.widths)), ("previous", self.states), ("cotangent", self.states))
+        self.results = self.states + watched
+        tiles = (
+            ("input", sum(self.widths)),
+            ("previous", self.states),
+            ("cotangent", self.results),
+        )
         self.inputs, self.previous, self.cotangents = (
             [self.graph.add(kind, slot=i) for i in range(count)] for kind, count in tiles
         )
@@ -131,13 +139,16 @@ class Builder:
         g = self.graph
         leaves = [self._leaf(leaf) for leaf in self.leaves] + [Value((n,)) for n in self.cotangents]
         low = Lowering(g, self.batch, self.units, self.own.load, self.own.matrix)
-        results = low.run(module, leaves, self.states)
-        new = [self._tiles(value, 1)[0] for value in results[: self.states]]
+        results = low.run(module, leaves, self.results)
+        new, seen = (
+            [self._tiles(value, 1)[0] for value in some]
+            for some in (results[: self.states], results[self.states : self.results])
+        )
         gradients = _Gradients([-1] * len(self.inputs), [-1] * self.states, [], [])
         differentiable = [leaf for leaf in self.leaves if not leaf.fixed]
-        for leaf, value in zip(differentiable, results[self.states :], strict=True):
+        for leaf, value in zip(differentiable, results[self.results :], strict=True):
             self._gradient(leaf, value, gradients)
-        return Built(self._assemble(new, gradients), self.own.used)
+        return Built(self._assemble(new, seen, gradients), self.own.used)
 
     # ---- from leaves, and to gradients ----
 
@@ -196,7 +207,7 @@ class Builder:
 
     # ---- to a program ----
 
-    def _assemble(self, new: list[int], found: _Gradients) -> Program:
+    def _assemble(self, new: list[int], seen: list[int], found: _Gradients) -> Program:
         g = self.graph
         if (-1, False) in self.own.matrices:
             of_gates = [(t.gradient, t.block) for t in found.terms if t.block.matrix == 0]
@@ -206,13 +217,13 @@ class Builder:
         others = of_inputs + [e.node for e in found.effects]
         others += [n for t in terms for n in (t.gradient, t.source)]
         rest, carried = self._carried(found.states, others)
-        self._start_products([*new, *rest, *others])
+        self._start_products([*new, *seen, *rest, *others])
         inside = {n for n in g.closure([*rest, *others]) if g.nodes[n].op == "flow_back"}
         all_joints = joints(g, terms, carried, inside)
         wanted = [[n for n, _ in joint.pairs] for joint in all_joints]
         z, (_, *places) = lay_out([of_inputs if self.projected else [], *wanted])
         z += [n for n in dict.fromkeys(of_inputs) if n not in z]
-        return self._program(new, rest, z, found, list(zip(all_joints, places, strict=True)))
+        return self._program(new, seen, rest, z, found, list(zip(all_joints, places, strict=True)))
 
     def _carried(
         self, states: Sequence[int], others: Sequence[int]
@@ -245,6 +256,7 @@ class Builder:
     def _program(
         self,
         new: list[int],
+        seen: list[int],
         rest: list[int],
         z: list[int],
         found: _Gradients,
@@ -253,12 +265,13 @@ class Builder:
         g = self.graph
         previous = {n: f"p{i}" for i, n in enumerate(self.previous)}
         before = previous | {n: f"i{i}" for i, n in enumerate(self.inputs)}
-        after = previous | {n: f"d{i}" for i, n in enumerate(self.cotangents)}
+        after = previous | {n: f"d{i}" for i, n in enumerate(self.cotangents[: self.states])}
+        after |= {n: f"e{i}" for i, n in enumerate(self.cotangents[self.states :])}
         # Where two states are one value, or a state is what it was, any of its places will do.
         after = {n: f"n{i}" for i, n in enumerate(new) if n not in previous} | after
         sources = [joint.source for joint, _ in placed if joint.source is not None]
         wanted = [*rest, *z, *(e.node for e in found.effects), *sources]
-        saved = self._saved(wanted, set(after), new)
+        saved = self._saved(wanted, set(after), new + seen)
         after |= {n: f"s{i}" for i, n in enumerate(saved)}
         z = z + [n for n in dict.fromkeys(sources) if n not in after and n not in z]
         targets = [(f"g{i}", n) for i, n in enumerate(rest)]
@@ -270,6 +283,7 @@ class Builder:
         places = {n: f"z{k}" for k, n in reversed(list(enumerate(z)))} | after
         next_states = [(f"n{i}", n) for i, n in enumerate(new)]
         kept = [(f"s{i}", n) for i, n in enumerate(saved)]
+        shown = [(f"o{i}", n) for i, n in enumerate(seen)]
         return Program(
             inputs=self.widths,
             projected=int(self.projected),
@@ -287,9 +301,10 @@ class Builder:
                 )
                 for joint, first in placed
             ),
-            forward=Scheduler(g, before, next_states + kept).routine(),
-            inference=Scheduler(g, before, next_states).routine(),
+            forward=Scheduler(g, before, next_states + kept + shown).routine(),
+            inference=Scheduler(g, before, next_states + shown).routine(),
             backward=backward.routine(),
+            watched=len(seen),
         )
 
     def _saved(self, wanted: list[int], free: set[int], new: list[int]) -> tuple[int, ...]:

@@ -59,7 +59,7 @@ class Arguments(NamedTuple):
 def evaluate(
     program: Program, a: Arguments, active: Tensor | None, reset: Tensor | None, reverse: bool
 ) -> tuple[Tensor, ...]:
-    """The output and the final states of a scan."""
+    """The output, the final states and the watched values of a scan."""
     units = a.state[0].shape[1]
     count = len(program.matrices)
     weights = Weights(dict(_blocks(a.own[:count], units)), list(_slots(a.own[count:], units)))
@@ -71,11 +71,15 @@ def evaluate(
         x = x if active is None else x.masked_fill(~active[..., None], 0)
         inputs = (F.linear(x, weight, bias_ih),)
 
+    seen: list[Tensor] = []  # step by step, all watched values side by side
+
     def step(inp: Any, state: States) -> States:
         gates = (gate for t, n in zip(inp, program.inputs, strict=True) for gate in t.chunk(n, -1))
         memory = {f"i{i}": gate for i, gate in enumerate(gates)}
         memory |= {f"p{i}": s for i, s in enumerate(state)}
         run_routine(program.inference, memory, weights, state[0], bias)
+        if program.watched:
+            seen.append(torch.stack([memory[f"o{i}"] for i in range(program.watched)]))
         return States(*(memory[f"n{i}"] for i in range(program.states)))
 
     output, final = scan(
@@ -87,7 +91,12 @@ def evaluate(
         start=States(*a.start) if a.start else None,
         reverse=reverse,
     )
-    return output, *final
+    if not seen:
+        return output, *final
+    watched = torch.stack(seen[::-1] if reverse else seen, 1)
+    if active is not None:
+        watched = watched.masked_fill(~active[..., None], 0)
+    return output, *final, *watched.unbind(0)
 
 
 def _blocks(matrices: Sequence[Tensor], units: int) -> Iterator[tuple[Block, Tensor]]:

@@ -50,7 +50,7 @@ _FIXED = 7  # arguments of _Forward before the tensors
 
 
 def recurrence(*args: Any) -> tuple[Tensor, ...]:
-    """The output and the final states; arguments as of the operator elman::recurrence."""
+    """Output, final states and watched values; arguments as of the operator elman::recurrence."""
     result: tuple[Tensor, ...]
     if torch.compiler.is_compiling():
         if not torch.is_grad_enabled():  # where torch.compile refuses any Function
@@ -76,7 +76,7 @@ def _nobody_looks_on(tensors: Sequence[Tensor | None]) -> bool:
 
 
 class _Forward(torch.autograd.Function):
-    """The scan: (output, *final states, record)."""
+    """The scan: (output, *final states, *watched values, record)."""
 
     @staticmethod
     def forward(*args: Any) -> tuple[Tensor, ...]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from ctypes import (
     POINTER,
     Structure,
     addressof,
+    byref,
     c_char_p,
     c_double,
     c_int32,
@@ -16,7 +18,7 @@ from ctypes import (
     c_uint8,
     c_void_p,
 )
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple
@@ -32,7 +34,7 @@ from elman.engine._program import (
     Routine,
 )
 
-ABI = 2
+ABI = 3
 _BANK = {letter: number for number, letter in enumerate(BANKS)}
 
 
@@ -116,6 +118,8 @@ class Scan(NamedTuple):
     block: int
     matrix: int
     record: int
+    watched: int
+    watch: int
 
 
 class BackwardOut(NamedTuple):
@@ -177,6 +181,7 @@ class CrossEntropy(NamedTuple):
     dbias: int
 
 
+_ADDS = Struct("@2iq")
 _CROSS_ENTROPY = Struct("2i4qd10q")
 
 
@@ -286,11 +291,18 @@ class Library:
             "elman_backward",
             "elman_apply",
             "elman_cross_entropy_run",
+            "elman_stream_step",
         ):
             getattr(self._c, name).restype = c_char_p
         for name in ("elman_forward", "elman_backward"):
             getattr(self._c, name).argtypes = [c_char_p, c_char_p]
         self._c.elman_cross_entropy_run.argtypes = [c_char_p]
+        self._c.elman_stream_create.restype = c_void_p
+        self._c.elman_stream_create.argtypes = [c_char_p, c_int32, c_void_p]
+        self._c.elman_stream_step.argtypes = [c_void_p, *2 * (c_void_p, c_int64)]
+        self._c.elman_stream_read.argtypes = [c_void_p] * 2
+        self._c.elman_stream_write.argtypes = [c_void_p] * 3
+        self._c.elman_stream_destroy.argtypes = [c_void_p]
         self._c.elman_apply.argtypes = [c_int32, c_int32, c_int64, *[c_void_p] * 4, c_double]
         if self._c.elman_abi() != ABI:
             raise OSError(f"{path} has ABI {self._c.elman_abi()}, expected {ABI}: reinstall elman")
@@ -325,6 +337,10 @@ class Library:
         self._check(reason)
         return None
 
+    def stream(self, layers: Sequence[tuple[Scan, bytes, Sequence[int]]]) -> NativeStream:
+        """Layers, each a scan, its routine, and the layers whose input is added to its output."""
+        return NativeStream(self._c, layers)
+
     def apply(
         self,
         op: str,
@@ -342,6 +358,49 @@ class Library:
     def _check(reason: bytes | None) -> None:
         if reason is not None:
             raise EngineError(f"the native engine failed: {reason.decode()}")
+
+
+_ABSENT = (
+    "the native library is missing: when elman was installed there was no C++ compiler with "
+    "OpenMP, or it failed (`pip install -v` shows how)"
+)
+
+
+class NativeStream:
+    """elman_stream, by addresses. What its layers point to must outlive it."""
+
+    def __init__(self, c: Any, layers: Sequence[tuple[Scan, bytes, Sequence[int]]]) -> None:
+        added = [array(c_int32, adds) for _, _, adds in layers]
+        packed = b"".join(
+            _SCAN.pack(*scan) + routine + _ADDS.pack(len(adds), 0, addressof(kept))
+            for (scan, routine, adds), kept in zip(layers, added, strict=True)
+        )
+        wrong = c_char_p()
+        self._handle = c_void_p(c.elman_stream_create(packed, len(layers), byref(wrong)))
+        Library._check(wrong.value)
+        weakref.finalize(self, _destroyed, c, self._handle, added)
+        self._c = c
+
+    def bound(self, x: int, x_row: int, y: int, y_row: int) -> Callable[[], bytes | None]:
+        """A step from rows at ``x`` to rows at ``y``; it returns what went wrong."""
+        places = c_void_p(x), c_int64(x_row), c_void_p(y), c_int64(y_row)
+        return partial(self._c.elman_stream_step, self._handle, *places)
+
+    def step(self, x: int, x_row: int, y: int, y_row: int) -> None:
+        """The same, once."""
+        Library._check(self._c.elman_stream_step(self._handle, x, x_row, y, y_row))
+
+    def read(self, states: int) -> None:
+        """Copies all states to the addresses that lie at ``states``."""
+        self._c.elman_stream_read(self._handle, states)
+
+    def write(self, states: int, where: int) -> None:
+        """Copies all states from there, of the rows marked at ``where``; of all if it is 0."""
+        self._c.elman_stream_write(self._handle, states, where)
+
+
+def _destroyed(c: Any, handle: Any, _: Any) -> None:
+    c.elman_stream_destroy(handle)
 
 
 _ABSENT = (

@@ -16,6 +16,7 @@ from elman.engine._library import encoded, missing
 from elman.engine._lower import Untraceable
 from elman.engine._recurrence import Recurrence
 from elman.engine._trace import Projection, Traced, is_projected, traced
+from elman.scan import Observation
 
 NAME = "native"
 
@@ -24,14 +25,12 @@ def why_not(r: Recurrence) -> str | None:
     """Why this engine cannot run; None if it can."""
     inherited = is_projected(r.cell)
     reason = _of_sizes(r, inherited) or _of_tensors(r, inherited) or _around()
-    if reason is None and r.observe is not None:
-        reason = "observe= looks into every step"
     if reason is not None:
         return reason
     projection = None if inherited else _projection(r)
     if isinstance(projection, str):
         return projection
-    r.found["program"], reason = _program(r.cell, r.x.dtype, projection)
+    r.found["program"], reason = _program(r.cell, r.x.dtype, projection, r.observe is not None)
     return reason or None
 
 
@@ -102,14 +101,15 @@ def _around() -> str | None:
 
 
 def _program(
-    cell: Cell, dtype: torch.dtype, projection: tuple[Any, ...] | None
+    cell: Cell, dtype: torch.dtype, projection: tuple[Any, ...] | None, watches: bool
 ) -> tuple[Traced | None, str]:
     """The cell's program, or why there is none."""
     reason = missing()
     if reason is not None:
         return None, reason
     try:
-        return traced(cell, dtype, None if projection is None else Projection(*projection)), ""
+        given = None if projection is None else Projection(*projection)
+        return traced(cell, dtype, given, watches=watches), ""
     except Untraceable as error:
         return None, f"{type(cell).__name__} cannot be traced: {error}"
 
@@ -133,23 +133,43 @@ def program_of(r: Recurrence) -> str:
 
 def run(r: Recurrence) -> tuple[Tensor, Any]:
     """Outputs (time, batch, size) and the final state."""
-    cell, program = r.cell, r.found["program"]
+    program = r.found["program"]
     # Views, since torch.compile wants every tensor of a Function to be another one.
     start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
+    incoming, own = arguments(r)
+    tensors = (*incoming, *r.state, *start, *own)
+    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    output, *rest = recurrence(
+        program.text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors
+    )
+    final = r.cell.State(*rest[: len(r.state)])
+    if r.observe is not None:
+        _show(r, dict(zip(program.watched, rest[len(r.state) :], strict=True)), final)
+    return output, final
+
+
+def arguments(r: Recurrence) -> tuple[tuple[Tensor | None, ...], list[Any]]:
+    """What comes in, and the cell's own tensors, in the order of the program."""
+    program: Traced = r.found["program"]
     # What is parametrized is computed here, once.
     named: dict[str, Any] = {
-        name: reduce(getattr, name.split("."), cell) for name, _ in program.own
+        name: reduce(getattr, name.split("."), r.cell) for name, _ in program.own
     }
-    incoming: tuple[Tensor | None, ...]
     own: list[Any] = [named[name].t() if turned else named[name] for name, turned in program.own]
     if "affine" in r.found:
         ih, hh, b_ih, b_hh = r.found["affine"]
-        incoming, own = (r.x, ih, b_ih, b_hh), [hh, *own]
-    else:
-        incoming = tuple(t.to(r.x.dtype) for t in _tensors(r.projected()))
-    tensors = (*incoming, *r.state, *start, *own)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    output, *final = recurrence(
-        program.text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors
-    )
-    return output, cell.State(*final)
+        return (r.x, ih, b_ih, b_hh), [hh, *own]
+    return tuple(t.to(r.x.dtype) for t in _tensors(r.projected())), own
+
+
+def _show(r: Recurrence, seen: dict[str, Tensor], final: Any) -> None:
+    """Hands over what was watched; at padding a state is what it was last, or will be first."""
+    if r.active is not None:
+        for name, last, first in zip(r.cell.states, final, r.state, strict=True):
+            seen[name] = torch.where(r.active[..., None], seen[name], first if r.reverse else last)
+    if isinstance(r.observe, Observation):
+        r.observe.see(seen)
+        return
+    assert r.observe is not None
+    for t in range(len(r.x))[:: -1 if r.reverse else 1]:
+        r.observe(t, {name: value[t] for name, value in seen.items()})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -123,7 +124,9 @@ class _Call:
         matrices = len(self.code.matrices)
         return own[:matrices], own[matrices:]
 
-    def scan(self, output: Tensor | None, record: Tensor | None) -> Scan:
+    def scan(
+        self, output: Tensor | None, record: Tensor | None, watch: Sequence[Tensor | None] = ()
+    ) -> Scan:
         """The structure; its arrays of addresses live as long as this call."""
         p, reset = self.code.program, self.reset
         steps, batch, inputs = self.x.shape
@@ -134,8 +137,9 @@ class _Call:
             array("q", _slots(others, self.units)),
             _addresses(matrices),
             array("q", () if p.projected else _gates(self.incoming, p.inputs)),
+            array("q", chain.from_iterable(map(_sequence, watch))),
         )
-        initial, fresh, parameter, matrix, given = map(_at, self._pointers)
+        initial, fresh, parameter, matrix, given, watched = map(_at, self._pointers)
         weights = self.incoming[1:] if p.projected else [None] * 3
         return Scan._make((
             self.x.dtype == torch.float64, torch.get_num_threads(), 0, self.reverse,
@@ -150,6 +154,7 @@ class _Call:
             0 if p.projected else given,
             self.code.blocks, matrix,
             _address(record),
+            len(watch), watched,
         ))  # fmt: skip
 
 
@@ -163,11 +168,12 @@ def forward(
     reset: Tensor | None,
     tensors: Sequence[Tensor | None],
 ) -> tuple[Tensor, ...]:
-    """elman::recurrence itself: (output, *final states, record)."""
+    """elman::recurrence itself: (output, *final states, *watched values, record)."""
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
     steps, batch, _ = call.x.shape
     output = _like_x(call.x, call.units)
     final = [call.x.new_empty(batch, call.units) for _ in range(states)]
+    seen = [_like_x(call.x, call.units) for _ in range(call.code.program.watched)]
     if save:
         size = _record_size(call.code.program, steps, batch, call.units)
         record = _pool.take(size, call.x.dtype)
@@ -175,8 +181,9 @@ def forward(
         record = call.x.new_empty(0)
     routine = call.code.forward if save else call.code.inference
     pointers = _addresses(final)
-    library().forward(call.scan(output, record if save else None), routine, _at(pointers))
-    return (output, *final, record)
+    scan = call.scan(output, record if save else None, seen)
+    library().forward(scan, routine, _at(pointers))
+    return (output, *final, *seen, record)
 
 
 @torch.library.impl("elman::recurrence", "CPU")
@@ -205,6 +212,7 @@ def _recurrence_fake(
     return [
         _like_x(x, units),
         *(x.new_empty(batch, units) for _ in range(states)),
+        *(_like_x(x, units) for _ in range(code.program.watched)),
         x.new_empty(size),
     ]
 
@@ -224,7 +232,8 @@ def backward(
     """elman::recurrence_backward itself: a gradient for each tensor that needs one."""
     call = _Call(program, reverse, states, starts, lengths, reset, tensors)
     dy = None if gradients[0] is None else _rows_contiguous(gradients[0])
-    dfinal = [None if t is None else t.contiguous() for t in gradients[1:]]
+    dfinal = [None if t is None else t.contiguous() for t in gradients[1 : 1 + states]]
+    dseen = [None if t is None else _rows_contiguous(t) for t in gradients[1 + states :]]
     p = call.code.program
     everything = (*call.incoming, *call.state, *call.start, *call.own)
     down = [
@@ -252,7 +261,7 @@ def backward(
         *map(_address, weights),
         *map(_at, pointers[1:]),
     )  # fmt: skip
-    library().backward(call.scan(None, record), call.code.backward, out)
+    library().backward(call.scan(None, record, dseen), call.code.backward, out)
     return (*of_incoming, *rest)
 
 

@@ -80,6 +80,8 @@ BANKS = {
     "d": "gradient of a state after the step",
     "g": "gradient of a state before the step",
     "z": "gradient of a gate, or what the gradient of a matrix needs beside it",
+    "o": "shown to those who look",
+    "e": "gradient of what is shown",
 }
 
 
@@ -207,6 +209,7 @@ class Program:
         forward: one step while training.
         inference: one step that keeps nothing.
         backward: from gradients of the states after a step to those of the gates and states before.
+        watched: tiles per step that are shown.
     """
 
     inputs: tuple[int, ...]
@@ -220,6 +223,7 @@ class Program:
     forward: Routine
     inference: Routine
     backward: Routine
+    watched: int = 0
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -273,6 +277,7 @@ class Program:
             forward=forward,
             inference=inference,
             backward=backward,
+            watched=numbers("watched")[0],
         )
 
     @property

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.cells import Cell, PointwiseCell
+from elman.cells._base import watching
 from elman.engine._build import Builder, Leaf
 from elman.engine._depends import AFFINE, frozen_attributes, own_tensors
 from elman.engine._lock import fork_safe_lock
@@ -38,10 +39,14 @@ class Projection(NamedTuple):
 
 
 class Traced(NamedTuple):
-    """A program, and which of the cell's own tensors it takes: by name, and whether transposed."""
+    """A program, and which of the cell's own tensors it takes: by name, and whether transposed.
+
+    ``watched`` are the names of what it shows.
+    """
 
     text: str
     own: tuple[tuple[str, bool], ...]
+    watched: tuple[str, ...] = ()
 
 
 def is_projected(cell: Cell) -> bool:
@@ -50,19 +55,22 @@ def is_projected(cell: Cell) -> bool:
     return kind.project is PointwiseCell.project and kind.step is PointwiseCell.step
 
 
-def traced(cell: Cell, dtype: torch.dtype, projection: Projection | None) -> Traced:
+def traced(
+    cell: Cell, dtype: torch.dtype, projection: Projection | None, *, watches: bool = False
+) -> Traced:
     """The program of this cell as it is now; traced when it, or a number in it, is new.
 
     Args:
         cell: the cell.
         dtype: that it computes in.
         projection: what its ``project`` gives; None where :func:`is_projected`.
+        watches: whether it also shows what the cell watches, and its states.
 
     Raises:
         Untraceable: naming the operation, or the attribute, and the line.
     """
     apart = AFFINE if projection is None else ()
-    key = (dtype, projection, frozen_attributes(cell, type(cell).__name__, apart))
+    key = (dtype, projection, watches, frozen_attributes(cell, type(cell).__name__, apart))
     result = _traced(_Key(key, cell))
     if isinstance(result, str):
         raise Untraceable(result)
@@ -86,11 +94,11 @@ class _Key:
 def _traced(key: _Key) -> Traced | str:
     """The program, or why there is none: that takes as long to find out."""
     cell, key.cell = key.cell, None  # type: ignore[assignment]
-    dtype, projection, _ = key.key
+    dtype, projection, watches, _ = key.key
 
     def trace(batch: int) -> Traced:
         with _one_at_a_time:
-            return _Step(cell, dtype, projection, batch).trace()
+            return _Step(cell, dtype, projection, batch, watches).trace()
 
     # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
     try:
@@ -122,9 +130,16 @@ class _Step:
     """A cell's step on example tensors."""
 
     def __init__(
-        self, cell: Cell, dtype: torch.dtype, projection: Projection | None, batch: int
+        self,
+        cell: Cell,
+        dtype: torch.dtype,
+        projection: Projection | None,
+        batch: int,
+        watches: bool,
     ) -> None:
         self.units, self.states = cell.hidden_size, len(cell.states)
+        self.dtype, self.watches = dtype, watches
+        self.seen: tuple[str, ...] = ()
         while batch % self.units == 0 and self.units > 1:
             batch += 2
         self.batch, self.projection = batch, projection
@@ -155,22 +170,26 @@ class _Step:
             yield leaf, t.to("cpu", dtype if real else t.dtype)
 
     def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """The new states."""
+        """The new states, and what is shown; :attr:`seen` gets its names."""
         given: dict[str, list[Tensor]] = {k: [] for k in ("input", "recurrent", "state", "own")}
         pairs = zip((leaf for leaf, _ in self.leaves), tensors, strict=True)
         for leaf, tensor in sorted(pairs, key=lambda pair: pair[0].number):
             given[leaf.kind].append(tensor)
         own = {f"cell.{n}": t for n, t in zip(self.names, given.pop("own"), strict=True)}
-        result: tuple[Tensor, ...] = torch.func.functional_call(
-            self.module, own, tuple(given.values())
-        )
-        return result
+        with watching() as values:
+            new: tuple[Tensor, ...] = torch.func.functional_call(
+                self.module, own, tuple(given.values())
+            )
+        if not self.watches:
+            return new
+        shown = values | dict(zip(self.module.cell.states, new, strict=False))
+        self.seen = tuple(shown)
+        return (*new, *shown.values())
 
     def trace(self) -> Traced:
         """Its program."""
         leaves, tensors = [leaf for leaf, _ in self.leaves], [t for _, t in self.leaves]
         count = sum(not leaf.fixed for leaf in leaves)
-        cotangents = [t.clone() for leaf, t in self.leaves if leaf.kind == "state"]
 
         def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
             new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
@@ -181,30 +200,45 @@ class _Step:
 
         projected = self.projection is None
         try:
-            self._check(tensors)
+            results = self._check(tensors)
+            cotangents = [torch.full_like(t, 0.5) for t in results]
             module = make_fx(with_gradient, decomposition_table=_decompositions())(
                 tensors[:count], tensors[count:], cotangents
             )
-            builder = Builder(leaves, self.batch, self.units, projected=projected)
+            builder = Builder(
+                leaves, self.batch, self.units, projected=projected, watched=len(self.seen)
+            )
             program, own = builder.build(module)
         except Untraceable as error:
             if error.node is None:
                 raise
             raise Untraceable(f"{error}{_where(self, tensors, error.node)}") from None
-        return Traced(str(program), tuple((self.names[n], turned) for n, turned in own if n >= 0))
+        names = tuple((self.names[n], turned) for n, turned in own if n >= 0)
+        return Traced(str(program), names, self.seen)
 
-    def _check(self, tensors: list[Tensor]) -> None:
+    def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Runs it once, watched."""
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
-            new = self(*tensors)
+            results = self(*tensors)
+        new, shown = (
+            results[: len(results) - len(self.seen)],
+            results[len(results) - len(self.seen) :],
+        )
         if len(new) != self.states:
             raise Untraceable(f"it returns {len(new)} states, expected {self.states}")
+        for name, value in zip(self.seen, shown, strict=True):
+            if tuple(value.shape) != (self.batch, self.units) or value.dtype != self.dtype:
+                raise Untraceable(
+                    f"it watches {name!r} of shape {tuple(value.shape)} in {value.dtype}: "
+                    f"expected (batch, {self.units}) in {self.dtype}"
+                )
         for value in new:
             if tuple(value.shape) != (self.batch, self.units):
                 raise Untraceable(
                     f"it returns a state of shape {tuple(value.shape)}, "
                     f"expected (batch, {self.units})"
                 )
+        return results
 
 
 def _twin(cell: Cell) -> Cell:

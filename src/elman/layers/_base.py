@@ -32,7 +32,8 @@ class Layer(nn.Module, ABC):
       taken as the nearest in range;
     - ``reset`` (batch, time) boolean, laid out like x: the row starts that step from its initial
       state;
-    - ``observe=True`` also returns every watched gate and state of every step.
+    - ``observe=True`` also returns every watched gate, 0 at padding, and state of every step; they
+      carry gradients.
 
     They return ``(output, state)``, and ``(output, state, observed)`` if ``observe``.
     """

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, final
 
-import torch
 from torch import Tensor, nn
 
 from elman import engine as engines
@@ -14,21 +12,7 @@ from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import Cell
 from elman.cells._base import check_state
 from elman.layers._base import Layer, check_lengths, check_reset, check_sequences
-
-
-class Observation:
-    """Collects what every step showed, to be returned as (time, batch, size) tensors by name."""
-
-    def __init__(self) -> None:
-        self._steps: dict[int, Mapping[str, Tensor]] = {}
-
-    def __call__(self, t: int, values: Mapping[str, Tensor]) -> None:
-        self._steps[t] = values
-
-    def stacked(self, time_dim: int) -> dict[str, Tensor]:
-        """Every value by name, in the order of time."""
-        steps = [self._steps[t] for t in sorted(self._steps)]
-        return {name: torch.stack([s[name] for s in steps], time_dim) for name in steps[0]}
+from elman.scan import Observation
 
 
 @final

@@ -11,7 +11,7 @@ import torch
 from elman import EngineError
 from elman.bench import _rows
 from elman.bench._problem import Problem
-from elman.bench._result import OURS, YARDSTICK
+from elman.bench._result import NEW_TENSORS, OURS, YARDSTICK
 from elman.bench._rows import broken_contract, measure
 from elman.bench.peers import _eager, _elman
 from elman.bench.peers._base import Candidate
@@ -130,4 +130,6 @@ def test_a_custom_cell_stands_beside_the_lstm(case: Any) -> None:
 
 def test_a_stream_counts_its_steps(case: Any) -> None:
     row = measure(case("lstm", "streaming", shape="2x6x4x5x1"), {}, repeats=1)
-    assert (row.calls, row.engine) == (6, "reference")
+    assert (row.calls, row.engine) == (6, "native")
+    assert set(row.timings) == {OURS, NEW_TENSORS}
+    assert row.best_peer is None

@@ -264,7 +264,7 @@ def test_another_library_is_loaded_or_an_error() -> None:
 )
 def test_declines_aloud(change: Any, reason: str) -> None:
     wanted = case(GRU, (2, 2, 3, 4))
-    fields = {name: getattr(wanted, name) for name in ("cell", "x", "state", "observe")}
+    fields = {name: getattr(wanted, name) for name in ("cell", "x", "state")}
     assert reason in str(_native.why_not(Recurrence(**{**fields, **change(wanted)})))
 
 

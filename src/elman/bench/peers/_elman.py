@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman._errors import EngineError
 from elman.bench._plan import Case
 from elman.bench._problem import Problem
-from elman.bench._result import OURS
+from elman.bench._result import NEW_TENSORS, OURS
 from elman.bench.peers._base import Candidate, by_autograd, stepping
 from elman.engine import explain
 from elman.layers import Layer
@@ -24,31 +25,34 @@ def why_not(_: Case) -> str | None:
 def prepare(problem: Problem, engine: str = "auto") -> dict[str, Candidate]:
     layers, lengths = problem.layers(engine), problem.lengths
     if problem.case.mode == "streaming":
-        return {OURS: _stream(problem, layers)}
+        return _streams(problem, layers, engine)
     forward = by_autograd(problem, lambda x: layers(x, lengths=lengths)[0], problem.parameters)
     return {OURS: forward}
 
 
-def _stream(problem: Problem, layers: Layer) -> Candidate:
-    stream = Stream(layers, rows=problem.case.shape.batch)
+def _streams(problem: Problem, layers: Layer, engine: str) -> dict[str, Candidate]:
+    """The two ways to step: with memory of the stream's own, and with a new tensor a step."""
+    called, own = (Stream(layers, problem.case.shape.batch, engine=engine) for _ in range(2))
 
-    def step(x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def call(x: Tensor, state: Any) -> tuple[Tensor, Any]:
         if state is None:
-            stream.reset()
-        return stream(x), stream
+            called.reset()
+        return called(x), called
 
-    return stepping(problem, step)
+    steps = problem.x.numpy()
+    outputs = np.empty((*steps.shape[:2], layers.output_size), np.float32)
+    reading, output = own.input.numpy(), own.output.numpy()
 
+    def step() -> Any:
+        own.reset()
+        for t, x in enumerate(steps):
+            reading[:] = x
+            own.step()
+            outputs[t] = output
+        return outputs
 
-class _Step(nn.Module):
-    """One step of a layer as a module, which ``explain`` asks for."""
-
-    def __init__(self, layer: Layer) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Any:
-        return self.layer.step(x)
+    in_place = Candidate(step, lambda outputs: {"output": torch.from_numpy(outputs.copy())})
+    return {OURS: in_place, NEW_TENSORS: stepping(problem, call)}
 
 
 def engine_of(problem: Problem, engine: str = "auto") -> str:
@@ -57,11 +61,10 @@ def engine_of(problem: Problem, engine: str = "auto") -> str:
     Errors: EngineError if the engine asked for cannot run it.
     """
     layers = problem.layers(engine)
+    if problem.case.mode == "streaming":
+        return Stream(layers, problem.case.shape.batch, engine=engine).engine
     with torch.set_grad_enabled(problem.case.training):
-        if problem.case.mode == "streaming":
-            explanation = explain(_Step(layers), problem.x[0])
-        else:
-            explanation = explain(layers, problem.x, lengths=problem.lengths)
+        explanation = explain(layers, problem.x, lengths=problem.lengths)
     if None in explanation.engines:
         raise EngineError(str(explanation))
     return "+".join(sorted(filter(None, explanation.engines)))

@@ -1,0 +1,133 @@
+// One layer of a stream: a forward scan of a single step that keeps its states, its packed weights and
+// its place in memory from call to call. Its program has a product for each gate, of the last state, in order.
+#pragma once
+
+#include "forward.h"
+
+namespace elman {
+namespace {
+
+template <class T>
+struct Streamed : Forward<T> {
+    using Base = Forward<T>;
+    using typename Base::Bank;
+    using Base::bias_h, Base::bias_x, Base::count, Base::gates, Base::inp, Base::moved, Base::offset, Base::padded,
+        Base::panels, Base::panels_in, Base::phased, Base::recurrent, Base::ring, Base::scan, Base::tail, Base::tiles,
+        Base::tiling, Base::units, Base::waves, Base::weight_ih;
+
+    Column<T> *from_input, *from_state;  // of this thread's tiles, which stay where they are
+
+    Streamed(const Job& j, int thread, Scratch shared, Scratch own) : Base(j, thread, shared, own) {
+        own.take<char>(long(this->own_used));
+        const long most = (tiling.tiles + j.team_size - 1) / j.team_size * tiling.panels * gates;
+        from_input = own.take<Column<T>>(most);
+        from_state = own.take<Column<T>>(most);
+        this->own_used = own.used();
+    }
+
+    // Before the first step, thread by thread: this one's share of the packing, and its columns.
+    void prepare() {
+        this->start_own();
+        this->pack_parameters();
+        this->pack_weights();
+        const elman_product* product = this->program().product;
+        for (long i = tiles.first; i < tiles.last; ++i) {
+            const Bank to = recurrent_of(i);
+            const long first = i * tiling.panels, at = (first - tiles.first * tiling.panels) * gates;
+            for (long c = 0; c < panels_in(i) * gates; ++c) {
+                const long panel = first + c / gates, gate = c % gates, bias = (panel * gates + gate) * kLanes<T>;
+                T* in = inp + (gate * panels + panel) * count * kLanes<T>;
+                T* out = to.base + gate * to.plane + panel * count * kLanes<T>;
+                from_input[at + c] = {bias_x + bias, in, 0};
+                from_state[at + c] = product[gate].start_bank < 0 ? Column<T>{bias_h + bias, out, 0} : Column<T>{in, out, 1};
+            }
+        }
+    }
+
+    Bank recurrent_of(long tile) const {
+        if (phased()) return {this->products, padded * count};
+        return {recurrent - tile * tiling.panels * count * kLanes<T>, panels_in(tile) * count * kLanes<T>};
+    }
+
+    // From x to the output: at y, or in panels here. Every second step goes through the weights backwards,
+    // so as to begin with those that the cache still has.
+    View step(const View* inputs, const elman_stream_layer& layer, const View& x, bool back, const View* y) {
+        const long plane = padded * count;
+        T *before = this->initial, *after = ring;
+        const View state{after, kLanes<T>, count * kLanes<T>};
+        const View out = y ? *y : layer.adds ? View{moved, kLanes<T>, count * kLanes<T>} : state;
+        Bank bank[Base::kBanks] = {};
+        this->set_common_banks(bank, plane);
+        bank[ELMAN_INPUT] = {inp, plane};
+        bank[ELMAN_PREVIOUS] = {before, plane};
+        bank[ELMAN_NEXT] = {after, plane};
+        this->enter(0, false, count);
+        for (long k = tiles.first; k < tiles.last; ++k) {
+            const long i = back ? tiles.first + tiles.last - 1 - k : k;
+            multiply(i, x, before, back);
+            bank[ELMAN_PRODUCT] = recurrent_of(i);
+            this->tile_phase(0, bank, i * tiling.panels, i * tiling.panels + panels_in(i), count);
+        }
+        for (int phase = 1; phase < this->program().phases; ++phase) {
+            this->enter(phase, false, count);
+            this->tile_phase(phase, bank, this->panel_first(), this->panel_last(), count);
+        }
+        if (out.data != state.data) put_out(state, inputs, layer, out);
+        ring = before, this->initial = after;
+        this->wait_team();
+        return out;
+    }
+
+    // One tile of every gate, a column group of W_ih and the same of W_hh in turn.
+    void multiply(long tile, const View& x, const T* h, bool back) const {
+        const long columns = panels_in(tile) * gates, groups = (columns + kWidth - 1) / kWidth;
+        const long at = (tile - tiles.first) * tiling.panels * gates;
+        const T* w_ih = this->weights_of(weight_ih, tile, gates, scan.inputs);
+        const T* w_hh = this->weights_of(waves[0].weight, tile, gates, units);
+        const Left<T> below{static_cast<const T*>(x.data), x.row, x.panel, 0, scan.inputs, 1};
+        const Left<T> left{h, kLanes<T>, count * kLanes<T>, 0, units, 1};
+        for (long k = 0; k < groups; ++k) {
+            const Share of = group_at(columns, back ? groups - 1 - k : k);
+            const long step = of.first * kLanes<T>, n = of.last - of.first;
+            product(below, count, w_ih + step * scan.inputs, n, from_input + at + of.first, offset);
+            product(left, count, w_hh + step * units, n, from_state + at + of.first, offset);
+        }
+    }
+
+    // The columns of group `i` of those that each_group makes.
+    static Share group_at(long columns, long i) {
+        const long groups = (columns + kWidth - 1) / kWidth, width = columns / groups, more = columns % groups;
+        return {i * width + min_of(i, more), (i + 1) * width + min_of(i + 1, more)};
+    }
+
+    // The state, and the inputs of layers that are added to it, to where the output is wanted.
+    void put_out(const View& state, const View* inputs, const elman_stream_layer& layer, const View& out) const {
+        for (long p = this->panel_first(); p < this->panel_last(); ++p) {
+            const int lanes = p + 1 == panels ? tail : kLanes<T>;
+            auto at = [=](const View& v, long b) { return static_cast<T*>(v.data) + b * v.row + p * v.panel; };
+            for (long b = 0; b < count; ++b) {
+                Vec<T> sum = load(at(state, b));
+                for (int i = 0; i < layer.adds; ++i) sum += load_some(at(inputs[layer.add[i]], b), lanes);
+                store_some(at(out, b), sum, lanes);
+            }
+        }
+    }
+
+    void read(void* const* states) const {
+        for (int s = 0; s < scan.states; ++s)
+            for (long b = 0; b < count; ++b)
+                scatter_row(this->initial + s * padded * count + b * kLanes<T>,
+                            static_cast<T*>(states[s]) + this->rows.row[b] * units, units, count * kLanes<T>);
+    }
+
+    void write(const void* const* states, const uint8_t* where) {
+        for (int s = 0; s < scan.states; ++s)
+            for (long b = 0; b < count; ++b)
+                if (!where || where[this->rows.row[b]])
+                    gather_row(static_cast<const T*>(states[s]) + this->rows.row[b] * units,
+                               this->initial + s * padded * count + b * kLanes<T>, units, count * kLanes<T>);
+    }
+};
+
+}  // namespace
+}  // namespace elman

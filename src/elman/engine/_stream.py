@@ -1,0 +1,145 @@
+"""Recurrences one above the other on the native library, one step a call."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from elman._errors import DtypeError, ShapeError
+from elman.engine import _native
+from elman.engine._library import encoded, library
+from elman.engine._operators import _addresses, _at, _Call
+from elman.engine._recurrence import Recurrence
+from elman.engine._select import asked_for
+
+MOST_LAYERS = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """One recurrence of a stack.
+
+    Attributes:
+        recurrence: its x is one step, (1, rows, input_size).
+        engine: that of the layer it is from.
+        path: where it is in the model.
+        adds: the parts whose input is added to its output.
+    """
+
+    recurrence: Recurrence
+    engine: str
+    path: str
+    adds: tuple[int, ...] = ()
+
+
+def why_not(parts: Sequence[Part]) -> str | None:
+    """Why these cannot step natively; None if they can."""
+    asked = asked_for("auto")
+    if asked not in ("auto", "native"):
+        return f"{asked!r} was asked for"
+    if len(parts) > MOST_LAYERS:
+        return f"it has {len(parts)} layers, and at most {MOST_LAYERS} step as one"
+    for part in parts:
+        if part.engine not in ("auto", "native"):
+            return f"{part.path}: {part.engine!r} was asked for"
+        if part.recurrence.x.dtype != parts[0].recurrence.x.dtype:
+            return f"{part.path}: it does not compute in the dtype of the layer below"
+        reason = _native.why_not(part.recurrence)
+        if reason is None and not _has_plain_gates(part.recurrence):
+            reason = "its step has matrix products of its own"
+        if reason is not None:
+            return f"{part.path}: {reason}"
+    return None
+
+
+def _has_plain_gates(r: Recurrence) -> bool:
+    """Whether each gate has one product, of the last state, in order, as native/src/stream.h."""
+    program = encoded(r.found["program"].text).program
+    products = [p for phase in program.inference for p in phase.products]
+    return (
+        bool(program.projected)
+        and len(products) == len(program.inference[0].products) == program.gates
+        and all(p.sources == ("p0",) * len(p.sources) for p in products)
+        and all(p.start in ("", f"i{i}") for i, p in enumerate(products))
+    )
+
+
+class NativeSteps:
+    """Steps of parts that can; see :func:`why_not`.
+
+    Attributes:
+        input: (rows, input_size), what :attr:`step` reads.
+        output: (rows, output_size), what it writes.
+        step: one step of all rows, a plain call of the library; returns what went wrong.
+    """
+
+    input: Tensor
+    output: Tensor
+    step: Callable[[], bytes | None]
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._calls = [_call_of(part.recurrence) for part in parts]
+        self._native = library().stream(
+            [
+                (call.scan(None, None), call.code.inference, part.adds)
+                for call, part in zip(self._calls, parts, strict=True)
+            ]
+        )
+        x = parts[0].recurrence.x[0]
+        self.input = torch.zeros_like(x)
+        self.output = x.new_zeros(x.shape[0], self._calls[-1].units)
+        self._shape, self._dtype = x.shape, x.dtype
+        self.write(s for part in parts for s in part.recurrence.state)
+        self.step = self._native.bound(*_rows(self.input), *_rows(self.output))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The output (rows, output_size) for x."""
+        if x.shape != self._shape or x.dtype is not self._dtype or not x.is_cpu:
+            x = self._fitting(x)
+        if not x.is_contiguous():
+            x = x.contiguous()
+        output = torch.empty_like(self.output)
+        self._native.step(x.data_ptr(), self._shape[1], output.data_ptr(), self.output.shape[1])
+        return output
+
+    def _fitting(self, x: Tensor) -> Tensor:
+        """``x`` in the dtype of the weights where autocast is on; otherwise what is wrong."""
+        if x.shape != self._shape:
+            raise ShapeError(
+                f"expected x of shape {tuple(self._shape)}, one input for each row, got "
+                f"{tuple(x.shape)}"
+            )
+        if x.is_cpu and torch.is_autocast_enabled("cpu"):
+            return x.to(self._dtype)
+        raise DtypeError(
+            f"expected x in {self._dtype} on the CPU, as the weights were when this stream was "
+            f"made or refreshed, got {x.dtype} on {x.device}"
+        )
+
+    def read(self) -> list[Tensor]:
+        """A copy of each state (rows, units), part by part."""
+        states = [s.new_empty(s.shape) for call in self._calls for s in call.state if s is not None]
+        addresses: array[int] = _addresses(states)
+        self._native.read(_at(addresses))
+        return states
+
+    def write(self, states: Iterable[Tensor], where: Tensor | None = None) -> None:
+        """Sets the states of all rows, or of those that are True in ``where``."""
+        states = [s.contiguous() for s in states]
+        where = None if where is None else where.cpu().contiguous()
+        addresses: array[int] = _addresses(states)
+        self._native.write(_at(addresses), 0 if where is None else where.data_ptr())
+
+
+def _rows(t: Tensor) -> tuple[int, int]:
+    return t.data_ptr(), t.stride(0)
+
+
+def _call_of(r: Recurrence) -> _Call:
+    incoming, own = _native.arguments(r)
+    tensors = [*incoming, *r.state, *own]
+    return _Call(r.found["program"].text, False, len(r.state), 0, None, None, tensors)
