@@ -1,5 +1,5 @@
 // One layer of a stream: a forward scan of a single step that keeps its states, its packed weights and
-// its place in memory from call to call. Its program has a product for each gate, of the last state, in order.
+// its place in memory from call to call. Its products are of the last state.
 #pragma once
 
 #include "forward.h"
@@ -19,9 +19,9 @@ struct Streamed : Forward<T> {
 
     Streamed(const Job& j, int thread, Scratch shared, Scratch own) : Base(j, thread, shared, own) {
         own.take<char>(long(this->own_used));
-        const long most = (tiling.tiles + j.team_size - 1) / j.team_size * tiling.panels * gates;
-        from_input = own.take<Column<T>>(most);
-        from_state = own.take<Column<T>>(most);
+        const long most = (tiling.tiles + j.team_size - 1) / j.team_size * tiling.panels;
+        from_input = own.take<Column<T>>(most * gates);
+        from_state = own.take<Column<T>>(most * waves[0].count);
         this->own_used = own.used();
     }
 
@@ -30,17 +30,23 @@ struct Streamed : Forward<T> {
         this->start_own();
         this->pack_parameters();
         this->pack_weights();
-        const elman_product* product = this->program().product;
-        for (long i = tiles.first; i < tiles.last; ++i) {
-            const Bank to = recurrent_of(i);
-            const long first = i * tiling.panels, at = (first - tiles.first * tiling.panels) * gates;
-            for (long c = 0; c < panels_in(i) * gates; ++c) {
-                const long panel = first + c / gates, gate = c % gates, bias = (panel * gates + gate) * kLanes<T>;
-                T* in = inp + (gate * panels + panel) * count * kLanes<T>;
-                T* out = to.base + gate * to.plane + panel * count * kLanes<T>;
-                from_input[at + c] = {bias_x + bias, in, 0};
-                from_state[at + c] = product[gate].start_bank < 0 ? Column<T>{bias_h + bias, out, 0} : Column<T>{in, out, 1};
-            }
+        for (long i = tiles.first; i < tiles.last; ++i)
+            for (long p = i * tiling.panels; p < i * tiling.panels + panels_in(i); ++p) aim(i, p);
+    }
+
+    // Where the columns of one panel begin and go to.
+    void aim(long tile, long panel) {
+        const Bank to = recurrent_of(tile);
+        const long first = (panel - tiles.first * tiling.panels), products = waves[0].count;
+        auto input = [&](long gate) { return inp + (gate * panels + panel) * count * kLanes<T>; };
+        for (long gate = 0; gate < gates; ++gate)
+            from_input[first * gates + gate] = {bias_x + (panel * gates + gate) * kLanes<T>, input(gate), 0};
+        for (long i = 0; i < products; ++i) {
+            const elman_product& p = this->program().product[i];
+            T* out = to.base + i * to.plane + panel * count * kLanes<T>;
+            from_state[first * products + i] =
+                p.start_bank < 0 ? Column<T>{bias_h + (panel * products + i) * kLanes<T>, out, 0}
+                                 : Column<T>{input(p.start_index), out, 1};
         }
     }
 
@@ -78,19 +84,25 @@ struct Streamed : Forward<T> {
         return out;
     }
 
-    // One tile of every gate, a column group of W_ih and the same of W_hh in turn.
+    // One tile of every gate: where each has a product, a column group of W_ih and the same of W_hh in turn.
     void multiply(long tile, const View& x, const T* h, bool back) const {
-        const long columns = panels_in(tile) * gates, groups = (columns + kWidth - 1) / kWidth;
-        const long at = (tile - tiles.first) * tiling.panels * gates;
+        const long products = waves[0].count, first = (tile - tiles.first) * tiling.panels;
         const T* w_ih = this->weights_of(weight_ih, tile, gates, scan.inputs);
-        const T* w_hh = this->weights_of(waves[0].weight, tile, gates, units);
+        const T* w_hh = this->weights_of(waves[0].weight, tile, products, units);
         const Left<T> below{static_cast<const T*>(x.data), x.row, x.panel, 0, scan.inputs, 1};
         const Left<T> left{h, kLanes<T>, count * kLanes<T>, 0, units, 1};
+        const Column<T> *in = from_input + first * gates, *state = from_state + first * products;
+        if (products != gates) {
+            product(below, count, w_ih, panels_in(tile) * gates, in, offset);
+            product(left, count, w_hh, panels_in(tile) * products, state, offset);
+            return;
+        }
+        const long columns = panels_in(tile) * gates, groups = (columns + kWidth - 1) / kWidth;
         for (long k = 0; k < groups; ++k) {
             const Share of = group_at(columns, back ? groups - 1 - k : k);
             const long step = of.first * kLanes<T>, n = of.last - of.first;
-            product(below, count, w_ih + step * scan.inputs, n, from_input + at + of.first, offset);
-            product(left, count, w_hh + step * units, n, from_state + at + of.first, offset);
+            product(below, count, w_ih + step * scan.inputs, n, in + of.first, offset);
+            product(left, count, w_hh + step * units, n, state + of.first, offset);
         }
     }
 

@@ -148,8 +148,14 @@ def test_under_autocast_it_computes_in_the_dtype_of_the_weights() -> None:
 
 
 REASONS: list[tuple[Callable[[], nn.Module], str]] = [
-    (lambda: elman.Recurrent(Projected(LSTM(4, 5), 2)), "model itself: Projected is not a Pointw"),
-    (lambda: elman.LSTM(4, 5, num_layers=2, proj_size=2), "model itself l0: Projected is not a Po"),
+    (
+        lambda: elman.Recurrent(Projected(LSTM(4, 5), 2)),
+        r"model itself: its states have \(2, 5\) units",
+    ),
+    (
+        lambda: elman.LSTM(4, 5, num_layers=2, proj_size=2),
+        r"model itself l0: its states have \(2, 5\) units",
+    ),
     (
         lambda: elman.Stack(elman.Recurrent(GRU(4, 5)), elman.Recurrent(GRU(5, 5)).double()),
         r"layers.1: it does not compute in the dtype of the layer below",

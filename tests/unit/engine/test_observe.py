@@ -12,7 +12,7 @@ from torch import Tensor, nn, sigmoid, tanh
 import elman
 from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.engine import Recurrence, _native, _reference
-from elman.engine._trace import program_text, watching_program
+from elman.engine._trace import traced
 from elman.scan import Observation
 from unit.engine.test_native import LARGER_THAN_A_CHUNK, OPTIONS, SHAPES, agree, case
 
@@ -61,7 +61,7 @@ def observed(
         for group in (r.state, r.start)
     )
     look = Observation()
-    again = replace(r, x=x, state=state, start=start, observe=look, found={})
+    again = replace(r, x=x, state=state, start=start, observe=look)
     assert engine.why_not(again) is None
     output, final = engine.run(again)
     seen = look.stacked(0)
@@ -199,9 +199,10 @@ def test_layers_of_layers_observe_natively() -> None:
 
 def test_a_program_that_nobody_watches_is_as_before() -> None:
     cell = LSTM(3, 5)
-    assert "watched 0" in program_text(cell, torch.float32)
-    assert " o0 " not in program_text(cell, torch.float32)
-    text, names = watching_program(cell, torch.float32)
+    plain = traced(cell, torch.float32, None).text
+    assert "watched 0" in plain
+    assert " o0 " not in plain
+    text, _, names = traced(cell, torch.float32, None, watches=True)
     assert names == ("store", "forget", "output", "h", "c")
     assert "watched 5" in text
 
