@@ -318,7 +318,7 @@ struct CrossEntropy {
         }
         const Groups groups(unit_panels);
         const T* soon = c.dweight ? static_cast<T*>(c.dweight) + at.first * units : w;
-        const long blocks_of = panels * kL / kMapRows, step = (units + groups.count * blocks_of - 1) / (groups.count * blocks_of);
+        const long blocks_of = (panels * kL + kMapRows - 1) / kMapRows, step = (units + groups.count * blocks_of - 1) / (groups.count * blocks_of);
         const long part = blocks_of * n * step;
         for (long i = 0; i < groups.count; ++i) {
             const Share group = groups[i];
