@@ -16,7 +16,7 @@ from elman.nn import Embedding, LinearCrossEntropy, OutputLayer, linear_cross_en
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12}
 # (rows, inputs, outputs): one of each, less than a vector, edges, several tiles and row blocks.
-SIZES = [(1, 1, 1), (3, 5, 7), (17, 16, 33), (65, 3, 97), (130, 33, 500), (250, 64, 1000)]
+SIZES = [(1, 1, 2), (3, 5, 7), (17, 16, 33), (65, 3, 97), (130, 33, 500), (250, 64, 1000)]
 
 
 def problem(sizes: tuple[int, int, int], dtype: torch.dtype, bias: bool = True) -> list[Any]:
@@ -72,6 +72,15 @@ def test_equals_torch_in_float64(
     assert_close(with_gradients(fused, tensors, **how), expected, TOLERANCE[dtype])
     with torch.no_grad():  # the loss alone is computed in other blocks
         assert_close([fused(*tensors, **how)], expected[:1], TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_only_output_costs_nothing(smoothing: float) -> None:
+    loss, *gradients = with_gradients(
+        fused, problem((1, 1, 1), torch.float32), label_smoothing=smoothing
+    )
+    assert abs(float(loss)) < 1e-6  # score less score, to their rounding
+    assert all(g.abs().max() < 1e-6 for g in gradients)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
