@@ -382,12 +382,14 @@ struct CrossEntropy {
                 total += totals[i][r];
             }
             const long row = in.first + r;
-            normaliser[r] = largest + T(::log(double(sum)));
+            const T log_sum = T(::log(double(sum)));
+            normaliser[r] = largest + log_sum;
             static_cast<T*>(c.normaliser)[row] = normaliser[r];
             // An output that is ruled out, at minus infinity, counts only where the target is spread.
             const T even = c.smoothing != 0 ? T(c.smoothing / double(c.outputs)) * total : T(0);
             const T expected = T(1 - c.smoothing) * picked[r] + even;
-            static_cast<T*>(c.loss)[row] = ignored(row) ? T(0) : normaliser[r] - expected;
+            // In this order, so that a loss near 0 keeps its digits.
+            static_cast<T*>(c.loss)[row] = ignored(row) ? T(0) : log_sum + (largest - expected);
             if (gradient) scale[r] = scale_of(row);
         }
     }
