@@ -1,7 +1,16 @@
-"""What a recurrent network has to beat, counted on the same tokens, vocabulary and splits."""
+"""What a recurrent network has to beat, on the same tokens, vocabulary and splits."""
 
 from __future__ import annotations
 
+from elman.baselines._bags import BagOfWords, Linear, TfidfLogistic, has_scikit_learn
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 
-__all__ = ["NAMES", "NGram", "ngram_baselines"]
+__all__ = [
+    "NAMES",
+    "BagOfWords",
+    "Linear",
+    "NGram",
+    "TfidfLogistic",
+    "has_scikit_learn",
+    "ngram_baselines",
+]

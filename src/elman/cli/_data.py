@@ -26,9 +26,9 @@ def list_(*, json: Flag = False) -> None:
     for data in CATALOG:
         there = installed(data.package)
         if json:
-            fields = data._asdict()
-            del fields["read"]
+            fields = {k: v for k, v in data._asdict().items() if k not in ("lines", "rows")}
             emit({**fields, "installed": there})
             continue
         print(f"{data.name}  {data.summary}\n  size     {data.size}\n  licence  {data.licence}")
-        print(f"  source   {data.source}\n  package  {data.package} {there or _MISSING}")
+        print(f"  tasks    {', '.join(data.tasks)}\n  source   {data.source}")
+        print(f"  package  {data.package} {there or _MISSING}")

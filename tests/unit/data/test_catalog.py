@@ -31,7 +31,8 @@ def test_reviews_are_those_of_imdb_once_and_without_breaks(tmp_path: Path) -> No
         "bad,0,imdb\n"
         "short,1,rotten_tomatoes\n"
     )
-    assert sorted(REVIEWS.read(path)) == ['A "good" film. See it, twice.', "bad"]
+    assert REVIEWS.lines
+    assert sorted(REVIEWS.lines(path)) == ['A "good" film. See it, twice.', "bad"]
 
 
 def test_the_reviews_are_mixed_and_always_alike() -> None:
