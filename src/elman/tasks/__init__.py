@@ -8,23 +8,37 @@ from typing import TYPE_CHECKING, Any
 from elman._errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from elman.tasks._base import Batch, Metrics, Task
+    from elman.tasks._base import Batch, Metrics, Table, Task
+    from elman.tasks._classify import Classify
+    from elman.tasks._classify_config import ClassifyData, ClassifyNet
     from elman.tasks._language import LanguageModel
     from elman.tasks._language_config import LanguageData, LanguageNet
     from elman.tasks._section import Section, Sections
+    from elman.tasks._supervised import Part, Supervised
+    from elman.tasks._table import TableTask
 
-TASKS: tuple[tuple[str, str], ...] = (("language", "elman.tasks._language:LanguageModel"),)
+TASKS: tuple[tuple[str, str], ...] = (
+    ("language", "elman.tasks._language:LanguageModel"),
+    ("classify", "elman.tasks._classify:Classify"),
+)
 """Names, and where to find the task; its configuration, beside it, never imports torch."""
 
 __all__ = [
     "TASKS",
     "Batch",
+    "Classify",
+    "ClassifyData",
+    "ClassifyNet",
     "LanguageData",
     "LanguageModel",
     "LanguageNet",
     "Metrics",
+    "Part",
     "Section",
     "Sections",
+    "Supervised",
+    "Table",
+    "TableTask",
     "Task",
     "by_name",
     "sections",
@@ -32,12 +46,19 @@ __all__ = [
 
 _WHERE = {
     "Batch": "_base",
+    "Classify": "_classify",
+    "ClassifyData": "_classify_config",
+    "ClassifyNet": "_classify_config",
     "LanguageData": "_language_config",
     "LanguageModel": "_language",
     "LanguageNet": "_language_config",
     "Metrics": "_base",
+    "Part": "_supervised",
     "Section": "_section",
     "Sections": "_section",
+    "Supervised": "_supervised",
+    "Table": "_base",
+    "TableTask": "_table",
     "Task": "_base",
 }
 
