@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from elman.baselines._bags import BagOfWords, Linear, TfidfLogistic, has_scikit_learn
+from elman.baselines._bags import (
+    BagOfWords,
+    Linear,
+    MostFrequentTag,
+    TfidfLogistic,
+    has_scikit_learn,
+)
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 
 __all__ = [
     "NAMES",
     "BagOfWords",
     "Linear",
+    "MostFrequentTag",
     "NGram",
     "TfidfLogistic",
     "has_scikit_learn",

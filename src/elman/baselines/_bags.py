@@ -143,3 +143,30 @@ class Linear:
 def _need_scikit_learn() -> None:
     if not has_scikit_learn():
         raise ConfigError('this baseline needs scikit-learn: pip install "elman[data]"')
+
+
+class MostFrequentTag:
+    """The label that a word had most often in training; of a new word, that of all words.
+
+    Args:
+        words: all training words end to end, numbers in [0, size).
+        tags: the label of each.
+        size: how many words there are, new ones too.
+
+    Example:
+        >>> model = MostFrequentTag(np.array([0, 0, 1]), np.array([2, 2, 0]), size=3)
+        >>> model.tags(np.array([0, 1, 2]))
+        array([2, 0, 2])
+    """
+
+    def __init__(self, words: Tokens, tags: Tokens, size: int) -> None:
+        self.overall = int(np.bincount(tags).argmax())
+        pairs, counts = np.unique(np.stack([words, tags]), axis=1, return_counts=True)
+        self._tags = np.full(size, self.overall)
+        order = counts.argsort(kind="stable")  # the most frequent is written last, and stays
+        self._tags[pairs[0, order]] = pairs[1, order]
+
+    def tags(self, words: Tokens) -> Tokens:
+        """A label for each word."""
+        found: Tokens = self._tags[words]
+        return found

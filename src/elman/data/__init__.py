@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.data._batch import Lanes, Ragged, buckets, crop, mask, pad
-    from elman.data._catalog import CATALOG, Dataset, by_name, records
+    from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
+    from elman.data._conll import read_tagged
     from elman.data._rows import Rows
     from elman.data._table import BadRows, BadValue, Record, read_table
     from elman.data._text import Lines, Source, Split, TextSource
@@ -43,14 +44,17 @@ __all__ = [
     "open_tokens",
     "pad",
     "read_table",
+    "read_tagged",
     "read_vectors",
     "records",
+    "restored",
     "tokenise",
 ]
 
 _HOMES = {
     "_batch": ("Lanes", "Ragged", "buckets", "crop", "mask", "pad"),
-    "_catalog": ("CATALOG", "Dataset", "by_name", "records"),
+    "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
+    "_conll": ("read_tagged",),
     "_rows": ("Rows",),
     "_table": ("BadRows", "BadValue", "Record", "read_table"),
     "_text": ("Lines", "Source", "Split", "TextSource"),

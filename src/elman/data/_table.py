@@ -150,7 +150,7 @@ def matching(name: str, columns: Sequence[str]) -> list[str]:
 def _separated(file: Path, plan: Plan, **dialect: Any) -> Iterator[Record]:
     before = csv.field_size_limit(LONGEST)
     try:
-        with _text(file, plan.encoding) as stream:
+        with opened_text(file, plan.encoding) as stream:
             reader = csv.reader(stream, strict=True, **dialect)
             header = list(plan.names) or next(reader, [])
             check_columns(file, plan.wanted, header)
@@ -180,7 +180,7 @@ def _fields(file: Path, reader: Any, header: Sequence[str], plan: Plan) -> Itera
 
 
 def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
-    with _text(file, plan.encoding) as stream:
+    with opened_text(file, plan.encoding) as stream:
         for number, line in enumerate(stream, 1):
             place = f"{file}, line {number}"
             with plan.bad.caught(place):
@@ -224,7 +224,7 @@ def _parquet(file: Path, plan: Plan) -> Iterator[Record]:
 
 
 @contextmanager
-def _text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
+def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
     """The file as text; bytes that are not in the encoding are kept, to be found in their row."""
     known = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     with (

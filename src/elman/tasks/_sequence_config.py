@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from elman.data import CATALOG
 from elman.tasks._table_config import FEEDFORWARD, RecurrentNet, TableData
 
 LONG = 1_000_000
@@ -15,9 +16,6 @@ LONG = 1_000_000
 
 class SequenceData(TableData):
     """Which column the sequence is in, and how it becomes numbers."""
-
-    series_sets: ClassVar[tuple[str, ...]] = ()
-    """The named data sets whose rows are numbers."""
 
     text: str | None = Field("text", description="column of the text; tokens in a list do, too")
     series: str | None = Field(
@@ -46,7 +44,7 @@ class SequenceData(TableData):
     def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
         words = given.get("level", "word") == "word"
         given = {"lowercase": words, "punctuation": words, **given}
-        if given.get("name") in cls.series_sets:
+        if any(set_.name == given.get("name") and "series" in set_.columns for set_ in CATALOG):
             given = {"series": "series", **given}
         if given.get("series"):
             whole = {"max_length": LONG, "standardise": "name" not in given}

@@ -134,7 +134,8 @@ class TableTask(Supervised, NamedTask):
     def _divided(self) -> dict[str, list[Any]]:
         data = self.data
         if data.name:
-            found = self._parsed(records(data.name, self.suits))
+            chosen: Any = {"rows": data.rows, "steps": data.steps, "seed": data.seed}
+            found = self._parsed(records(data.name, self.suits, **chosen))
         else:
             found = [(example, None) for example in self.examples(data.train)]
         if data.rows and data.rows < len(found):

@@ -35,6 +35,9 @@ class TableData(Section):
         None, description="a named data set, see `elman data`; the task's own if no files are given"
     )
     rows: int | None = Field(None, ge=3, description="use only so many rows, drawn by data.seed")
+    steps: int | None = Field(
+        None, ge=1, description="how long rows are, of data sets that are made; see `elman data`"
+    )
     encoding: str = Field("utf-8", description="encoding of the files")
     columns: list[str] = Field([], description="names of the columns of files without a header")
     on_bad_row: Literal["error", "skip"] = Field(
