@@ -150,7 +150,7 @@ def _now(event: Event) -> str:
     values = ((k, v) for k, v in event.items() if k != "seconds" and isinstance(v, float))
     unit, loss = next(values)
     rate, speed = next((k, v) for k, v in event.items() if k.endswith("_per_second"))
-    return f"{unit} {loss:.3f}  {speed:,.0f} {rate.removesuffix('_per_second')}/s"
+    return f"{unit} {number(loss)}  {speed:,.0f} {rate.removesuffix('_per_second')}/s"
 
 
 def _bar() -> Progress:

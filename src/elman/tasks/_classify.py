@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,9 @@ from elman.tasks._supervised import Part
 
 SHOWN_LABELS = 20
 """A confusion matrix of more labels is no picture; it is left out."""
+
+LENGTHS = 6
+"""Groups of rows by length whose accuracy is shown."""
 
 
 class Classify(SequenceTask):
@@ -145,9 +149,25 @@ class Classify(SequenceTask):
             matrix = measure.confusion(predicted, _target(rows), len(self.labels)).tolist()
             counts = [[label, *row] for label, row in zip(self.labels, matrix, strict=True)]
             tables.append(Table("true label, taken for", ["", *self.labels], counts))
+        if int(rows.lengths("x").min()) < int(rows.lengths("x").max()):
+            tables.append(self._by_length(rows))
         if self.data.contrast:
             tables.append(self._contrast())
         return tables
+
+    def _by_length(self, rows: Rows) -> Table:
+        """Accuracy of short and of long rows, in about equally large groups."""
+        right = self.probabilities(rows).argmax(-1) == _target(rows)
+        lengths = rows.lengths("x")
+        order = lengths.sort().values
+        cuts = order[torch.linspace(0, len(order) - 1, LENGTHS + 1).long()].tolist()
+        cuts[-1] += 1
+        found: list[list[str | float | int]] = []
+        for low, high in pairwise(sorted(set(cuts))):
+            some = (lengths >= low) & (lengths < high)
+            share = float(right[some].double().mean())
+            found.append([f"{low} to {high - 1}", int(some.sum()), share])
+        return Table("by length", ["steps", "rows", "accuracy"], found)
 
     def _contrast(self) -> Table:
         """Texts of the same words: what order tells, beside a model that has none."""

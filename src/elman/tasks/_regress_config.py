@@ -34,7 +34,7 @@ SECTIONS = Sections(
     {
         "max_steps": 3000,
         "optimizer": "adam",
-        "lr": 2e-3,
+        "lr": 3e-3,
         "schedule": "cosine",
         "warmup": 100,
         "clip_limit": 1.0,

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from elman._errors import nearest
 from elman.cells import CELLS
+from elman.data import CATALOG
 from elman.tasks._section import Section
 
 FEEDFORWARD = "feedforward"
@@ -43,7 +44,9 @@ class TableData(Section):
     on_bad_row: Literal["error", "skip"] = Field(
         "error", description="a row that cannot be used is an error, or left out and counted"
     )
-    unique: bool = Field(True, description="leave out rows whose input was there before")
+    unique: bool = Field(
+        True, description="leave out rows whose input was there before; not of sets that are made"
+    )
     valid_share: float = Field(
         0.1, ge=0, lt=1, description="share of the rows split off to validate"
     )
@@ -60,6 +63,8 @@ class TableData(Section):
         given = {key: value for key, value in values.items() if value is not None}
         if not given.get("train") and "name" not in given:
             given["name"] = cls.default
+        if any(dataset.made and dataset.name == given.get("name") for dataset in CATALOG):
+            given = {"unique": False, **given}  # made rows may be alike by chance
         return {**dict.fromkeys(values), **cls.implied(given)}
 
     @classmethod

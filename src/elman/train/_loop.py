@@ -29,6 +29,7 @@ from elman.train._config import Training
 from elman.train._progress import Progress, Tally
 from elman.train._run import Run
 from elman.train._signals import Stop, stop_on_signals
+from elman.train._subnormals import subnormals_as_zero
 from elman.train._tensorboard import TensorBoard
 
 Report = Callable[[dict[str, Any]], object]
@@ -75,7 +76,7 @@ class Trainer:
             for embedding in sparse:
                 embedding.sparse = True
             self._start()
-            with stop_on_signals() as self.stop:
+            with subnormals_as_zero(), stop_on_signals() as self.stop:
                 while not self.over:
                     self._epoch()
             return self._finish()

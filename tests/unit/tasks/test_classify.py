@@ -181,7 +181,7 @@ def test_it_learns_what_only_order_tells(reviews: Path, tmp_path: Path) -> None:
     assert set(result.baselines) == {"most_frequent", "bag_of_words", "tfidf_logistic"}
     task = elman.load(result.run.path)
     assert task.evaluate("test") == result.metrics["test"]
-    confusion, order = task.tables("test")
+    confusion, *_, order = task.tables("test")
     assert [row[1:] for row in confusion.rows] == [[3, 0], [0, 3]]
     (_, first, _, bag, p), (_, second, _, same, q) = order.rows
     assert (first, second) == ("neg", "pos")
@@ -210,6 +210,19 @@ def test_the_temperature_is_fitted_on_validation_rows_and_kept(
     assert fitted == pytest.approx(expected)
     raw, p = task.all_scores(task.parts["test"]), task.probabilities(task.parts["test"])
     torch.testing.assert_close(p, (raw.double() / fitted).softmax(-1))
+
+
+def test_accuracy_by_length_counts_each_row_once(tmp_path: Path) -> None:
+    path = tmp_path / "ragged.csv"
+    rows = [f"{'w ' * (1 + i % 9)}{i},{'long' if i % 9 > 4 else 'short'}" for i in range(90)]
+    path.write_text("text,label\n" + "\n".join(rows))
+    task = prepared(path)
+    table = task.tables("train")[1]
+    counts, shares = ([row[i] for row in table.rows] for i in (1, 2))
+    assert sum(counts) == len(task.parts["train"])
+    assert min(counts) > 0
+    whole = sum(n * p for n, p in zip(counts, shares, strict=True)) / sum(counts)
+    assert whole == pytest.approx(task.evaluate("train")["accuracy"])
 
 
 def test_save_and_restore(reviews: Path, tmp_path: Path) -> None:
