@@ -143,3 +143,47 @@ def test_init_prints_settings_that_can_be_read(
     assert main(["init", "classify"]) == 0
     Path("c.toml").write_text(capsys.readouterr().out)
     assert main([*TRAIN, "--config", "c.toml", "--train.epochs", "1", "--quiet"]) == 0
+
+
+def test_tag(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = "1\tBonn\t_\tPROPN" + "\t_" * 6 + "\n2\tlies\t_\tVERB" + "\t_" * 6 + "\n\n"
+    other = sentence.replace("Bonn", "It").replace("PROPN", "PRON")
+    Path("a.conllu").write_text((sentence + other) * 20)
+    small = [*SMALL, "--model.characters", "4", "--train.epochs", "8", "--json"]
+    assert main(["train", "tag", "a.conllu", *small]) == 3
+    assert "row is left: give more rows" in capsys.readouterr().err  # but for what is there twice
+    assert main(["train", "tag", "a.conllu", *small, "--data.no-unique"]) == 0
+    *_, end = objects(capsys.readouterr().out)
+    assert end["metrics"]["test"]["accuracy"] == 1
+    assert set(end["baselines"]) == {"most_frequent", "most_frequent_per_word"}
+    assert main(["predict", end["run"], "--text", "It lies", "--json"]) == 0
+    (answer,) = objects(capsys.readouterr().out)
+    assert (answer["tokens"], answer["tags"]) == (["It", "lies"], ["PRON", "VERB"])
+    assert main(["predict", end["run"], "--input", "a.conllu", "--json"]) == 0
+    assert len(objects(capsys.readouterr().out)) == 40
+    assert main(["evaluate", end["run"], "a.conllu"]) == 0
+    assert "precision" in capsys.readouterr().out
+
+
+def test_regress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["a,b,c,target", *[f"{i},{i % 3},1,{2 * i}" for i in range(40)]]
+    Path("wide.csv").write_text("\n".join(rows))
+    columns = ["--data.series", "?", "--train.epochs", "2"]
+    assert main(["train", "regress", "wide.csv", *SMALL, *columns]) == 3
+    assert "has no column '?'" in capsys.readouterr().err
+    columns = ["--data.series", "[abc]", "--train.epochs", "2"]
+    assert main(["train", "regress", "wide.csv", *SMALL, *columns]) == 3
+    Path("wide.csv").write_text("\n".join(rows).replace("a,b,c", "x1,x2,x3"))
+    columns = ["--data.series", "x*", "--train.epochs", "2", "--json"]
+    capsys.readouterr()
+    assert main(["train", "regress", "wide.csv", *SMALL, *columns]) == 0
+    out, err = capsys.readouterr()
+    *_, end = objects(out)
+    assert end["metrics"]["test"]["rmse"] == pytest.approx(end["metrics"]["test"]["mse"] ** 0.5)
+    assert "mse" in err
+    Path("new.csv").write_text("x1,x2,x3\n3,1,1\n")
+    assert main(["predict", end["run"], "--input", "new.csv", "--json"]) == 0
+    (answer,) = objects(capsys.readouterr().out)
+    assert answer["series"] == [3, 1, 1]
+    assert main(["predict", end["run"], "--text", "three"]) == 2
+    assert "reads no texts here" in capsys.readouterr().err

@@ -20,6 +20,7 @@ class TagData(TableData):
 
     default: ClassVar[str] = RESTORE
 
+    batch: int = Field(16, ge=1, description="rows of a batch")
     tag: str | None = Field(
         None,
         description="column of the label: of CoNLL-U a name, upos if unset; of other files of "
@@ -56,8 +57,9 @@ class TagNet(RecurrentNet):
     characters: int = Field(
         32, ge=0, description="units of each direction that read a word's characters; 0 for none"
     )
+    hidden: int = Field(128, ge=1, description="hidden units of a layer and direction")
     dropout: float = Field(
-        0.3, ge=0, lt=1, description="dropout on the words, between layers and on the output"
+        0.2, ge=0, lt=1, description="dropout on the words, between layers and on the output"
     )
     window: int = Field(
         5, ge=1, description="feedforward: words that it sees, the middle one's tag"
@@ -68,7 +70,7 @@ SECTIONS = Sections(
     TagData,
     TagNet,
     {
-        "max_steps": 3000,
+        "max_steps": 2600,
         "optimizer": "adam",
         "lr": 4e-3,
         "schedule": "cosine",
