@@ -8,6 +8,7 @@ from pydantic import Field
 
 from elman.tasks._section import Sections
 from elman.tasks._sequence_config import SequenceData, SequenceNet
+from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD
 
 
 class RegressData(SequenceData):
@@ -21,6 +22,10 @@ class RegressData(SequenceData):
 class RegressNet(SequenceNet):
     """The network: an embedding or numbers, recurrent layers, pooling, one number out."""
 
+    cell: str = Field(
+        "gru",
+        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, for none",
+    )
     hidden: int = Field(128, ge=1, description="hidden units of a layer and direction")
     bidirectional: bool = Field(False, description="read in both directions")
     pool: Literal["last", "mean", "max", "mean+max", "attention"] = Field(
@@ -32,7 +37,7 @@ SECTIONS = Sections(
     RegressData,
     RegressNet,
     {
-        "max_steps": 3000,
+        "max_steps": 4000,
         "optimizer": "adam",
         "lr": 3e-3,
         "schedule": "cosine",

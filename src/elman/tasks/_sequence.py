@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elman.baselines import has_scikit_learn
 from elman.data import Ragged, Rows, crop, read_table
 from elman.tasks._inputs import Text, read_input
 from elman.tasks._sequence_config import SequenceData, SequenceNet
@@ -94,6 +95,8 @@ class SequenceTask(TableTask):
             facts["vocabulary"] = len(self.input.vocabulary)
             if self.input.vectors is not None:
                 facts["with_vector"] = int(self.input.vectors.found.sum())
+        if not has_scikit_learn():
+            facts["baselines"] = 'fewer: scikit-learn is not installed: pip install "elman[data]"'
         return facts
 
     def _lengths(self, rows: Rows) -> Tensor:

@@ -193,6 +193,16 @@ def test_it_learns_what_only_order_tells(reviews: Path, tmp_path: Path) -> None:
     assert unknown["unknown"] == ["zzz"]
 
 
+def test_without_scikit_learn_there_are_fewer_baselines_and_it_is_said(
+    reviews: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = prepared(reviews)
+    assert "baselines" not in task.facts()
+    monkeypatch.setattr("elman.baselines._bags.find_spec", lambda _: None)
+    assert set(task.baselines()) == {"most_frequent", "bag_of_words"}
+    assert 'pip install "elman[data]"' in task.facts()["baselines"]
+
+
 def test_the_temperature_is_fitted_on_validation_rows_and_kept(
     reviews: Path, tmp_path: Path
 ) -> None:
