@@ -1,4 +1,4 @@
-"""What tasks are built with, beside recurrence: embeddings, pooling, output layers and their loss."""
+"""What tasks are built with, beside recurrence: embeddings, pooling, output layers, their loss."""
 
 from __future__ import annotations
 
