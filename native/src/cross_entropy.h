@@ -318,7 +318,7 @@ struct CrossEntropy {
         }
         const Groups groups(unit_panels);
         const T* soon = c.dweight ? static_cast<T*>(c.dweight) + at.first * units : w;
-        const long blocks_of = panels * kL / kMapRows, step = (units + groups.count * blocks_of - 1) / (groups.count * blocks_of);
+        const long blocks_of = (panels * kL + kMapRows - 1) / kMapRows, step = (units + groups.count * blocks_of - 1) / (groups.count * blocks_of);
         const long part = blocks_of * n * step;
         for (long i = 0; i < groups.count; ++i) {
             const Share group = groups[i];
@@ -382,12 +382,14 @@ struct CrossEntropy {
                 total += totals[i][r];
             }
             const long row = in.first + r;
-            normaliser[r] = largest + T(::log(double(sum)));
+            const T log_sum = T(::log(double(sum)));
+            normaliser[r] = largest + log_sum;
             static_cast<T*>(c.normaliser)[row] = normaliser[r];
             // An output that is ruled out, at minus infinity, counts only where the target is spread.
             const T even = c.smoothing != 0 ? T(c.smoothing / double(c.outputs)) * total : T(0);
             const T expected = T(1 - c.smoothing) * picked[r] + even;
-            static_cast<T*>(c.loss)[row] = ignored(row) ? T(0) : normaliser[r] - expected;
+            // In this order, so that a loss near 0 keeps its digits.
+            static_cast<T*>(c.loss)[row] = ignored(row) ? T(0) : log_sum + (largest - expected);
             if (gradient) scale[r] = scale_of(row);
         }
     }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from elman._errors import ShapeError
 
@@ -71,3 +74,157 @@ def accuracy(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> f
     if mask is not None:
         right = right[mask.bool()]
     return float(right.double().mean())
+
+
+def confusion(predicted: Tensor, target: Tensor, classes: int) -> Tensor:
+    """How often a class (row) was taken for a class (column): (classes, classes) integers.
+
+    >>> import torch
+    >>> confusion(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2)
+    tensor([[1, 1],
+            [0, 1]])
+    """
+    pairs = target.flatten() * classes + predicted.flatten()
+    return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def macro_f1(matrix: Tensor) -> float:
+    r"""The mean over classes of the harmonic mean of precision and recall.
+
+    .. math:: F_1 = \frac{1}{C} \sum_c \frac{2\, TP_c}{2\, TP_c + FP_c + FN_c}
+
+    Args:
+        matrix: of `confusion`. A class that neither is nor was predicted does not count.
+
+    >>> import torch
+    >>> round(macro_f1(torch.tensor([[1, 1], [0, 1]])), 4)
+    0.6667
+    """
+    hits = matrix.diagonal().double()
+    there = (matrix.sum(0) + matrix.sum(1)).double()
+    return float((2 * hits / there)[there > 0].mean())
+
+
+def offsets(logs: Tensor, target: Tensor, rounds: int = 2) -> Tensor:
+    r"""What to add to log-probabilities so that the highest makes a good macro-F1: (classes,).
+
+    .. math:: \hat y = \arg\max_c \ln p_c + o_c
+
+    The likeliest class is right most often, and a rare one then almost never said. One offset after
+    the other takes the best of a grid. Fit them on validation rows, never on those that are tested.
+
+    Args:
+        logs: log-probabilities (rows, classes).
+        target: class indices (rows,).
+        rounds: how often each offset is looked at.
+
+    >>> import torch
+    >>> logs = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]]).log()
+    >>> found = offsets(logs, torch.tensor([0, 0, 1]))
+    >>> (logs + found).argmax(-1)
+    tensor([0, 0, 1])
+    """
+    classes = logs.shape[-1]
+    found = torch.zeros(classes, dtype=logs.dtype)
+
+    def score(which: int, value: float) -> float:
+        tried = found.clone()
+        tried[which] = value
+        return macro_f1(confusion((logs + tried).argmax(-1), target, classes))
+
+    for _ in range(rounds):
+        for which in range(classes):
+            grid = [float(found[which]), *(0.25 * step for step in range(-2, 13))]
+            found[which] = max(grid, key=lambda value, which=which: score(which, value))  # type: ignore[misc]
+    return found
+
+
+def calibration_error(probabilities: Tensor, target: Tensor, bins: int = 15) -> float:
+    r"""How far confidence and accuracy are apart: the expected calibration error.
+
+    .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N} \left| \mathrm{acc}_b - \mathrm{conf}_b \right|
+
+    Args:
+        probabilities: (rows, classes).
+        target: class indices (rows,).
+        bins: equally wide ones.
+
+    >>> import torch
+    >>> round(calibration_error(torch.tensor([[0.8, 0.2], [0.8, 0.2]]), torch.tensor([0, 1])), 4)
+    0.3
+
+    References:
+        Guo et al. 2017, "On calibration of modern neural networks".
+    """
+    confidence, predicted = probabilities.double().max(-1)
+    which = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = torch.zeros(bins, dtype=torch.double, device=confidence.device)
+    gaps.index_add_(0, which, (predicted == target).double() - confidence)
+    return float(gaps.abs().sum() / len(target))
+
+
+def temperature(scores: Tensor, target: Tensor) -> float:
+    r"""The number to divide scores by so that their probabilities are likeliest.
+
+    .. math:: \tau = \arg\min_\tau -\sum_b \ln \mathrm{softmax}(z_b / \tau)_{y_b}
+
+    It changes no decision. Fit it on validation rows, never on those that are tested.
+
+    Args:
+        scores: (rows, classes).
+        target: class indices (rows,).
+
+    >>> import torch
+    >>> round(temperature(torch.tensor([[9.0, 0], [9.0, 0], [9.0, 0]]), torch.tensor([0, 0, 1])), 1)
+    13.0
+
+    References:
+        Guo et al. 2017, "On calibration of modern neural networks".
+    """
+    scores = scores.detach().double().cpu()
+    target = target.cpu()
+    low, high = math.log(1e-2), math.log(1e2)
+    golden = (math.sqrt(5) - 1) / 2
+
+    def nats(log: float) -> float:
+        return float(F.cross_entropy(scores / math.exp(log), target))
+
+    for _ in range(60):  # of log tau: the loss has one minimum there
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if nats(left) <= nats(right):
+            high = right
+        else:
+            low = left
+    return math.exp((low + high) / 2)
+
+
+def spans(tags: Sequence[str]) -> set[tuple[int, int, str]]:
+    """The spans that BIO tags mark: (first, one after the last, kind).
+
+    ``I-x`` without a span of x before it begins one, as conlleval has it.
+
+    >>> sorted(spans(["B-PER", "I-PER", "O", "I-LOC"]))
+    [(0, 2, 'PER'), (3, 4, 'LOC')]
+    """
+    found, start, kind = set(), 0, ""
+    for place, tag in enumerate([*tags, "O"]):
+        prefix, _, name = tag.partition("-")
+        if kind and (prefix != "I" or name != kind):
+            found.add((start, place, kind))
+            kind = ""
+        if prefix in ("B", "I") and not kind:
+            start, kind = place, name
+    return found
+
+
+def span_f1(predicted: Sequence[Sequence[str]], target: Sequence[Sequence[str]]) -> float:
+    """Harmonic mean of precision and recall of whole spans, over all sentences.
+
+    >>> span_f1([["B-PER", "O"]], [["B-PER", "I-PER"]])
+    0.0
+    """
+    found = [(row, *span) for row, tags in enumerate(predicted) for span in spans(tags)]
+    there = {(row, *span) for row, tags in enumerate(target) for span in spans(tags)}
+    if not found and not there:
+        return 0.0
+    return 2 * len(there.intersection(found)) / (len(found) + len(there))

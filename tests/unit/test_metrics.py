@@ -1,12 +1,25 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
+import seqeval.metrics
+import sklearn.metrics
 import torch
+from torch.nn import functional as F
 
 from elman._errors import ShapeError
-from elman.metrics import accuracy, bits_per_char, perplexity
+from elman.metrics import (
+    accuracy,
+    bits_per_char,
+    calibration_error,
+    confusion,
+    macro_f1,
+    perplexity,
+    span_f1,
+    temperature,
+)
 
 
 def test_perplexity_of_a_uniform_choice_is_its_size() -> None:
@@ -36,3 +49,47 @@ def test_accuracy_refuses_to_broadcast() -> None:
         accuracy(torch.zeros(2, 1), torch.zeros(2))
     with pytest.raises(ShapeError, match=r"\(3,\)"):
         accuracy(torch.zeros(2), torch.zeros(2), torch.ones(3))
+
+
+def test_confusion_and_macro_f1_are_those_of_scikit_learn() -> None:
+    for seed in range(20):
+        draw = torch.Generator().manual_seed(seed)
+        classes = 2 + seed % 5
+        # Skewed, so that some class is often never predicted or never true.
+        predicted, target = (
+            (torch.rand(30, generator=draw) ** 3 * classes).long() for _ in range(2)
+        )
+        matrix = confusion(predicted, target, classes)
+        expected = sklearn.metrics.confusion_matrix(target, predicted, labels=range(classes))
+        assert matrix.tolist() == expected.tolist()
+        f1 = sklearn.metrics.f1_score(target, predicted, average="macro", zero_division=0)
+        assert macro_f1(matrix) == pytest.approx(f1)
+
+
+def test_calibration_error_is_the_gap_in_each_bin() -> None:
+    p = torch.tensor([0.95, 0.95, 0.95, 0.65, 0.65])
+    probabilities = torch.stack([p, 1 - p], 1)
+    target = torch.tensor([0, 0, 1, 0, 1])
+    expected = 3 / 5 * abs(2 / 3 - 0.95) + 2 / 5 * abs(1 / 2 - 0.65)
+    assert calibration_error(probabilities, target, bins=10) == pytest.approx(expected)
+
+
+def test_the_temperature_is_the_one_that_drew_the_labels() -> None:
+    scores = torch.randn(20_000, 4) * 3
+    target = torch.multinomial((scores / 2.5).softmax(-1), 1)[:, 0]
+    found = temperature(scores, target)
+    assert found == pytest.approx(2.5, rel=0.05)
+    best = F.cross_entropy(scores / found, target)
+    assert best <= F.cross_entropy(scores / (found * 1.1), target)
+    assert best <= F.cross_entropy(scores / (found * 0.9), target)
+
+
+def test_span_f1_is_that_of_seqeval() -> None:
+    tags = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    draw = random.Random(0)
+    for _ in range(50):
+        lengths = [draw.randint(1, 8) for _ in range(5)]
+        predicted, target = ([draw.choices(tags, k=n) for n in lengths] for _ in range(2))
+        expected = seqeval.metrics.f1_score(target, predicted, zero_division=0)
+        assert span_f1(predicted, target) == pytest.approx(expected)
+    assert span_f1([["O"]], [["O"]]) == 0

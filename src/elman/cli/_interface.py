@@ -127,7 +127,7 @@ def _following(argument: Argument, rest: deque[str]) -> list[str]:
 
 def _signed(groups: Mapping[str, Iterable[Leaf]]) -> Any:
     """A function that cyclopts takes for one with a keyword argument for each leaf."""
-    files = Parameter(help="text files or folders; without any, the task's default data")
+    files = Parameter(help="files or folders; without any, the task's default data")
     variadic = inspect.Parameter.VAR_POSITIONAL
     parameters = [inspect.Parameter("files", variadic, annotation=Annotated[Path, files])]
     for position, (title, members) in enumerate(groups.items()):

@@ -19,10 +19,10 @@ from elman._errors import ElmanError, Interrupted
 
 COMMANDS = (
     ("init", "_init:init", "Print a commented configuration file for a task."),
-    ("train", "_train:train", "Train a model on text files or on a named data set."),
-    ("evaluate", "_evaluate:evaluate", "Measure a trained model on its test text or on files."),
+    ("train", "_train:train", "Train a model on your files or on a named data set."),
+    ("evaluate", "_evaluate:evaluate", "Measure a trained model on its test data or on files."),
     ("generate", "_generate:generate", "Continue a prompt with a trained model."),
-    ("predict", "_predict:predict", "Print the likeliest next words and their probabilities."),
+    ("predict", "_predict:predict", "Print what a trained model says of a text, or expects next."),
     ("baseline", "_baseline:baseline", "Measure what a network has to beat, on the same data."),
     ("bench", "_bench:bench", "Measure elman against its peers on this machine."),
     ("data", "_data:app", "List the named data sets."),

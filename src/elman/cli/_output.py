@@ -7,12 +7,14 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from elman._errors import ConfigError
+
 if TYPE_CHECKING:
-    from elman.tasks import LanguageModel
+    from elman.tasks import LanguageModel, Table
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """An option without a value, which is off unless given."""
@@ -51,6 +53,12 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     )
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
+
+
+def shown(more: Table) -> str:
+    """A table of a report, under its title."""
+    cells = [[v if isinstance(v, str) else number(v) for v in row] for row in more.rows]
+    return f"\n{more.title}\n{table([list(more.columns), *cells], indent='  ')}"
 
 
 def number(value: float | None) -> str:
@@ -92,17 +100,39 @@ def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
     perplexity  valid
     ours        120.7
     bigram      210.1
+    >>> guess, ours = {"test": {"accuracy": 0.5}}, {"test": {"accuracy": 0.9}}
+    >>> print(metrics_table({"guess": guess, "ours": ours}))
+    accuracy    test
+    ours      0.9000
+    guess     0.5000
     """
     splits = list(dict.fromkeys(split for measured in models.values() for split in measured))
     first = next(iter(models.values()))[splits[0]]
     name = "perplexity" if "perplexity" in first else next(iter(first))
+    sign = -1 if name in HIGHER_IS_BETTER else 1
     rows = [
         (model, [measured.get(s, {}).get(name) for s in splits])
         for model, measured in models.items()
     ]
-    rows.sort(key=lambda row: (row[1][0] is None, row[1][0]))
+    rows.sort(key=lambda row: (row[1][0] is None, sign * (row[1][0] or 0)))
     cells = [[model, *map(number, values)] for model, values in rows]
     return table([[name, *splits], *cells])
+
+
+HIGHER_IS_BETTER = {"accuracy", "macro_f1", "span_f1", "bleu", "exact_match", "coverage"}
+"""The measures of which more is better."""
+
+
+def with_bad_rows(task: Any, action: Literal["error", "skip"] | None) -> Any:
+    """The task, told what to do with bad rows; a ConfigError if it has no rows."""
+    from elman.tasks import TableTask
+
+    if action is None:
+        return task
+    if not isinstance(task, TableTask):
+        raise ConfigError(f"--on-bad-row is for tasks over tables, not for {task.name}")
+    task.bad.action = action
+    return task
 
 
 def warn_unknown(model: LanguageModel, prompt: str) -> list[str]:

@@ -1,20 +1,24 @@
-"""``elman predict``: what a trained model expects next."""
+"""``elman predict``: what a trained model says of a text, or expects next."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from elman._errors import ConfigError, DataError
-from elman.cli._output import Flag, as_json, number, table, warn_unknown
+from elman.cli._output import Flag, as_json, log, number, table, warn_unknown, with_bad_rows
 
 if TYPE_CHECKING:
-    from elman.tasks import LanguageModel
+    from elman.tasks import LanguageModel, TableTask
+
+AT_ONCE = 256
+"""Rows that are answered together."""
 
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 
@@ -23,53 +27,95 @@ def predict(
     run: Path,
     /,
     *,
-    prompt: Texts = None,
+    prompt: Annotated[list[str] | None, Parameter(name=("--prompt", "--text"), negative=())] = None,
     input: Path | None = None,  # noqa: A002 - the name of the flag
     output: Path | None = None,
     top: int | None = None,
     word: Texts = None,
     checkpoint: Literal["best", "last"] = "best",
     device: str = "cpu",
+    on_bad_row: Literal["error", "skip"] | None = None,
     json: Flag = False,
 ) -> None:
-    """Print the likeliest next words after a prompt, with their probabilities.
+    """Print what a trained model says: the likeliest next words of a text, or its label ...
 
     Parameters
     ----------
     run
         The run folder, such as runs/language-1.
     prompt
-        The text so far; give it again for more texts.
+        A text; give it again for more texts.
     input
-        A file with one prompt a line; - is the standard input.
+        A file with one text a line, or a table as in training; - is the standard input.
     output
         Where to write the results; the standard output unless given.
     top
-        How many words; 10, or none where --word asks for certain ones.
+        Language models: how many words; 10, or none where --word asks for certain ones.
     word
-        Print this word's probability beside its frequency in the training text; may be repeated.
+        Language models: this word's probability and its frequency in training; may be repeated.
     checkpoint
         Which weights.
     device
         Where to compute: cpu, cuda ...
+    on_bad_row
+        Rows of a table that cannot be used: as in training, unless given.
     json
-        One JSON object a prompt.
+        One JSON object a text.
     """
     import elman
+    from elman.tasks import LanguageModel
 
     if prompt is None and input is None:
         raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
     if top is not None and top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
-    model = elman.load(run, which=checkpoint, device=device)
-    words = word or []
-    count = top or (0 if words else 10)
-    show = as_json if json else described
+    model = with_bad_rows(elman.load(run, which=checkpoint, device=device), on_bad_row)
+    if isinstance(model, LanguageModel):
+        words = word or []
+        count = top or (0 if words else 10)
+        texts = (*(prompt or ()), *_lines(input))
+        answers: Iterator[dict[str, Any]] = (predicted(model, text, count, words) for text in texts)
+        show = as_json if json else described
+    else:
+        if top or word:
+            raise ConfigError(f"--top and --word are for language models, not for {model.name}")
+        answers = answered(model, prompt or (), input)
+        show = as_json if json else described_answer
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
     with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
-        for text in (*(prompt or ()), *_lines(input)):
-            print(show(predicted(model, text, count, words)), file=file, flush=not output)
+        for answer in answers:
+            print(show(answer), file=file, flush=not output)
+
+
+def answered(task: TableTask, texts: Iterable[str], path: Path | None) -> Iterator[dict[str, Any]]:
+    """What a task says of texts, and of the rows of a file."""
+    tabular = path is not None and task.reads(path)
+    lines = () if tabular else _lines(path)
+    rows: Iterable[Mapping[str, Any]] = map(task.row_of, chain(texts, lines))
+    if tabular and path is not None:
+        rows = chain(rows, task.rows_of(path))
+    rows = iter(rows)
+    while some := list(islice(rows, AT_ONCE)):
+        yield from task.answers(some)
+    for line in task.bad.skipped:
+        log(f"left out: {line}")
+
+
+def described_answer(answer: dict[str, Any]) -> str:
+    """What was asked, and each part of what is said about it."""
+    head, *rest = answer.items()
+    parts = [str(head[1])]
+    for name, value in rest:
+        match value:
+            case Mapping():
+                ranked = sorted(value.items(), key=lambda item: -item[1])
+                parts.append(table(([key, f"{p:.4f}"] for key, p in ranked), indent="  "))
+            case list() | tuple():
+                parts.append(f"  {name}: {' '.join(map(str, value)) or 'none'}")
+            case _:
+                parts.append(f"  {name}: {value if isinstance(value, str) else number(value)}")
+    return "\n".join(parts)
 
 
 def predicted(model: LanguageModel, prompt: str, top: int, words: list[str]) -> dict[str, Any]:

@@ -114,18 +114,43 @@ def _started(event: Event) -> str:
         f"run {event['run']}{resumed}\nseed {event['seed']}, {event['device']}, "
         f"{event['threads']} threads, {event['parameters']:,} parameters, "
         f"{event['updates']:,} updates"
+        + "".join(f"\n{line}" for line in facts(event.get("data", {})))
     )
 
 
+def facts(data: Mapping[str, Any]) -> Iterator[str]:
+    """What is worth knowing about the data, a line for each fact.
+
+    >>> list(facts({"rows": {"train": 1200, "test": 3}, "duplicates": 1}))
+    ['rows: train 1,200, test 3', 'duplicates: 1']
+    """
+    for name, value in data.items():
+        match value:
+            case Mapping():
+                shown = ", ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
+            case list():
+                shown = "".join(f"\n  {item}" for item in value)
+            case _:
+                shown = _fact(value)
+        yield f"{name.replace('_', ' ')}: {shown}"
+
+
+def _fact(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def _validated(event: Event) -> str:
-    known = ("nats", "perplexity", "bits_per_char", "accuracy")
+    known = ("nats", "perplexity", "bits_per_char", "accuracy", "macro_f1", "span_f1", "mse")
     measures = "  ".join(f"{name} {number(event[name])}" for name in known if name in event)
     best = "  (best)" if event["best"] else ""
     return f"epoch {event['epoch']}, update {event['update']:,}: valid {measures}{best}"
 
 
 def _now(event: Event) -> str:
-    return f"nats {event['nats']:.3f}  {event['tokens_per_second']:,.0f} tokens/s"
+    values = ((k, v) for k, v in event.items() if k != "seconds" and isinstance(v, float))
+    unit, loss = next(values)
+    rate, speed = next((k, v) for k, v in event.items() if k.endswith("_per_second"))
+    return f"{unit} {number(loss)}  {speed:,.0f} {rate.removesuffix('_per_second')}/s"
 
 
 def _bar() -> Progress:

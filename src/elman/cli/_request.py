@@ -21,6 +21,7 @@ ALIASES = {
     "data": "data.name",
     "valid": "data.valid",
     "test": "data.test",
+    "on_bad_row": "data.on_bad_row",
 }
 RIVALS: tuple[tuple[str, str, Any], ...] = (
     ("data.train", "data.name", None),

@@ -16,7 +16,7 @@ from elman.cli._settings import Leaf
 if TYPE_CHECKING:
     from elman.train import Result
 
-LINE = """Train a model, keep it in a run folder, and measure it on the validation and test text.
+LINE = """Train a model, keep it in a run folder, and measure it on the validation and test data.
 
 Settings come from flags, then variables (ELMAN_MODEL_HIDDEN=256), then --config FILE, then the
 defaults. Ctrl-C saves and stops; --resume RUN goes on."""
@@ -29,7 +29,7 @@ OPTIONS = (
 
 
 def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
-    """Train a model on text files or on a named data set."""
+    """Train a model on your files or on a named data set."""
     asked = request("train", LINE, tokens, OPTIONS)
     if asked is None:
         return

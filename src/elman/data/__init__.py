@@ -9,10 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.data._batch import Lanes, mask, pad
-    from elman.data._catalog import CATALOG, Dataset, by_name
+    from elman.data._batch import Lanes, Ragged, buckets, crop, mask, pad
+    from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
+    from elman.data._conll import read_tagged
+    from elman.data._rows import Rows
+    from elman.data._table import BadRows, BadValue, Record, read_table
     from elman.data._text import Lines, Source, Split, TextSource
     from elman.data._tokens import open_tokens, tokenise
+    from elman.data._vectors import Vectors, read_vectors
     from elman.data._vocab import EOS, KINDS, UNK, Vocabulary
 
 __all__ = [
@@ -20,25 +24,42 @@ __all__ = [
     "EOS",
     "KINDS",
     "UNK",
+    "BadRows",
+    "BadValue",
     "Dataset",
     "Lanes",
     "Lines",
+    "Ragged",
+    "Record",
+    "Rows",
     "Source",
     "Split",
     "TextSource",
+    "Vectors",
     "Vocabulary",
+    "buckets",
     "by_name",
+    "crop",
     "mask",
     "open_tokens",
     "pad",
+    "read_table",
+    "read_tagged",
+    "read_vectors",
+    "records",
+    "restored",
     "tokenise",
 ]
 
 _HOMES = {
-    "_batch": ("Lanes", "mask", "pad"),
-    "_catalog": ("CATALOG", "Dataset", "by_name"),
+    "_batch": ("Lanes", "Ragged", "buckets", "crop", "mask", "pad"),
+    "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
+    "_conll": ("read_tagged",),
+    "_rows": ("Rows",),
+    "_table": ("BadRows", "BadValue", "Record", "read_table"),
     "_text": ("Lines", "Source", "Split", "TextSource"),
     "_tokens": ("open_tokens", "tokenise"),
+    "_vectors": ("Vectors", "read_vectors"),
     "_vocab": ("EOS", "KINDS", "UNK", "Vocabulary"),
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,6 +72,125 @@ def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Int[Tensor, "B"]]:
         raise ShapeError(f"all sequences need one trailing shape, got {sorted(trailing)}")
     lengths = torch.tensor([len(sequence) for sequence in sequences], device=sequences[0].device)
     return pad_sequence(list(sequences), batch_first=True), lengths
+
+
+def crop(
+    batch: Tensor, lengths: Tensor, most: int, *, tail: bool = False
+) -> tuple[Tensor, Int[Tensor, "B"]]:
+    """The first ``most`` steps of each row of a padded batch, or the last, and their lengths.
+
+    Example:
+        >>> crop(torch.tensor([[1, 2, 3], [4, 0, 0]]), torch.tensor([3, 1]), 2, tail=True)
+        (tensor([[2, 3],
+                [4, 0]]), tensor([2, 1]))
+    """
+    if batch.shape[1] <= most:
+        return batch, lengths
+    if tail:
+        skipped = (lengths - most).clamp(min=0)
+        at = skipped.unsqueeze(1) + torch.arange(most, device=batch.device)
+        return batch[torch.arange(len(batch), device=batch.device).unsqueeze(1), at], (
+            lengths - skipped
+        )
+    return batch[:, :most], lengths.clamp(max=most)
+
+
+class Ragged:
+    r"""Sequences of unequal length, laid end to end in one tensor: no padding until it is needed.
+
+    Args:
+        values: all steps of all rows, one row after the other (sum of lengths, ...).
+        lengths: the steps of each row (rows,), zero allowed.
+
+    Raises:
+        DtypeError, ShapeError: the lengths are not integers (rows,), or do not add up to the steps.
+
+    Example:
+        >>> words = Ragged.of([[1, 2, 3], [], [4, 5]])
+        >>> len(words), words[2]
+        (3, tensor([4, 5]))
+        >>> words.padded(torch.tensor([2, 1, 0]))
+        (tensor([[4, 5, 0],
+                [0, 0, 0],
+                [1, 2, 3]]), tensor([2, 0, 3]))
+    """
+
+    def __init__(self, values: Tensor, lengths: Tensor) -> None:
+        if lengths.is_floating_point() or lengths.dim() != 1:
+            raise ShapeError(
+                f"lengths must be integers (rows,), got {lengths.dtype} {tuple(lengths.shape)}"
+            )
+        if int(lengths.sum()) != len(values) or (lengths < 0).any():
+            raise ShapeError(
+                f"lengths must be at least 0 and add up to the {len(values)} steps of all rows, "
+                f"got a sum of {int(lengths.sum())}"
+            )
+        self.values, self.lengths = values, lengths
+        self._starts = lengths.cumsum(0) - lengths
+
+    @classmethod
+    def of(cls, sequences: Iterable[Any], dtype: torch.dtype | None = None) -> Ragged:
+        """From sequences of integers, of numbers, or of equally long lists of numbers."""
+        tensors = [torch.as_tensor(np.asarray(s), dtype=dtype) for s in sequences]
+        full = [tensor for tensor in tensors if len(tensor)]
+        if len({tuple(tensor.shape[1:]) for tensor in full}) > 1:
+            raise ShapeError("the steps of all sequences need one shape")
+        lengths = torch.tensor([len(tensor) for tensor in tensors], dtype=torch.long)
+        return cls(torch.cat(full or [torch.empty(0, dtype=dtype or torch.long)]), lengths)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, row: int) -> Tensor:
+        start = int(self._starts[row])
+        return self.values[start : start + int(self.lengths[row])]
+
+    def padded(self, rows: Int[Tensor, "B"]) -> tuple[Tensor, Int[Tensor, "B"]]:
+        """Those rows as a batch (batch, steps, ...), at least one step wide, and their lengths.
+
+        Steps beyond a row's end are 0; integers become int64.
+        """
+        lengths = self.lengths[rows]
+        steps = max(1, int(lengths.max())) if len(rows) else 1
+        real = mask(lengths, steps)
+        at = (self._starts[rows].unsqueeze(1) + torch.arange(steps))[real]
+        dtype = self.values.dtype if self.values.is_floating_point() else torch.long
+        batch = torch.zeros(*real.shape, *self.values.shape[1:], dtype=dtype)
+        batch[real] = self.values[at].to(dtype)
+        return batch, lengths
+
+
+def buckets(
+    lengths: Tensor, rows: int, generator: torch.Generator | None = None, pool: int = 50
+) -> list[Tensor]:
+    """Batches of rows that are about equally long, so that there is little padding.
+
+    With a generator the rows are shuffled, sorted by length only within ``pool`` batches, and the
+    batches shuffled again: the same state of the generator gives the same batches. Without one they
+    are sorted once. Each row is in one batch, and only one batch may have fewer than ``rows``.
+
+    Args:
+        lengths: steps of each row (rows,).
+        rows: rows of a batch.
+        generator: where the order comes from; None for no shuffling.
+        pool: batches that are sorted together.
+
+    Returns:
+        The row numbers of each batch.
+
+    Example:
+        >>> buckets(torch.tensor([5, 1, 4, 2]), 2)
+        [tensor([1, 3]), tensor([2, 0])]
+    """
+    if rows < 1:
+        raise ConfigError(f"rows of a batch must be at least 1, got {rows}")
+    if generator is None:
+        return list(torch.split(lengths.argsort(stable=True), rows))
+    shuffled = torch.randperm(len(lengths), generator=generator)
+    batches: list[Tensor] = []
+    for part in torch.split(shuffled, rows * pool):
+        batches += torch.split(part[lengths[part].argsort(stable=True)], rows)
+    return [batches[i] for i in torch.randperm(len(batches), generator=generator)]
 
 
 class Lanes:

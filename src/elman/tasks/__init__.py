@@ -8,23 +8,49 @@ from typing import TYPE_CHECKING, Any
 from elman._errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from elman.tasks._base import Batch, Metrics, Task
+    from elman.tasks._base import Batch, Metrics, Table, Task
+    from elman.tasks._classify import Classify
+    from elman.tasks._classify_config import ClassifyData, ClassifyNet
     from elman.tasks._language import LanguageModel
     from elman.tasks._language_config import LanguageData, LanguageNet
+    from elman.tasks._regress import Regress
+    from elman.tasks._regress_config import RegressData, RegressNet
     from elman.tasks._section import Section, Sections
+    from elman.tasks._supervised import Part, Supervised
+    from elman.tasks._table import TableTask
+    from elman.tasks._tag import Tag
+    from elman.tasks._tag_config import TagData, TagNet
 
-TASKS: tuple[tuple[str, str], ...] = (("language", "elman.tasks._language:LanguageModel"),)
+TASKS: tuple[tuple[str, str], ...] = (
+    ("language", "elman.tasks._language:LanguageModel"),
+    ("classify", "elman.tasks._classify:Classify"),
+    ("regress", "elman.tasks._regress:Regress"),
+    ("tag", "elman.tasks._tag:Tag"),
+)
 """Names, and where to find the task; its configuration, beside it, never imports torch."""
 
 __all__ = [
     "TASKS",
     "Batch",
+    "Classify",
+    "ClassifyData",
+    "ClassifyNet",
     "LanguageData",
     "LanguageModel",
     "LanguageNet",
     "Metrics",
+    "Part",
+    "Regress",
+    "RegressData",
+    "RegressNet",
     "Section",
     "Sections",
+    "Supervised",
+    "Table",
+    "TableTask",
+    "Tag",
+    "TagData",
+    "TagNet",
     "Task",
     "by_name",
     "sections",
@@ -32,12 +58,25 @@ __all__ = [
 
 _WHERE = {
     "Batch": "_base",
+    "Classify": "_classify",
+    "ClassifyData": "_classify_config",
+    "ClassifyNet": "_classify_config",
     "LanguageData": "_language_config",
     "LanguageModel": "_language",
     "LanguageNet": "_language_config",
     "Metrics": "_base",
+    "Part": "_supervised",
+    "Regress": "_regress",
+    "RegressData": "_regress_config",
+    "RegressNet": "_regress_config",
     "Section": "_section",
     "Sections": "_section",
+    "Supervised": "_supervised",
+    "Table": "_base",
+    "TableTask": "_table",
+    "Tag": "_tag",
+    "TagData": "_tag_config",
+    "TagNet": "_tag_config",
     "Task": "_base",
 }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,14 @@ Reading: TypeAlias = Callable[[str, int, int], object]
 """Called while data are read: with what it is, the bytes done, and the bytes there are."""
 
 
+class Table(NamedTuple):
+    """More about a split than numbers by name: a confusion matrix, or single examples."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | float | int]]
+
+
 class Batch(Protocol):
     """Rows of steps that are trained on together. A task adds what its own loss reads."""
 
@@ -27,7 +36,8 @@ class Batch(Protocol):
     def rows(self) -> int: ...
 
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int:
+        """How many steps the gradient policy may cut in time; 1 if the rows are one whole."""
 
     @property
     def continues(self) -> bool:
@@ -68,7 +78,16 @@ class Task(ABC):
     """
 
     name: ClassVar[str] = "custom"
+    unit: ClassVar[str] = "nats"
+    """What the loss is measured in; its name in the events of a run."""
+
+    counted: ClassVar[str] = "tokens"
+    """What the loss is averaged over, in the plural."""
+
     splits: tuple[str, ...] = ("train", "valid")
+    seed: int = 0
+    """Seed of the order of training data; the loop sets it to that of the run."""
+
     network: nn.Module
 
     @abstractmethod
@@ -83,7 +102,7 @@ class Task(ABC):
     def loss(
         self, batch: Any, start: int, stop: int, state: State, with_loss: bool = True
     ) -> tuple[Tensor, State]:
-        """The loss in nats, summed over rows and the steps ``start`` to ``stop``, and the state.
+        """The loss, summed over rows and the steps ``start`` to ``stop``, and the state.
 
         ``state`` is what this method returned at ``start``, or None to begin anew. Without
         ``with_loss`` only the state is wanted, and the loss may be any tensor.
@@ -93,9 +112,7 @@ class Task(ABC):
         """The metrics of a split. Dropout is off, and state is carried as in training."""
         total = torch.zeros((), dtype=torch.float64)
         count, state = 0, None
-        training = self.network.training
-        self.network.eval()
-        with torch.no_grad():
+        with evaluating(self.network):
             for batch in self.batches(split):
                 state = state if batch.continues else None
                 size = self.eval_steps(batch)
@@ -104,7 +121,6 @@ class Task(ABC):
                     loss, state = self.loss(batch, start, stop, state)
                     total = total.to(loss.device) + loss
                 count += batch.count(0, batch.steps)
-        self.network.train(training)
         return self.metrics(float(total) / count, split)
 
     def eval_steps(self, batch: Any) -> int:
@@ -127,6 +143,22 @@ class Task(ABC):
     def lengths(self) -> list[int]:
         """The steps of each training batch of an epoch, known before it begins."""
         return [batch.steps for batch in self.batches("train")]
+
+    def settle(self) -> bool:
+        """Finish the best weights before they are measured, as by calibrating them.
+
+        Returns:
+            Whether the network was changed, so that it has to be saved again.
+        """
+        return False
+
+    def facts(self) -> Mapping[str, Any]:
+        """What is worth knowing about the data: rows of each split, rows left out ... as JSON."""
+        return {}
+
+    def tables(self, split: str) -> list[Table]:
+        """What a report on a split shows besides its metrics."""
+        return []
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The metrics of simple models: ``{name: {split: metrics}}``."""
@@ -159,3 +191,15 @@ class NamedTask(Task):
     @abstractmethod
     def restore(cls, folder: Path, data: Any, model: Any) -> Self:
         """The task again, from the folder that `save` wrote."""
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Without dropout and without gradients; the network is in its mode again afterwards."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        network.train(training)

@@ -140,4 +140,5 @@ SECTIONS = Sections(
         "clip_limit": 1.0,
         "k1": 32,
     },
+    windows=True,
 )

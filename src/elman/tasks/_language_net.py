@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman import cells
 from elman.bptt import State
-from elman.layers import Dropout, Layer, Recurrent, Stack
 from elman.nn import Embedding, OneHot, OutputLayer
 from elman.tasks._language_config import LanguageNet
+from elman.tasks._layers import recurrent
 
 
 class LanguageNetwork(nn.Module):
@@ -44,7 +40,7 @@ class LanguageNetwork(nn.Module):
         super().__init__()
         self.dropout = config.dropout
         self.embedding = _embedding(config, vocabulary_size)
-        self.recurrent = _recurrent(config, self.embedding.output_size)
+        self.recurrent = recurrent(config, self.embedding.output_size)
         self.output = OutputLayer(
             self.recurrent.output_size,
             vocabulary_size,
@@ -77,17 +73,6 @@ def _embedding(config: LanguageNet, vocabulary_size: int) -> Embedding | OneHot:
     if config.input == "one-hot":
         return OneHot(vocabulary_size)
     return Embedding(vocabulary_size, config.embedding or config.hidden)
-
-
-def _recurrent(config: LanguageNet, input_size: int) -> Stack:
-    sizes = [input_size, *[config.hidden] * config.layers]
-    options: dict[str, Any] = {"activation": config.activation} if config.activation else {}
-    kind = cells.by_name(config.cell)
-    layers: list[Layer] = [
-        Recurrent(kind(*pair, **options), batch_first=False, init=config.init, engine=config.engine)
-        for pair in pairwise(sizes)
-    ]
-    return Stack(*(Dropout(layer, config.dropout) if config.dropout else layer for layer in layers))
 
 
 def _initialise(network: LanguageNetwork, config: LanguageNet) -> None:

@@ -42,11 +42,15 @@ class Section(BaseModel):
 
 
 class Sections(NamedTuple):
-    """What a task adds to a configuration: two sections, and its own defaults for ``[train]``."""
+    """What a task adds to a configuration: two sections, and its own defaults for ``[train]``.
+
+    ``windows`` says whether its batches are cut in time, so that ``[train]`` has bptt and k1.
+    """
 
     data: type[Section]
     model: type[Section]
     train: Mapping[str, Any]
+    windows: bool = False
 
 
 def _line(section: type[BaseModel], problem: Any) -> str:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.train._config import Config, TrainConfig, config_class
+    from elman.train._config import Config, TrainConfig, Training, config_class
     from elman.train._entry import evaluate, fit, load, resume, train
     from elman.train._loop import Report, Result
     from elman.train._run import Run
@@ -25,6 +25,7 @@ __all__ = [
     "Schedule",
     "StepDecay",
     "TrainConfig",
+    "Training",
     "config_class",
     "evaluate",
     "fit",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_config": ("Config", "TrainConfig", "config_class"),
+    "_config": ("Config", "TrainConfig", "Training", "config_class"),
     "_entry": ("evaluate", "fit", "load", "resume", "train"),
     "_loop": ("Report", "Result"),
     "_run": ("Run",),

@@ -20,10 +20,10 @@ BUDGETS = {"epochs", "max_steps"}
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class TrainConfig(Section):
-    """How to train: the section ``[train]``.
+class Training(Section):
+    """How to train whole sequences: the section ``[train]`` where nothing is cut in time.
 
-    >>> TrainConfig.parse({"lr": -1, "epoch": 3})
+    >>> Training.parse({"lr": -1, "epoch": 3})
     Traceback (most recent call last):
     elman._errors.ConfigError: lr: input should be greater than 0, got -1
     epoch: unknown key; did you mean 'epochs'? ...
@@ -42,15 +42,6 @@ class TrainConfig(Section):
     loss: Literal["mean", "sum"] = Field(
         "mean", description="mean over tokens, or sum over a window's steps and mean over rows"
     )
-    bptt: Literal["truncated", "full", "checkpointed"] = Field(
-        "truncated", description="how far back the gradient flows"
-    )
-    k1: int = Field(32, ge=1, description="truncated: steps between two backward passes")
-    k2: int | None = Field(
-        None, ge=1, description="truncated: steps the gradient flows back; k1 if unset"
-    )
-    every: int = Field(32, ge=1, description="checkpointed: steps between two saved states")
-
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="the update rule")
     lr: float = Field(1e-3, gt=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd: momentum")
@@ -94,6 +85,28 @@ class TrainConfig(Section):
     def _fits_together(self) -> Self:
         if self.epochs is None and self.max_steps is None:
             raise ValueError("set epochs or max_steps: a run needs a budget")
+        return self
+
+
+class TrainConfig(Training):
+    """How to train on windows of time, too: the section ``[train]`` of a language model.
+
+    >>> TrainConfig.parse({"epochs": 1, "k1": 20, "k2": 10})
+    Traceback (most recent call last):
+    elman._errors.ConfigError: k2 must be at least k1: k1=20, k2=10
+    """
+
+    bptt: Literal["truncated", "full", "checkpointed"] = Field(
+        "truncated", description="how far back the gradient flows"
+    )
+    k1: int = Field(32, ge=1, description="truncated: steps between two backward passes")
+    k2: int | None = Field(
+        None, ge=1, description="truncated: steps the gradient flows back; k1 if unset"
+    )
+    every: int = Field(32, ge=1, description="checkpointed: steps between two saved states")
+
+    @model_validator(mode="after")
+    def _reaches_back(self) -> Self:
         if self.k2 is not None and self.k2 < self.k1:
             raise ValueError(f"k2 must be at least k1: k1={self.k1}, k2={self.k2}")
         return self
@@ -109,12 +122,13 @@ class Config(Section):
 
     data: Section = Field(description="what is read")
     model: Section = Field(description="what is trained")
-    train: TrainConfig = Field(description="how it is trained")
+    train: Training = Field(description="how it is trained")
 
     @model_validator(mode="after")
     def _full_of_what(self) -> Self:
         # A lane of a text has no end that memory reaches: the whole of it only if that is said.
-        if self.train.bptt == "full" and getattr(self.data, "length", 0) is None:
+        bptt = getattr(self.train, "bptt", None)
+        if bptt == "full" and getattr(self.data, "length", 0) is None:
             raise ValueError(
                 "train.bptt = full goes back over a whole lane: set data.length to the steps "
                 "it may take, or take truncated"
@@ -157,7 +171,8 @@ def config_class(task: str) -> type[Config]:
         (64, 'adam')
     """
     parts = sections(task)
-    train = create_model(f"{task.title()}Train", __base__=TrainConfig, **_defaults(parts.train))
+    base = TrainConfig if parts.windows else Training
+    train = create_model(f"{task.title()}Train", __base__=base, **_defaults(base, parts.train))
     fields: dict[str, Any] = {
         name: (part, Field(default_factory=part, description=Config.model_fields[name].description))
         for name, part in (("data", parts.data), ("model", parts.model), ("train", train))
@@ -167,9 +182,9 @@ def config_class(task: str) -> type[Config]:
     return made
 
 
-def _defaults(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `TrainConfig` with other defaults."""
-    changed = {name: copy(TrainConfig.model_fields[name]) for name in values}
+def _defaults(base: type[Training], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the base with other defaults."""
+    changed = {name: copy(base.model_fields[name]) for name in values}
     for name, field in changed.items():
         field.default = values[name]
     return {name: (field.annotation, field) for name, field in changed.items()}

@@ -14,7 +14,7 @@ from elman.tasks import by_name
 from elman.tasks._base import Metrics, NamedTask, Reading, Task
 from elman.train import _parts as parts
 from elman.train._checkpoint import unpack_module
-from elman.train._config import FORMAT, Config, TrainConfig, config_class
+from elman.train._config import FORMAT, Config, Training, config_class
 from elman.train._loop import Report, Result, Trainer
 from elman.train._run import Run
 
@@ -24,7 +24,7 @@ FIXED = ("seed", "bptt", "k1", "k2", "every", "optimizer")
 
 def fit(
     task: Task,
-    config: TrainConfig,
+    config: Training,
     run: Run | None = None,
     *,
     resume: bool = False,
@@ -176,8 +176,8 @@ def evaluate(
     return metrics
 
 
-def _check_changes(before: TrainConfig, after: TrainConfig) -> None:
-    changed = [key for key in FIXED if getattr(before, key) != getattr(after, key)]
+def _check_changes(before: Training, after: Training) -> None:
+    changed = [key for key in FIXED if getattr(before, key, None) != getattr(after, key, None)]
     if changed:
         raise ConfigError(
             f"a run that is resumed keeps its {', '.join(changed)}: its place in the data or its "

@@ -25,10 +25,11 @@ from elman.train._checkpoint import (
     unpack_optimizer,
     unpack_state,
 )
-from elman.train._config import TrainConfig
+from elman.train._config import Training
 from elman.train._progress import Progress, Tally
 from elman.train._run import Run
 from elman.train._signals import Stop, stop_on_signals
+from elman.train._subnormals import subnormals_as_zero
 from elman.train._tensorboard import TensorBoard
 
 Report = Callable[[dict[str, Any]], object]
@@ -46,11 +47,12 @@ class Result(NamedTuple):
 class Trainer:
     """One training run of a task, from its first update or from a checkpoint to its end."""
 
-    def __init__(self, task: Task, config: TrainConfig, run: Run, report: Report) -> None:
+    def __init__(self, task: Task, config: Training, run: Run, report: Report) -> None:
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.task, self.config, self.run, self.report = task, config, run, report
+        task.seed = config.seed
         self.device = parts.device(config.device)
         task.network = task.build().to(self.device)
         self.parameters = [p for p in task.network.parameters() if p.requires_grad]
@@ -74,7 +76,7 @@ class Trainer:
             for embedding in sparse:
                 embedding.sparse = True
             self._start()
-            with stop_on_signals() as self.stop:
+            with subnormals_as_zero(), stop_on_signals() as self.stop:
                 while not self.over:
                     self._epoch()
             return self._finish()
@@ -169,7 +171,7 @@ class Trainer:
         if math.isfinite(loss) and math.isfinite(norm):
             return
         what = "gradient's norm" if math.isfinite(loss) else "loss"
-        self._emit("diverged", nats=loss / max(1, self.terms), norm=norm)
+        self._emit("diverged", **{self.task.unit: loss / max(1, self.terms)}, norm=norm)
         raise Diverged(
             f"the {what} is not finite at update {self.at.update + 1} (epoch {self.at.epochs}): "
             f"lower train.lr or train.clip_limit; the last good checkpoint is in {self.run.path}"
@@ -230,6 +232,9 @@ class Trainer:
             self._save_best()
         best = self.run.load("best")
         unpack_module(self.task.network, best.model, self.run.where("best", "model"))
+        if self.task.settle():
+            settled = Checkpoint(pack_module(self.task.network), progress=best.progress)
+            self.run.save("best", settled)
         measured = [split for split in self.task.splits if split != "train"]
         metrics = {split: self.task.evaluate(split) for split in measured}
         result = Result(self.run, metrics, self.task.baselines())
@@ -253,11 +258,13 @@ class Trainer:
             parameters=sum(p.numel() for p in self.parameters),
             epochs=self.config.epochs,
             resumed=resumed,
+            data=self.task.facts(),
         )
         self.resumed_at = time.perf_counter()
 
     def _log(self) -> None:
-        self._emit("train", **self.at.tally.means(), lr=self.optimizer.param_groups[0]["lr"])
+        means = self.at.tally.means(self.task.unit, self.task.counted)
+        self._emit("train", **means, lr=self.optimizer.param_groups[0]["lr"])
         self.at.tally = Tally()
 
     def _emit(self, event: str, **values: Any) -> None:

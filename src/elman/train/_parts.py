@@ -11,7 +11,7 @@ from torch import nn
 from elman._errors import ConfigError
 from elman.bptt import CheckpointedBPTT, FullBPTT, GradientPolicy, TruncatedBPTT
 from elman.clip import AdaptiveClip, Clip, ClipByNorm, ClipByValue, NoClip
-from elman.train._config import TrainConfig
+from elman.train._config import TrainConfig, Training
 from elman.train._schedules import Constant, Cosine, Schedule, StepDecay
 
 
@@ -32,8 +32,10 @@ def device(name: str) -> torch.device:
     return found
 
 
-def policy(config: TrainConfig) -> GradientPolicy:
-    """How far back the gradient flows."""
+def policy(config: Training) -> GradientPolicy:
+    """How far back the gradient flows: all the way, unless windows of time are set."""
+    if not isinstance(config, TrainConfig):
+        return FullBPTT()
     match config.bptt:
         case "full":
             return FullBPTT()
@@ -43,7 +45,7 @@ def policy(config: TrainConfig) -> GradientPolicy:
             return TruncatedBPTT(config.k1, config.k2)
 
 
-def clip(config: TrainConfig) -> Clip:
+def clip(config: Training) -> Clip:
     """What bounds the gradients."""
     match config.clip:
         case "none":
@@ -56,7 +58,7 @@ def clip(config: TrainConfig) -> Clip:
             return AdaptiveClip(config.clip_limit)
 
 
-def optimizer(config: TrainConfig, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+def optimizer(config: Training, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """The update rule; fused, which on a CPU takes Adam a quarter of the time."""
     if config.optimizer == "sgd":
         return torch.optim.SGD(
@@ -68,7 +70,7 @@ def optimizer(config: TrainConfig, parameters: Iterable[nn.Parameter]) -> torch.
     )
 
 
-def sparse_embeddings(config: TrainConfig, network: nn.Module) -> list[nn.Embedding]:
+def sparse_embeddings(config: Training, network: nn.Module) -> list[nn.Embedding]:
     """The embeddings whose gradient may be that of the rows which occurred, with equal results.
 
     Plain SGD leaves a row alone that has no gradient; momentum, weight decay and Adam move it. A
@@ -82,7 +84,7 @@ def sparse_embeddings(config: TrainConfig, network: nn.Module) -> list[nn.Embedd
     return [m for m in embeddings if uses[id(m.weight)] == 1 and m.weight.requires_grad]
 
 
-def schedule(config: TrainConfig, updates: int) -> Schedule:
+def schedule(config: Training, updates: int) -> Schedule:
     """The learning rate of a run of so many updates."""
     match config.schedule:
         case "constant":

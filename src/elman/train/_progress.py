@@ -10,27 +10,27 @@ from typing import Any
 class Tally:
     """Sums since the last line of progress, from which its means are made."""
 
-    nats: float = 0.0
+    loss: float = 0.0
     terms: int = 0
     norm: float = 0.0
     clipped: float = 0.0
     updates: int = 0
     seconds: float = 0.0
 
-    def add(self, nats: float, terms: int, norm: float, clipped: float, seconds: float) -> None:
-        self.nats += nats
+    def add(self, loss: float, terms: int, norm: float, clipped: float, seconds: float) -> None:
+        self.loss += loss
         self.terms += terms
         self.norm += norm
         self.clipped += clipped
         self.updates += 1
         self.seconds += seconds
 
-    def means(self) -> dict[str, float]:
+    def means(self, unit: str, counted: str) -> dict[str, float]:
         return {
-            "nats": self.nats / max(1, self.terms),
+            unit: self.loss / max(1, self.terms),
             "norm": self.norm / max(1, self.updates),
             "clipped": self.clipped / max(1, self.updates),
-            "tokens_per_second": self.terms / max(1e-9, self.seconds),
+            f"{counted}_per_second": self.terms / max(1e-9, self.seconds),
         }
 
 

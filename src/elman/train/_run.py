@@ -26,7 +26,8 @@ class Run:
     ==============================  ===============================================================
     config.toml                     the resolved configuration, the task's name and ``format``
     metrics.jsonl                   one event a line, as `elman.train.fit` reports them
-    tokenizer.json, tokens/         the vocabulary and the encoded text, where the task has them
+    tokenizer.json, tokens/         the vocabulary and the encoded text of a language model
+    task.json, rows/                what other tasks learned of their data, and the rows as numbers
     checkpoints/last, .../best      each is replaced as a whole, and holds:
     .../model.safetensors           parameters and buffers, tied ones once
     .../optimizer.safetensors       the optimiser's state, ``INDEX.KEY``; empty in best

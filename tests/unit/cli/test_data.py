@@ -19,6 +19,7 @@ def test_every_data_set_with_its_licence(
     for data in CATALOG:
         assert data.name in out
         assert data.licence in out
+        assert data.source in out
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:

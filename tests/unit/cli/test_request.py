@@ -78,6 +78,14 @@ def test_help(tokens: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "--model.hidden INT" in capsys.readouterr().out
 
 
+def test_a_preset_of_another_task() -> None:
+    found = request("train", "Train.", ["regress", "--preset", "adding-irnn"])
+    assert found
+    assert (found.config.model.activation, found.config.model.init) == ("relu", "identity")
+    with pytest.raises(ConfigError, match="task must be 'language', got 'regress'"):
+        asked("--preset", "adding-irnn")
+
+
 @pytest.mark.parametrize("name", ["zaremba-small", "zaremba-medium"])
 def test_presets_are_valid(name: str) -> None:
     assert asked("a.txt", "--preset", name).config.train.loss == "sum"

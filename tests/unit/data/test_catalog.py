@@ -10,16 +10,21 @@ from pathlib import Path
 import pytest
 
 from elman import ConfigError, DataError
-from elman.data import CATALOG, _catalog, by_name
+from elman.data import CATALOG, _catalog, by_name, records, restored
+from elman.tasks import TASKS
 
-REVIEWS, KJV = CATALOG
+BY_NAME = {dataset.name: dataset for dataset in CATALOG}
+REVIEWS, KJV = BY_NAME["movie-reviews"], BY_NAME["kjv"]
 
 
 def test_the_catalogue_says_what_there_is() -> None:
-    assert [dataset.name for dataset in CATALOG] == ["movie-reviews", "kjv"]
+    assert len(BY_NAME) == len(CATALOG)
     for dataset in CATALOG:
-        assert all([dataset.summary, dataset.size, dataset.package, dataset.licence])
+        assert all([dataset.summary, dataset.size, dataset.licence, dataset.tasks])
+        assert dataset.package or dataset.made
         assert "https://" in dataset.source
+        assert (dataset.lines is not None) == ("language" in dataset.tasks)
+        assert set(dataset.tasks) <= set(dict(TASKS))
 
 
 def test_reviews_are_those_of_imdb_once_and_without_breaks(tmp_path: Path) -> None:
@@ -31,7 +36,8 @@ def test_reviews_are_those_of_imdb_once_and_without_breaks(tmp_path: Path) -> No
         "bad,0,imdb\n"
         "short,1,rotten_tomatoes\n"
     )
-    assert sorted(REVIEWS.read(path)) == ['A "good" film. See it, twice.', "bad"]
+    assert REVIEWS.lines
+    assert sorted(REVIEWS.lines(path)) == ['A "good" film. See it, twice.', "bad"]
 
 
 def test_the_reviews_are_mixed_and_always_alike() -> None:
@@ -100,3 +106,55 @@ def test_the_public_names_are_all_there() -> None:
     assert set(elman.data.__all__) <= set(dir(elman.data))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = elman.data.nothing
+
+
+def test_reviews_with_their_labels() -> None:
+    found = [record.values for record in records("movie-reviews", "classify")]
+    texts = [line.rstrip("\n") for line in by_name("movie-reviews")]
+    assert [row["text"] for row in found] == texts
+    counts = [sum(row["label"] == label for row in found) for label in ("negative", "positive")]
+    assert counts == [12_431, 12_471]
+
+
+def test_reviews_to_punctuate_are_the_reviews_again() -> None:
+    first = next(records("capitals-and-commas", "tag")).values
+    text = next(iter(by_name("movie-reviews")))
+    assert restored(first["tokens"], first["tags"])[:60] == text[:60]
+    assert all(word == word.lower() for word in first["tokens"])
+    labels = {
+        tag for record in records("capitals-and-commas", "tag") for tag in record.values["tags"]
+    }
+    assert labels == {case + mark for case in "aA" for mark in ["", *",.?!"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "message"),
+    [
+        (
+            "kjv",
+            "classify",
+            "kjv is a data set for language, not for classify: use movie",
+        ),
+        ("adding", "language", "adding is a data set for regress, not for language"),
+        ("addings", "regress", "no data set is called 'addings': did you mean 'adding'"),
+    ],
+)
+def test_a_data_set_must_fit_the_task(name: str, task: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        records(name, task)
+
+
+def test_only_made_rows_have_a_length_to_choose() -> None:
+    with pytest.raises(ConfigError, match=r"rows of digits are as long as they are"):
+        records("digits", "classify", steps=3)
+
+
+def test_the_extra_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(_catalog, "distribution", missing)
+    with pytest.raises(
+        DataError, match=r"mnist1d that holds it is not installed: .*elman\[mnist1d"
+    ):
+        records("mnist-1d", "classify")

@@ -28,5 +28,6 @@ def test_means() -> None:
     tally = Tally()
     tally.add(6.0, 2, 1.0, 0.0, 0.5)
     tally.add(2.0, 2, 3.0, 1.0, 0.5)
-    assert tally.means() == {"nats": 2.0, "norm": 2.0, "clipped": 0.5, "tokens_per_second": 4.0}
-    assert Tally().means()["nats"] == 0
+    means = {"nats": 2.0, "norm": 2.0, "clipped": 0.5, "tokens_per_second": 4.0}
+    assert tally.means("nats", "tokens") == means
+    assert Tally().means("mse", "rows")["mse"] == 0

@@ -1,0 +1,91 @@
+"""A table of rows in memory: sequences and single values, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from elman._errors import CheckpointError, ShapeError
+from elman.data._batch import Ragged
+from elman.data._files import replacing
+
+Column: TypeAlias = Ragged | Tensor
+"""One entry a row: a sequence of any length, or a value (rows, ...)."""
+
+
+class Rows:
+    r"""Columns of equally many rows.
+
+    Raises:
+        ShapeError: the columns have different numbers of rows.
+
+    Example:
+        >>> rows = Rows({"text": Ragged.of([[3, 1], [4]]), "label": torch.tensor([0, 1])})
+        >>> len(rows), rows.lengths("text")
+        (2, tensor([2, 1]))
+        >>> rows.take(torch.tensor([1]))["label"]
+        tensor([1])
+    """
+
+    def __init__(self, columns: Mapping[str, Column]) -> None:
+        self.columns = dict(columns)
+        counts = {name: len(column) for name, column in self.columns.items()}
+        if len(set(counts.values())) != 1:
+            raise ShapeError(f"columns need one number of rows, got {counts}")
+        self._count = next(iter(counts.values()))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, name: str) -> Column:
+        return self.columns[name]
+
+    def lengths(self, name: str) -> Tensor:
+        """The steps of each row of a column; 1 where a row has one value."""
+        column = self.columns[name]
+        if isinstance(column, Ragged):
+            return column.lengths
+        return torch.ones(self._count, dtype=torch.long)
+
+    def take(self, rows: Tensor) -> dict[str, Tensor]:
+        """Those rows of every column, sequences padded; NAME_lengths has the lengths of NAME."""
+        taken: dict[str, Tensor] = {}
+        for name, column in self.columns.items():
+            if isinstance(column, Ragged):
+                taken[name], taken[f"{name}_lengths"] = column.padded(rows)
+            else:
+                taken[name] = column[rows]
+        return taken
+
+    def save(self, path: Path) -> None:
+        """Write them as safetensors."""
+        tensors: dict[str, Tensor] = {}
+        for name, column in self.columns.items():
+            if isinstance(column, Ragged):
+                tensors |= {f"{name}.values": column.values, f"{name}.lengths": column.lengths}
+            else:
+                tensors[name] = column
+        with replacing(path) as file:
+            file.write(safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}))
+
+    @classmethod
+    def load(cls, path: Path) -> Rows:
+        """Read what `save` wrote.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        try:
+            tensors = safetensors.torch.load_file(path)
+        except (OSError, safetensors.SafetensorError, ValueError) as error:
+            raise CheckpointError(f"{path}: cannot be read: {error}") from error
+        columns: dict[str, Column] = {k: v for k, v in tensors.items() if "." not in k}
+        for name in (k.removesuffix(".values") for k in tensors if k.endswith(".values")):
+            columns[name] = Ragged(tensors[f"{name}.values"], tensors[f"{name}.lengths"])
+        return cls(columns)

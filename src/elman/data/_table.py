@@ -1,0 +1,251 @@
+"""Tables: CSV, TSV, JSON lines and Parquet, a row at a time, and what becomes of bad rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from elman._errors import DataError, nearest
+from elman.data._text import _files, _opened
+
+LONGEST = 1 << 30
+"""Characters of one field of a CSV file; Python's own limit is that of a chapter."""
+
+_STRAY = re.compile("[\udc80-\udcff]")
+
+
+class Record(NamedTuple):
+    """One row: where it stands, for messages, and its values by column."""
+
+    place: str
+    values: Mapping[str, Any]
+
+
+class Plan(NamedTuple):
+    """How a file is read; the arguments of `read_table`."""
+
+    wanted: Sequence[str]
+    bad: BadRows
+    names: Sequence[str]
+    encoding: str
+
+
+class BadValue(DataError):
+    """A row cannot be used because of one of its values.
+
+    Args:
+        column: which; empty where it is the whole row.
+        why: what was expected and what came.
+    """
+
+    def __init__(self, column: str, why: str) -> None:
+        super().__init__(f"column {column!r}: {why}" if column else why)
+        self.column = column
+
+
+class BadRows:
+    """What becomes of rows that cannot be used: an error, or they are left out and counted.
+
+    Args:
+        action: "error", or "skip".
+
+    Example:
+        >>> bad = BadRows("skip")
+        >>> with bad.caught("a.csv, line 3"):
+        ...     raise BadValue("label", "is empty")
+        >>> bad.skipped
+        ["a.csv, line 3, column 'label': is empty"]
+    """
+
+    def __init__(self, action: Literal["error", "skip"] = "error") -> None:
+        self.action = action
+        self.skipped: list[str] = []
+
+    @contextmanager
+    def caught(self, place: str) -> Iterator[None]:
+        """Deal with a BadValue that is raised within for the row at that place."""
+        try:
+            yield
+        except BadValue as error:
+            message = (
+                f"{place}, {error}" if str(error).startswith("column") else f"{place}: {error}"
+            )
+            if self.action == "error":
+                raise DataError(
+                    f"{message}; mend the row, or leave such rows out with --on-bad-row skip"
+                ) from None
+            self.skipped.append(message)
+
+
+def read_table(
+    path: Path,
+    wanted: Sequence[str],
+    bad: BadRows,
+    *,
+    names: Sequence[str] = (),
+    encoding: str = "utf-8",
+) -> Iterator[Record]:
+    r"""The rows of a file, or of all files in a folder, in order.
+
+    The end of the name says what it is: ``.csv`` (quoted as in RFC 4180), ``.tsv`` (never quoted),
+    ``.jsonl`` or ``.ndjson`` (an object a line), each also with ``.gz``; ``.parquet`` where pyarrow
+    is installed. A row with another number of fields than the header, a line that is no JSON, and
+    bytes that are not in the encoding are bad rows.
+
+    Args:
+        path: the file or folder.
+        wanted: columns that there must be; a pattern such as ``x*`` must match one.
+        bad: what becomes of bad rows.
+        names: the columns of a CSV or TSV file without a header.
+        encoding: of text files.
+
+    Raises:
+        DataError: no such file, another format, a column that is missing, or a bad row.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "a.csv")
+        >>> _ = file.write_text('text,label\n"good, really",1\n')
+        >>> next(read_table(file, ["text", "label"], BadRows())).values
+        {'text': 'good, really', 'label': '1'}
+    """
+    for file in _files(path):
+        kind = file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
+        if kind not in FORMATS:
+            raise DataError(
+                f"{file}: a table was expected ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
+                "rename or convert the file"
+            )
+        yield from FORMATS[kind](file, Plan(wanted, bad, names, encoding))
+
+
+def check_columns(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
+    """Refuse a file that lacks a column; a pattern must match at least one."""
+    for name in wanted:
+        if not matching(name, there):
+            raise DataError(
+                f"{file}: has no column {name!r}: {nearest(name, there)}; say which column is "
+                "meant, or give the names of a file without a header with data.columns"
+            )
+
+
+def matching(name: str, columns: Sequence[str]) -> list[str]:
+    """The columns that a name or a pattern with ``*`` stands for, in the file's order.
+
+    >>> matching("x*", ["y", "x1", "x2"])
+    ['x1', 'x2']
+    """
+    pattern = re.compile(".*".join(map(re.escape, name.split("*"))))
+    return [column for column in columns if pattern.fullmatch(column)]
+
+
+def _separated(file: Path, plan: Plan, **dialect: Any) -> Iterator[Record]:
+    before = csv.field_size_limit(LONGEST)
+    try:
+        with opened_text(file, plan.encoding) as stream:
+            reader = csv.reader(stream, strict=True, **dialect)
+            header = list(plan.names) or next(reader, [])
+            check_columns(file, plan.wanted, header)
+            yield from _fields(file, reader, header, plan)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _fields(file: Path, reader: Any, header: Sequence[str], plan: Plan) -> Iterator[Record]:
+    while True:
+        place = f"{file}, line {reader.line_num + 1}"
+        with plan.bad.caught(place):
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise BadValue("", f"not well-formed: {error}") from error
+            if not row:
+                continue
+            if len(row) != len(header):
+                fields = "1 field was" if len(header) == 1 else f"{len(header)} fields were"
+                raise BadValue("", f"{fields} expected, got {len(row)}")
+            for name, field in zip(header, row, strict=True):
+                _check_field(name, field, plan.encoding)
+            yield Record(place, dict(zip(header, row, strict=True)))
+
+
+def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
+    with opened_text(file, plan.encoding) as stream:
+        for number, line in enumerate(stream, 1):
+            place = f"{file}, line {number}"
+            with plan.bad.caught(place):
+                if not line.strip():
+                    continue
+                _check_field("", line, plan.encoding)
+                yield Record(place, _object(line, plan.wanted))
+
+
+def _object(line: str, wanted: Sequence[str]) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise BadValue("", f"not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise BadValue("", f"an object was expected, got {type(values).__name__}")
+    for name in wanted:
+        if not matching(name, list(values)):
+            raise BadValue(name, f"missing: the object has {', '.join(values) or 'nothing'}")
+    return values
+
+
+def _parquet(file: Path, plan: Plan) -> Iterator[Record]:
+    if find_spec("pyarrow") is None:
+        raise DataError(
+            f"{file}: Parquet needs the package pyarrow: pip install pyarrow, or convert to .csv"
+        )
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(file) as table:
+            check_columns(file, plan.wanted, table.schema_arrow.names)
+            number = 0
+            for batch in table.iter_batches():
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Record(f"{file}, row {number}", values)
+    except (OSError, ArrowException) as error:
+        raise DataError(f"{file}: cannot be read: {error}: check or write it again") from error
+
+
+@contextmanager
+def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """The file as text; bytes that are not in the encoding are kept, to be found in their row."""
+    known = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
+    with (
+        _opened(file) as (_, binary),
+        io.TextIOWrapper(binary, known, errors="surrogateescape", newline="") as text,
+    ):
+        yield text
+
+
+def _check_field(name: str, field: str, encoding: str) -> None:
+    if stray := _STRAY.search(field):
+        byte = ord(stray[0]) - 0xDC00
+        raise BadValue(name, f"byte 0x{byte:02x} is not {encoding}: name the file's encoding")
+    if "\0" in field:
+        raise BadValue(name, f"holds a NUL byte: the file is binary, or not {encoding}")
+
+
+FORMATS: dict[str, Callable[[Path, Plan], Iterator[Record]]] = {
+    ".csv": _separated,
+    ".tsv": partial(_separated, delimiter="\t", quoting=csv.QUOTE_NONE),
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".parquet": _parquet,
+}

@@ -1,0 +1,80 @@
+"""Vectors of words from a file: one a line, as word2vec, GloVe and fastText write them as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman._errors import DataError
+from elman.data._text import _opened
+
+
+class Vectors(NamedTuple):
+    """A vector for each token that the file has; ``found`` says which, the others are 0."""
+
+    values: Tensor  # (V, size)
+    found: Tensor  # (V,) booleans
+
+
+def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
+    r"""The vectors of these tokens; those of other words are passed over, not kept in memory.
+
+    A line is a word and its numbers with spaces between them; a first line of two integers, the
+    count and the size, is passed over. ``.gz`` files are read, too. A token has the vector of the
+    word that is written exactly alike; where a word is there twice, the first counts.
+
+    Args:
+        path: the file, ``.vec`` or ``.txt``.
+        tokens: the vocabulary's tokens, in the order of their indices.
+
+    Raises:
+        DataError: the file cannot be read, a line is malformed, or no token is in it.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "small.vec")
+        >>> _ = file.write_text("2 3\ncat 1 0 0\ndog 0 1 0\n")
+        >>> read_vectors(file, ["<unk>", "dog"])
+        Vectors(values=tensor([[0., 0., 0.],
+                [0., 1., 0.]]), found=tensor([False,  True]))
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file: check the path of the vectors")
+    wanted = {token: index for index, token in enumerate(tokens)}
+    found: dict[int, np.ndarray] = {}
+    size = 0
+    with _opened(path) as (_, file):
+        for number, line in enumerate(file, 1):
+            fields = line.decode("utf-8", "replace").rstrip().split(" ")
+            if number == 1 and len(fields) == 2:
+                continue
+            size = size or len(fields) - 1
+            # A word may itself have spaces in it.
+            word = " ".join(fields[: len(fields) - size])
+            if len(fields) <= size or size < 1:
+                raise DataError(f"{path}, line {number}: a word and {size} numbers were expected")
+            index = wanted.get(word)
+            if index is not None and index not in found:
+                found[index] = _numbers(path, number, fields[-size:])
+    if not found:
+        raise DataError(f"{path}: none of the {len(tokens):,} tokens has a vector in it")
+    values = torch.zeros(len(tokens), size)
+    there = torch.tensor(sorted(found))
+    values[there] = torch.from_numpy(np.stack([found[i] for i in sorted(found)]))
+    return Vectors(values, torch.zeros(len(tokens), dtype=torch.bool).index_fill(0, there, True))
+
+
+def _numbers(path: Path, number: int, fields: Sequence[str]) -> np.ndarray:
+    try:
+        values = [float(field) for field in fields]
+    except ValueError as error:
+        raise DataError(f"{path}, line {number}: {error}") from error
+    if not all(map(math.isfinite, values)):
+        raise DataError(f"{path}, line {number}: a number is not finite")
+    return np.array(values, dtype=np.float32)

@@ -1,0 +1,57 @@
+"""The sections of classification's configuration; torch is not imported here."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from elman.tasks._section import Sections
+from elman.tasks._sequence_config import SequenceData, SequenceNet
+
+ORDER = (
+    "The food was good, not bad at all.",
+    "The food was bad, not good at all.",
+)
+"""The same words in another order, and the opposite said."""
+
+
+class ClassifyData(SequenceData):
+    """Which rows are read: a text or numbers, and a label."""
+
+    default: ClassVar[str] = "movie-reviews"
+
+    label: str = Field("label", description="column of the label")
+    contrast: list[str] = Field(
+        [],
+        description="texts whose answers a report sets beside those of a bag of words; "
+        "two about food for movie-reviews",
+    )
+
+    @classmethod
+    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("name") == "movie-reviews":
+            given = {"contrast": list(ORDER), **given}
+        return super().implied(given)
+
+
+class ClassifyNet(SequenceNet):
+    """The network: an embedding or numbers, recurrent layers, pooling, softmax over labels."""
+
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout on the embedding, between layers and on the output"
+    )
+
+
+SECTIONS = Sections(
+    ClassifyData,
+    ClassifyNet,
+    {
+        "max_steps": 1869,  # three times through the reviews
+        "optimizer": "adam",
+        "lr": 2e-3,
+        "schedule": "cosine",
+        "warmup": 100,
+        "clip_limit": 1.0,
+    },
+)

@@ -1,0 +1,209 @@
+"""What a row begins with, text or numbers: read, numbered, and made into vectors."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from elman._errors import ConfigError
+from elman.data import BadValue, Ragged, Vectors, Vocabulary, read_vectors
+from elman.data._table import matching
+from elman.nn import Embedding
+from elman.tasks._sequence_config import SequenceData, SequenceNet
+
+Reals = NDArray[np.float32]
+
+
+class Input(ABC):
+    """One kind of sequence: from a row's values to a Ragged column, and to a network's vectors."""
+
+    @abstractmethod
+    def wanted(self) -> list[str]:
+        """The columns it is read from."""
+
+    @abstractmethod
+    def parse(self, values: Mapping[str, Any]) -> Any:
+        """The sequence in a row, or a BadValue."""
+
+    @abstractmethod
+    def key(self, sequence: Any) -> Any:
+        """The sequence as something that can be compared and hashed."""
+
+    @abstractmethod
+    def learn(self, sequences: Sequence[Any]) -> None:
+        """Take from the training sequences what encoding needs."""
+
+    @abstractmethod
+    def encode(self, sequences: Sequence[Any]) -> Ragged: ...
+
+    @abstractmethod
+    def learned(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def recall(self, learned: Mapping[str, Any]) -> None: ...
+
+    @abstractmethod
+    def layer(self, model: SequenceNet) -> nn.Module:
+        """From a padded batch (batch, steps, ...) to vectors (batch, steps, output_size)."""
+
+
+class Text(Input):
+    """A text, as the indices of its tokens."""
+
+    vocabulary: Vocabulary
+    vectors: Vectors | None = None
+
+    def __init__(self, data: SequenceData, vectors: Path | None = None) -> None:
+        self.data, self.file = data, vectors
+        self.size: int | None = None
+
+    def wanted(self) -> list[str]:
+        return [self.data.text or ""]
+
+    def parse(self, values: Mapping[str, Any]) -> str:
+        name = self.data.text or ""
+        text = values[name]
+        if isinstance(text, list):  # tokens, or their numbers
+            text = " ".join(map(str, text))
+        if not isinstance(text, str) or not text.strip():
+            raise BadValue(name, "a text was expected, got " + ("none" if not text else repr(text)))
+        return text
+
+    def key(self, sequence: str) -> str:
+        return sequence
+
+    def learn(self, sequences: Sequence[str]) -> None:
+        data = self.data
+        self.vocabulary = Vocabulary.train(
+            sequences,
+            data.level,
+            min_count=data.min_count,
+            max_size=data.vocabulary,
+            lowercase=bool(data.lowercase),
+            punctuation=bool(data.punctuation),
+        )
+        if self.file:
+            self.vectors = read_vectors(self.file, self.vocabulary.tokens)
+            self.size = self.vectors.values.shape[1]
+
+    def encode(self, sequences: Sequence[str]) -> Ragged:
+        return Ragged.of(self.vocabulary.encode_lines(list(sequences)), torch.int32)
+
+    def learned(self) -> dict[str, Any]:
+        return {"tokenizer": json.loads(self.vocabulary.to_json()), "size": self.size}
+
+    def recall(self, learned: Mapping[str, Any]) -> None:
+        self.vocabulary = Vocabulary.from_json(json.dumps(learned["tokenizer"]))
+        self.size = learned["size"]
+
+    def layer(self, model: SequenceNet) -> Embedding:
+        if self.size and model.embedding not in (None, self.size):
+            raise ConfigError(
+                f"the vectors have {self.size} components, and model.embedding = "
+                f"{model.embedding}: leave it out"
+            )
+        embedding = Embedding(len(self.vocabulary), self.size or model.embedding or model.hidden)
+        nn.init.normal_(embedding.weight, std=0.1)
+        if self.vectors is not None:
+            embedding.start_from(*self.vectors)
+        return embedding.requires_grad_(not model.freeze)
+
+
+class Series(Input):
+    """Numbers, or equally many numbers, at each step."""
+
+    mean: list[float]
+    deviation: list[float]
+
+    def __init__(self, data: SequenceData) -> None:
+        self.data = data
+
+    def wanted(self) -> list[str]:
+        return [self.data.series or ""]
+
+    def parse(self, values: Mapping[str, Any]) -> Reals:
+        name = self.data.series or ""
+        columns = matching(name, list(values))
+        if len(columns) == 1:
+            steps = _numbers(columns[0], values[columns[0]])
+        else:  # a column for each step
+            steps = np.array([_number(c, values[c]) for c in columns], dtype=np.float32)
+        steps = steps[:, None] if steps.ndim == 1 else steps
+        if steps.ndim != 2 or not len(steps):
+            raise BadValue(name, "numbers, or lists of numbers, were expected, one a step")
+        if not np.isfinite(steps).all():
+            step = int(np.flatnonzero(~np.isfinite(steps).all(1))[0])
+            raise BadValue(name, f"step {step + 1} is {steps[step].tolist()}: give finite numbers")
+        if hasattr(self, "mean") and steps.shape[1] != len(self.mean):
+            raise BadValue(name, f"{len(self.mean)} numbers a step expected, got {steps.shape[1]}")
+        return steps
+
+    def key(self, sequence: Reals) -> bytes:
+        return sequence.tobytes()
+
+    def learn(self, sequences: Sequence[Reals]) -> None:
+        sizes = {sequence.shape[1] for sequence in sequences}
+        if len(sizes) > 1:
+            raise ConfigError(f"{self.data.series}: rows with different numbers a step: {sizes}")
+        features = sizes.pop()
+        self.mean, self.deviation = [0.0] * features, [1.0] * features
+        if self.data.standardise:
+            steps = np.concatenate(sequences).astype(np.float64)
+            deviation = steps.std(0)
+            self.mean = steps.mean(0).tolist()
+            self.deviation = np.where(deviation > 0, deviation, 1.0).tolist()
+
+    def encode(self, sequences: Sequence[Reals]) -> Ragged:
+        mean, deviation = np.array(self.mean), np.array(self.deviation)
+        return Ragged.of([(s - mean) / deviation for s in sequences], torch.float32)
+
+    def learned(self) -> dict[str, Any]:
+        return {"mean": self.mean, "deviation": self.deviation}
+
+    def recall(self, learned: Mapping[str, Any]) -> None:
+        self.mean, self.deviation = list(learned["mean"]), list(learned["deviation"])
+
+    def layer(self, model: SequenceNet) -> AsItIs:
+        return AsItIs(len(self.mean))
+
+
+class AsItIs(nn.Module):
+    """Numbers enter the network as they are."""
+
+    def __init__(self, output_size: int) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def read_input(data: SequenceData, model: SequenceNet) -> Input:
+    """Text where a column of it is named, else numbers."""
+    return Series(data) if data.series else Text(data, model.vectors)
+
+
+def _numbers(name: str, value: Any) -> Reals:
+    """A list of numbers, or a text of them with spaces or semicolons between."""
+    if isinstance(value, str):
+        parts = value.replace(";", " ").replace(",", " ").strip("[] ").split()
+        return np.array([_number(name, part) for part in parts], dtype=np.float32)
+    try:
+        return np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise BadValue(name, f"numbers were expected: {error}") from error
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise BadValue(name, f"a number was expected, got {value!r}") from error

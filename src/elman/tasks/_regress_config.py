@@ -1,0 +1,47 @@
+"""The sections of regression's configuration; torch is not imported here."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from elman.tasks._section import Sections
+from elman.tasks._sequence_config import SequenceData, SequenceNet
+from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD
+
+
+class RegressData(SequenceData):
+    """Which rows are read: a text or numbers, and a number."""
+
+    default: ClassVar[str] = "adding"
+
+    target: str = Field("target", description="column of the number that is to be told")
+
+
+class RegressNet(SequenceNet):
+    """The network: an embedding or numbers, recurrent layers, pooling, one number out."""
+
+    cell: str = Field(
+        "gru",
+        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, for none",
+    )
+    hidden: int = Field(128, ge=1, description="hidden units of a layer and direction")
+    bidirectional: bool = Field(False, description="read in both directions")
+    pool: Literal["last", "mean", "max", "mean+max", "attention"] = Field(
+        "last", description="how the states of all steps become one vector"
+    )
+
+
+SECTIONS = Sections(
+    RegressData,
+    RegressNet,
+    {
+        "max_steps": 4000,
+        "optimizer": "adam",
+        "lr": 3e-3,
+        "schedule": "cosine",
+        "warmup": 100,
+        "clip_limit": 1.0,
+    },
+)

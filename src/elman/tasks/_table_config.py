@@ -1,0 +1,112 @@
+"""Sections that tasks over tables share; torch is not imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from elman._errors import nearest
+from elman.cells import CELLS
+from elman.data import CATALOG
+from elman.tasks._section import Section
+
+FEEDFORWARD = "feedforward"
+"""In the place of a cell: a network without recurrence, that sees a fixed number of steps."""
+
+CELL_NAMES = tuple(name for name, _ in CELLS)
+
+
+class TableData(Section):
+    """Which rows are read, how they are divided, and what becomes of bad ones."""
+
+    default: ClassVar[str]
+    """The data set that is read where none is given."""
+
+    train: list[Path] = Field([], description="files or folders to learn from")
+    valid: list[Path] = Field(
+        [], description="files to validate on; split off the training rows if unset"
+    )
+    test: list[Path] = Field(
+        [], description="files to test on; split off the training rows if unset"
+    )
+    name: str | None = Field(
+        None, description="a named data set, see `elman data`; the task's own if no files are given"
+    )
+    rows: int | None = Field(None, ge=3, description="use only so many rows, drawn by data.seed")
+    steps: int | None = Field(
+        None, ge=1, description="how long rows are, of data sets that are made; see `elman data`"
+    )
+    encoding: str = Field("utf-8", description="encoding of the files")
+    columns: list[str] = Field([], description="names of the columns of files without a header")
+    on_bad_row: Literal["error", "skip"] = Field(
+        "error", description="a row that cannot be used is an error, or left out and counted"
+    )
+    unique: bool = Field(
+        True, description="leave out rows whose input was there before; not of sets that are made"
+    )
+    valid_share: float = Field(
+        0.1, ge=0, lt=1, description="share of the rows split off to validate"
+    )
+    test_share: float = Field(0.1, ge=0, lt=1, description="share of the rows split off to test")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of that division, the same in each run")
+    batch: int = Field(32, ge=1, description="rows of a batch")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, values: Any) -> Any:
+        """The task's own data set where none is given."""
+        if not isinstance(values, Mapping):
+            return values
+        given = {key: value for key, value in values.items() if value is not None}
+        if not given.get("train") and "name" not in given:
+            given["name"] = cls.default
+        if any(dataset.made and dataset.name == given.get("name") for dataset in CATALOG):
+            given = {"unique": False, **given}  # made rows may be alike by chance
+        return {**dict.fromkeys(values), **cls.implied(given)}
+
+    @classmethod
+    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The settings with those that follow from what is given."""
+        return given
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.name is None) == (not self.train):
+            raise ValueError("give either files to train on or the name of a data set")
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share and test_share must leave something to train on")
+        return self
+
+
+class RecurrentNet(Section):
+    """Recurrent layers, as every task has them."""
+
+    cell: str = Field(
+        "lstm",
+        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, for none",
+    )
+    layers: int = Field(1, ge=1, description="recurrent layers")
+    hidden: int = Field(96, ge=1, description="hidden units of a layer and direction")
+    bidirectional: bool = Field(True, description="read in both directions")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout on the input, between layers and on the output"
+    )
+    activation: str | None = Field(None, description="the Elman cell's activation; tanh if unset")
+    init: str | None = Field(None, description="scheme of the cells' first weights, see elman.init")
+    engine: str = Field("auto", description="what runs the recurrence")
+
+    @field_validator("cell")
+    @classmethod
+    def _known_cell(cls, cell: str) -> str:
+        if cell not in (*CELL_NAMES, FEEDFORWARD):
+            raise ValueError(f"unknown cell; {nearest(cell, (*CELL_NAMES, FEEDFORWARD))}")
+        return cell
+
+    @model_validator(mode="after")
+    def _has_an_activation(self) -> Self:
+        if self.activation is not None and self.cell != "elman":
+            raise ValueError(f"only the cell elman has an activation to choose, not {self.cell}")
+        return self

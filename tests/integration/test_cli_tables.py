@@ -1,0 +1,189 @@
+"""Tasks over tables as a user types them: train, evaluate, predict, resume, and bad rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elman.cli import main
+
+SMALL = ["--model.hidden", "6", "--data.batch", "8", "--train.lr", "0.02", "--train.log_every", "5"]
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with reviews.csv."""
+    monkeypatch.chdir(tmp_path)
+    rows = [("good", "pos") if i % 2 else ("bad", "neg") for i in range(60)]
+    text = "".join(f"film {i} was {word},{label}\n" for i, (word, label) in enumerate(rows))
+    Path("reviews.csv").write_text("review,stars\n" + text)
+    return tmp_path
+
+
+COLUMNS = ["--data.text", "review", "--data.label", "stars"]
+TRAIN = ["train", "classify", "reviews.csv", *COLUMNS, *SMALL]
+
+
+def test_classify(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--train.epochs", "12", "--seed", "3", "--json"]) == 0
+    out, err = capsys.readouterr()
+    start, *_, end = objects(out)
+    assert start["data"]["rows"] == {"train": 48, "valid": 6, "test": 6}
+    assert "rows: train 48, valid 6, test 6" in err
+    assert "seed 3" in err
+    assert "rows/s" in err
+    assert end["run"] == "runs/classify-1"
+    assert end["metrics"]["test"]["accuracy"] == 1
+    assert {"most_frequent", "bag_of_words"} <= set(end["baselines"])
+
+    assert main(["evaluate", end["run"], "--json"]) == 0
+    (measured,) = objects(capsys.readouterr().out)
+    assert measured["metrics"] == pytest.approx(end["metrics"]["test"])
+    assert measured["tables"]["true label, taken for"][0] == {"": "neg", "neg": 3, "pos": 0}
+    assert main(["evaluate", end["run"]]) == 0
+    assert "true label, taken for" in capsys.readouterr().out
+
+    assert main(["predict", end["run"], "--text", "a good zebra", "--text", "bad", "--json"]) == 0
+    good, bad = objects(capsys.readouterr().out)
+    assert (good["text"], good["label"], bad["label"]) == ("a good zebra", "pos", "neg")
+    assert good["unknown"] == ["a", "zebra"]
+    assert main(["predict", end["run"], "--prompt", "good"]) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == ["good", "  unknown: none", "  label: pos"]
+
+
+def test_predict_from_files(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--train.epochs", "12", "--quiet"]) == 0
+    Path("more.csv").write_text('review\n"good, good"\nbad\n\n"",\n')
+    Path("more.txt").write_text("film 1 was good\nfilm 2 was bad\n")
+    run = ["predict", "runs/classify-1", "--json", "--input"]
+    capsys.readouterr()
+    assert main([*run, "more.txt", "--output", "answers.jsonl"]) == 0
+    answers = objects(Path("answers.jsonl").read_text())
+    assert [answer["label"] for answer in answers] == ["pos", "neg"]
+    assert main([*run, "more.csv"]) == 3
+    assert "more.csv, line 5: 1 field was expected, got 2" in capsys.readouterr().err
+    assert main([*run, "more.csv", "--on-bad-row", "skip"]) == 0
+    out, err = capsys.readouterr()
+    assert len(objects(out)) == 2
+    assert "left out: more.csv, line 5" in err
+
+
+def test_evaluate_on_a_file_with_a_bad_row(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--train.epochs", "1", "--quiet"]) == 0
+    Path("more.csv").write_text("review,stars\ngood,pos\nso so,medium\n")
+    capsys.readouterr()
+    assert main(["evaluate", "runs/classify-1", "more.csv"]) == 3
+    assert "line 3, column 'stars': 'medium' was not in training" in capsys.readouterr().err
+    skip = ["--on-bad-row", "skip", "--json"]
+    assert main(["evaluate", "runs/classify-1", "more.csv", *skip]) == 0
+    (record,) = objects(capsys.readouterr().out)
+    assert record["data"]["rows"] == {"test": 1}
+    assert record["data"]["bad_rows"] == 1
+    assert main(["evaluate", "runs/classify-1", "missing.csv", *skip]) == 3
+
+
+def test_a_bad_row(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Path("reviews.csv").open("a") as file:
+        file.write("no stars,\n")
+    assert main([*TRAIN, "--train.epochs", "1"]) == 3
+    err = capsys.readouterr().err
+    assert "reviews.csv, line 62, column 'stars': a label was expected, got none" in err
+    assert "--on-bad-row skip" in err
+    assert not list(Path("runs").iterdir())
+    assert main([*TRAIN, "--train.epochs", "1", "--on-bad-row", "skip"]) == 0
+    err = capsys.readouterr().err
+    assert "bad rows: 1" in err
+    assert "reviews.csv, line 62" in err
+
+
+def test_resume_gives_the_run_that_was_not_stopped(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TRAIN, "--train.max_steps", "20", "--name", "whole", "--quiet"]) == 0
+    assert main([*TRAIN, "--train.max_steps", "9", "--train.schedule", "constant", "--quiet"]) == 0
+    go_on = ["--train.max_steps", "20", "--train.schedule", "constant", "--quiet"]
+    assert main([*TRAIN, *go_on, "--name", "constant"]) == 0
+    assert main(["train", "classify", "--resume", "runs/classify-1", *go_on]) == 0
+    weights = [
+        Path(f"runs/{name}/checkpoints/last/model.safetensors").read_bytes()
+        for name in ("whole-1", "constant-1", "classify-1")
+    ]
+    assert weights[1] == weights[2]
+    assert weights[0] != weights[1]
+
+
+def test_what_a_task_does_not_do(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--train.epochs", "1", "--quiet"]) == 0
+    for arguments, message in {
+        ("generate", "runs/classify-1"): "a run of classify generates nothing",
+        ("predict", "runs/classify-1", "--text", "x", "--word", "y"): "are for language models",
+        ("predict", "runs/classify-1"): "nothing to predict from",
+        (*TRAIN, "--train.k1", "5"): "unknown option --train.k1",
+    }.items():
+        assert main(list(arguments)) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_baselines_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["baseline", "classify", "reviews.csv", *COLUMNS, "--json"]) == 0
+    (record,) = objects(capsys.readouterr().out)
+    assert record["baselines"]["bag_of_words"]["test"]["accuracy"] == 1
+
+
+def test_init_prints_settings_that_can_be_read(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", "classify"]) == 0
+    Path("c.toml").write_text(capsys.readouterr().out)
+    assert main([*TRAIN, "--config", "c.toml", "--train.epochs", "1", "--quiet"]) == 0
+
+
+def test_tag(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sentence = "1\tBonn\t_\tPROPN" + "\t_" * 6 + "\n2\tlies\t_\tVERB" + "\t_" * 6 + "\n\n"
+    other = sentence.replace("Bonn", "It").replace("PROPN", "PRON")
+    Path("a.conllu").write_text((sentence + other) * 20)
+    small = [*SMALL, "--model.characters", "4", "--train.epochs", "8", "--json"]
+    assert main(["train", "tag", "a.conllu", *small]) == 3
+    assert "row is left: give more rows" in capsys.readouterr().err  # but for what is there twice
+    assert main(["train", "tag", "a.conllu", *small, "--data.no-unique"]) == 0
+    *_, end = objects(capsys.readouterr().out)
+    assert end["metrics"]["test"]["accuracy"] == 1
+    assert set(end["baselines"]) == {"most_frequent", "most_frequent_per_word"}
+    assert main(["predict", end["run"], "--text", "It lies", "--json"]) == 0
+    (answer,) = objects(capsys.readouterr().out)
+    assert (answer["tokens"], answer["tags"]) == (["It", "lies"], ["PRON", "VERB"])
+    assert main(["predict", end["run"], "--input", "a.conllu", "--json"]) == 0
+    assert len(objects(capsys.readouterr().out)) == 40
+    assert main(["evaluate", end["run"], "a.conllu"]) == 0
+    assert "precision" in capsys.readouterr().out
+
+
+def test_regress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["a,b,c,target", *[f"{i},{i % 3},1,{2 * i}" for i in range(40)]]
+    Path("wide.csv").write_text("\n".join(rows))
+    columns = ["--data.series", "?", "--train.epochs", "2"]
+    assert main(["train", "regress", "wide.csv", *SMALL, *columns]) == 3
+    assert "has no column '?'" in capsys.readouterr().err
+    columns = ["--data.series", "[abc]", "--train.epochs", "2"]
+    assert main(["train", "regress", "wide.csv", *SMALL, *columns]) == 3
+    Path("wide.csv").write_text("\n".join(rows).replace("a,b,c", "x1,x2,x3"))
+    columns = ["--data.series", "x*", "--train.epochs", "2", "--json"]
+    capsys.readouterr()
+    assert main(["train", "regress", "wide.csv", *SMALL, *columns]) == 0
+    out, err = capsys.readouterr()
+    *_, end = objects(out)
+    assert end["metrics"]["test"]["rmse"] == pytest.approx(end["metrics"]["test"]["mse"] ** 0.5)
+    assert "mse" in err
+    Path("new.csv").write_text("x1,x2,x3\n3,1,1\n")
+    assert main(["predict", end["run"], "--input", "new.csv", "--json"]) == 0
+    (answer,) = objects(capsys.readouterr().out)
+    assert answer["series"] == [3, 1, 1]
+    assert main(["predict", end["run"], "--text", "three"]) == 2
+    assert "reads no texts here" in capsys.readouterr().err
