@@ -258,7 +258,6 @@ def test_another_library_is_loaded_or_an_error() -> None:
     [
         (lambda c: {"x": c.x.half()}, "float16"),
         (lambda c: {"x": c.x.float()}, "not every weight"),
-        (lambda _: {"observe": print}, "observe="),
         (lambda _: {"cell": elman.cells.Projected(LSTM(3, 4), 2).double()}, r"have (2, 4) units"),
     ],
 )
