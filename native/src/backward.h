@@ -1,141 +1,41 @@
 // The backward scan: for each step, last to first, the gradient of the state through the matrices that
-// multiply it, then the program that turns it into gradients of the gates; for each chunk of steps, while
-// those are in the cache, their products with x, W_ih and what the matrices multiplied.
+// multiply it, then the program that turns it into gradients of the gates; for each chunk of steps, what
+// gradients.h does with those.
 #pragma once
 
-#include "scan.h"
+#include "gradients.h"
 
 namespace elman {
 namespace {
 
 template <class T>
-struct Backward : Scan<T> {
-    using Base = Scan<T>;
+struct Backward : Gradients<T> {
+    using Base = Gradients<T>;
     using typename Base::Bank;
-    using Base::column, Base::count, Base::job, Base::member, Base::offset, Base::padded, Base::panels,
-        Base::rows, Base::scan, Base::tiles, Base::tiling, Base::units;
-
-    const elman_backward_out& out;
-    const bool projects;
-    const long kinds, input_kinds, inputs, input_panels, input_padded;
-    T *weight[kMostProducts], *weight_ih;  // of everyone, by group: packed for dz W
-    T *ring, *moved, *x;                   // of the team: gate gradients and states before each step of a chunk
-    T* seen;                               // of the team: cotangents of what is watched
-    T* carry[3];
-    T* dfresh;
-
-    // A team's sums: rows of weights are [kind][unit]; added up over teams at the end, in order.
-    struct Sums {
-        T *weight, *weight_ih, *bias, *units, *scalars;
-    };
-    Sums all[kMostThreads], sums;
-    long sum_at[kMostProducts + 1];  // where those of a group begin
-    T *dx_tile, *scalars_chunk;  // of the thread
-    Run<T>* run_list;
-    long ring_step;
-
-    Backward(const Job& j, int thread, Scratch shared, Scratch own)
-        : Base(j, thread, 1), out(*j.backward), projects(scan.inputs > 0), kinds(out.kinds),
-          input_kinds(count_input_kinds()), inputs(scan.inputs), input_panels(panels_of<T>(inputs)),
-          input_padded(input_panels * kLanes<T>), ring_step(kinds * padded * count + 2 * kRecordPadding) {
-        sum_at[0] = 0;
-        for_groups([&](const elman_group& g, int i) {
-            sum_at[i + 1] = sum_at[i] + (g.bank >= 0 ? g.count * padded * padded : 0);
-        });
-        take(shared, own);
-        this->shared_used = shared.used(), this->own_used = own.used();
-    }
-
-    long count_input_kinds() const {
-        long n = 0;
-        for (int gate = 0; projects && gate < scan.gates; ++gate) n += out.input_kind[gate] >= 0;
-        return n;
-    }
-
-    static bool flows_back(const elman_group& g) { return g.state >= 0 || g.product >= 0; }
-
-    template <class F>
-    void for_groups(F f) const {
-        for (int g = 0; g < out.groups; ++g) f(out.group[g], g);
-    }
-
-    void take(Scratch& shared, Scratch& own) {
-        this->take_common(shared);
-        for_groups([&](const elman_group& g, int i) {
-            weight[i] = shared.take<T>(flows_back(g) ? g.count * units * padded : 0);
-        });
-        weight_ih = shared.take<T>(out.dx.data ? input_kinds * units * input_padded : 0);
-        for (int team = 0; team < job.teams; ++team)
-            take_team(shared, team);
-        this->take_own(own, 1);
-        dx_tile = own.take<T>(kWidth * kLanes<T> * this->chunk_capacity());
-        scalars_chunk = own.take<T>(scan.slots);
-        run_list = own.take<Run<T>>(this->chunk_capacity());
-    }
-
-    void take_team(Scratch& s, int team) {
-        const Rows& of = job.team[team];
-        const long plane = padded * of.count, slots = this->chunk_steps(of.active[0]) + 1;
-        long products = 0;
-        for_groups([&](const elman_group& g, int) { products = g.product >= products ? g.product + 1 : products; });
-        Base::take_team(s, team, products);
-        T* a = s.take<T>(slots * (kinds * plane + 2 * kRecordPadding));
-        T* b = s.take<T>(may_move() ? slots * scan.states * plane : 0);
-        T* c = s.take<T>(input_padded * this->chunk_capacity());
-        T *d = s.take<T>(scan.states * plane), *e = s.take<T>(scan.states * plane), *f = s.take<T>(scan.states * plane);
-        T* g = s.take<T>(this->reset ? scan.states * plane : 0);
-        T* h = s.take<T>(scan.slots * padded);
-        T* i = s.take<T>(scan.watched * plane);
-        Sums of_team;
-        of_team.weight = s.take<T>(sum_at[out.groups]);
-        of_team.weight_ih = s.take<T>(input_kinds * padded * input_padded);
-        of_team.bias = s.take<T>(projects ? kinds * padded : 0);
-        of_team.units = s.take<T>(scan.slots * padded);
-        of_team.scalars = s.take<T>(scan.slots);
-        all[team] = of_team;
-        if (!this->mine(team)) return;
-        ring = a, moved = b, x = c, carry[0] = d, carry[1] = e, carry[2] = f;
-        dfresh = g, this->unit_sums = h, seen = i, sums = of_team;
-    }
-
-    bool may_move() const { return scan.lengths || this->reset; }
+    using Base::carry, Base::column, Base::count, Base::dfresh, Base::flows_back, Base::for_groups, Base::gate_of,
+        Base::gates_of, Base::input_kinds, Base::input_panels, Base::inputs, Base::job, Base::offset, Base::out,
+        Base::padded, Base::panels, Base::rows, Base::scan, Base::seen, Base::state_before, Base::tiles, Base::tiling,
+        Base::units, Base::weight, Base::weight_ih;
+    using Base::Base;
 
     void run() {
         this->start_own();
         this->pack_parameters();
         this->start_team();
-        clear();
+        this->clear();
         pack_weights();
         this->wait_all();
         const long most = this->chunk_steps(rows.active[0]);
         for (long end = rows.steps, first; end > 0; end = first) {
             first = end > most ? end - most : 0;
             for (long t = end; t-- > first;) step(t);
-            finish_chunk(first, end);
+            this->finish_chunk(first, end);
         }
         put_initial();
-        finish_rows();
+        this->finish_rows();
         this->wait_all();
-        put_weights();
-        put_parameters();
-    }
-
-    // ---- before the first step ----
-
-    void clear() {
-        auto part = [&](T* p, long n) {
-            const Share s = share_of(n, member, job.team_size);
-            zero(p + s.first, s.last - s.first);
-        };
-        part(sums.weight, sum_at[out.groups]);
-        part(sums.weight_ih, input_kinds * padded * input_padded);
-        part(sums.bias, projects ? kinds * padded : 0);
-        part(dfresh, this->reset ? scan.states * padded * count : 0);
-        part(this->unit_sums, scan.slots * padded);
-        part(sums.units, scan.slots * padded);
-        if (member == 0) zero(sums.scalars, scan.slots);
-        zero(scalars_chunk, scan.slots);
-        this->scalar_sums = scalars_chunk;
+        this->put_weights();
+        this->put_parameters();
     }
 
     // Columns [from, from + width) of panels of n matrices (units, size): to[i][unit][column].
@@ -168,23 +68,6 @@ struct Backward : Scan<T> {
                 pack_group(input_kinds, of_gate, inputs, from, width,
                            weight_ih + from * kLanes<T> * input_kinds * units);
         });
-    }
-
-    // The gate of the input whose gradient this is.
-    long gate_of(long kind) const {
-        long gate = 0;
-        while (out.input_kind[gate] != kind) ++gate;
-        return gate;
-    }
-
-    // ---- one step ----
-
-    long slots() const { return this->chunk_steps(rows.active[0]) + 1; }
-    T* gates_of(long t) const { return ring + t % slots() * ring_step; }
-
-    T* state_before(long t) const {
-        if (this->must_move(t)) return moved + t % slots() * scan.states * padded * count;
-        return t ? this->record(t - 1) : this->initial;
     }
 
     void step(long t) {
@@ -280,7 +163,7 @@ struct Backward : Scan<T> {
         const long kL = kLanes<T>, depth = g.count * units;
         for (long p = p0; p < p1; ++p) {
             T* at = to + p * pitch * kL;
-            column[p - p0] = {adds ? at : zeros(), at, adds};
+            column[p - p0] = {adds ? at : this->zeros(), at, adds};
         }
         const Left<T> left{gates_of(t) + g.first * padded * n, kL, n * kL, padded * n, units, g.count};
         product(left, n, w + p0 * kL * depth, p1 - p0, column, offset);
@@ -306,142 +189,6 @@ struct Backward : Scan<T> {
             }
     }
 
-    // ---- one chunk of steps ----
-
-    void finish_chunk(long first, long end) {
-        const long total = rows.before[end] - rows.before[first];
-        if (projects) gather_x(first, end, total);
-        this->wait_team();
-        for_groups([&](const elman_group& g, int i) {
-            if (g.bank >= 0) sum_group(g, first, end, sums.weight + sum_at[i]);
-        });
-        if (projects) {
-            sum_input_weights(first, end, total);
-            sum_biases(first, end);
-            if (out.dx.data) put_dx(first, end);
-        } else {
-            put_input(first, end);
-        }
-        sum_parameters();
-        this->wait_team();
-    }
-
-    void gather_x(long first, long end, long total) {
-        const Share mine = share_of(total, member, job.team_size);
-        for (long t = first, r = 0; t < end; ++t)
-            for (long b = 0; b < rows.active[t]; ++b, ++r)
-                if (r >= mine.first && r < mine.last)
-                    gather_row(this->at(scan.x, b, t), x + r * kLanes<T>, inputs, total * kLanes<T>);
-    }
-
-    // This thread's share of the rows, which are units of the gradients, of the weights' gradients.
-    void sum_group(const elman_group& g, long first, long end, T* to) {
-        for (long t = first; t < end; ++t) {
-            const long n = rows.active[t], plane = padded * n;
-            run_list[t - first] = {gates_of(t) + g.first * plane, operand(g.bank, t) + g.index * plane,
-                                   n * kLanes<T>, n * kLanes<T>, n};
-        }
-        const Share mine = share_of(g.count * panels, member, job.team_size);
-        outer(run_list, end - first, mine.first, mine.last, units, units, to, padded);
-    }
-
-    void sum_input_weights(long first, long end, long total) {
-        for (long t = first; t < end; ++t) {
-            const long n = rows.active[t];
-            const T* x_t = x + (rows.before[t] - rows.before[first]) * kLanes<T>;
-            run_list[t - first] = {gates_of(t), x_t, n * kLanes<T>, total * kLanes<T>, n};
-        }
-        const Share mine = share_of(input_kinds * panels, member, job.team_size);
-        outer(run_list, end - first, mine.first, mine.last, units, inputs, sums.weight_ih, input_padded);
-    }
-
-    // A bank of a step that is over.
-    const T* operand(int bank, long t) const {
-        switch (bank) {
-            case ELMAN_PREVIOUS: return state_before(t);
-            case ELMAN_NEXT: return this->record(t);
-            case ELMAN_SAVED: return this->record(t) + scan.states * padded * rows.active[t];
-            default: return gates_of(t);
-        }
-    }
-
-    // The gradient of an input that the caller has projected.
-    void put_input(long first, long end) const {
-        for (long t = first; t < end; ++t) {
-            const long n = rows.active[t];
-            const Share mine = share_of(n, member, job.team_size);
-            for (int gate = 0; gate < scan.gates; ++gate) {
-                if (!out.dinput[gate].data) continue;
-                const int kind = out.input_kind[gate];
-                for (long b = mine.first; b < mine.last; ++b) {
-                    T* to = this->at(out.dinput[gate], b, t);
-                    if (kind < 0) zero(to, units);
-                    else scatter_row(gates_of(t) + (kind * padded * n + b * kLanes<T>), to, units, n * kLanes<T>);
-                }
-            }
-        }
-    }
-
-    void sum_biases(long first, long end) {
-        const Share mine = share_of(kinds * panels, member, job.team_size);
-        for (long p = mine.first; p < mine.last; ++p) {
-            Vec<T> sum{};
-            for (long t = first; t < end; ++t) {
-                const long n = rows.active[t];
-                const T* dz = gates_of(t) + p * n * kLanes<T>;
-                for (long b = 0; b < n; ++b) sum += load(dz + b * kLanes<T>);
-            }
-            store(sums.bias + p * kLanes<T>, load(sums.bias + p * kLanes<T>) + sum);
-        }
-    }
-
-    // dx = dz W_ih, a few panels of columns at a time. With one row a chunk of steps is one product.
-    void put_dx(long first, long end) {
-        const Share mine = share_of(input_panels, member, job.team_size);
-        each_group(input_panels, [&](long from, long width) {
-            if (mine.has(from)) put_dx_group(first, end, from, width);
-        });
-    }
-
-    void put_dx_group(long first, long end, long from, long width) {
-        const long kL = kLanes<T>;
-        const T* w = weight_ih + from * kL * input_kinds * units;
-        for (long t = first, steps; t < end; t += steps) {
-            const long n = rows.active[t];
-            steps = 1;
-            while (n == 1 && t + steps < end && (t + steps) % slots()) ++steps;
-            const long total = n * steps;
-            const Left<T> left{gates_of(t), steps > 1 ? ring_step : kL, n * kL, padded * n, units, int(input_kinds)};
-            for (long v = 0; v < width; ++v) column[v] = {zeros(), dx_tile + v * total * kL, 0};
-            product(left, total, w, width, column, offset);
-            for (long r = 0; r < total; ++r)
-                scatter_row(dx_tile + r * kL, this->at(out.dx, r % n, t + r / n) + from * kL,
-                            min_of(inputs - from * kL, width * kL), total * kL);
-        }
-    }
-
-    static const T* zeros() {
-        static const T none[kLanes<T>] = {};
-        return none;
-    }
-
-    // What a chunk added to the parameters' gradients, kept apart so that long sums stay exact.
-    void sum_parameters() {
-        for (long i = 0; i < scan.slots; ++i)
-            for (long p = this->panel_first(); p < this->panel_last(); ++p) {
-                const long at = i * padded + p * kLanes<T>;
-                T *part = this->unit_sums + at, *total = sums.units + at;
-                store(total, load(total) + load(part));
-                store(part, Vec<T>{});
-            }
-        for (long i = 0; member == 0 && i < scan.slots; ++i) {
-            sums.scalars[i] += scalars_chunk[i];
-            scalars_chunk[i] = 0;
-        }
-    }
-
-    // ---- after the last step ----
-
     void put_initial() {
         const long n = rows.active[0], kL = kLanes<T>;
         for (long i = tiles.first; i < tiles.last; ++i) {
@@ -455,109 +202,6 @@ struct Backward : Scan<T> {
                         scatter_row(carry[0] + ((s * panels + p0) * n + b) * kL,
                                     static_cast<T*>(out.dinitial[s]) + row, here, n * kL);
                 }
-        }
-    }
-
-    void finish_rows() {
-        this->wait_team();
-        const Share mine = share_of(count, member, job.team_size);
-        for (long b = mine.first; b < mine.last; ++b) {
-            T* dx = static_cast<T*>(out.dx.data);
-            for (long t = rows.length[b]; dx && t < scan.steps; ++t)
-                zero(dx + rows.row[b] * out.dx.row + t * out.dx.step, inputs);
-            for (int gate = 0; !projects && gate < scan.gates; ++gate) put_no_input(out.dinput[gate], b);
-            for (int s = 0; s < scan.states; ++s) {
-                const long row = rows.row[b] * units;
-                if (out.dfresh[s])
-                    scatter_row(dfresh + (s * panels * count + b) * kLanes<T>,
-                                static_cast<T*>(out.dfresh[s]) + row, units, count * kLanes<T>);
-                if (rows.length[b] > 0 || !out.dinitial[s]) continue;
-                T* to = static_cast<T*>(out.dinitial[s]) + row;
-                if (out.dfinal[s]) memcpy(to, static_cast<const T*>(out.dfinal[s]) + row, size_t(units) * sizeof(T));
-                else zero(to, units);
-            }
-        }
-    }
-
-    void put_no_input(const elman_sequence& to, long b) const {
-        T* row = static_cast<T*>(to.data);
-        for (long t = rows.length[b]; row && t < scan.steps; ++t)
-            zero(row + rows.row[b] * to.row + t * to.step, units);
-    }
-
-    // The sum over teams of `width` numbers, added to what is there or in its place.
-    template <class F>
-    void put_sum(F part, T* to, long width, bool adds = false) const {
-        for (long i = 0; i < width; i += kLanes<T>) {
-            const int lanes = int(min_of<long>(width - i, kLanes<T>));
-            Vec<T> sum = adds ? load_some(to + i, lanes) : Vec<T>{};
-            for (int team = 0; team < job.teams; ++team) sum += load_some(part(all[team]) + i, lanes);
-            store_some(to + i, sum, lanes);
-        }
-    }
-
-    // A gate without a gradient had no part in the result.
-    template <class F>
-    void put_gates(void* to, long width, F part) const {
-        const Share mine = share_of(scan.gates * units, this->thread, job.threads);
-        for (long row = mine.first; to && row < mine.last; ++row) {
-            const long kind = out.input_kind[row / units], from = kind * padded + row % units;
-            T* out_row = static_cast<T*>(to) + row * width;
-            if (kind < 0) zero(out_row, width);
-            else put_sum([&](const Sums& s) { return part(s, from); }, out_row, width);
-        }
-    }
-
-    void put_weights() const {
-        if (projects) {
-            put_gates(out.dweight_ih, inputs, [this](const Sums& s, long row) { return s.weight_ih + row * input_padded; });
-            put_gates(out.dbias_ih, 1, [](const Sums& s, long row) { return s.bias + row; });
-            if (out.dbias_hh) put_recurrent_bias();
-        }
-        const Share mine = share_of(out.blocks * units, this->thread, job.threads);
-        for (long row = mine.first; row < mine.last; ++row) put_block_row(int(row / units), row % units);
-    }
-
-    // Of W_hh, which is matrix 0 and whose gates are all in one group.
-    void put_recurrent_bias() const {
-        const Share mine = share_of(scan.gates * units, this->thread, job.threads);
-        for (long row = mine.first; row < mine.last; ++row) {
-            T* to = static_cast<T*>(out.dbias_hh) + row;
-            *to = 0;
-            each_use(int(row / units), [&](const elman_group& g, int, int kind) {
-                const long from = (g.first + kind) * padded + row % units;
-                put_sum([&](const Sums& s) { return s.bias + from; }, to, 1);
-            });
-        }
-    }
-
-    // The sums that are gradients of a block; there are several where it multiplies several operands.
-    template <class F>
-    void each_use(int block, F f) const {
-        for_groups([&](const elman_group& g, int i) {
-            for (int kind = 0; kind < g.count; ++kind)
-                if (g.bank >= 0 && g.block[kind] == block) f(g, i, kind);
-        });
-    }
-
-    void put_block_row(int block, long row) const {
-        T* to = this->block(block, out.dmatrix);
-        if (!to) return;
-        to += row * this->row_of(block);
-        int uses = 0;
-        each_use(block, [&](const elman_group&, int i, int kind) {
-            const long from = sum_at[i] + (kind * padded + row) * padded;
-            put_sum([&](const Sums& s) { return s.weight + from; }, to, units, uses++ > 0);
-        });
-        if (!uses) zero(to, units);
-    }
-
-    void put_parameters() const {
-        for (long i = this->thread; i < scan.slots; i += job.threads) {
-            T* to = static_cast<T*>(out.dparameter[i]);
-            if (!to) continue;
-            if (scan.parameter_is_scalar[i]) put_sum([=](const Sums& s) { return s.scalars + i; }, to, 1);
-            else put_sum([=](const Sums& s) { return s.units + i * padded; }, to, units);
         }
     }
 };
