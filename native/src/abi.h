@@ -50,8 +50,9 @@ typedef struct {
     int32_t phase, bank, index, start_bank, start_index, block;
 } elman_product;
 
-// A phase first makes its products. Then it runs its row instructions once, then its tile instructions on every tile; what a row_sum adds
-// up is there in the next phase. `ends` holds, per phase, where its row and its tile instructions end.
+// A phase first makes its products. Then it runs its row instructions once, then its tile instructions on
+// every tile; what a row_sum adds up is there in the next phase. `ends` holds, per phase, where its row and
+// its tile instructions end.
 typedef struct {
     int32_t phases, operands, temporaries, wides, rows, products;
     const int32_t* ends;

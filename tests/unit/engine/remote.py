@@ -16,14 +16,17 @@ from elman.engine._library import (
     OPCODES,
     BackwardOut,
     Scan,
+    _Block,
+    _Group,
     _Instruction,
     _Operand,
+    _Product,
     _Routine,
 )
 
 _TENSORS = (
-    "lengths", "reset", "x", "y", "weight_ih", "weight_hh", "bias_ih", "bias_hh", "record",
-    "dy", "dx", "dweight_ih", "dweight_hh", "dbias_ih", "dbias_hh",
+    "lengths", "reset", "x", "y", "weight_ih", "bias_ih", "bias_hh", "record",
+    "dy", "dx", "dweight_ih", "dbias_ih", "dbias_hh",
 )  # fmt: skip
 
 
@@ -76,29 +79,32 @@ class Image:
 
 
 class Remote:
-    """Stands in for elman.engine._library.Library."""
+    """Stands in for elman.engine._library.Library, where the library computes the input itself."""
 
     def __init__(self, command: Sequence[str], image: Path) -> None:
         self.command, self.image = command, image
 
     def forward(self, scan: Scan, routine: bytes, final: int) -> None:
         image = Image()
-        place = self._scan(image, scan, routine)
+        products = _Routine.from_buffer_copy(routine)
+        blocks = max(products.product[i].block for i in range(products.products)) + 1
+        place = self._scan(image, scan, routine, blocks)
         out = image.pointers([self._tensors(image, final, scan.states)])
         self._call(image, "forward", place, out)
 
     def backward(self, scan: Scan, routine: bytes, out: BackwardOut) -> None:
         image = Image()
-        place = self._scan(image, scan, routine)
+        place = self._scan(image, scan, routine, out.blocks)
+        matrices = self._matrices(scan, out.blocks)
         pointers = {
             name: self._tensors(image, getattr(out, name), count)
             for name, count in (
                 ("dfinal", scan.states), ("dinitial", scan.states), ("dfresh", scan.states),
-                ("dparameter", scan.slots),
+                ("dparameter", scan.slots), ("dmatrix", matrices),
             )
         }  # fmt: skip
-        for name in ("input_gate", "recurrent_gate"):
-            pointers[name] = image.put_at(getattr(out, name), 4 * max(1, out.kinds))
+        pointers["input_kind"] = image.put_at(out.input_kind, 4 * scan.gates)
+        pointers["group"] = self._groups(image, out)
         pointers |= {n: image.tensor(getattr(out, n)) for n in _TENSORS if n in out._fields}
         offsets = {
             16 + 8 * i: pointers[name] for i, name in enumerate(out._fields[4:]) if name in pointers
@@ -112,14 +118,31 @@ class Remote:
         places = [image.tensor(a) for a in (out, *inputs, 0, 0, 0)][:4]
         self._call(image, "apply", OPCODES[op], int(float64), count, *places, value)
 
-    def _scan(self, image: Image, scan: Scan, routine: bytes) -> int:
+    @staticmethod
+    def _groups(image: Image, out: BackwardOut) -> int:
+        groups = (_Group * out.groups).from_address(out.group)
+        blocks = {
+            ctypes.sizeof(_Group) * i + _Group.block.offset: image.put_at(
+                ctypes.cast(group.block, ctypes.c_void_p).value or 0, 4 * group.count
+            )
+            for i, group in enumerate(groups)
+        }
+        return image.structure(bytes(groups), blocks)
+
+    @staticmethod
+    def _matrices(scan: Scan, blocks: int) -> int:
+        """How many matrices these blocks are of."""
+        return max(b.matrix for b in (_Block * blocks).from_address(scan.block)) + 1
+
+    def _scan(self, image: Image, scan: Scan, routine: bytes, blocks: int) -> int:
         pointers = {n: image.tensor(getattr(scan, n)) for n in _TENSORS if n in scan._fields}
         for name, count in (
-            ("initial", scan.states), ("fresh", scan.states), ("parameter", scan.slots)
+            ("initial", scan.states), ("fresh", scan.states), ("parameter", scan.slots),
+            ("matrix", self._matrices(scan, blocks)),
         ):  # fmt: skip
             pointers[name] = self._tensors(image, getattr(scan, name), count)
-        for name, count in (("parameter_is_scalar", scan.slots), ("fused", scan.gates)):
-            pointers[name] = image.put_at(getattr(scan, name), max(1, count))
+        pointers["parameter_is_scalar"] = image.put_at(scan.parameter_is_scalar, max(1, scan.slots))
+        pointers["block"] = image.put_at(scan.block, ctypes.sizeof(_Block) * blocks)
         offsets = {
             32 + 8 * i: pointers[name]
             for i, name in enumerate(scan._fields[8:])
@@ -131,6 +154,7 @@ class Remote:
             ("ends", code.ends, 4 * len(phases)),
             ("instructions", code.instructions, ctypes.sizeof(_Instruction) * phases[-1]),
             ("operand", code.operand, ctypes.sizeof(_Operand) * code.operands),
+            ("product", code.product, ctypes.sizeof(_Product) * code.products),
         ):
             at = _SCAN.size + getattr(_Routine, name).offset
             address = ctypes.cast(array, ctypes.c_void_p).value
