@@ -37,8 +37,11 @@ const char* on_all_threads(J& job, size_t own, void (*run)(const J&, int)) {
         return nullptr;
     }
     bool failed = false;
+    fenv_t caller;
+    fegetenv(&caller);
 #pragma omp parallel num_threads(job.threads)
     {
+        const AsCaller arithmetic(caller);
         const int thread = omp_get_thread_num();
         job.own[thread] = scratch(false, own);
         if (!job.own[thread] || omp_get_num_threads() != job.threads) failed = true;

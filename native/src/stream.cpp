@@ -177,8 +177,11 @@ const char* elman_stream_step(elman_stream* stream, const void* x, int64_t x_row
             for (int i = thread; i < crew.jobs[0].threads; i += crew.threads) crew.step(i, x, x_row, y, y_row, back);
         };
         if (stream->crew->threads > 1) {
+            fenv_t caller;
+            fegetenv(&caller);
 #pragma omp parallel num_threads(stream->crew->threads)
             {
+                const AsCaller arithmetic(caller);
                 if (omp_get_num_threads() == stream->crew->threads) work(omp_get_thread_num());
                 else if (omp_get_thread_num() == 0) enough = false;
             }

@@ -5,7 +5,6 @@ turned into its gradient in place need not be computed again. Otherwise the grad
 its own, from the normalisers that the first one left. Second derivatives are those of torch.
 """
 
-# ruff: noqa: ARG001 - operators and rules take what their schema says
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -260,61 +259,25 @@ def _empty(tensors: Sequence[Tensor | None], needs: Sequence[bool]) -> list[Tens
 
 
 @torch.library.impl("elman::cross_entropy", "CPU")
-def _cross_entropy(
-    h: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    target: Tensor,
-    ignore: int,
-    smoothing: float,
-    scale: Tensor | None,
-    needs: list[bool],
-) -> list[Tensor]:
+def _cross_entropy(*inputs: Any) -> list[Tensor]:
+    h, weight, bias, target, ignore, smoothing, scale, needs = inputs
     losses, normaliser = h.new_empty(len(h)), h.new_empty(len(h))
-    inputs = (h, weight, bias, target, ignore, smoothing, scale)
-    return [losses, normaliser, *_call(*inputs, needs, losses, normaliser)]
+    given = (h, weight, bias, target, ignore, smoothing, scale, needs)
+    return [losses, normaliser, *_call(*given, losses, normaliser)]
 
 
 @torch.library.register_fake("elman::cross_entropy")  # type: ignore[untyped-decorator]
-def _cross_entropy_fake(
-    h: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    target: Tensor,
-    ignore: int,
-    smoothing: float,
-    scale: Tensor | None,
-    needs: list[bool],
-) -> list[Tensor]:
-    rows = h.shape[0]
-    return [h.new_empty(rows), h.new_empty(rows), *_empty((h, weight, bias), needs)]
+def _cross_entropy_fake(*inputs: Any) -> list[Tensor]:
+    h, rows = inputs[0], inputs[0].shape[0]
+    return [h.new_empty(rows), h.new_empty(rows), *_empty(inputs[:3], inputs[-1])]
 
 
 @torch.library.impl("elman::cross_entropy_backward", "CPU")
-def _cross_entropy_backward(
-    h: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    target: Tensor,
-    ignore: int,
-    smoothing: float,
-    scale: Tensor,
-    needs: list[bool],
-    normaliser: Tensor,
-) -> list[Tensor]:
+def _cross_entropy_backward(*inputs: Any) -> list[Tensor]:
+    h, weight, bias, target, ignore, smoothing, scale, needs, normaliser = inputs
     return _call(h, weight, bias, target, ignore, smoothing, scale, needs, None, normaliser)
 
 
 @torch.library.register_fake("elman::cross_entropy_backward")  # type: ignore[untyped-decorator]
-def _cross_entropy_backward_fake(
-    h: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    target: Tensor,
-    ignore: int,
-    smoothing: float,
-    scale: Tensor,
-    needs: list[bool],
-    normaliser: Tensor,
-) -> list[Tensor]:
-    return _empty((h, weight, bias), needs)
+def _cross_entropy_backward_fake(*inputs: Any) -> list[Tensor]:
+    return _empty(inputs[:3], inputs[-2])

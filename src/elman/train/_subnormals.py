@@ -13,7 +13,7 @@ def subnormals_as_zero() -> Iterator[None]:
     """Within, floats that are too small for full precision (below 1e-38) count as 0.
 
     A gradient that fades over hundreds of steps ends among them, and there a CPU takes twenty times
-    as long for every product. Threads that are started within keep to it.
+    as long for every product. The native engine's threads compute as the one that calls them.
 
     >>> with subnormals_as_zero():
     ...     (torch.tensor([1e-38]) * 0.01).item()

@@ -108,3 +108,19 @@ def test_a_fork_while_another_thread_is_at_it(lock: Any) -> None:
     stop.set()
     holder.join()
     gradients(layer, x)
+
+
+@pytest.mark.parametrize("batch", [40, 2])  # threads that share rows, or units
+def test_all_threads_treat_subnormal_numbers_as_the_calling_one(batch: int) -> None:
+    torch.set_num_threads(2)
+    layer = elman.Recurrent(elman.cells.Elman(1, 40, "identity", bias=False), engine="native")
+    torch.nn.init.constant_(layer.cell.weight_ih, 0.01)
+    x = torch.full((batch, 1, 1), 1e-38)
+    assert layer(x)[0].min() > 0  # the pool's threads have started, and do not flush
+    torch.set_flush_denormal(True)
+    try:
+        flushed = layer(x)[0]
+    finally:
+        torch.set_flush_denormal(False)
+    assert flushed.view(torch.int32).eq(0).all()
+    assert layer(x)[0].min() > 0
