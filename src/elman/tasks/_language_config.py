@@ -132,7 +132,7 @@ SECTIONS = Sections(
     LanguageData,
     LanguageNet,
     {
-        "max_steps": 6400,
+        "max_steps": 9600,
         "optimizer": "adam",
         "lr": 6e-3,
         "schedule": "cosine",
