@@ -142,3 +142,21 @@ def test_a_method_kept_in_an_attribute_uses_the_cells_own_tensors() -> None:
         results.append(torch.autograd.grad(output.sum(), list(layer.parameters())))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+NOTEBOOK = """
+import torch, elman
+class Decaying(elman.cells.PointwiseCell):
+    gates, states = ("z",), ("h",)
+    def pointwise(self, inp, rec, state):
+        return self.State(h=0.9 * state.h + torch.sin(inp.z + rec.z))
+"""
+
+
+def test_a_cell_of_a_notebook_has_no_file() -> None:
+    notebook: dict[str, Any] = {"__name__": "__main__"}
+    exec(NOTEBOOK, notebook)  # noqa: S102 - as a notebook runs what is written in it
+    layer, x = elman.Recurrent(notebook["Decaying"](3, 5), engine="native"), torch.randn(2, 7, 3)
+    output, _ = layer(x)
+    with elman.use_engine("reference"):
+        torch.testing.assert_close(elman.Recurrent(layer.cell)(x)[0], output)
