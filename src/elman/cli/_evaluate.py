@@ -18,6 +18,7 @@ def evaluate(
     checkpoint: Literal["best", "last"] = "best",
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
+    pictures: Path | None = None,
     json: Flag = False,
 ) -> None:
     """Measure a trained model on its test data, or on the files given.
@@ -38,21 +39,28 @@ def evaluate(
         Where to compute: cpu, cuda ...
     on_bad_row
         Rows of the files that cannot be used: as in training, unless given.
+    pictures
+        A folder for the task's pictures of this data, if it has any.
     json
         One JSON object instead of lines.
     """
     import elman
+    from elman.pictures import save
 
     task = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row).on(files, lanes)
     split = "test" if files else split
     metrics, tables, data = task.evaluate(split), task.tables(split), task.facts()
+    drawn = [str(file) for file in save(task.pictures(split), pictures)] if pictures else []
     if json:
         more = {t.title: [dict(zip(t.columns, row, strict=True)) for row in t.rows] for t in tables}
         end = {"event": "end", "metrics": metrics}
-        emit(end | ({"tables": more} if more else {}) | ({"data": data} if data else {}))
+        kept = {"tables": more, "data": data, "pictures": drawn}
+        emit(end | {name: value for name, value in kept.items() if value})
         return
     for line in facts(data):
         log(line)
     print(table([name, number(value)] for name, value in metrics.items()))
     for more_of_it in tables:
         print(shown(more_of_it))
+    for file in drawn:
+        print(f"picture {file}")

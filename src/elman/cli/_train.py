@@ -12,6 +12,7 @@ from elman.cli._output import metrics_table
 from elman.cli._progress import Report, reporting
 from elman.cli._request import Request, from_flags, request
 from elman.cli._settings import Leaf
+from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
     from elman.train import Result
@@ -41,9 +42,12 @@ def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None
 
 
 def summary(result: Result) -> str:
-    """Every model's metrics on every split, the best first, and where the run is."""
+    """Every model's metrics on every split, the best first, and where run and pictures are."""
     table = metrics_table({"this run": result.metrics, **result.baselines})
-    return f"{table}\nrun {result.run.path}"
+    pictures = [f"picture {file}" for file in result.pictures if file.suffix == ".png"]
+    if not available():
+        pictures.append(MISSING)
+    return "\n".join([table, f"run {result.run.path}", *pictures])
 
 
 def _trained(asked: Request, report: Report) -> Result:

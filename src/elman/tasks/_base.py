@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from elman.bptt import State
 from elman.metrics import perplexity
+from elman.pictures import Picture
 
 Metrics: TypeAlias = dict[str, float]
 """Name to number."""
@@ -158,6 +159,10 @@ class Task(ABC):
 
     def tables(self, split: str) -> list[Table]:
         """What a report on a split shows besides its metrics."""
+        return []
+
+    def pictures(self, split: str) -> list[Picture]:
+        """What a report on a split shows as pictures; drawn only if they are wanted."""
         return []
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:

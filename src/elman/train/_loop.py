@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from elman import pictures
 from elman._errors import Diverged, Interrupted
 from elman.bptt import State
 from elman.tasks._base import Batch, Metrics, NamedTask, Task
@@ -37,11 +39,12 @@ Report = Callable[[dict[str, Any]], object]
 
 
 class Result(NamedTuple):
-    """What a run came to: its folder, metrics of its best checkpoint and of baselines."""
+    """What a run came to: its folder, metrics of its best checkpoint and of baselines, pictures."""
 
     run: Run
     metrics: dict[str, Metrics]
     baselines: dict[str, dict[str, Metrics]]
+    pictures: list[Path]
 
 
 class Trainer:
@@ -237,9 +240,21 @@ class Trainer:
             self.run.save("best", settled)
         measured = [split for split in self.task.splits if split != "train"]
         metrics = {split: self.task.evaluate(split) for split in measured}
-        result = Result(self.run, metrics, self.task.baselines())
-        self._emit("end", run=str(self.run.path), metrics=metrics, baselines=result.baselines)
+        result = Result(self.run, metrics, self.task.baselines(), self._pictures(measured))
+        self._emit(
+            "end",
+            run=str(self.run.path),
+            metrics=metrics,
+            baselines=result.baselines,
+            pictures=[str(file) for file in result.pictures],
+        )
         return result
+
+    def _pictures(self, measured: list[str]) -> list[Path]:
+        """Those of the last split that was measured, saved in the run folder."""
+        if not measured or not pictures.available():
+            return []
+        return pictures.save(self.task.pictures(measured[-1]), self.run.path / "pictures")
 
     def _start(self) -> None:
         resumed = self.at.update > 0

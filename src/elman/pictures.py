@@ -1,0 +1,94 @@
+"""Pictures, all in one style, each saved as PNG and SVG; Matplotlib draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman._errors import ConfigError
+from elman.data._files import replacing
+
+__all__ = ["COLOURS", "Picture", "available", "drawn", "save"]
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MISSING = 'no pictures: Matplotlib is not installed: pip install "elman[pictures]"'
+FORMATS = ("png", "svg")
+# Okabe & Ito 2008, "Color universal design": told apart by those who do not see all colours.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+class Picture(NamedTuple):
+    """A picture to be drawn: its file's name, how to draw it on an empty figure, and its inches.
+
+    Example:
+        >>> def line(figure):
+        ...     axes = figure.subplots()
+        ...     _ = axes.plot([1, 2, 3], [3, 1, 2])
+        ...     _ = axes.set(xlabel="step", ylabel="nats")
+        >>> import tempfile
+        >>> files = save([Picture("curve", line)], Path(tempfile.mkdtemp()))
+        >>> [file.name for file in files]
+        ['curve.png', 'curve.svg']
+    """
+
+    name: str
+    draw: Callable[[Figure], object]
+    size: tuple[float, float] = (6.4, 4.0)
+
+
+def available() -> bool:
+    """Whether pictures can be drawn here."""
+    return find_spec("matplotlib") is not None
+
+
+def save(pictures: Iterable[Picture], folder: Path) -> list[Path]:
+    """Draw pictures into a folder, as NAME.png and NAME.svg; the same picture is the same bytes.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
+        DataError: a file cannot be written.
+    """
+    files = []
+    for picture in pictures:
+        with drawn(picture) as figure:
+            for kind in FORMATS:
+                files.append(folder / f"{picture.name}.{kind}")
+                with replacing(files[-1]) as file:
+                    figure.savefig(file, format=kind, metadata=_METADATA[kind])
+    return files
+
+
+@contextmanager
+def drawn(picture: Picture) -> Iterator[Figure]:
+    """The figure with the picture on it, while the house's style is in force."""
+    if not available():
+        raise ConfigError(MISSING)
+    from cycler import cycler
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+        figure = Figure(figsize=picture.size, layout="constrained")
+        picture.draw(figure)
+        yield figure
+
+
+# Without a date and with fixed names inside, so that a picture can be compared.
+_METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None}}
+_STYLE: dict[Any, Any] = {
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9,
+    "grid.alpha": 0.3,
+    "image.cmap": "cividis",
+    "legend.frameon": False,
+    "savefig.dpi": 150,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "elman",
+}
