@@ -10,6 +10,7 @@ from elman.baselines._bags import (
     has_scikit_learn,
 )
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
+from elman.baselines._series import SeasonalNaive, find_season
 
 __all__ = [
     "NAMES",
@@ -17,7 +18,9 @@ __all__ = [
     "Linear",
     "MostFrequentTag",
     "NGram",
+    "SeasonalNaive",
     "TfidfLogistic",
+    "find_season",
     "has_scikit_learn",
     "ngram_baselines",
 ]

@@ -17,7 +17,7 @@ from elman.data._files import replacing
 from elman.data._table import FORMATS
 from elman.tasks._base import NamedTask, Reading
 from elman.tasks._supervised import Supervised, counted
-from elman.tasks._table_config import TableData
+from elman.tasks._table_config import FileData, TableData
 
 SPLITS = ("train", "valid", "test")
 
@@ -39,7 +39,9 @@ class TableTask(Supervised, NamedTask):
     suits: ClassVar[str]
     """The name of the task for which a named data set must be fit."""
 
-    def __init__(self, data: TableData, model: Any) -> None:
+    data: Any
+
+    def __init__(self, data: FileData, model: Any) -> None:
         self.data, self.model = data, model
         self.parts = {}
         self.batch_rows = data.batch
@@ -132,7 +134,7 @@ class TableTask(Supervised, NamedTask):
         return parsed
 
     def _divided(self) -> dict[str, list[Any]]:
-        data = self.data
+        data: TableData = self.data
         if data.name:
             chosen: Any = {"rows": data.rows, "steps": data.steps, "seed": data.seed}
             found = self._parsed(records(data.name, self.suits, **chosen))
