@@ -41,7 +41,7 @@ def find_season(series: Sequence[Reals], most: int = 400) -> int:
         for lag in range(1, min(lags, len(z) - 1) + 1):
             products[lag] += z[lag:] @ z[:-lag]
             counts[lag] += seen[lag:] @ seen[:-lag]
-        variance, total = variance + z @ z, total + int(there.sum())
+        variance, total = variance + float(z @ z), total + int(there.sum())
     if not variance:
         return 1
     r = products / np.maximum(counts, 1) / (variance / total)

@@ -40,7 +40,8 @@ def parse_time(value: Any) -> Time:
         if math.isfinite(number):
             return number
         value = datetime.fromisoformat(text + "-01" if len(text) == 7 else text)
-    return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    time: datetime = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    return time
 
 
 def _number(text: str) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import NegativeBinomial, Normal
 from torch.nn import functional as F
 
 from elman.nn import FeedForward, Pool
@@ -41,6 +41,9 @@ class Output(ABC):
     floor = 1e-12
     """The least half of an interval that is widened; of counts, one."""
 
+    least = -torch.inf
+    """No value is less."""
+
     def __init__(self, interval: float) -> None:
         self.tails = ((1 - interval) / 2, (1 + interval) / 2)
 
@@ -68,13 +71,15 @@ class Gaussian(Output):
         self, raw: Tensor, target: Tensor, middle: Tensor, scale: Tensor, widening: Tensor
     ) -> Tensor:
         mean, deviation = self._moments(raw, middle, scale)
-        return -Normal(mean, deviation * widening, validate_args=False).log_prob(target)
+        deviation = deviation * widening
+        return (
+            0.5 * math.log(2 * math.pi) + deviation.log() + ((target - mean) / deviation) ** 2 / 2
+        )
 
     def said(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Said:
         mean, deviation = self._moments(raw, middle, scale)
-        normal = Normal(mean, deviation, validate_args=False)
-        low, high = (normal.icdf(torch.full_like(mean, tail)) for tail in self.tails)
-        return Said(mean, low, mean, high)
+        half = deviation * torch.special.ndtri(torch.tensor(self.tails[1], dtype=torch.float64))
+        return Said(mean, mean - half, mean, mean + half)
 
     @staticmethod
     def _moments(raw: Tensor, middle: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,14 +98,15 @@ class Counts(Output):
         networks", eq. 5 and section 3.3.
     """
 
-    size, floor = 2, 1.0
+    size, floor, least = 2, 1.0, 0.0
 
     def loss(
         self, raw: Tensor, target: Tensor, middle: Tensor, scale: Tensor, widening: Tensor
     ) -> Tensor:
         mean, shape = self._moments(raw, scale)
-        logits = (mean * shape).log()
-        return -NegativeBinomial(1 / shape, logits=logits, validate_args=False).log_prob(target)
+        size, odds = 1 / shape, mean * shape
+        ways = torch.lgamma(target + size) - torch.lgamma(size) - torch.lgamma(target + 1)
+        return size * odds.log1p() - ways - target * (odds / (1 + odds)).log()
 
     def said(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Said:
         mean, shape = (t.cpu().numpy() for t in self._moments(raw, scale))

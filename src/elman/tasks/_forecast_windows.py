@@ -73,7 +73,7 @@ class Panel:
 
     def place(self, line: int) -> float:
         """Where a series begins on the grid."""
-        return float(self.rows["place"][line])  # type: ignore[index]
+        return float(self.rows["place"][line])
 
     def line(self, line: int) -> Line:
         """One of the series again."""
