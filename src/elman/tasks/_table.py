@@ -203,6 +203,10 @@ class TableTask(Supervised, NamedTask):
         """The rows of a file to be answered; they need no target."""
         raise NotImplementedError
 
+    def upcoming(self) -> Iterator[Mapping[str, Any]]:
+        """What is answered where nothing is given; a ConfigError unless the task can go on."""
+        raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
+
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What the network says of rows without a target: what was asked comes first in each."""
         raise NotImplementedError
