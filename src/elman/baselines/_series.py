@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 Reals = NDArray[np.float64]
 
 
+ALIKE = 0.9
+"""A peak of so much of the highest is as good."""
+
+
 def find_season(series: Sequence[Reals], most: int = 400) -> int:
-    r"""How many steps a season has: the lag with the highest peak of autocorrelation.
+    r"""How many steps a season has: the first lag whose autocorrelation is among the highest.
 
     .. math:: r_k = \frac{\overline{z_t z_{t-k}}}{\overline{z_t^2}}
 
-    of the series without their straight lines. A peak that is not three standard errors above zero,
-    or lies beyond a third of the longest series, is none.
+    of the series without their straight lines. It is the first peak that is at least nine tenths of
+    the highest, since two seasons have a peak, too. A peak that is not three standard errors above
+    zero, or lies beyond a third of the longest series, is none.
 
     Args:
         series: each (steps,), NaN where nothing was measured.
@@ -48,7 +53,7 @@ def find_season(series: Sequence[Reals], most: int = 400) -> int:
     inner = np.arange(2, lags)
     peaks = inner[(r[inner] > r[inner - 1]) & (r[inner] >= r[inner + 1])]
     peaks = peaks[r[peaks] > 3 / np.sqrt(np.maximum(counts[peaks], 1))]
-    return int(peaks[r[peaks].argmax()]) if len(peaks) else 1
+    return int(peaks[(r[peaks] >= ALIKE * r[peaks].max()).argmax()]) if len(peaks) else 1
 
 
 def _without_line(one: Reals) -> Reals | None:
