@@ -11,7 +11,7 @@ from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD, FileData, Recurre
 
 NAMED: dict[str, dict[str, Any]] = {
     "co2": {"horizon": 52, "context": 104, "valid_steps": 260, "test_steps": 260, "stride": 4},
-    "sunspots": {"horizon": 11, "context": 44, "valid_steps": 44, "test_steps": 44},
+    "sunspots": {"horizon": 11, "context": 22, "valid_steps": 44, "test_steps": 44},
 }
 """What is asked of the named data sets, unless told otherwise."""
 
@@ -19,7 +19,7 @@ NAMED: dict[str, dict[str, Any]] = {
 class ForecastData(FileData):
     """Which series are read, how far they are forecast, and what of them is held out."""
 
-    default: ClassVar[str] = "co2"
+    default: ClassVar[str] = "sunspots"
 
     time: str = Field("time", description="column of the time: a date, or a number")
     target: str = Field("value", description="column of what is forecast; may be empty")
