@@ -69,7 +69,7 @@ class ForecastNet(RecurrentNet):
         "gru",
         description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, for none",
     )
-    hidden: int = Field(64, ge=1, description="hidden units of a layer, and of the decoder")
+    hidden: int = Field(32, ge=1, description="hidden units of a layer, and of the decoder")
     bidirectional: bool = Field(False, description="read the window in both directions")
     output: Literal["gaussian", "negative-binomial", "quantiles"] = Field(
         "gaussian", description="what is said of a step: a distribution, of counts, or quantiles"
@@ -97,7 +97,7 @@ SECTIONS = Sections(
     ForecastData,
     ForecastNet,
     {
-        "max_steps": 1500,
+        "max_steps": 1200,
         "optimizer": "adam",
         "lr": 2e-3,
         "schedule": "cosine",
