@@ -1,0 +1,31 @@
+"""Measures of a recurrent network: how far back its gradient reaches, and what its states do.
+
+They see the states inside the scan, of any layer, model or task, and change nothing. The names are
+loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.diagnose._observe import Recording, Track, record, record_loss
+
+__all__ = [
+    "Recording",
+    "Track",
+    "record",
+    "record_loss",
+]
+
+_HOMES = {
+    "_observe": ("Recording", "Track", "record", "record_loss"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
