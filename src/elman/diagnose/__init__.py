@@ -10,16 +10,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.diagnose._estimate import Estimate
+    from elman.diagnose._factors import Factors, factors
+    from elman.diagnose._flow import Flow, Norms, gradient_flow
+    from elman.diagnose._jacobian import Spectrum, jacobian, spectrum
+    from elman.diagnose._lyapunov import Lyapunov, lyapunov
     from elman.diagnose._observe import Recording, Track, record, record_loss
 
 __all__ = [
+    "Estimate",
+    "Factors",
+    "Flow",
+    "Lyapunov",
+    "Norms",
     "Recording",
+    "Spectrum",
     "Track",
+    "factors",
+    "gradient_flow",
+    "jacobian",
+    "lyapunov",
     "record",
     "record_loss",
+    "spectrum",
 ]
 
 _HOMES = {
+    "_estimate": ("Estimate",),
+    "_factors": ("Factors", "factors"),
+    "_flow": ("Flow", "Norms", "gradient_flow"),
+    "_jacobian": ("Spectrum", "jacobian", "spectrum"),
+    "_lyapunov": ("Lyapunov", "lyapunov"),
     "_observe": ("Recording", "Track", "record", "record_loss"),
 }
 

@@ -13,13 +13,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman import engine as engines
 from elman._errors import ConfigError, DtypeError
-from elman.cells import Cell
+from elman.cells import Cell, Weights
 from elman.cells._base import watching
 from elman.engine import Recurrence
 from elman.layers import Recurrent
 from elman.layers._base import Layer
 from elman.layers._drop_in import DropIn
-from elman.layers._drop_in_cells import DropInCell
 from elman.scan import restarts, scan
 
 _THEIRS = (nn.RNNBase, nn.RNNCellBase)
@@ -34,8 +33,9 @@ class Track:
 
     Attributes:
         name: where the layer is in the model, and the part of it, such as "lstm l0_reverse".
+        owner: the layer.
         cell: its cell.
-        step: the cell's step, with the layer's weights.
+        weights: the cell's affine maps, if the layer keeps them.
         reverse: whether it runs from the last step to the first.
         inputs: what the cell projected for each step.
         before: the state that each step began with, after a reset if there was one.
@@ -44,13 +44,15 @@ class Track:
         active: (row,) at each step: whether it is a real one, not padding.
         restarted: (row,) at each step: whether the row began anew there.
         seen: what the cell watched at each step (its gates), if that was asked for.
-        outputs: what each call of the layer returned, (time, row, size).
-        final: the state that the last call returned.
+        outputs: what each call of the layer returned, (time, row, size); they and ``finals`` are
+            nodes that only what is outside this track reads, never its own next step.
+        finals: the state that each call returned, each with the number of steps until then.
     """
 
     name: str
+    owner: nn.Module
     cell: Cell
-    step: Callable[[Any, Any], Any]
+    weights: Weights | None
     reverse: bool
     inputs: list[Any] = field(default_factory=list)
     before: list[Any] = field(default_factory=list)
@@ -59,7 +61,8 @@ class Track:
     restarted: list[Tensor] = field(default_factory=list)
     seen: list[dict[str, Tensor]] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
-    final: Any = None
+    finals: list[tuple[int, Any]] = field(default_factory=list)
+    carried: Any = None
 
     def __len__(self) -> int:
         return len(self.after)
@@ -78,8 +81,14 @@ class Track:
         """Whether a call from this state continues it."""
         return not self.reverse and all(
             old.shape == new.shape and torch.equal(old, new)
-            for old, new in zip(self.final, state, strict=True)
+            for old, new in zip(self.carried, state, strict=True)
         )
+
+    def goes_on_from(self, state: Any) -> Any:
+        """That state as this track's own node, unless the caller cut the gradient there."""
+        if self.carried is None or not all(s.requires_grad for s in state):
+            return state
+        return self.carried
 
 
 @dataclass
@@ -89,13 +98,14 @@ class Recording:
     Attributes:
         tracks: every recurrence, in the order of their first steps.
         output: what the model returned, without its states; None for a task.
-        entry: what the last recurrent part put out at each call, and the dimension of time there
-            (None where a call is a single step): where the loss's own steps are told apart.
+        top: the last layer, stack or drop-in that was called, if any.
+        entry: what it put out at each call, and the dimension of time there.
     """
 
     tracks: list[Track]
     output: Any = None
-    entry: list[tuple[Tensor, int | None]] = field(default_factory=list)
+    top: nn.Module | None = None
+    entry: list[tuple[Any, int]] = field(default_factory=list)
 
     def track(self, layer: str | int | None = None) -> Track:
         """The track of a layer, by name or number; the only one if None.
@@ -126,7 +136,7 @@ class _Recorder:
     def __call__(self, r: Recurrence) -> tuple[Tensor, Any]:
         track = self._track(r)
         steps = _Steps(r.step, self._gates)
-        state = r.cell.State(*map(_differentiable, r.state))
+        state = r.cell.State(*map(_differentiable, track.goes_on_from(r.state)))
         projected, active = r.projected(), r.active
         output, final = scan(
             steps,
@@ -146,10 +156,11 @@ class _Recorder:
         track.active += _flags(active, output, True)
         began = None if r.reset is None else restarts(r.reset, active, r.reverse)
         track.restarted += _flags(began, output, False)
-        # Nodes of their own: what the loss takes from a layer is told apart from the next step.
         track.outputs.append(output)
-        track.final = r.cell.State(*(s.view_as(s) for s in final))
-        return output, track.final
+        track.carried = final
+        alias = r.cell.State(*(s.view_as(s) for s in final))
+        track.finals.append((len(track), alias))
+        return output, alias
 
     def _track(self, r: Recurrence) -> Track:
         owner = r.cell if r.layer is None else r.layer
@@ -159,10 +170,14 @@ class _Recorder:
         if latest is not None and not r.reverse and latest.goes_on_at(r.state):
             return latest
         count = sum(t.name.split("#")[0] == name for t in self.tracks) + 1
-        track = Track(name if count == 1 else f"{name}#{count}", r.cell, r.step, r.reverse)
+        track = Track(_numbered(name, count), owner, r.cell, r.weights, r.reverse)
         self.tracks.append(track)
         self._latest[name] = track
         return track
+
+
+def _numbered(name: str, count: int) -> str:
+    return name if count == 1 else f"{name}#{count}"
 
 
 class _Steps:
@@ -247,8 +262,7 @@ def record_loss(
         **options: see :func:`record`.
 
     Raises:
-        ConfigError: a model without a loss, or a task with one.
-        ShapeError: the loss is not a scalar.
+        ConfigError: a model without a loss, a task with one, or a loss that is no scalar.
 
     Example:
         >>> import torch, elman
@@ -305,12 +319,14 @@ def _module(model: Any) -> nn.Module:
 def _recording(model: nn.Module, gates: bool) -> Iterator[Recording]:
     recorder = _Recorder(model, gates)
     recording = Recording(recorder.tracks)
-    latest: list[nn.Module] = []
 
-    def note(module: nn.Module, _: Any, result: Any) -> None:
-        if latest[-1:] != [module]:
-            latest[:], recording.entry[:] = [module], []
-        recording.entry.append(_entry(module, result))
+    def note(module: Any, _: Any, result: Any) -> None:
+        if recording.top is not module:
+            recording.top, recording.entry[:] = module, []
+        output = _without_state(result)
+        packed = isinstance(output, PackedSequence)
+        batch_first = not packed and module.batch_first and output.dim() == 3
+        recording.entry.append((output, int(batch_first)))
 
     hooks = [part.register_forward_hook(note) for part in _outermost(model)]
     try:
@@ -322,21 +338,12 @@ def _recording(model: nn.Module, gates: bool) -> Iterator[Recording]:
 
 
 def _outermost(module: nn.Module) -> Iterator[nn.Module]:
-    """The recurrent parts of a model that are in no other."""
-    if isinstance(module, Layer | DropIn | DropInCell):
+    """The layers of a model that are in no other."""
+    if isinstance(module, Layer | DropIn):
         yield module
         return
     for part in module.children():
         yield from _outermost(part)
-
-
-def _entry(module: Any, result: Any) -> tuple[Tensor, int | None]:
-    output = _without_state(result)
-    if isinstance(output, PackedSequence):
-        return output.data, None
-    if isinstance(module, DropInCell):
-        return output, None
-    return output, 1 if output.dim() == 3 and module.batch_first else 0
 
 
 def _without_state(result: Any) -> Any:
