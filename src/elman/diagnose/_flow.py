@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,48 +18,23 @@ from elman.diagnose._estimate import Estimate, first_below, of_curve, slope
 from elman.diagnose._observe import Recording, Track, record_loss
 
 
-class Norms(NamedTuple):
-    """Norms of the gradient by one state.
-
-    ``norm`` (layer, time) is over all rows together, ``per_row`` (layer, time, row) of each.
-    """
-
-    norm: Float[Tensor, "L T"]
-    per_row: Float[Tensor, "L T B"]
-
-
 @dataclass(frozen=True)
-class Flow:
-    r"""What :func:`gradient_flow` found. Norms are float64; 0 where there is no such step or row.
+class Norms:
+    r"""How large the gradient by one state is, and how fast it falls. All is float64.
 
     Attributes:
-        layers: the name of each layer, in the order of their first steps.
-        states: :class:`Norms` of each state by name; 0 in a layer that has no such state.
-        active: (layer, time, row): which steps are real.
-        at: the loss steps that were chosen.
-        contribution: (layer, loss step, time): :math:`\|dL_\tau / dh_t\|` of the first state.
-        falls: for each layer the first state's norm by (lag, row), against that at lag 0, for what
-            enters the layer at the last step of each row where the loss does.
+        norm: (layer, time): over all rows together; 0 where there is no such step or state.
+        per_row: (layer, time, row): of each row; 0 where there is no such row either.
+        contribution: (layer, loss step, time): what the loss at each chosen step has of it.
+        falls: for each layer (lag, row): the norm against that at lag 0, of what enters the layer
+            at the last step of each row where the loss does; nan where there is no such step.
     """
 
-    layers: tuple[str, ...]
-    first: Norms = field(repr=False)
-    states: Mapping[str, Norms] = field(repr=False)
-    active: Bool[Tensor, "L T B"] = field(repr=False)
-    at: tuple[int, ...]
+    norm: Float[Tensor, "L T"] = field(repr=False)
+    per_row: Float[Tensor, "L T B"] = field(repr=False)
     contribution: Tensor = field(repr=False)
     falls: tuple[Tensor, ...] = field(repr=False)
     tiny: float = field(repr=False)
-
-    @property
-    def norm(self) -> Float[Tensor, "L T"]:
-        """The norm of dL/dh_t over all rows, h being each layer's first state."""
-        return self.first.norm
-
-    @property
-    def per_row(self) -> Float[Tensor, "L T B"]:
-        """The norm of dL/dh_t of each row."""
-        return self.first.per_row
 
     @property
     def decay_rate(self) -> Estimate:
@@ -93,6 +68,24 @@ class Flow:
         return Estimate(*torch.tensor(each, dtype=torch.float64).T)
 
 
+@dataclass(frozen=True)
+class Flow(Norms):
+    r"""What :func:`gradient_flow` found: the :class:`Norms` of each layer's first state, and more.
+
+    Attributes:
+        layers: the name of each layer, in the order of their first steps.
+        states: the :class:`Norms` of every state by its name. An LSTM remembers in c, so look there
+            for how far back it learns; what goes through h has gone through a gate first.
+        active: (layer, time, row): which steps are real.
+        at: the loss steps that were chosen.
+    """
+
+    layers: tuple[str, ...]
+    states: Mapping[str, Norms] = field(repr=False)
+    active: Bool[Tensor, "L T B"] = field(repr=False)
+    at: tuple[int, ...]
+
+
 def gradient_flow(
     model: Any,
     x: Any,
@@ -120,7 +113,7 @@ def gradient_flow(
             final state if that is a row's last step. Each costs one more backward pass.
         **options: what else the model is called with: ``lengths=``, ``reset=`` ...
 
-    Returns: a :class:`Flow`.
+    Returns: a :class:`Flow`: the norms of each layer's first state, and of the others by name.
 
     Raises:
         ConfigError: there is nothing to see, no loss, or a loss step that is not there.
@@ -145,26 +138,34 @@ def gradient_flow(
     """
     recording, total = record_loss(model, x, loss, **options)
     tracks = recording.tracks
-    found = _gradients(tracks, [total])
+    whole = _gradients(tracks, [total])
     chosen = _loss_steps(recording, at)
     pieces = [_gradients(tracks, *_entering(recording, total, step)) for step in chosen]
-    first = [track.cell.states[0] for track in tracks]
+    last = [_of_last(total, track, steps) for track, steps in zip(tracks, whole, strict=True)]
+    tiny = torch.finfo(total.dtype).tiny
+
+    def measured(names: Sequence[str]) -> dict[str, Any]:
+        per_row = _each_layer(whole, names)
+        contribution = [_each_layer(piece, names).norm(dim=2) for piece in pieces]
+        none = per_row.new_zeros(len(tracks), 0, per_row.shape[1])
+        return {
+            "norm": per_row.norm(dim=2),
+            "per_row": per_row,
+            "contribution": torch.stack(contribution, 1) if pieces else none,
+            "falls": tuple(
+                _falls(track, steps, start, name)
+                for track, (steps, start), name in zip(tracks, last, names, strict=True)
+            ),
+            "tiny": tiny,
+        }
+
     names = dict.fromkeys(name for track in tracks for name in track.cell.states)
-    contribution = [
-        _layers([_row_norms(p, name) for p, name in zip(piece, first, strict=True)])
-        for piece in pieces
-    ]
     return Flow(
+        **measured([track.cell.states[0] for track in tracks]),
         layers=tuple(track.name for track in tracks),
-        first=_norms([_row_norms(f, name) for f, name in zip(found, first, strict=True)]),
-        states={name: _norms([_row_norms(f, name) for f in found]) for name in names},
+        states={name: Norms(**measured([name] * len(tracks))) for name in names},
         active=_layers([torch.stack(track.active) for track in tracks]),
         at=chosen,
-        contribution=_stacked([piece.norm(dim=2) for piece in contribution], tracks),
-        falls=tuple(
-            _falls(total, track, of_track) for track, of_track in zip(tracks, found, strict=True)
-        ),
-        tiny=torch.finfo(total.dtype).tiny,
     )
 
 
@@ -198,15 +199,8 @@ def _layers(each: Sequence[Tensor]) -> Float[Tensor, "L T B"] | Bool[Tensor, "L 
     return whole
 
 
-def _norms(each: Sequence[Tensor]) -> Norms:
-    per_row = _layers(each)
-    return Norms(per_row.norm(dim=2), per_row)
-
-
-def _stacked(pieces: list[Tensor], tracks: Sequence[Track]) -> Tensor:
-    if pieces:
-        return torch.stack(pieces, 1)
-    return torch.zeros(len(tracks), 0, max(map(len, tracks)), dtype=torch.float64)
+def _each_layer(found: Sequence[Sequence[Any]], names: Sequence[str]) -> Float[Tensor, "L T B"]:
+    return _layers([_row_norms(f, name) for f, name in zip(found, names, strict=True)])
 
 
 def _top(recording: Recording) -> tuple[list[Track], list[tuple[Any, int]]]:
@@ -247,22 +241,31 @@ def _entering(recording: Recording, loss: Tensor, step: int) -> tuple[list[Tenso
     return of, given
 
 
-def _falls(loss: Tensor, track: Track, whole: Sequence[Any]) -> Float[Tensor, "T B"]:
-    """The first state's norm by lag and row, from the last step where the loss enters."""
+def _of_last(loss: Tensor, track: Track, whole: Sequence[Any]) -> tuple[Sequence[Any], Tensor]:
+    """The gradient of what enters a track at each row's last such step, and where that is.
+
+    Steps (row,) are counted in the order of the scan; -1 where nothing enters.
+    """
     entering = direct(loss, track)
     there = torch.stack([torch.stack([s.any(1) for s in step]).any(0) for step in entering])
     order = torch.tensor(list(track.order))
     there = there.cpu()[order]
     start = len(there) - 1 - there.flip(0).int().argmax(0)
-    if bool((there.sum(0) > 1).any()):
-        whole = _from(track, entering, order[start])
-    norms = _row_norms(whole, track.cell.states[0])[order]
+    # Where each row has one such step, it is the gradient of the loss itself.
+    last = _from(track, entering, order[start]) if bool((there.sum(0) > 1).any()) else whole
+    return last, torch.where(there.any(0), start, -1)
+
+
+def _falls(track: Track, steps: Sequence[Any], start: Tensor, name: str) -> Float[Tensor, "T B"]:
+    """A state's norm by lag and row, from that row's start."""
+    order = torch.tensor(list(track.order))
+    norms = _row_norms(steps, name)[order]
     restarted = torch.stack(track.restarted).cpu()[order]
-    return torch.stack([
-        _one_fall(norms[:, row], restarted[:, row], int(start[row])) if there[:, row].any()
-        else torch.full((len(track),), math.nan, dtype=torch.float64)
-        for row in range(track.rows)
-    ], 1)  # fmt: skip
+    rows = [
+        _one_fall(norms[:, row], restarted[:, row], begin)
+        for row, begin in enumerate(start.tolist())
+    ]
+    return torch.stack(rows, 1)
 
 
 def _from(track: Track, entering: Sequence[Any], start: Tensor) -> list[Any]:
@@ -281,7 +284,7 @@ def _one_fall(norms: Tensor, restarted: Tensor, start: int) -> Tensor:
     begun = restarted[: start + 1].flip(0).int()
     back = back[: int((begun.cumsum(0) - begun == 0).sum())]
     fall = torch.full_like(norms, math.nan)
-    if back[0] > 0:
+    if len(back) and back[0] > 0:
         fall[: len(back)] = back / back[0]
     return fall
 

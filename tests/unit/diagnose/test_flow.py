@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -210,6 +211,15 @@ def test_bfloat16() -> None:
     half = gradient_flow(layer.bfloat16(), x.bfloat16(), last).norm
     assert half.dtype == torch.float64
     torch.testing.assert_close(half[0, -5:], exact[0, -5:], rtol=0.05, atol=0)
+
+
+def test_an_lstm_remembers_in_c() -> None:
+    cell = LSTM(3, 16)
+    elman.init.initialise(cell, partial(elman.init.forget_bias, value=6.0))
+    flow = gradient_flow(cell, torch.randn(16, 60, 3), last)
+    assert flow.half_life.value.shape == (1,)
+    assert flow.states["h"].horizon(0.2).value.item() == flow.horizon(0.2).value.item() == 1
+    assert flow.states["c"].horizon(0.2).value.item() == math.inf
 
 
 @pytest.mark.parametrize("rows", [1, 2, 16])
