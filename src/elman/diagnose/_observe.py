@@ -16,6 +16,7 @@ from elman._errors import ConfigError, DtypeError
 from elman.cells import Cell, Weights
 from elman.cells._base import watching
 from elman.engine import Recurrence
+from elman.engine._explain import uncompiled
 from elman.layers import Recurrent
 from elman.layers._base import Layer
 from elman.layers._drop_in import DropIn
@@ -330,7 +331,7 @@ def _recording(model: nn.Module, gates: bool) -> Iterator[Recording]:
 
     hooks = [part.register_forward_hook(note) for part in _outermost(model)]
     try:
-        with engines.run_by(recorder):
+        with engines.run_by(recorder), uncompiled():
             yield recording
     finally:
         for hook in hooks:

@@ -141,3 +141,12 @@ def test_what_cannot_be_recorded_is_refused() -> None:
         record(Bidirectional(GRU(3, 5), GRU(3, 5)), x).track()
     stack = Stack(Recurrent(GRU(3, 5)), Recurrent(GRU(5, 5)))
     assert record(stack, x).track(-1).name == record(stack, x).track("layers.1").name
+
+
+@pytest.mark.compile
+def test_a_compiled_model_is_seen_uncompiled() -> None:
+    layer, x = Recurrent(GRU(3, 5)), torch.randn(2, 7, 3)
+    compiled = torch.compile(layer, backend="eager")
+    compiled(x)
+    recording = record(compiled, x)
+    assert [(t.name, len(t)) for t in recording.tracks] == [("_orig_mod", 7)]
