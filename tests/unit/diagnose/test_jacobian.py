@@ -79,7 +79,7 @@ def test_the_lecture_sum_is_the_gradient(name: str) -> None:
     reset[0, 3] = True
 
     def loss(h: Tensor) -> Tensor:
-        return (h * torch.arange(1, 7)[:, None]).square().sum()
+        return (h * torch.arange(1, 7)[:, None]).square().sum() + h.sum()  # reads padding, too
 
     found = factors(layer, x, loss, lengths=lengths, reset=reset)
     loss(layer(x, lengths=lengths, reset=reset)[0]).backward()
@@ -96,6 +96,8 @@ def test_the_lecture_sum_is_the_gradient(name: str) -> None:
         for k in range(t + 1)
     )
     torch.testing.assert_close(by_hand, found.autograd, rtol=0, atol=1e-10)
+    assert not found.loss_state[4:, 1:].any()
+    assert not found.state_weight(5)[1:].any()
 
 
 def test_the_sum_holds_inside_a_model_and_for_its_drop_ins() -> None:
