@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from elman._errors import ConfigError
@@ -94,7 +93,7 @@ def lyapunov(
     return Lyapunov(counted.mean(0), _interval(growth), growth)
 
 
-def _growth(steps: Steps, k: int) -> Float[Tensor, "T B K"]:
+def _growth(steps: Steps, k: int) -> Tensor:
     draw = torch.Generator().manual_seed(0)
     rows = steps.track.rows
     q = torch.linalg.qr(torch.randn(rows, steps.size, k, generator=draw, dtype=torch.float64))[0]
