@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.diagnose._estimate import Estimate
     from elman.diagnose._factors import Factors, factors
+    from elman.diagnose._first_bad import Bad, first_bad
     from elman.diagnose._flow import Flow, Norms, gradient_flow
     from elman.diagnose._jacobian import Spectrum, jacobian, spectrum
     from elman.diagnose._lyapunov import Lyapunov, lyapunov
     from elman.diagnose._observe import Recording, Track, record, record_loss
 
 __all__ = [
+    "Bad",
     "Estimate",
     "Factors",
     "Flow",
@@ -27,6 +29,7 @@ __all__ = [
     "Spectrum",
     "Track",
     "factors",
+    "first_bad",
     "gradient_flow",
     "jacobian",
     "lyapunov",
@@ -38,6 +41,7 @@ __all__ = [
 _HOMES = {
     "_estimate": ("Estimate",),
     "_factors": ("Factors", "factors"),
+    "_first_bad": ("Bad", "first_bad"),
     "_flow": ("Flow", "Norms", "gradient_flow"),
     "_jacobian": ("Spectrum", "jacobian", "spectrum"),
     "_lyapunov": ("Lyapunov", "lyapunov"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -188,10 +189,18 @@ class Trainer:
         if math.isfinite(loss) and math.isfinite(norm):
             return
         what = "gradient's norm" if math.isfinite(loss) else "loss"
-        self._emit("diverged", **{self.task.unit: loss / max(1, self.terms)}, norm=norm)
+        mean, where = {self.task.unit: loss / max(1, self.terms)}, None
+        if self.watch:
+            self.at.norms.append(norm)
+            self._look()
+            where = self.watch.first_bad()
+        found = {"first_bad": asdict(where)} if where else {}
+        self._emit("diverged", **mean, norm=norm, **found)
         raise Diverged(
-            f"the {what} is not finite at update {self.at.update + 1} (epoch {self.at.epochs}): "
-            f"lower train.lr or train.clip_limit; the last good checkpoint is in {self.run.path}"
+            f"the {what} is not finite at update {self.at.update + 1} (epoch {self.at.epochs})"
+            + (f", {where}" if where else "")
+            + ": lower train.lr or train.clip_limit; the last good checkpoint is in "
+            f"{self.run.path}" + ("" if self.watch else "; --watch says where it arises")
         )
 
     def _validate(self) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.bptt import CheckpointedBPTT, GradientPolicy, Segment, State, Window
+from elman.diagnose._first_bad import Bad, find
 from elman.diagnose._look import Look
 
 
@@ -22,6 +23,7 @@ class Watch:
 
     def __init__(self, network: nn.Module, policy: GradientPolicy) -> None:
         self._parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        self._network = network
         self._policy, self._look = policy, Look(network)
         self._forward: Callable[[], Tensor] = lambda: torch.zeros(())
         self._held: list[Tensor] = []
@@ -38,6 +40,10 @@ class Watch:
         """What a "watch" event says beside the norms."""
         layers = self._look(self._forward, gradient=not isinstance(self._policy, CheckpointedBPTT))
         return {"ratios": self._ratios(), "layers": layers}
+
+    def first_bad(self) -> Bad | None:
+        """Where in the last window the first NaN or infinity arises, if it is there."""
+        return find(self._network, self._forward)
 
     def _ratios(self) -> dict[str, float]:
         """The norm of what an update added to each parameter, over the norm of the parameter."""

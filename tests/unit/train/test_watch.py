@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import elman
+from elman._errors import Diverged
 from elman.bptt import State
-from elman.cells import GRU, LSTM, PointwiseCell
+from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.layers import Bidirectional, Dropout, Recurrent, Stack
 from elman.tasks import Task
 from elman.train import Run, TrainConfig, config_class, fit, train
@@ -232,3 +234,46 @@ def test_the_flag_and_a_language_model(tmp_path: Path) -> None:
     assert all(torch.equal(on[name], off[name]) for name in off)
     layers = named(events, "watch")[-1]["layers"]
     assert len(layers["recurrent.layers.0.layer"]["gradient"]["c"]) == 12
+
+
+def diverged(tmp_path: Path, task: Task, **values: Any) -> tuple[str, list[dict[str, Any]]]:
+    folder = Run.create(tmp_path / "run", {"format": 1})
+    with pytest.raises(Diverged) as caught:
+        fit(task, config(**WATCHED, **values), folder)
+    return str(caught.value), folder.events()
+
+
+@pytest.mark.parametrize("policy", ["truncated", "checkpointed"])
+def test_a_run_that_diverges_says_where(tmp_path: Path, policy: str) -> None:
+    class Spoilt(Sums):
+        def batches(self, split: str, epoch: int = 0) -> Any:
+            for number, batch in enumerate(super().batches(split, epoch)):
+                batch.inputs[2, 5] = math.nan if (epoch, number) == (1, 1) else 0
+                yield batch
+
+    message, events = diverged(tmp_path, Spoilt(), bptt=policy, every=4)
+    assert "what came in has a first NaN at [2, " in message
+    assert [event["event"] for event in events[-2:]] == ["watch", "diverged"]
+    assert events[-1]["first_bad"]["source"] == "data"
+    assert events[-2]["norms"][-1] is None  # JSON has no NaN
+    assert events[-2]["layers"]["recurrent"]["states"]["h"]["mean"] is None
+
+
+def test_too_large_a_rate_is_followed_to_the_operation(tmp_path: Path) -> None:
+    class Exploding(Sums):
+        def build(self) -> nn.Module:
+            model = super().build()
+            model.recurrent = Recurrent(Elman(1, 3, "relu", dtype=torch.float64))
+            return model
+
+    message, events = diverged(tmp_path, Exploding(), lr=1e80, epochs=9)
+    found = events[-1]["first_bad"]
+    assert (found["value"], found["source"]) == ("inf", "operation")
+    assert "the first infinity arises" in message
+
+
+def test_without_the_watch_it_says_that_there_is_one(tmp_path: Path) -> None:
+    task = Sums()
+    task.spoiled_at = 1
+    with pytest.raises(Diverged, match="--watch says where it arises"):
+        run(tmp_path, task)
