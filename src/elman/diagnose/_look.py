@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
@@ -12,21 +12,27 @@ import torch
 from torch import Tensor, nn
 
 from elman import engine as engines
+from elman._errors import ConfigError
 from elman.cells import Cell, Weights
 from elman.cells._base import named
-from elman.diagnose._gates import shares
+from elman.diagnose._observe import _is_task, _module
 from elman.engine import Recurrence
 from elman.scan import Observation
+
+LOW, HIGH = 0.1, 0.9
+"""Below and above which a gate counts as saturated, as in Karpathy, Johnson & Fei-Fei (2015)."""
 
 POINTS = 32
 """Of a long sequence, the norms of so many steps are kept, evenly apart."""
 
 
 @dataclass
-class _Call:
+class Call:
     """What one call of a layer showed, time first."""
 
     cell: Cell
+    x: Tensor
+    reverse: bool
     active: Tensor | None
     seen: dict[str, Tensor]
     probes: list[Tensor]
@@ -56,7 +62,7 @@ class Look:
     def __init__(self, network: nn.Module) -> None:
         self._network = network
         self._names = {module: name for name, module in network.named_modules()}
-        self._calls: dict[str, list[_Call]] = {}
+        self._calls: dict[str, list[Call]] = {}
 
     def __call__(
         self, forward: Callable[[], Tensor], *, gradient: bool = True
@@ -88,7 +94,8 @@ class Look:
         with engines.run_by(None):
             output, final = engines.run(_shown_to(r, shown))
         seen = {name: value.detach() for name, value in shown.stacked(0).items()}
-        self._calls.setdefault(self._name(r), []).append(_Call(r.cell, r.active, seen, probes))
+        call = Call(r.cell, r.x.detach(), r.reverse, r.active, seen, probes)
+        self._calls.setdefault(self._name(r), []).append(call)
         return output, final
 
     def _name(self, r: Recurrence) -> str:
@@ -107,7 +114,7 @@ class Look:
             for p, g in zip(probes, found, strict=True)
         ]
 
-    def _summary(self, calls: list[_Call], norms: Iterator[Tensor]) -> dict[str, Any]:
+    def _summary(self, calls: list[Call], norms: Iterator[Tensor]) -> dict[str, Any]:
         states = calls[0].cell.states
         found: dict[str, Any] = {"gates": {}, "states": {}}
         for name in calls[0].seen:
@@ -126,6 +133,44 @@ class Look:
                 for name, each in zip(states, whole, strict=True)
             }
         return found
+
+
+def calls_of(model: Any, x: Any, **options: Any) -> dict[str, list[Call]]:
+    """What every layer showed while a model, or a task, ran on some data; natively, by its name.
+
+    The model stays in its mode.
+    """
+    task = _is_task(model)
+    if task and options:
+        raise ConfigError(f"a task reads a batch itself: leave out {', '.join(options)}")
+    module = _module(model.network if task else model)
+    look = Look(module)
+    with torch.no_grad(), engines.run_by(look._run):
+        if task:
+            model.loss(x, 0, x.steps, None)
+        else:
+            module(x, **options)
+    if not look._calls:
+        raise ConfigError(f"no layer of elman ran inside {type(module).__name__}")
+    return look._calls
+
+
+def shares(pieces: Sequence[tuple[Tensor, Tensor | None]], *, state: bool) -> dict[str, float]:
+    """What (time, row, unit) values come to, at real steps only.
+
+    Of a gate, a value in [0, 1] throughout: the shares that are ``low`` and ``high``. Of a state:
+    the share that is ``saturated``, beyond 0.9 in size, and of ``dead`` units, 0 at every step.
+    """
+    real = torch.cat([v.flatten(0, 1) if on is None else v[on] for v, on in pieces])
+    if not real.numel():
+        return {}
+    found = {"mean": real.mean(), "rms": real.square().mean().sqrt()}
+    if state:
+        found["saturated"] = (real.abs() > HIGH).float().mean()
+        found["dead"] = (real == 0).all(0).float().mean()
+    elif bool((real >= 0).all() & (real <= 1).all()):
+        found["low"], found["high"] = (real < LOW).float().mean(), (real > HIGH).float().mean()
+    return dict(zip(found, torch.stack([v.float() for v in found.values()]).tolist(), strict=True))
 
 
 class _Probed(Cell):

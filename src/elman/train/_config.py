@@ -74,7 +74,7 @@ class Training(Section):
     watch: bool = Field(
         False, description="look at gradients, updates and gates, and write it to metrics.jsonl"
     )
-    watch_every: int = Field(100, ge=1, description="updates between two looks of the watch")
+    watch_every: int = Field(200, ge=1, description="updates between two looks of the watch")
     tensorboard: bool = Field(False, description="write events for TensorBoard into the run folder")
 
     @model_validator(mode="before")
