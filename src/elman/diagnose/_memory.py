@@ -12,7 +12,7 @@ from elman._errors import ConfigError
 from elman.diagnose._look import Call, calls_of
 from elman.diagnose._observe import _is_task, _module
 
-ROWS, STEPS, TRAINED = 4, 2000, 0.7
+ROWS, STEPS, TRAINED = 4, 4000, 0.7
 
 
 class Memory(NamedTuple):
@@ -52,7 +52,7 @@ def memory(
         model: a cell, a layer, a module that holds some, or a task with its network.
         x: what the model is called with, or a batch of the task: rows of one length, many more
             steps than delays and units. None for independent numbers, uniform in [-1, 1], which
-            need a cell or a layer: 4 rows of 2,000 steps.
+            need a cell or a layer: 4 rows of 4,000 steps.
         delays: from 0 to this many steps ago, or which.
         seed: of the numbers.
 

@@ -23,8 +23,9 @@ def linear(units: int, rho: float = 0.95, inputs: int = 1, **options: bool) -> R
 
 def test_a_linear_network_holds_as_many_numbers_as_it_has_units() -> None:
     for inputs in (1, 2):
-        (found,) = memory(linear(8, inputs=inputs), delays=120)
-        assert found.capacity == pytest.approx(8, abs=0.5)
+        measured = [memory(linear(8, inputs=inputs), delays=120, seed=i)[0] for i in range(3)]
+        assert sum(m.capacity for m in measured) / 3 == pytest.approx(8, abs=0.4)
+    found = measured[0]
     assert float(found.recalled[0]) > float(found.recalled[40])
 
 
