@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ALIASES = {
     "seed": "train.seed",
     "device": "train.device",
+    "watch": "train.watch",
     "data": "data.name",
     "valid": "data.valid",
     "test": "data.test",

@@ -68,10 +68,11 @@ def use_engine(engine: str) -> Iterator[None]:
 
 
 @contextmanager
-def run_by(run: Callable[[Recurrence], tuple[Tensor, Any]]) -> Iterator[None]:
+def run_by(run: Callable[[Recurrence], tuple[Tensor, Any]] | None) -> Iterator[None]:
     """Every recurrence inside the block is run by ``run``, for the calling thread only.
 
-    A single step comes as a sequence of one. This is how measures see the states inside a scan.
+    Engines run again inside a block of None. A single step comes as a sequence of one. This is how
+    measures see the states inside a scan.
     """
     outer, _here.instead = _here.instead, run
     try:
