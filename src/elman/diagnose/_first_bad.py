@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import elman
 from elman import engine as engines
 from elman.cells import Cell
 from elman.diagnose._observe import _is_task, _module, _without_state
@@ -24,7 +23,7 @@ from elman.engine import Recurrence
 from elman.scan import scan
 
 _FILLS = ("empty", "new_empty", "full", "new_full", "fill", "masked_fill", "scalar_tensor")
-_OURS, _TORCHS = Path(elman.__file__).parent, Path(torch.__file__).parent
+_OURS, _TORCHS = Path(__file__).parents[1], Path(torch.__file__).parent
 _SHOWN = tuple(str(_OURS / part) for part in ("cells", "nn", "tasks"))
 _HIDDEN = str(_OURS), str(_TORCHS)
 
