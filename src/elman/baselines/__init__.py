@@ -11,6 +11,7 @@ from elman.baselines._bags import (
 )
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 from elman.baselines._series import SeasonalNaive, find_season
+from elman.baselines._paths import Neighbours
 
 __all__ = [
     "NAMES",
@@ -19,6 +20,7 @@ __all__ = [
     "MostFrequentTag",
     "NGram",
     "SeasonalNaive",
+    "Neighbours",
     "TfidfLogistic",
     "find_season",
     "has_scikit_learn",

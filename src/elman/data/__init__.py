@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from elman.data._text import Lines, Source, Split, TextSource
     from elman.data._tokens import open_tokens, tokenise
     from elman.data._vectors import Vectors, read_vectors
+    from elman.data._video import moving, read_videos
     from elman.data._vocab import EOS, KINDS, UNK, Vocabulary
 
 __all__ = [
@@ -41,11 +42,13 @@ __all__ = [
     "by_name",
     "crop",
     "mask",
+    "moving",
     "open_tokens",
     "pad",
     "read_table",
     "read_tagged",
     "read_vectors",
+    "read_videos",
     "records",
     "restored",
     "tokenise",
@@ -60,6 +63,7 @@ _HOMES = {
     "_text": ("Lines", "Source", "Split", "TextSource"),
     "_tokens": ("open_tokens", "tokenise"),
     "_vectors": ("Vectors", "read_vectors"),
+    "_video": ("moving", "read_videos"),
     "_vocab": ("EOS", "KINDS", "UNK", "Vocabulary"),
 }
 

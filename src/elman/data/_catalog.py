@@ -22,9 +22,9 @@ _WRITTEN = re.compile(r"(\w+(?:['’\-]\w+|[.,]\d+)*)[\"')\]]*([,.?!]?)")
 
 
 class Made(NamedTuple):
-    """A data set that is computed, by a function of ``_probes``: from rows, steps and a seed.
+    """A data set that is computed, from rows, steps and a seed, by a function of ``_probes``.
 
-    ``steps`` is 0 where there is nothing to choose.
+    Or of the module before a colon. ``steps`` is 0 where there is nothing to choose.
     """
 
     how: str
@@ -248,6 +248,18 @@ CATALOG = (
         ("text", "label"),
     ),
     Dataset(
+        name="ball",
+        summary="balls that fly and bounce in a box, filmed; also behind a bar, and with noise",
+        size="made from a seed: 4,000 films of 32 frames, or as data.rows and .steps",
+        package="",
+        file="",
+        licence="Apache-2.0, as elman",
+        source="after Sutskever, Hinton & Taylor (2008), https://papers.nips.cc/paper/3567",
+        tasks=("motion",),
+        columns=("frames", "positions"),
+        made=Made("_ball:ball", 4_000, 32),
+    ),
+    Dataset(
         name="digits",
         summary="handwritten digits of 8 x 8 pixels, one pixel a step",
         size="1,797 rows of 64 numbers",
@@ -292,7 +304,13 @@ def by_name(name: str) -> Lines:
 
 
 def records(
-    name: str, task: str, *, rows: int | None = None, steps: int | None = None, seed: int = 0
+    name: str,
+    task: str,
+    *,
+    rows: int | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    **options: Any,
 ) -> Iterator[Record]:
     """Read a named data set as a table, or make it.
 
@@ -302,6 +320,7 @@ def records(
         rows: how many to make; as many as the catalogue says if None.
         steps: how long they are; as long as the catalogue says if None.
         seed: what they are made from.
+        options: what else can be chosen of a data set that is made.
 
     Raises:
         ConfigError: no data set is called so, it is not fit for that task, or it has no steps to
@@ -315,17 +334,20 @@ def records(
     dataset = _find(name, task)
     if steps and not (dataset.made and dataset.made.steps):
         raise ConfigError(f"the rows of {name} are as long as they are: leave out data.steps")
-    found = _made(dataset, rows, steps, seed) if dataset.made else _read(dataset)
+    found = _made(dataset, rows, steps, seed, options) if dataset.made else _read(dataset)
     return (Record(f"{name}, row {number}", values) for number, values in enumerate(found, 1))
 
 
-def _made(dataset: Dataset, rows: int | None, steps: int | None, seed: int) -> Rows:
+def _made(
+    dataset: Dataset, rows: int | None, steps: int | None, seed: int, options: Mapping[str, Any]
+) -> Rows:
     assert dataset.made is not None
     if dataset.package:
         _package(dataset)
     how, usual, length = dataset.made
-    make = getattr(import_module("elman.data._probes"), how)
-    found: Rows = make(rows or usual, steps or length, seed) if length else make()
+    module, _, function = how.rpartition(":")
+    make = getattr(import_module(f"elman.data.{module or '_probes'}"), function)
+    found: Rows = make(rows or usual, steps or length, seed, **options) if length else make()
     return found
 
 

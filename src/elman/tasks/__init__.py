@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from elman.tasks._forecast_config import ForecastData, ForecastNet
     from elman.tasks._language import LanguageModel
     from elman.tasks._language_config import LanguageData, LanguageNet
+    from elman.tasks._motion import Motion
+    from elman.tasks._motion_config import MotionData, MotionNet
+    from elman.tasks._motion_picture import side_by_side
     from elman.tasks._regress import Regress
     from elman.tasks._regress_config import RegressData, RegressNet
     from elman.tasks._section import Section, Sections
@@ -27,6 +30,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("language", "elman.tasks._language:LanguageModel"),
     ("classify", "elman.tasks._classify:Classify"),
     ("forecast", "elman.tasks._forecast:Forecast"),
+    ("motion", "elman.tasks._motion:Motion"),
     ("regress", "elman.tasks._regress:Regress"),
     ("tag", "elman.tasks._tag:Tag"),
 )
@@ -45,6 +49,9 @@ __all__ = [
     "LanguageModel",
     "LanguageNet",
     "Metrics",
+    "Motion",
+    "MotionData",
+    "MotionNet",
     "Part",
     "Regress",
     "RegressData",
@@ -60,6 +67,7 @@ __all__ = [
     "Task",
     "by_name",
     "sections",
+    "side_by_side",
 ]
 
 _WHERE = {
@@ -74,6 +82,9 @@ _WHERE = {
     "LanguageModel": "_language",
     "LanguageNet": "_language_config",
     "Metrics": "_base",
+    "Motion": "_motion",
+    "MotionData": "_motion_config",
+    "MotionNet": "_motion_config",
     "Part": "_supervised",
     "Regress": "_regress",
     "RegressData": "_regress_config",
@@ -87,6 +98,7 @@ _WHERE = {
     "TagData": "_tag_config",
     "TagNet": "_tag_config",
     "Task": "_base",
+    "side_by_side": "_motion_picture",
 }
 
 

@@ -81,6 +81,10 @@ class TableTask(Supervised, NamedTask):
         """Rows alike in this are divided evenly among train, valid and test."""
         return None
 
+    def making(self) -> dict[str, Any]:
+        """What is chosen of a data set that is made, beside rows, steps and seed."""
+        return {}
+
     def read(self, path: Path) -> Iterator[Record]:
         """The rows of a file."""
         data = self.data
@@ -137,7 +141,7 @@ class TableTask(Supervised, NamedTask):
         data: TableData = self.data
         if data.name:
             chosen: Any = {"rows": data.rows, "steps": data.steps, "seed": data.seed}
-            found = self._parsed(records(data.name, self.suits, **chosen))
+            found = self._parsed(records(data.name, self.suits, **chosen, **self.making()))
         else:
             found = [(example, None) for example in self.examples(data.train)]
         if data.rows and data.rows < len(found):

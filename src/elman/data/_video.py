@@ -1,0 +1,230 @@
+"""Videos: folders of images, GIFs, and MP4 and its like where PyAV is installed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman._errors import DataError
+from elman.data._table import BadRows, BadValue, Record, read_table
+
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+ANIMATED = {".gif", ".webp"}
+DECODED = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
+POSITIONS = "positions.csv"
+
+FINE = 4
+"""A ball is looked for in frames so many times finer than what the network sees."""
+
+MOVES = 0.08
+"""What is darker or brighter by less than this, of 1, than the video's median is background."""
+
+Frames = NDArray[np.uint8]
+Places = NDArray[np.float32]
+
+
+def is_video(path: Path) -> bool:
+    """Whether a path is a folder or has the end of a video's name."""
+    return path.is_dir() or path.suffix.lower() in ANIMATED | DECODED
+
+
+def read_videos(path: Path, size: int, bad: BadRows) -> Iterator[Record]:
+    """The videos at a path, each with its "video" (where it is), "frames" and "positions".
+
+    A file is one video. So is a folder of images, in the order of the numbers in their names; a
+    folder of neither is searched for videos. Frames are made grey and ``size`` pixels square,
+    whatever their shape. Beside images there may be ``positions.csv``: a row for each frame, with
+    the columns x and y, or x1, y1, x2, y2 ..., in pixels of the image from its upper left corner.
+    Without it the position is that of what moves: the centre of all pixels that differ from the
+    video's median by more than half of what the most different pixel does.
+
+    Positions are in units of the frame's width and height, with y upwards.
+
+    Args:
+        path: a file or a folder.
+        size: pixels of a frame's side.
+        bad: what becomes of a video that cannot be read, or in which nothing can be found.
+
+    Raises:
+        DataError: there is no video; Pillow is not installed, or PyAV where it is needed.
+    """
+    _need("PIL", "pillow", path)
+    found = list(_found(path))
+    if not found:
+        raise DataError(
+            f"{path}: no video: give a GIF, a video file, a folder of images in their order, or a "
+            "folder of such folders and files"
+        )
+    for video in found:
+        with bad.caught(str(video)):
+            fine, shape = _frames(video, FINE * size)
+            frames = fine.reshape(len(fine), size, FINE, size, FINE).mean((2, 4))
+            where = _positions(video, shape, len(fine)) if video.is_dir() else None
+            yield Record(
+                str(video),
+                {
+                    "video": str(video),
+                    "frames": frames.round().astype(np.uint8),
+                    "positions": moving(fine) if where is None else where,
+                },
+            )
+
+
+def moving(frames: Frames) -> Places:
+    """Where the one thing is that moves, (steps, 1, 2) in units of the frame, y upwards.
+
+    Raises:
+        BadValue: there is a frame that is like the background.
+
+    Example:
+        >>> frames = np.zeros((4, 10, 10), np.uint8)
+        >>> for step in range(4):
+        ...     frames[step, 2, 2 * step + 1] = 255
+        >>> moving(frames)[:2]
+        array([[[0.15, 0.75]],
+        <BLANKLINE>
+               [[0.35, 0.75]]], dtype=float32)
+    """
+    different = np.abs(frames / 255 - np.median(frames, 0) / 255)
+    most = different.max((1, 2), keepdims=True)
+    if (most < MOVES).any():
+        step = int(np.flatnonzero(most < MOVES)[0]) + 1
+        raise BadValue("", f"frame {step}: nothing there moves; say where it is in {POSITIONS}")
+    weight = np.where(different > most / 2, different, 0)
+    across, up = ((np.arange(n) + 0.5) / n for n in (frames.shape[2], frames.shape[1]))
+    places = np.stack([(weight.sum(1) * across).sum(1), (weight.sum(2) * up[::-1]).sum(1)], 1)
+    centres: Places = (places / weight.sum((1, 2))[:, None]).astype(np.float32)
+    return centres[:, None]
+
+
+def _found(path: Path) -> Iterator[Path]:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder: check the path (looked in {Path.cwd()})")
+    if not path.is_dir():
+        if not is_video(path):
+            raise DataError(
+                f"{path}: a video was expected (a folder of images, "
+                f"{', '.join(sorted(ANIMATED | DECODED))}): convert the file"
+            )
+        yield path
+        return
+    inside = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    if any(p.name == POSITIONS or p.suffix.lower() in IMAGES for p in inside):
+        yield path
+        return
+    for p in inside:
+        if is_video(p):
+            yield from _found(p)
+
+
+def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
+    """The frames, grey (steps, side, side), and the first one's width and height before that."""
+    if video.suffix.lower() in DECODED:
+        images = _decoded(video)
+    elif video.is_dir():
+        images = (_image(file) for file in _images(video))
+    else:
+        images = _animated(video)
+    frames: list[Frames] = []
+    shape = 0, 0
+    for image in images:
+        shape = image.size if not frames else shape
+        frames.append(np.asarray(image.convert("L").resize((side, side), _box()), np.uint8))
+    if not frames:
+        raise BadValue("", "there is no frame in it")
+    return np.stack(frames), shape
+
+
+def _box() -> Any:
+    from PIL.Image import Resampling
+
+    return Resampling.BOX
+
+
+def _images(folder: Path) -> list[Path]:
+    files = (file for file in folder.iterdir() if not file.name.startswith("."))
+    return sorted((f for f in files if f.suffix.lower() in IMAGES), key=lambda f: natural(f.name))
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """What names with numbers are sorted by.
+
+    >>> sorted(["10.png", "9.png", "1.png"], key=natural)
+    ['1.png', '9.png', '10.png']
+    """
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)]
+
+
+def _image(file: Path) -> Any:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadValue("", f"{file.name} cannot be read as an image: {error}") from error
+
+
+def _animated(file: Path) -> Iterator[Any]:
+    from PIL import Image, ImageSequence
+
+    try:
+        with Image.open(file) as image:
+            for frame in ImageSequence.Iterator(image):
+                yield frame.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadValue("", f"cannot be read as a video: {error}") from error
+
+
+def _decoded(file: Path) -> Iterator[Any]:
+    _need("av", "av", file)
+    import av
+
+    try:
+        with av.open(str(file)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_image()  # type: ignore[no-untyped-call]
+    except (OSError, IndexError, ValueError) as error:  # PyAV's own errors are among these
+        raise BadValue("", f"cannot be read as a video: {error}") from error
+
+
+def _positions(folder: Path, shape: tuple[int, int], steps: int) -> Places | None:
+    """What stands in positions.csv, in units of the frame."""
+    file = folder / POSITIONS
+    if not file.exists():
+        return None
+    bad = BadRows("skip")
+    rows = [_numbers(values) for _, values in read_table(file, ["x*", "y*"], bad)]
+    if bad.skipped:
+        raise BadValue("", bad.skipped[0])
+    if len(rows) != steps:
+        raise BadValue("", f"{POSITIONS} has {len(rows)} rows for {steps} frames")
+    pixels = np.array(rows, np.float32)
+    return np.stack([pixels[:, 0] / shape[0], 1 - pixels[:, 1] / shape[1]], -1)
+
+
+def _numbers(values: Any) -> Places:
+    """X of every ball, then y of every ball: (2, balls)."""
+    names = sorted((name for name in values if re.fullmatch(r"[xy]\d*", name)), key=natural)
+    try:
+        numbers = np.array([float(values[name]) for name in names], np.float32)
+    except ValueError as error:
+        raise BadValue("", f"{POSITIONS}: a number was expected: {error}") from error
+    if len(numbers) % 2 or not np.isfinite(numbers).all():
+        raise BadValue("", f"{POSITIONS}: a finite x and y for each ball were expected")
+    return numbers.reshape(2, -1)
+
+
+def _need(module: str, package: str, path: Path) -> None:
+    if find_spec(module) is None:
+        extra = "video" if module == "av" else "data"
+        raise DataError(
+            f"{path}: to read it the package {package} is needed: pip install {package}, "
+            f'or pip install "elman[{extra}]"'
+        )
