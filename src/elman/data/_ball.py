@@ -27,7 +27,7 @@ class Box(NamedTuple):
     speed: float = 0.04
     noise: float = 0.02
     occlusion: bool = False
-    size: int = 24
+    size: int = 20
 
 
 def ball(rows: int, steps: int, seed: int, **box: Any) -> Rows:

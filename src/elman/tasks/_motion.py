@@ -48,10 +48,11 @@ class Run(NamedTuple):
 class Motion(TableTask):
     r"""Many to many: from each frame on, where everything is in the next one, and k steps later.
 
-    .. math:: L = \frac1N \sum_{b,t} |\hat p_{b,t+1} - p_{b,t+1}|^2 + |z_{b,t} - p_{b,t}|^2
+    .. math:: L = \frac1N \sum_{b,t} |\hat p_{b,t+1} - p_{b,t+1}| + |z_{b,t} - p_{b,t}|
 
     with :math:`z_t` what is seen in frame t, see `MotionNetwork`. In training each batch has its
-    frames taken away at a step that is drawn, from where the network goes on by itself.
+    frames taken away at a step that is drawn, from where the network goes on by itself. Distances
+    are not squared, or the last steps of that, which nothing foresees well, would be all of it.
 
     ``rmse`` is the root of the mean squared distance, in sides of the box, of the next position
     from the true one, once two frames were seen; ``rollout_rmse`` that of all ``model.ahead``
@@ -73,7 +74,7 @@ class Motion(TableTask):
 
     name: ClassVar[str] = "motion"
     suits: ClassVar[str] = "motion"
-    unit: ClassVar[str] = "mse"
+    unit: ClassVar[str] = "distance"
     counted: ClassVar[str] = "frames"
     sort_by = "x"
     data: MotionData
@@ -148,8 +149,8 @@ class Motion(TableTask):
         true = columns["p"].transpose(0, 1)
         real = mask(lengths, steps, device=true.device).T
         said = torch.cat([run.said[:-1], run.ahead])
-        loss = (said - true[1:])[real[1:]].square().sum()
-        loss = loss + (run.seen.places - true[:cut])[real[:cut]].square().sum()
+        loss = (said - true[1:])[real[1:]].norm(dim=-1).sum()
+        loss = loss + (run.seen.places - true[:cut])[real[:cut]].norm(dim=-1).sum()
         if self.network.brush is not None:
             loss = loss + self._painting(true[real], columns["x"].transpose(0, 1)[real])
         return loss / self.balls

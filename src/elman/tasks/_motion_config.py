@@ -18,7 +18,7 @@ class MotionData(TableData):
 
     default: ClassVar[str] = "ball"
 
-    size: int = Field(24, ge=8, description="pixels of a frame's side; frames are made so small")
+    size: int = Field(20, ge=8, description="pixels of a frame's side; frames are made so small")
     balls: int | None = Field(None, ge=1, description="made videos: balls in the box")
     gravity: float | None = Field(
         None, ge=0, description="made videos: the fall, in box sides per frame and frame"
@@ -56,7 +56,7 @@ class MotionNet(RecurrentNet):
     hidden: int = Field(128, ge=1, description="hidden units of a layer")
     bidirectional: Literal[False] = Field(False, description="the future is not seen")
     encoder: Literal["conv", "linear"] = Field("conv", description="what looks at a frame")
-    channels: int = Field(12, ge=1, description="conv: channels of the first layer; then twice")
+    channels: int = Field(8, ge=1, description="conv: channels of its first layer")
     predict: Literal["positions", "frames"] = Field(
         "positions", description="what is told of the next step: where balls are, or the image too"
     )

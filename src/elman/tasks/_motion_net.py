@@ -41,9 +41,7 @@ class Eye(nn.Module):
         self.layers = nn.Sequential(
             nn.Conv2d(1, channels, 5, stride=2, padding=2),
             nn.ReLU(),
-            nn.Conv2d(channels, 2 * channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(2 * channels, balls, 1),
+            nn.Conv2d(channels, balls, 3, padding=1),
         )
         self.scale, self.offset = nn.Parameter(torch.ones(balls)), nn.Parameter(torch.ones(balls))
 
