@@ -44,6 +44,7 @@ def predict(
     checkpoint: Literal["best", "last"] = "best",
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
+    pictures: Path | None = None,
     json: Flag = False,
 ) -> None:
     """Print what a trained model says: next words of a text, its label, next steps of a series ...
@@ -69,6 +70,8 @@ def predict(
         Where to compute: cpu, cuda ...
     on_bad_row
         Rows of a table that cannot be used: as in training, unless given.
+    pictures
+        A folder for a picture of each answer, if the task draws them.
     json
         One JSON object a text.
     """
@@ -89,7 +92,7 @@ def predict(
     else:
         if top or word:
             raise ConfigError(f"--top and --word are for language models, not for {model.name}")
-        answers = answered(model, prompt or (), input)
+        answers = answered(model, prompt or (), input, pictures)
         show = as_json if json else described_answer
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
@@ -104,6 +107,12 @@ def predict(
 
 def answered(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[dict[str, Any]]:
     """What a task says of texts and of the rows of a file, or of what it can go on with itself."""
+def answered(
+    task: TableTask, texts: Iterable[str], path: Path | None, pictures: Path | None = None
+) -> Iterator[dict[str, Any]]:
+    """What a task says of texts, and of the rows of a file."""
+    from elman.pictures import save
+
     tabular = path is not None and task.reads(path)
     lines = () if tabular else _lines(path)
     rows: Iterable[Mapping[str, Any]] = map(task.row_of, chain(texts, lines))
@@ -114,6 +123,8 @@ def answered(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterat
     rows = iter(rows)
     while some := list(islice(rows, AT_ONCE)):
         yield from task.answers(some)
+        for file in save(task.portraits(some), pictures) if pictures else ():
+            log(f"picture {file}")
     for line in task.bad.skipped:
         log(f"left out: {line}")
 

@@ -15,6 +15,7 @@ from elman._errors import CheckpointError, ConfigError, DataError
 from elman.data import BadRows, Record, Rows, read_table, records
 from elman.data._files import replacing
 from elman.data._table import FORMATS
+from elman.pictures import Picture
 from elman.tasks._base import NamedTask, Reading
 from elman.tasks._supervised import Supervised, counted
 from elman.tasks._table_config import FileData, TableData
@@ -214,6 +215,10 @@ class TableTask(Supervised, NamedTask):
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What the network says of rows without a target: what was asked comes first in each."""
         raise NotImplementedError
+
+    def portraits(self, given: Iterable[Mapping[str, Any]]) -> list[Picture]:
+        """A picture of each answer to such rows, if there is something to be drawn."""
+        return []
 
     @classmethod
     def restore(cls, folder: Path, data: Any, model: Any) -> Self:

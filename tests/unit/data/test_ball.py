@@ -78,5 +78,5 @@ def test_noise_and_a_bar_are_in_the_frames_and_not_in_the_positions() -> None:
 
 
 def test_too_many_balls() -> None:
-    with pytest.raises(ConfigError, match="20 balls of radius 0.08 leave no room"):
+    with pytest.raises(ConfigError, match=r"20 balls of radius 0.08 leave no room"):
         next(ball(1, 2, 0, balls=20))
