@@ -18,7 +18,10 @@ class MotionData(TableData):
 
     default: ClassVar[str] = "ball"
 
-    size: int = Field(20, ge=8, description="pixels of a frame's side; frames are made so small")
+    size: int = Field(
+        20, ge=8, multiple_of=2, description="pixels of a frame's side; frames are made so small"
+    )
+    batch: int = Field(16, ge=1, description="rows of a batch")
     balls: int | None = Field(None, ge=1, description="made videos: balls in the box")
     gravity: float | None = Field(
         None, ge=0, description="made videos: the fall, in box sides per frame and frame"
@@ -68,9 +71,9 @@ SECTIONS = Sections(
     MotionData,
     MotionNet,
     {
-        "max_steps": 4000,
+        "max_steps": 3000,
         "optimizer": "adam",
-        "lr": 2e-3,
+        "lr": 3e-3,
         "schedule": "cosine",
         "warmup": 100,
         "clip_limit": 1.0,

@@ -39,7 +39,7 @@ class Eye(nn.Module):
         super().__init__()
         self.balls = balls
         self.layers = nn.Sequential(
-            nn.Conv2d(1, channels, 5, stride=2, padding=2),
+            nn.Conv2d(1, channels, 4, stride=2, padding=1),
             nn.ReLU(),
             nn.Conv2d(channels, balls, 3, padding=1),
         )
