@@ -140,11 +140,10 @@ def test_short_videos(tmp_path: Path) -> None:
 
 
 def test_a_network_that_remembers_knows_the_direction(tmp_path: Path) -> None:
-    """Without gravity, noise and walls in the way for long, and still the training is real."""
     settings = {
-        "data": {**SMALL, "rows": 300, "noise": 0.0, "batch": 16},
-        "model": {**NET, "hidden": 24, "cell": "gru"},
-        "train": {"epochs": 16, "lr": 0.01},
+        "data": {**SMALL, "rows": 300, "noise": 0.0, "gravity": 0.0, "speed": 0.06},
+        "model": {**NET, "hidden": 48, "channels": 4},
+        "train": {"epochs": 14, "lr": 0.01},
     }
     result = train(config_class("motion").parse(settings), tmp_path / "run")
     rmse, guess = result.metrics["test"]["rmse"], result.baselines["one_frame"]["test"]["rmse"]
