@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,6 +31,8 @@ class Rows:
         (2, tensor([2, 1]))
         >>> rows.take(torch.tensor([1]))["label"]
         tensor([1])
+        >>> rows.only([1])["text"][0]
+        tensor([4])
     """
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
@@ -62,6 +64,17 @@ class Rows:
             else:
                 taken[name] = column[rows]
         return taken
+
+    def only(self, rows: Iterable[int]) -> Rows:
+        """Those rows alone, in that order."""
+        some = list(rows)
+        columns: dict[str, Column] = {}
+        for name, column in self.columns.items():
+            if isinstance(column, Ragged):
+                columns[name] = Ragged.of([column[i] for i in some], column.values.dtype)
+            else:
+                columns[name] = column[some]
+        return Rows(columns)
 
     def save(self, path: Path) -> None:
         """Write them as safetensors."""

@@ -34,7 +34,7 @@ def is_video(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in ANIMATED | DECODED
 
 
-def read_videos(path: Path, size: int, bad: BadRows) -> Iterator[Record]:
+def read_videos(path: Path, size: int, bad: BadRows, *, located: bool = True) -> Iterator[Record]:
     """The videos at a path, each with its "video" (where it is), "frames" and "positions".
 
     A file is one video. So is a folder of images, in the order of the numbers in their names; a
@@ -50,6 +50,7 @@ def read_videos(path: Path, size: int, bad: BadRows) -> Iterator[Record]:
         path: a file or a folder.
         size: pixels of a frame's side.
         bad: what becomes of a video that cannot be read, or in which nothing can be found.
+        located: whether positions are wanted; without, they are None.
 
     Raises:
         DataError: there is no video; Pillow is not installed, or PyAV where it is needed.
@@ -65,13 +66,15 @@ def read_videos(path: Path, size: int, bad: BadRows) -> Iterator[Record]:
         with bad.caught(str(video)):
             fine, shape = _frames(video, FINE * size)
             frames = fine.reshape(len(fine), size, FINE, size, FINE).mean((2, 4))
-            where = _positions(video, shape, len(fine)) if video.is_dir() else None
+            where = _positions(video, shape, len(fine)) if located and video.is_dir() else None
+            if located and where is None:
+                where = moving(fine)
             yield Record(
                 str(video),
                 {
                     "video": str(video),
                     "frames": frames.round().astype(np.uint8),
-                    "positions": moving(fine) if where is None else where,
+                    "positions": where,
                 },
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -21,7 +21,16 @@ from elman.pictures import Picture
 from elman.tasks._base import Metrics, Table
 from elman.tasks._motion_config import FILMED, MotionData, MotionNet
 from elman.tasks._motion_net import MotionNetwork, Seen
-from elman.tasks._motion_paths import Next, Paths, Truth, by_steps, foretold, measured, straight
+from elman.tasks._motion_paths import (
+    Next,
+    Paths,
+    Truth,
+    by_steps,
+    copied,
+    foretold,
+    measured,
+    straight,
+)
 from elman.tasks._motion_picture import Shown, films
 from elman.tasks._supervised import Part
 from elman.tasks._table import TableTask
@@ -157,10 +166,9 @@ class Motion(TableTask):
 
     def _painting(self, places: Tensor, frames: Tensor) -> Tensor:
         assert self.network.brush is not None
-        logits, target = self.network.brush(places), frames / 255
-        return F.binary_cross_entropy_with_logits(logits, target.float(), reduction="sum") / (
-            self.data.size**2
-        )
+        logits = self.network.brush(places)
+        errors = F.binary_cross_entropy_with_logits(logits, frames / 255, reduction="none")
+        return errors.mean((1, 2)).sum()
 
     def paths(self, rows: Rows) -> Paths:
         """What is said of rows after each of their frames, and rolled out after ``model.seen``."""
@@ -183,7 +191,7 @@ class Motion(TableTask):
         rows = self.part(split)
         metrics = measured(self.paths(rows), self.truth(rows), self.box)
         if self.network.brush is not None:
-            metrics["pixel_mse"] = self._pixels(rows, self.next_frames)
+            metrics["pixel_mse"] = self._pixels(rows)
         return metrics
 
     def score(self, metrics: Metrics) -> float:
@@ -201,14 +209,14 @@ class Motion(TableTask):
         frames: Tensor = self.network.brush(said.flatten(0, 1)).sigmoid()
         return frames.view(*said.shape[:2], *frames.shape[1:])
 
-    def _pixels(self, rows: Rows, told: Callable[[Part], Tensor]) -> float:
+    def _pixels(self, rows: Rows) -> float:
         """The mean squared error of the next frame's pixels, once two frames were seen."""
 
         def each(batch: Part) -> list[Tensor]:
             columns = batch.columns()
             true = columns["x"].transpose(0, 1) / 255
             real = mask(columns["x_lengths"], len(true), device=true.device).T[2:]
-            errors = (told(batch)[1:-1] - true[2:]).square().mean((2, 3))
+            errors = (self.next_frames(batch)[1:-1] - true[2:]).square().mean((2, 3))
             return [errors[:, row][real[:, row]].cpu() for row in range(errors.shape[1])]
 
         return float(torch.cat(self.in_order(rows, each)).double().mean())
@@ -238,12 +246,8 @@ class Motion(TableTask):
             for name, after in models.items():
                 paths = foretold(after, truth, self.model.ahead)
                 found[name][split] = measured(paths, truth, self.box)
-        if self.network.brush is not None:
-            found["last_frame"] = {
-                split: {"pixel_mse": self._pixels(rows, _the_same)}
-                for split, rows in self.parts.items()
-                if split != "train"
-            }
+            if self.model.predict == "frames":
+                found.setdefault("last_frame", {})[split] = {"pixel_mse": copied(_frames(rows))}
         return found
 
     def _one_frame(self) -> Next:
@@ -256,23 +260,21 @@ class Motion(TableTask):
     def pictures(self, split: str) -> list[Picture]:
         """Some videos, with the path that things took and the one that was expected."""
         rows = self.part(split)
-        return [films("path", self.shown(chosen(rows, range(min(SHOWN, len(rows))))))]
+        return [films("path", self.shown(rows.only(range(min(SHOWN, len(rows))))))]
 
     def shown(self, rows: Rows) -> list[Shown]:
         """What a picture shows of rows: frames, true and expected path."""
         truth, ahead = self.truth(rows), self.paths(rows).ahead
-        frames = rows["x"]
-        assert isinstance(frames, Ragged)
         return [
-            Shown(frames[i], truth.path[i, : truth.lengths[i]], truth.seen, ahead[i])
-            for i in range(len(rows))
+            Shown(frames, truth.path[i, : truth.lengths[i]], truth.seen, ahead[i])
+            for i, frames in enumerate(_frames(rows))
         ]
 
     def reads(self, path: Path) -> bool:
         return is_video(path)
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        return (values for _, values in self.read(path))
+        return (v for _, v in read_videos(path, self.data.size, self.bad, located=False))
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Where things will be in the ``model.ahead`` steps after each video's last frame."""
@@ -304,12 +306,5 @@ def _by_row(places: Tensor) -> list[Tensor]:
     return list(places.transpose(0, 1).cpu())
 
 
-def chosen(rows: Rows, some: Iterable[int]) -> Rows:
-    """Those rows alone, all of whose columns are sequences."""
-    some = list(some)
-    columns = {name: [column[i] for i in some] for name, column in rows.columns.items()}
-    return Rows({name: Ragged.of(each, each[0].dtype) for name, each in columns.items()})
-
-
-def _the_same(batch: Part) -> Tensor:
-    return batch.columns()["x"].transpose(0, 1) / 255
+def _frames(rows: Rows) -> list[Tensor]:
+    return [rows["x"][row] for row in range(len(rows))]

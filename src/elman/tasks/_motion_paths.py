@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -75,6 +75,15 @@ def measured(paths: Paths, truth: Truth, box: Tensor) -> Metrics:
             "true_bounces": float(bounces(true).double().mean()),
         }
     return metrics
+
+
+def copied(videos: Iterable[Tensor]) -> float:
+    """The mean squared error of a pixel, of 1, if each frame is taken for the next.
+
+    As with ``rmse``, the first frame of each video (steps, size, size) is left out.
+    """
+    errors = [((v[2:].float() - v[1:-1].float()) / 255).square().mean((1, 2)) for v in videos]
+    return float(torch.cat(errors).double().mean())
 
 
 def by_steps(ahead: Tensor, true: Tensor) -> Tensor:

@@ -52,11 +52,9 @@ def side_by_side(
         row: which of them.
         name: of the picture's file.
     """
-    from elman.tasks._motion import chosen
-
     found = {}
     for title, task in tasks.items():
-        (video,) = task.shown(chosen(task.part(split), [row]))
+        (video,) = task.shown(task.part(split).only([row]))
         found[f"{title}: {100 * task.evaluate(split)['rmse']:.2f} %"] = video
 
     def draw(figure: Any) -> None:

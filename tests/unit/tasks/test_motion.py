@@ -193,6 +193,23 @@ def test_on_the_command_line(
     assert main(["predict", end["run"], "--text", "up"]) == 2
 
 
+def test_baselines_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    small = [f"--data.{key}={value}" for key, value in SMALL.items()]
+    frames = ["--model.predict", "frames"]
+    assert main(["baseline", "motion", *small, *frames, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["baselines"]
+    assert set(found) == {"constant_velocity", "one_frame", "last_frame"}
+    assert 0 < found["last_frame"]["test"]["pixel_mse"] < 0.1
+
+
+def test_a_video_in_which_nothing_can_be_found_is_answered_still(tmp_path: Path) -> None:
+    frames = [Image.new("L", (12, 12))] * 4
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    task = prepared()
+    (row,) = task.rows_of(tmp_path / "a.gif")
+    assert len(task.answers([row])[0]["positions"]) == 6
+
+
 def test_weights_of_the_same_seed_are_the_same(tmp_path: Path) -> None:
     settings = {"data": SMALL, "model": NET, "train": {"max_steps": 6}}
     weights = []
