@@ -20,7 +20,7 @@ from elman.data._video import is_video
 from elman.pictures import Picture
 from elman.tasks._base import Metrics, Table
 from elman.tasks._motion_config import FILMED, MotionData, MotionNet
-from elman.tasks._motion_net import MotionNetwork, Seen
+from elman.tasks._motion_net import MotionNetwork, Run
 from elman.tasks._motion_paths import (
     Next,
     Paths,
@@ -44,14 +44,6 @@ class Video(NamedTuple):
 
     frames: NDArray[np.uint8]
     positions: NDArray[np.float32]
-
-
-class Run(NamedTuple):
-    """What is seen in frames, said after each (steps, batch, balls, 2), and of those to come."""
-
-    seen: Seen
-    said: Tensor
-    ahead: Tensor
 
 
 class Motion(TableTask):
@@ -224,14 +216,12 @@ class Motion(TableTask):
     def tables(self, split: str) -> list[Table]:
         """How far off a roll-out is after so many steps."""
         rows, steps = self.part(split), self.model.ahead
-        truth, ahead = self.truth(rows), self.paths(rows).ahead
-        whole = truth.lengths >= truth.seen + steps
-        if not whole.any():
-            return []
-        found = by_steps(ahead[whole], truth.path[whole, truth.seen : truth.seen + steps]).tolist()
+        found = by_steps(self.paths(rows).ahead, self.truth(rows))
         shown = sorted({1, 2, 5, 10, steps} & set(range(steps + 1)))
         columns = ["steps ahead", "rmse"]
-        return [Table("roll-outs", columns, [[str(n), found[n - 1]] for n in shown])]
+        return (
+            [Table("roll-outs", columns, [[str(n), found[n - 1]] for n in shown])] if found else []
+        )
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """From the true positions: on with the same velocity; the best guess from one of them."""

@@ -24,6 +24,14 @@ class Seen(NamedTuple):
     surely: Tensor
 
 
+class Run(NamedTuple):
+    """What is seen in frames, said after each (steps, batch, balls, 2), and of those to come."""
+
+    seen: Seen
+    said: Tensor
+    ahead: Tensor
+
+
 class Eye(nn.Module):
     r"""Positions from frames: a convolutional network, and the mean place of what it responds to.
 

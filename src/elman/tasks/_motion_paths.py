@@ -86,9 +86,13 @@ def copied(videos: Iterable[Tensor]) -> float:
     return float(torch.cat(errors).double().mean())
 
 
-def by_steps(ahead: Tensor, true: Tensor) -> Tensor:
-    """The rmse of roll-outs after each number of steps."""
-    return _squares(ahead, true).mean(0).sqrt()
+def by_steps(ahead: Tensor, truth: Truth) -> list[float]:
+    """The rmse of roll-outs after each number of steps; of rows that are so long, if any."""
+    end = truth.seen + ahead.shape[1]
+    whole = truth.lengths >= end
+    squares = _squares(ahead[whole], truth.path[whole, truth.seen : end])
+    found: list[float] = squares.mean(0).sqrt().tolist() if whole.any() else []
+    return found
 
 
 def bounces(path: Tensor) -> Tensor:
