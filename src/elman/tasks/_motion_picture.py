@@ -13,7 +13,7 @@ from elman.pictures import COLOURS, Picture
 if TYPE_CHECKING:
     from elman.tasks._motion import Motion
 
-TRUE, EXPECTED = "#FFFFFF", COLOURS[4]
+TRUE, EXPECTED = COLOURS[5], COLOURS[4]
 STRIP = 6
 """Frames side by side above the paths."""
 
@@ -79,17 +79,18 @@ def _panel(axes: Any, video: Shown) -> None:
     _show(axes, _exposed(video.frames[:seen]))
     if video.path is not None:
         for x, y in _lines(video.path[seen - 1 : seen + len(video.ahead)]):
-            axes.plot(x, y, color=TRUE, linewidth=3, alpha=0.55, label="true path")
+            axes.plot(x, y, color=TRUE, linewidth=3.5, alpha=0.8, label="true path")
     for x, y in _lines(video.ahead):
         style: Any = {"linewidth": 1.2, "marker": "o", "markersize": 3}
         axes.plot(x, y, color=EXPECTED, label="expected path", **style)
 
 
 def _exposed(frames: Tensor) -> Tensor:
-    """All frames on one plate: of each pixel what is furthest from its median."""
-    shown = frames[:: max(1, len(frames) // 8)].float()
-    away = shown - frames.float().median(0).values
-    return shown.gather(0, away.abs().argmax(0, keepdim=True))[0]
+    """Some frames on one plate, the last the brightest: how far each pixel is from its median."""
+    background = frames.float().median(0).values
+    shown = frames[(len(frames) - 1) % 2 :: 2].float() - background
+    shown *= torch.linspace(0.15, 0.9, len(shown))[:, None, None]
+    return background + shown.gather(0, shown.abs().argmax(0, keepdim=True))[0]
 
 
 def _show(axes: Any, frame: Tensor) -> None:
