@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
     for title, cell in NETWORKS.items():
         print(title, flush=True)
         tasks[title] = trained(cell, folder / cell)
-    for file in save([side_by_side(tasks)], folder):
+    for file in save([side_by_side(tasks, row=2)], folder):
         print(file)
 
 

@@ -142,15 +142,13 @@ class Motion(TableTask):
     def criterion(self, batch: Part) -> Tensor:
         columns = batch.columns()
         steps, lengths = columns["x"].shape[1], columns["x_lengths"]
-        cut = self.model.seen
-        if self.network.training:
-            cut = int(torch.randint(2, steps, ()))
-        cut = min(cut, steps - 1)
+        drawn = int(torch.randint(2, steps, ())) if self.network.training else self.model.seen
+        cut = min(drawn, steps - 1)
         run = self.run(batch, cut, steps - cut)
         true = columns["p"].transpose(0, 1)
         real = mask(lengths, steps, device=true.device).T
         said = torch.cat([run.said[:-1], run.ahead])
-        loss = (said - true[1:])[real[1:]].norm(dim=-1).sum()
+        loss: Tensor = (said - true[1:])[real[1:]].norm(dim=-1).sum()
         loss = loss + (run.seen.places - true[:cut])[real[:cut]].norm(dim=-1).sum()
         if self.network.brush is not None:
             loss = loss + self._painting(true[real], columns["x"].transpose(0, 1)[real])
@@ -159,8 +157,9 @@ class Motion(TableTask):
     def _painting(self, places: Tensor, frames: Tensor) -> Tensor:
         assert self.network.brush is not None
         logits = self.network.brush(places)
-        errors = F.binary_cross_entropy_with_logits(logits, frames / 255, reduction="none")
-        return errors.mean((1, 2)).sum()
+        each = F.binary_cross_entropy_with_logits(logits, frames / 255, reduction="none")
+        total: Tensor = each.mean((1, 2)).sum()
+        return total
 
     def paths(self, rows: Rows) -> Paths:
         """What is said of rows after each of their frames, and rolled out after ``model.seen``."""

@@ -63,7 +63,7 @@ def side_by_side(
         at = torch.linspace(0, first.seen + len(first.ahead) - 1, STRIP).long().tolist()
         for axes, step in zip(above.subplots(1, STRIP), at, strict=True):
             _show(axes, first.frames[step])
-            axes.set_title(f"frame {step + 1}" + ("" if step < first.seen else ", not seen"))
+            axes.set_title(f"frame {step + 1}" + ("" if step < first.seen else ", hidden"))
         panels = below.subplots(1, len(found), squeeze=False)[0]
         for axes, (title, video) in zip(panels, found.items(), strict=True):
             _panel(axes, video)
@@ -76,7 +76,7 @@ def side_by_side(
 def _panel(axes: Any, video: Shown) -> None:
     """The frames that were seen as one image, and the paths on top of it."""
     seen = video.seen or len(video.frames)
-    _show(axes, _exposed(video.frames[:seen]))
+    _show(axes, _exposed(video.frames[:seen], video.frames.float().median(0).values))
     if video.path is not None:
         for x, y in _lines(video.path[seen - 1 : seen + len(video.ahead)]):
             axes.plot(x, y, color=TRUE, linewidth=3.5, alpha=0.8, label="true path")
@@ -85,9 +85,8 @@ def _panel(axes: Any, video: Shown) -> None:
         axes.plot(x, y, color=EXPECTED, label="expected path", **style)
 
 
-def _exposed(frames: Tensor) -> Tensor:
-    """Some frames on one plate, the last the brightest: how far each pixel is from its median."""
-    background = frames.float().median(0).values
+def _exposed(frames: Tensor, background: Tensor) -> Tensor:
+    """Some frames on one plate, the last the brightest: how far each is from the background."""
     shown = frames[(len(frames) - 1) % 2 :: 2].float() - background
     shown *= torch.linspace(0.15, 0.9, len(shown))[:, None, None]
     return background + shown.gather(0, shown.abs().argmax(0, keepdim=True))[0]
