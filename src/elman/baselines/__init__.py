@@ -10,8 +10,8 @@ from elman.baselines._bags import (
     has_scikit_learn,
 )
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
-from elman.baselines._series import SeasonalNaive, find_season
 from elman.baselines._paths import Neighbours
+from elman.baselines._series import SeasonalNaive, find_season
 
 __all__ = [
     "NAMES",
@@ -19,8 +19,8 @@ __all__ = [
     "Linear",
     "MostFrequentTag",
     "NGram",
-    "SeasonalNaive",
     "Neighbours",
+    "SeasonalNaive",
     "TfidfLogistic",
     "find_season",
     "has_scikit_learn",

@@ -105,12 +105,10 @@ def predict(
             print(show(answer), file=file, flush=not output)
 
 
-def answered(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[dict[str, Any]]:
-    """What a task says of texts and of the rows of a file, or of what it can go on with itself."""
 def answered(
-    task: TableTask, texts: Iterable[str], path: Path | None, pictures: Path | None = None
+    task: TableTask, texts: Sequence[str], path: Path | None, pictures: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """What a task says of texts, and of the rows of a file."""
+    """What a task says of texts and of the rows of a file, or of what it can go on with itself."""
     from elman.pictures import save
 
     tabular = path is not None and task.reads(path)
