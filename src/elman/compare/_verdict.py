@@ -36,7 +36,7 @@ class Verdict(BaseModel):
     Example:
         >>> values = {"gru": [0.97, 0.98, 0.98], "elman": [0.61, 0.55, 0.58], "lstm": [0.98, 0.97]}
         >>> print("\n".join(Verdict.of(values, "test accuracy", higher_is_better=True).sentences))
-        gru is better than elman: test accuracy 0.9767 against 0.58 (p = 0.00091)
+        gru is better than elman: test accuracy 0.9767 against 0.58 (p = 0.0014)
         lstm: 2 seeds came to an end, and a verdict takes 3
 
     References:
