@@ -68,7 +68,7 @@ class Bars:
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._ended = 0
+        self._ended = self._whole = 0
 
     def __call__(self, event: Event) -> None:
         match event["event"]:

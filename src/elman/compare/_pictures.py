@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DASHES = ("--", ":", "-.", (0, (1, 4)))
 WIDE = 20.0
 """Values that are so many times apart are shown on a logarithmic axis."""
 
@@ -62,17 +64,18 @@ def _final(found: Comparison, figure: Figure) -> None:
         values += spread.values
         axes.plot([place] * len(spread.values), spread.values, "o", color=colour, alpha=0.4)
         axes.errorbar(place + 0.15, spread.mean, spread.deviation, fmt="s", color=colour, capsize=4)
-    for name, measured in found.baselines.items():
+    for (name, measured), dashes in zip(found.baselines.items(), cycle(DASHES)):
         if found.metric in measured.get(split, {}):
-            height = measured[split][found.metric]
-            values.append(height)
-            axes.axhline(height, color="0.5", lw=0.8, ls="--")
-            axes.annotate(name.replace("_", " "), (len(found.candidates) - 0.6, height), size=7)
+            values.append(measured[split][found.metric])
+            label = name.replace("_", " ")
+            axes.axhline(values[-1], color="0.4", lw=1, ls=dashes, label=label)
     _scale(axes, values)
     names = [f"{c.name}\n{c.hidden} units\n{c.parameters:,}" for c in found.candidates]
     axes.set_xticks(range(len(names)), names)
-    axes.set_xlim(-0.5, len(names) - 0.1)
+    axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylabel(f"{split} {found.metric.replace('_', ' ')}")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
 
 
 def _by_length(found: Comparison, figure: Figure) -> None:

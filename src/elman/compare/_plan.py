@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -20,7 +20,7 @@ class Change(NamedTuple):
 
     candidate: str
     key: str
-    value: str | None
+    value: str
 
     @classmethod
     def of(cls, text: str) -> Change:
@@ -28,7 +28,14 @@ class Change(NamedTuple):
         key, equals, value = setting.partition("=")
         if not (colon and equals):
             raise ValueError(f"expected NAME:KEY=VALUE, as irnn:model.activation=relu, got {text}")
-        return cls(candidate, key, None if value.lower() == "none" else value)
+        return cls(candidate, key, value)
+
+    def make(self, config: Config, tree: dict[str, Any]) -> None:
+        """Write it into the settings; "none" is None where the setting can be unset."""
+        section, _, name = self.key.partition(".")
+        field = type(getattr(config, section)).model_fields.get(name)
+        unset = field is not None and type(None) in get_args(field.annotation)
+        tree[section][name] = None if unset and self.value.lower() == "none" else self.value
 
 
 class Plan(Section):
@@ -54,7 +61,7 @@ class Plan(Section):
             raise ValueError(
                 f"{', '.join(twice)} takes part twice: give one of them a name, as NAME=CELL"
             )
-        for change in map(Change.of, self.changes):
+        for change in self._changes():
             if change.candidate not in names:
                 raise ValueError(f"a change for {change.candidate}, which does not take part")
             if change.key in ALIKE or change.key.partition(".")[0] not in ("model", "train"):
@@ -83,10 +90,9 @@ class Plan(Section):
             tree["model"]["cell"] = cell
             if _follows(model):
                 tree["model"]["embedding"] = model.hidden
-            for change in map(Change.of, self.changes):
+            for change in self._changes():
                 if change.candidate == name:
-                    section, _, key = change.key.partition(".")
-                    tree[section][key] = change.value
+                    change.make(config, tree)
             try:
                 made[name] = type(config).parse(tree)
             except ConfigError as error:

@@ -47,18 +47,17 @@ class Pool:
         try:
             with stop_on_signals() as stop:
                 while self.running or waiting:
-                    while waiting and len(self.running) < self.at_once and not stop.signal:
-                        self._start(waiting.popleft())
                     if stop.signal and not self.stopping:
-                        self.stopping = True
-                        for process in self.running.values():
-                            process.terminate()
-                    if self.stopping and not self.running:
-                        raise Interrupted(
-                            f"stopped by {stop.signal}: all runs are saved in {self.folder.path}, "
-                            "to be resumed"
-                        )
+                        self._stop()
+                        waiting.clear()
+                    while waiting and len(self.running) < self.at_once:
+                        self._start(waiting.popleft())
                     self._listen()
+                if stop.signal and any(self.folder.left()):
+                    raise Interrupted(
+                        f"stopped by {stop.signal}: all runs are saved in {self.folder.path}, "
+                        "to be resumed"
+                    )
         finally:
             for process in self.running.values():  # a second Ctrl-C does not wait
                 process.kill()
@@ -79,6 +78,12 @@ class Pool:
             )
         self.running[job] = process
         Thread(target=self._follow, args=(job, process), daemon=True).start()
+
+    def _stop(self) -> None:
+        """Let every run save and end."""
+        self.stopping = True
+        for process in self.running.values():
+            process.terminate()
 
     def _follow(self, job: Job, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

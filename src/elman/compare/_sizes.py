@@ -65,7 +65,7 @@ def nearest(config: Config, target: int, count: Count) -> Config:
         low, high = high, 2 * high
         if high > LARGEST:
             raise ConfigError(
-                f"{high // 2} hidden units have {parameters(high // 2):,} parameters, and "
+                f"{high // 2:,} hidden units have {parameters(high // 2):,} parameters, and "
                 f"{target:,} were wanted: compare with --equal hidden"
             )
     while high - low > 1:
