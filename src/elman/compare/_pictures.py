@@ -85,7 +85,8 @@ def _by_length(found: Comparison, figure: Figure) -> None:
         if candidate.name in columns:
             heights = [row[0] for row in columns[candidate.name]]
             axes.plot(groups, heights, marker="o", color=colour, label=candidate.name)
-    axes.set(xlabel="steps", ylabel=f"{found.splits[-1]} {found.metric.replace('_', ' ')}")
+    name = next(run.by_length_of for run in found.done if run.by_length)
+    axes.set(xlabel="steps", ylabel=f"{found.splits[-1]} {name.replace('_', ' ')}")
     axes.legend()
 
 

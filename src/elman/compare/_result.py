@@ -25,7 +25,8 @@ class Outcome(BaseModel):
     """A run that has ended: its metrics, or why it has none.
 
     ``curve`` has the update and the leading metric of each validation; ``peak_memory`` is in bytes
-    and of the whole process, with torch and the data. A run that ``failed`` is tried again.
+    and of the whole process, with torch and the data. ``by_length`` is the task's table of that
+    title, whose last column has ``by_length_of``. A run that ``failed`` is tried again.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class Outcome(BaseModel):
     baselines: dict[str, dict[str, Metrics]] = {}
     curve: list[tuple[int, float]] = []
     by_length: Rows = []
+    by_length_of: str = ""
 
 
 class Spread(BaseModel):

@@ -103,7 +103,8 @@ def _lengths(found: Comparison) -> str:
         [group, *(f"{column[i][0]:.4g}" for column in columns.values())]
         for i, group in enumerate(groups)
     ]
-    return _table([["steps", *columns], *cells])
+    name = next(run.by_length_of for run in found.done if run.by_length)
+    return f"{found.splits[-1]} {name} by steps:\n\n{_table([['steps', *columns], *cells])}"
 
 
 def _ended_otherwise(found: Comparison) -> str:

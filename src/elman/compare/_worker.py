@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from elman._errors import CheckpointError, Diverged, ElmanError, Interrupted
 from elman.compare._folder import Folder
-from elman.compare._result import BY_LENGTH, Outcome, Rows
+from elman.compare._result import BY_LENGTH, Outcome
 from elman.metrics import leading
 from elman.train import Result, load, resume, train
 from elman.train._run import Run
@@ -62,7 +62,7 @@ def finished(result: Result) -> dict[str, Any]:
         "metrics": result.metrics,
         "baselines": result.baselines,
         "curve": curve(result.run),
-        "by_length": by_length(result),
+        **by_length(result),
     }
 
 
@@ -76,12 +76,15 @@ def curve(run: Run) -> Curve:
     return [(update, value) for update, value in found if value is not None]
 
 
-def by_length(result: Result) -> Rows:
+def by_length(result: Result) -> dict[str, Any]:
     """The task's table of short and long rows of the last split, if it has one."""
     if not result.metrics:
-        return []
-    tables = load(result.run.path).tables(list(result.metrics)[-1])
-    return next(([list(row) for row in t.rows] for t in tables if t.title == BY_LENGTH), [])
+        return {}
+    for table in load(result.run.path).tables(list(result.metrics)[-1]):
+        if table.title == BY_LENGTH:
+            rows = [list(row) for row in table.rows]
+            return {"by_length": rows, "by_length_of": table.columns[-1]}
+    return {}
 
 
 def peak_memory() -> int | None:

@@ -26,6 +26,7 @@ def done(seed: int, accuracy: float) -> Outcome:
         metrics={split: {"accuracy": accuracy, "nats": 0.3} for split in ("valid", "test")},
         baselines={"most_frequent": {"test": {"accuracy": 0.5}}},
         curve=[(10, accuracy / 2), (20, accuracy)],
+        by_length_of="share right",
         by_length=[["1", 9, accuracy], ["2 to 4", 9, accuracy - 0.1]],
     )
 
@@ -88,6 +89,7 @@ def test_the_page_says_what_was_equal_and_what_ended_badly(folder: Folder) -> No
     assert "- gru, seed 7, diverged: the loss is not finite" in page
     assert "- gru: 2 seeds came to an end, and a verdict takes 3" in page
     assert "| most_frequent |  | 0.5 |" in page
+    assert "test share right by steps:" in page
     assert "| 2 to 4 | 0.806 | 0.6055 |" in page
 
 
