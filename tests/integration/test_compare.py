@@ -44,7 +44,7 @@ def objects(text: str) -> list[dict[str, Any]]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("whole")
     with started(folder, *ASKED) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=250)
     assert process.returncode == 0, err
     assert "seeds 3" in err
     return folder / "runs/compare-classify-1", objects(out)
@@ -76,14 +76,16 @@ def test_a_run_that_diverges_is_told_and_stops_nobody(
 
 
 def test_a_run_is_what_train_makes_of_the_same_settings(
-    whole: tuple[Path, list[dict[str, Any]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: tuple[Path, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     run = whole[0] / "runs/elman-3"
-    again = ["train", "classify", "--config", str(run / "config.toml"), "--runs", str(tmp_path)]
-    assert main([*again, "--json", "--quiet"]) == 0
-    end = objects(capsys.readouterr().out)[-1]
+    again = ["train", "classify", "--config", str(run / "config.toml"), "--json"]
+    with started(tmp_path, *again) as process:
+        out, err = process.communicate(timeout=250)
+    assert process.returncode == 0, err
+    end = objects(out)[-1]
     assert end["metrics"] == load(whole[0]).candidates[0].done[0].metrics
-    first, second = elman.load(run), elman.load(end["run"])
+    first, second = elman.load(run), elman.load(tmp_path / end["run"])
     for name, weight in first.network.state_dict().items():
         assert weight.equal(second.network.state_dict()[name]), name
 
@@ -107,7 +109,7 @@ def test_stopped_and_resumed_it_comes_to_the_same(
             if (event["event"], event.get("candidate")) == ("train", "elman"):
                 break
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=250)
     assert process.returncode == 130, err
     assert "`elman compare TASK --resume FOLDER` goes on" in err
     path = tmp_path / "runs/c-1"
@@ -115,7 +117,7 @@ def test_stopped_and_resumed_it_comes_to_the_same(
     elman.load(path / "runs/elman-3", "last")
 
     with started(tmp_path, "compare", "classify", "--resume", "runs/c-1", "--json") as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=250)
     assert process.returncode == 0, err
     begun = [e for e in objects(out) if e["event"] == "start" and e["candidate"] == "elman"]
     assert begun[0]["resumed"]
