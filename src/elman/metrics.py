@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from elman._errors import ShapeError
+
+HIGHER_IS_BETTER = {"accuracy", "macro_f1", "span_f1", "bleu", "exact_match", "coverage"}
+"""The measures of which more is better."""
+
+
+def leading(metrics: Mapping[str, float]) -> tuple[str, bool]:
+    """The measure by which models are told apart, and whether more of it is better.
+
+    It is the perplexity, or the first one there is: a task puts what it is about in front.
+
+    >>> leading({"nats": 4.1, "perplexity": 60.3}), leading({"accuracy": 0.9, "nats": 0.3})
+    (('perplexity', False), ('accuracy', True))
+    """
+    name = "perplexity" if "perplexity" in metrics else next(iter(metrics))
+    return name, name in HIGHER_IS_BETTER
 
 
 def perplexity(nats: float) -> float:
