@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
-from pydantic import Field
+from pydantic import Field, create_model
 
 from elman._errors import ConfigError
 from elman.cli._interface import Interface
@@ -42,7 +42,8 @@ def generate(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
     section = sections(task).generate
     if section is None:
         raise ConfigError(f"a run of {task} generates nothing: ask it with `elman predict`")
-    interface = _interface(section)
+    schema = _with_weights(section)
+    interface = _interface(schema)
     if HELP & set(tokens):
         interface.print_help()
         return
@@ -52,15 +53,13 @@ def generate(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
     if len(words) > 1:
         problems.append(f"one run was expected, got {', '.join(words)}")
     as_json = values.pop("json", False)
-    weights = {name: values.pop(name) for name in Weights.model_fields if name in values}
-    chosen = parsed(Weights, weights, problems)
-    _generate(run, chosen, parsed(section, values, []), as_json=as_json)
+    _generate(run, parsed(schema, values, problems), as_json=as_json)
 
 
-def _generate(run: Path, weights: Weights, asked: Any, *, as_json: bool) -> None:
+def _generate(run: Path, asked: Any, *, as_json: bool) -> None:
     import elman
 
-    model = elman.load(run, weights.checkpoint, device=weights.device)
+    model = elman.load(run, asked.checkpoint, device=asked.device)
     log(f"seed {asked.seed}")
     for answer in model.generated(asked, run):
         said_unknown(answer.get("unknown", []))
@@ -80,7 +79,8 @@ def described(answer: Mapping[str, Any]) -> str:
 def _run(tokens: Sequence[str]) -> Path | None:
     """The run among the tokens, whatever its task may be asked for."""
     every = [section for name, _ in TASKS if (section := sections(name).generate)]
-    words = _interface(*every).read([token for token in tokens if token not in HELP]).words
+    interface = _interface(_with_weights(*every))
+    words = interface.read([token for token in tokens if token not in HELP]).words
     return Path(words[0]) if words else None
 
 
@@ -90,7 +90,11 @@ def _task(run: Path) -> str:
     return str(Run.open(run).config.get("task", ""))
 
 
-def _interface(*asked: type[Section]) -> Interface:
-    options = {leaf.key: leaf for section in asked for leaf in leaves(section())}
-    own = [*leaves(Weights()), JSON]
-    return Interface("elman generate RUN", LINE, own, options.values(), {}, words=RUN)
+def _with_weights(*asked: type[Section]) -> type[Section]:
+    """All that can be asked for in one section, so that all problems are reported at once."""
+    made: type[Section] = create_model("Asked", __base__=(*asked, Weights))
+    return made
+
+
+def _interface(schema: type[Section]) -> Interface:
+    return Interface("elman generate RUN", LINE, [JSON], leaves(schema()), {}, words=RUN)

@@ -154,11 +154,19 @@ def _notes(file: Path) -> list[Note]:
 def _read_mat(file: Path, bad: BadRows) -> Iterator[Record]:
     try:
         from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
     except ImportError as error:
         raise DataError(f'{file}: needs scipy: pip install "elman[data]"') from error
     try:
         cells = loadmat(file, variable_names=list(PARTS.values()))
-    except (OSError, ValueError, TypeError, LookupError, NotImplementedError) as error:
+    except (
+        MatReadError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        NotImplementedError,
+    ) as error:
         raise DataError(f"{file}: not a readable .mat file: {error}: write it again") from error
     if not set(PARTS.values()) & set(cells):
         raise DataError(f"{file}: {', '.join(PARTS.values())} were expected, none of them is there")

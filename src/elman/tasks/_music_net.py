@@ -62,12 +62,12 @@ class Chords(nn.Module):
         high-dimensional sequences", the RNN-NADE.
     """
 
-    def __init__(self, size: int, units: int) -> None:
+    def __init__(self, size: int, units: int, keys: int = KEYS) -> None:
         super().__init__()
-        self.keys, self.before = nn.Linear(size, KEYS), nn.Linear(size, units)
+        self.keys, self.before = nn.Linear(size, keys), nn.Linear(size, units)
         nn.init.constant_(self.keys.bias, SELDOM)
-        self.below = nn.Linear(KEYS, units, bias=False)
-        self.joint = nn.Linear(units, KEYS, bias=False)
+        self.below = nn.Linear(keys, units, bias=False)
+        self.joint = nn.Linear(units, keys, bias=False)
 
     def forward(self, hidden: Tensor, frames: Tensor) -> Tensor:
         """Scores (N, 88) of each key given the keys of the frames (N, 88) below it."""
@@ -84,7 +84,7 @@ class Chords(nn.Module):
         """Frames (N, 88): from the lowest key up, those whose score is above their noise."""
         frames = torch.zeros_like(noise)
         keys, before = self.keys(hidden), self.before(hidden)
-        place = torch.arange(KEYS, device=hidden.device)
+        place = torch.arange(noise.shape[-1], device=hidden.device)
         left = torch.ones_like(noise, dtype=torch.bool)  # keys not yet decided
         while True:
             scores = keys + self.joint(torch.tanh(before + self.below(frames)))
@@ -139,11 +139,11 @@ class MusicNetwork(nn.Module):
 
     def __init__(self, config: MusicNet) -> None:
         super().__init__()
-        self.dropout = config.dropout
+        self.dropout, self.frame_dropout = config.dropout, config.frame_dropout
         if config.cell == FEEDFORWARD:
             self.recurrent: Recent | Stack = Recent(config.window, config.hidden, config.layers)
         else:
-            self.recurrent = recurrent(config, KEYS)
+            self.recurrent = recurrent(config, KEYS, drop_last=False)
         self.output: Frames | Chords = (
             Chords(config.hidden, config.units)
             if config.output == "chords"
@@ -154,7 +154,7 @@ class MusicNetwork(nn.Module):
         self, frames: Tensor, state: State = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
         """Frames (time, batch, 88) to hidden states (time, batch, H) of the frames after them."""
-        x = F.dropout(frames, self.dropout, self.training)
+        x = F.dropout(frames, self.frame_dropout, self.training)
         hidden, state = self.recurrent(x, state, lengths=lengths)
         return hidden, state
 
