@@ -37,9 +37,9 @@ class MusicNet(RecurrentNet):
 
     bidirectional: Literal[False] = Field(False, description="what comes is not known")
     hidden: int = Field(200, ge=1, description="hidden units of a layer")
-    dropout: float = Field(0.3, ge=0, lt=1, description="dropout between layers and on the output")
+    dropout: float = Field(0.4, ge=0, lt=1, description="dropout between layers and on the output")
     frame_dropout: float = Field(
-        0.3, ge=0, lt=1, description="dropout on the frames, so that notes are missed"
+        0.1, ge=0, lt=1, description="dropout on the frames, so that notes are missed"
     )
     output: Literal["frames", "chords"] = Field(
         "chords",
