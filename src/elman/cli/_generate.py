@@ -92,8 +92,7 @@ def _task(run: Path) -> str:
 
 def _with_weights(*asked: type[Section]) -> type[Section]:
     """All that can be asked for in one section, so that all problems are reported at once."""
-    made: type[Section] = create_model("Asked", __base__=(*asked, Weights))
-    return made
+    return create_model("Asked", __base__=(*asked, Weights))
 
 
 def _interface(schema: type[Section]) -> Interface:

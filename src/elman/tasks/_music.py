@@ -16,7 +16,7 @@ from elman import pictures
 from elman._errors import DataError
 from elman.baselines import LastFrame, Marginal
 from elman.bptt import State
-from elman.data import BadRows, BadValue, Ragged, Record, Rows, mask, pad
+from elman.data import BadRows, BadValue, Record, Rows, mask
 from elman.data._midi import synthesise, write_midi
 from elman.data._music import (
     KEYS,
@@ -32,35 +32,9 @@ from elman.tasks._base import Metrics
 from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
 from elman.tasks._music_net import MusicNetwork
 from elman.tasks._music_pictures import composed, foreseen
+from elman.tasks._music_rows import Pieces, rolls, rows_of
 from elman.tasks._supervised import Part
 from elman.tasks._table import TableTask
-
-
-class Pieces(Part):
-    """Pieces of a batch, which the gradient policy may cut in time.
-
-    A row has one frame more than its piece: a silent one, from which the first is foretold.
-    """
-
-    @property
-    def steps(self) -> int:
-        return int(self._lengths.max())
-
-    @property
-    def _lengths(self) -> Tensor:
-        return self.of.lengths("frames")[self.indices] - 1
-
-    def count(self, start: int, stop: int) -> int:
-        return int((self._lengths.clamp(max=stop) - start).clamp(min=0).sum())
-
-    def window(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames and those after them (time, batch, 88), and the lengths (batch,)."""
-        column = self.of["frames"]
-        assert isinstance(column, Ragged)
-        rows = [column[i][start : stop + 1] for i in self.indices.tolist()]
-        frames, lengths = pad(rows)
-        frames = frames.to(self.device, torch.float32).transpose(0, 1)
-        return frames[:-1], frames[1:], (lengths.to(self.device) - 1).clamp(min=0)
 
 
 class Music(TableTask):
@@ -132,9 +106,7 @@ class Music(TableTask):
         """All 88 keys are known beforehand."""
 
     def encode(self, examples: Sequence[Roll]) -> Rows:
-        silence = np.zeros((1, KEYS), np.uint8)
-        rows = (np.concatenate([silence, roll]) for roll in examples)
-        return Rows({"frames": Ragged.of(rows, torch.uint8)})
+        return rows_of(examples)
 
     def learned(self) -> dict[str, Any]:
         return {}
@@ -239,10 +211,9 @@ class Music(TableTask):
 
     def pictures(self, split: str) -> list[pictures.Picture]:
         """A piece, and what was expected of each of its frames."""
-        rows = self.part(split)
-        first = Rows({"frames": Ragged.of([rows["frames"][0]], torch.uint8)})
-        ((_, _, p),) = self.foretold(first)
-        return [foreseen(rolls(first)[0].numpy(), p.numpy(), STEPS[self.data.step])]
+        roll = rolls(self.part(split))[0].numpy()
+        ((_, _, p),) = self.foretold(rows_of([roll]))
+        return [foreseen(roll, p.numpy(), STEPS[self.data.step])]
 
     @torch.no_grad()
     def compose(
@@ -313,10 +284,3 @@ class Music(TableTask):
             answer = {"piece": values["piece"], "frames": len(nll), "nll": float(nll[1:].mean())}
             answers.append(answer | {"next": [key_name(key) for key in following.nonzero()[0]]})
         return answers
-
-
-def rolls(rows: Rows) -> list[Tensor]:
-    """The pieces again (frames, 88), booleans."""
-    column = rows["frames"]
-    assert isinstance(column, Ragged)
-    return [column[row][1:].bool() for row in range(len(rows))]

@@ -69,7 +69,7 @@ SECTIONS = Sections(
     MusicData,
     MusicNet,
     {
-        "max_steps": 2000,
+        "max_steps": 1500,
         "optimizer": "adam",
         "lr": 3e-3,
         "schedule": "cosine",

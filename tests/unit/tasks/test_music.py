@@ -18,8 +18,8 @@ from elman.bptt import TruncatedBPTT
 from elman.data import BadRows, Note, piano_roll, read_music, write_midi
 from elman.metrics import frame_accuracy
 from elman.tasks import Music, MusicAsked, MusicData, MusicNet
-from elman.tasks._music import rolls
 from elman.tasks._music_net import Chords, Frames
+from elman.tasks._music_rows import rolls
 from elman.train import config_class, resume, train
 
 SCALE = (60, 62, 64, 65, 67, 69, 71, 72)
