@@ -91,6 +91,29 @@ def accuracy(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> f
     return float(right.double().mean())
 
 
+def frame_accuracy(predicted: Tensor, target: Tensor) -> float:
+    r"""Of all notes that are there or were said, the share that is both, over all frames.
+
+    .. math:: \frac{\mathrm{TP}}{\mathrm{TP} + \mathrm{FP} + \mathrm{FN}}
+
+    Silent keys that are rightly said to be silent, nearly all of them, do not count.
+
+    Args:
+        predicted: booleans (frames, keys).
+        target: the same.
+
+    Example:
+        >>> said, true = torch.tensor([[1, 1, 0, 0]]), torch.tensor([[1, 0, 1, 0]])
+        >>> round(frame_accuracy(said.bool(), true.bool()), 3)
+        0.333
+
+    References:
+        Bay, Ehmann & Downie 2009, "Evaluation of multiple-F0 estimation and tracking systems".
+    """
+    either = int((predicted | target).sum())
+    return int((predicted & target).sum()) / either if either else 1.0
+
+
 def confusion(predicted: Tensor, target: Tensor, classes: int) -> Tensor:
     """How often a class (row) was taken for a class (column): (classes, classes) integers.
 

@@ -21,7 +21,7 @@ COMMANDS = (
     ("init", "_init:init", "Print a commented configuration file for a task."),
     ("train", "_train:train", "Train a model on your files or on a named data set."),
     ("evaluate", "_evaluate:evaluate", "Measure a trained model on its test data or on files."),
-    ("generate", "_generate:generate", "Continue a prompt with a trained model."),
+    ("generate", "_generate:generate", "Continue a prompt with a trained model, or compose."),
     ("predict", "_predict:predict", "Print what a trained model says of a text, or expects next."),
     ("baseline", "_baseline:baseline", "Measure what a network has to beat, on the same data."),
     ("compare", "_compare:compare", "Compare cells on a task, equal in size and budget."),
@@ -29,7 +29,7 @@ COMMANDS = (
     ("data", "_data:app", "List the named data sets."),
     ("info", "_info:info", "Print versions, processor, engines and extras: for bug reports."),
 )
-READ_THEIR_OWN = {"train", "baseline", "compare"}  # which options there are depends on the task
+READ_THEIR_OWN = {"train", "baseline", "compare", "generate"}  # options depend on the task
 
 FULL = {
     errno.ENOSPC: "the disk is full",

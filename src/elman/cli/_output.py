@@ -171,6 +171,11 @@ def with_bad_rows(task: Any, action: Literal["error", "skip"] | None) -> Any:
 def warn_unknown(model: LanguageModel, prompt: str) -> list[str]:
     """The words of a prompt that the model does not know, after saying so on stderr."""
     unknown = model.vocabulary.unknown(prompt)
-    if unknown:
-        log(f"not in the vocabulary, read as <unk>: {', '.join(unknown)}")
+    said_unknown(unknown)
     return unknown
+
+
+def said_unknown(words: Sequence[str]) -> None:
+    """Say on stderr which words are not known, if there are any."""
+    if words:
+        log(f"not in the vocabulary, read as <unk>: {', '.join(words)}")

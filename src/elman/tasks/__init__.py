@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from elman.tasks._forecast_config import ForecastData, ForecastNet
     from elman.tasks._language import LanguageModel
     from elman.tasks._language_config import LanguageData, LanguageNet
+    from elman.tasks._music import Music
+    from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
     from elman.tasks._regress import Regress
     from elman.tasks._regress_config import RegressData, RegressNet
     from elman.tasks._section import Section, Sections
@@ -28,6 +30,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("classify", "elman.tasks._classify:Classify"),
     ("forecast", "elman.tasks._forecast:Forecast"),
     ("regress", "elman.tasks._regress:Regress"),
+    ("music", "elman.tasks._music:Music"),
     ("tag", "elman.tasks._tag:Tag"),
 )
 """Names, and where to find the task; its configuration, beside it, never imports torch."""
@@ -45,6 +48,10 @@ __all__ = [
     "LanguageModel",
     "LanguageNet",
     "Metrics",
+    "Music",
+    "MusicAsked",
+    "MusicData",
+    "MusicNet",
     "Part",
     "Regress",
     "RegressData",
@@ -74,6 +81,10 @@ _WHERE = {
     "LanguageModel": "_language",
     "LanguageNet": "_language_config",
     "Metrics": "_base",
+    "Music": "_music",
+    "MusicAsked": "_music_config",
+    "MusicData": "_music_config",
+    "MusicNet": "_music_config",
     "Part": "_supervised",
     "Regress": "_regress",
     "RegressData": "_regress_config",
