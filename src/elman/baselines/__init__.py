@@ -11,12 +11,15 @@ from elman.baselines._bags import (
 )
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 from elman.baselines._paths import Neighbours
+from elman.baselines._rolls import LastFrame, Marginal
 from elman.baselines._series import SeasonalNaive, find_season
 
 __all__ = [
     "NAMES",
     "BagOfWords",
+    "LastFrame",
     "Linear",
+    "Marginal",
     "MostFrequentTag",
     "NGram",
     "Neighbours",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from elman.data._batch import Lanes, Ragged, buckets, crop, mask, pad
     from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
     from elman.data._conll import read_tagged
+    from elman.data._midi import write_midi
+    from elman.data._music import Note, notes_of, piano_roll, read_music
     from elman.data._rows import Rows
     from elman.data._table import BadRows, BadValue, Record, read_table
     from elman.data._text import Lines, Source, Split, TextSource
@@ -30,6 +32,7 @@ __all__ = [
     "Dataset",
     "Lanes",
     "Lines",
+    "Note",
     "Ragged",
     "Record",
     "Rows",
@@ -43,8 +46,11 @@ __all__ = [
     "crop",
     "mask",
     "moving",
+    "notes_of",
     "open_tokens",
     "pad",
+    "piano_roll",
+    "read_music",
     "read_table",
     "read_tagged",
     "read_vectors",
@@ -52,12 +58,15 @@ __all__ = [
     "records",
     "restored",
     "tokenise",
+    "write_midi",
 ]
 
 _HOMES = {
     "_batch": ("Lanes", "Ragged", "buckets", "crop", "mask", "pad"),
     "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
     "_conll": ("read_tagged",),
+    "_midi": ("write_midi",),
+    "_music": ("Note", "notes_of", "piano_roll", "read_music"),
     "_rows": ("Rows",),
     "_table": ("BadRows", "BadValue", "Record", "read_table"),
     "_text": ("Lines", "Source", "Split", "TextSource"),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from elman.tasks._motion import Motion
     from elman.tasks._motion_config import MotionData, MotionNet
     from elman.tasks._motion_picture import side_by_side
+    from elman.tasks._music import Music
+    from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
     from elman.tasks._regress import Regress
     from elman.tasks._regress_config import RegressData, RegressNet
     from elman.tasks._section import Section, Sections
@@ -32,6 +34,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("forecast", "elman.tasks._forecast:Forecast"),
     ("motion", "elman.tasks._motion:Motion"),
     ("regress", "elman.tasks._regress:Regress"),
+    ("music", "elman.tasks._music:Music"),
     ("tag", "elman.tasks._tag:Tag"),
 )
 """Names, and where to find the task; its configuration, beside it, never imports torch."""
@@ -52,6 +55,10 @@ __all__ = [
     "Motion",
     "MotionData",
     "MotionNet",
+    "Music",
+    "MusicAsked",
+    "MusicData",
+    "MusicNet",
     "Part",
     "Regress",
     "RegressData",
@@ -85,6 +92,10 @@ _WHERE = {
     "Motion": "_motion",
     "MotionData": "_motion_config",
     "MotionNet": "_motion_config",
+    "Music": "_music",
+    "MusicAsked": "_music_config",
+    "MusicData": "_music_config",
+    "MusicNet": "_music_config",
     "Part": "_supervised",
     "Regress": "_regress",
     "RegressData": "_regress_config",
