@@ -166,7 +166,7 @@ def beam(
     scores, state = _repeated((scores, state), width)
     beams = _Beams.begin(len(limit), width, scores)
     for place in count(1):
-        logs = scores.index_fill(-1, never, -torch.inf).log_softmax(-1)
+        logs = scores.log_softmax(-1).index_fill(-1, never, -torch.inf)
         beams, parents = beams.grown(logs.view(-1, width, logs.shape[-1]), end)
         beams = beams.ended_by(limit <= place, limit, penalty)
         if not beams.living.any():

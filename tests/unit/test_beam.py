@@ -126,8 +126,12 @@ def test_the_best_comes_first_and_each_once() -> None:
 
 def test_forbidden_tokens_are_never_taken() -> None:
     model = Model(5)
-    found = beam(model.step, *model.begin(20), end=END, width=4, length=8, forbidden=[0, 3])
+    begin = model.begin(20)
+    found = beam(model.step, *begin, end=END, width=4, length=8, forbidden=[0, 3])
     assert {t for several in found for h in several for t in h.tokens} == {2}
+    said = next(h for h in found[0] if len(h.tokens) < 8)
+    total = log_probability(model, taken(begin, 0), (*said.tokens, END))
+    assert said.log_probability == pytest.approx(total, abs=1e-5)  # they keep their share
 
 
 @pytest.mark.parametrize("options", [{"width": 0}, {"length": 0}, {"penalty": -1.0}])

@@ -10,6 +10,7 @@ from elman.baselines._bags import (
     has_scikit_learn,
 )
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
+from elman.baselines._word_by_word import WordByWord
 
 __all__ = [
     "NAMES",
@@ -18,6 +19,7 @@ __all__ = [
     "MostFrequentTag",
     "NGram",
     "TfidfLogistic",
+    "WordByWord",
     "has_scikit_learn",
     "ngram_baselines",
 ]

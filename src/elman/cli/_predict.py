@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from elman._errors import ConfigError, DataError
-from elman.cli._output import Flag, as_json, log, number, table, warn_unknown, with_bad_rows
+from elman.cli._output import (
+    Flag,
+    as_json,
+    log,
+    number,
+    table,
+    warn_unknown,
+    with_bad_rows,
+    with_beam,
+)
 
 if TYPE_CHECKING:
     from elman.tasks import LanguageModel, TableTask
@@ -32,6 +41,7 @@ def predict(
     output: Path | None = None,
     top: int | None = None,
     word: Texts = None,
+    beam: int | None = None,
     checkpoint: Literal["best", "last"] = "best",
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
@@ -53,6 +63,8 @@ def predict(
         Language models: how many words; 10, or none where --word asks for certain ones.
     word
         Language models: this word's probability and its frequency in training; may be repeated.
+    beam
+        Translations: how many sequences the search keeps, as in training unless given; 1 is greedy.
     checkpoint
         Which weights.
     device
@@ -69,7 +81,8 @@ def predict(
         raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
     if top is not None and top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
-    model = with_bad_rows(elman.load(run, which=checkpoint, device=device), on_bad_row)
+    loaded = elman.load(run, which=checkpoint, device=device)
+    model = with_beam(with_bad_rows(loaded, on_bad_row), beam)
     if isinstance(model, LanguageModel):
         words = word or []
         count = top or (0 if words else 10)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from elman.data._batch import Lanes, Ragged, buckets, crop, mask, pad
     from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
     from elman.data._conll import read_tagged
+    from elman.data._pairs import read_parallel
     from elman.data._rows import Rows
     from elman.data._table import BadRows, BadValue, Record, read_table
     from elman.data._text import Lines, Source, Split, TextSource
@@ -43,6 +44,7 @@ __all__ = [
     "mask",
     "open_tokens",
     "pad",
+    "read_parallel",
     "read_table",
     "read_tagged",
     "read_vectors",
@@ -55,6 +57,7 @@ _HOMES = {
     "_batch": ("Lanes", "Ragged", "buckets", "crop", "mask", "pad"),
     "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
     "_conll": ("read_tagged",),
+    "_pairs": ("read_parallel",),
     "_rows": ("Rows",),
     "_table": ("BadRows", "BadValue", "Record", "read_table"),
     "_text": ("Lines", "Source", "Split", "TextSource"),

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from elman.tasks._table import TableTask
     from elman.tasks._tag import Tag
     from elman.tasks._tag_config import TagData, TagNet
+    from elman.tasks._translate import Translate
+    from elman.tasks._translate_config import TranslateData, TranslateNet
 
 TASKS: tuple[tuple[str, str], ...] = (
     ("language", "elman.tasks._language:LanguageModel"),
     ("classify", "elman.tasks._classify:Classify"),
     ("regress", "elman.tasks._regress:Regress"),
     ("tag", "elman.tasks._tag:Tag"),
+    ("translate", "elman.tasks._translate:Translate"),
 )
 """Names, and where to find the task; its configuration, beside it, never imports torch."""
 
@@ -52,6 +55,9 @@ __all__ = [
     "TagData",
     "TagNet",
     "Task",
+    "Translate",
+    "TranslateData",
+    "TranslateNet",
     "by_name",
     "sections",
 ]
@@ -78,6 +84,9 @@ _WHERE = {
     "TagData": "_tag_config",
     "TagNet": "_tag_config",
     "Task": "_base",
+    "Translate": "_translate",
+    "TranslateData": "_translate_config",
+    "TranslateNet": "_translate_config",
 }
 
 

@@ -84,6 +84,11 @@ class TableTask(Supervised, NamedTask):
         data = self.data
         return read_table(path, self.wanted(), self.bad, names=data.columns, encoding=data.encoding)
 
+    def read_all(self, files: Sequence[Path]) -> Iterator[Record]:
+        """The rows of several files, one after the other."""
+        for file in files:
+            yield from self.read(file)
+
     @classmethod
     def prepare(
         cls,
@@ -115,9 +120,9 @@ class TableTask(Supervised, NamedTask):
                 reading(split, len(rows), len(rows))
         return task
 
-    def examples(self, files: Iterable[Path]) -> list[Any]:
+    def examples(self, files: Sequence[Path]) -> list[Any]:
         """What is in these files."""
-        found = self._parsed(record for file in files for record in self.read(file))
+        found = self._parsed(self.read_all(files))
         examples = [example for example, _ in found]
         if not examples:
             raise DataError(f"{', '.join(map(str, files))}: no row can be used{self._why()}")
