@@ -263,4 +263,6 @@ def _right(rows: Rows) -> list[list[str]]:
 
 
 def _shown(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
-    return [vocabulary.decode([token]).strip() or "·" for token in tokens.tolist()]
+    """Each token as a picture can show it: a dot for what has no look of its own."""
+    texts = (vocabulary.decode([token]).strip() for token in tokens.tolist())
+    return [text if text.isprintable() and text else "·" for text in texts]

@@ -60,8 +60,8 @@ class TranslateData(TableData):
 class TranslateNet(RecurrentNet):
     """An encoder, a decoder, and how the one looks at the other."""
 
-    embedding: int = Field(128, ge=1, description="size of a token's vector")
-    hidden: int = Field(256, ge=1, description="hidden units of a layer and direction")
+    embedding: int = Field(64, ge=1, description="size of a token's vector")
+    hidden: int = Field(128, ge=1, description="hidden units of a layer and direction")
     bidirectional: bool = Field(True, description="encode in both directions")
     dropout: float = Field(
         0.2, ge=0, lt=1, description="dropout on embeddings, between layers and on the output"
@@ -111,9 +111,9 @@ SECTIONS = Sections(
     TranslateData,
     TranslateNet,
     {
-        "max_steps": 6000,
+        "max_steps": 8000,
         "optimizer": "adam",
-        "lr": 2e-3,
+        "lr": 3e-3,
         "schedule": "cosine",
         "warmup": 200,
         "clip_limit": 1.0,

@@ -80,7 +80,8 @@ def _draw_lengths(
     axes = figure.subplots()
     names = [f"{a}-{b}" if b > a else str(a) for a, b in found]
     values = [metrics[aim] for _, metrics in found.values()]
-    axes.plot(names, values, marker="o")
+    axes.plot(range(len(names)), values, marker="o")
+    axes.set_xticks(range(len(names)), names)
     for at, (value, (rows, _)) in enumerate(zip(values, found.values(), strict=True)):
         axes.annotate(
             f"{rows:,}", (at, value), (0, 6), textcoords="offset points", ha="center", size=7
