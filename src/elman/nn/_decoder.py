@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -107,19 +108,22 @@ class Decoder(nn.Module):
     ) -> Decoded:
         """Of whole targets, each step told the right token before it; padding means nothing."""
         x = F.dropout(self.embedding(tokens), self.dropout, self.training)
-        if not self.feed:
-            states, _ = self.layer(x, state, lengths=lengths)
-            weights = None
-            if self.attention is not None:
-                context, weights = self.attention(states, memory)
-                states = self._joined(states, context)
-            return Decoded(self._dropped(states), weights)
+        if self.feed:
+            outputs, contexts, weights = self._fed(x, state, memory)
+            return Decoded(self._said(outputs, contexts), weights)
+        outputs, _ = self.layer(x, state, lengths=lengths)
+        if self.attention is None:
+            return Decoded(self._said(outputs, None), None)
+        contexts, weights = self.attention(outputs, memory)
+        return Decoded(self._said(outputs, contexts), weights)
+
+    def _fed(self, x: Tensor, state: Any, memory: Memory | None) -> Iterable[Tensor]:
+        """Outputs, contexts and weights of all steps; what waits for nothing is left for later."""
         steps = []
         for x_t in x.unbind(0):
-            said, looked, state = self._step(x_t, state, memory)
-            steps.append((said, looked))
-        states, weights = (torch.stack(each) for each in zip(*steps, strict=True))
-        return Decoded(self._dropped(states), weights)
+            *seen, state = self._step(x_t, state, memory)
+            steps.append(seen)
+        return map(torch.stack, zip(*steps, strict=True))
 
     def step(
         self, tokens: Int[Tensor, "B"], state: Any, memory: Memory | None = None
@@ -128,22 +132,27 @@ class Decoder(nn.Module):
 
         There may be several rows for each one of the memory, side by side, as a beam has them.
         """
-        said, weights, state = self._step(self.embedding(tokens), state, memory)
-        return self._dropped(said), weights, state
+        output, context, weights, state = self._step(self.embedding(tokens), state, memory)
+        return self._said(output, context), weights, state
 
     def _step(
         self, x: Tensor, state: Any, memory: Memory | None
-    ) -> tuple[Tensor, Tensor | None, Any]:
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Any]:
         if self.attention is None:
             output, state = self.layer.step(x, state)
-            return output, None, state
+            return output, None, None, state
         if self.feed:
             context, weights = self._looked(_top(state), memory)
             output, state = self.layer.step(torch.cat([x, context], -1), state)
         else:
             output, state = self.layer.step(x, state)
             context, weights = self._looked(output, memory)
-        return self._joined(output, context), weights, state
+        return output, context, weights, state
+
+    def _said(self, outputs: Tensor, contexts: Tensor | None) -> Tensor:
+        if contexts is not None:
+            outputs = torch.tanh(self.join(torch.cat([outputs, contexts], -1)))
+        return F.dropout(outputs, self.dropout, self.training)
 
     def _looked(self, query: Tensor, memory: Memory | None) -> tuple[Tensor, Tensor]:
         """Contexts and weights for (rows, H), so many rows side by side for each of the memory."""
@@ -152,12 +161,6 @@ class Decoder(nn.Module):
         beside = query.view(len(memory.values), -1, query.shape[-1]).transpose(0, 1)
         context, weights = self.attention(beside, memory)
         return context.transpose(0, 1).flatten(0, 1), weights.transpose(0, 1).flatten(0, 1)
-
-    def _joined(self, states: Tensor, context: Tensor) -> Tensor:
-        return torch.tanh(self.join(torch.cat([states, context], -1)))
-
-    def _dropped(self, states: Tensor) -> Tensor:
-        return F.dropout(states, self.dropout, self.training)
 
     def extra_repr(self) -> str:
         return f"feed={self.feed}, dropout={self.dropout}"

@@ -72,6 +72,8 @@ class PairTask(TableTask):
         targets: dict[tuple[str, str | None], dict[str, None]] = {}
         for pair, split in found:
             targets.setdefault((pair.source, split), {}).update(dict.fromkeys(pair.targets))
+        said = sum(len(pair.targets) for pair, _ in found)
+        self.duplicates += said - sum(map(len, targets.values()))
         return [(Pair(source, tuple(t)), split) for (source, split), t in targets.items()]
 
     def _divided(self) -> dict[str, list[Pair]]:

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from elman._errors import nearest
+from elman.data import CATALOG
 from elman.tasks._section import Sections
 from elman.tasks._table_config import FEEDFORWARD, RecurrentNet, TableData
 
@@ -55,6 +57,16 @@ class TranslateData(TableData):
     @classmethod
     def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
         return {**NAMED.get(given.get("name", ""), {}), **given}
+
+    @model_validator(mode="after")
+    def _columns_are_there(self) -> Self:
+        for dataset in CATALOG:
+            if dataset.name == self.name and "translate" in dataset.tasks:
+                for column in {self.source, self.target}.difference(dataset.columns):
+                    raise ValueError(
+                        f"{self.name} has no column {column!r}: {nearest(column, dataset.columns)}"
+                    )
+        return self
 
 
 class TranslateNet(RecurrentNet):

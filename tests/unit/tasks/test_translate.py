@@ -48,8 +48,10 @@ def prepared(file: Path, model: dict[str, Any] | None = None, **data: Any) -> Tr
 
 def test_a_source_with_several_translations_is_one_row_to_test(table: Path) -> None:
     with table.open("a") as file:
-        file.writelines(f"{'e' * i}\t{x}\n" for i in range(1, 31) for x in "XYZ")
+        file.writelines(f"{'e' * i}\t{x}\n" for i in range(1, 31) for x in "XYZZ")
     task = prepared(table, valid_share=0.3, test_share=0.3)
+    pairs = [*spelled(4, 200), *[("", "")] * 30]  # of each "e...", a Z is one too many
+    assert task.duplicates == len(pairs) - len({*pairs} - {("", "")})
     sources = {split: _sources(task, rows) for split, rows in task.parts.items()}
     assert len(sources["test"]) == len(set(sources["test"]))
     assert not set(sources["train"]) & (set(sources["test"]) | set(sources["valid"]))
@@ -208,6 +210,8 @@ def test_it_learns_and_comes_back(tmp_path: Path) -> None:
 def test_own_settings_and_their_limits() -> None:
     assert TranslateData.parse({}).aim == "phoneme_error"
     assert TranslateData.parse({"name": "emoji", "target": "fr"}).target == "fr"
+    with pytest.raises(ConfigError, match="emoji has no column 'english': choose from: en, ar, de"):
+        TranslateData.parse({"name": "emoji", "source": "english"})
     for given, message in (
         ({"cell": "feedforward"}, "translation has no feedforward"),
         ({"attention": "none", "feed": True}, "nothing to feed"),
