@@ -66,21 +66,21 @@ class Translate(PairTask):
 
     def learn(self, examples: Sequence[Pair]) -> None:
         data = self.data
-        for side, level, texts in (
-            ("source", data.level, [pair.source for pair in examples]),
-            ("target", data.target_level, [pair.targets[0] for pair in examples]),
-        ):
-            vocabulary = Vocabulary.train(
-                (text + "\n" for text in texts),
-                level,
-                eos=True,
-                min_count=data.min_count,
-                max_size=data.vocabulary,
-                punctuation=data.punctuation and level == "word",
-            )
-            setattr(self, side, vocabulary)
+        self.source = self._vocabulary(data.level, [pair.source for pair in examples])
+        self.target = self._vocabulary(data.target_level, [pair.targets[0] for pair in examples])
         rows = self.encode(examples)
         self.ratio = float(rows.lengths("y").sum() / rows.lengths("x").sum())
+
+    def _vocabulary(self, level: str, texts: Sequence[str]) -> Vocabulary:
+        data = self.data
+        return Vocabulary.train(
+            (text + "\n" for text in texts),
+            level,
+            eos=True,
+            min_count=data.min_count,
+            max_size=data.vocabulary,
+            punctuation=data.punctuation and level == "word",
+        )
 
     def encode(self, examples: Sequence[Pair]) -> Rows:
         """Tokens of both sides, and all translations as bytes, a line each."""
