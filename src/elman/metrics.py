@@ -287,6 +287,9 @@ def has_sacrebleu() -> bool:
 def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]]) -> Bleu:
     """The BLEU of a corpus as sacreBLEU has it, on texts as people write them.
 
+    Where no prediction has four words, runs of four do not count: else all of them would be worth
+    nothing. The signature then says eff:yes.
+
     Args:
         predicted: a text a row.
         target: for each row one translation or more.
@@ -307,5 +310,8 @@ def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]]) -> Bleu:
 
     streams = [list(stream) for stream in zip_longest(*target)]
     counted = BLEU()
-    score = counted.corpus_score(list(predicted), streams).score
-    return Bleu(score, counted.get_signature().format())
+    found = counted.corpus_score(list(predicted), streams)
+    if not found.totals[-1]:
+        counted = BLEU(effective_order=True)
+        found = counted.corpus_score(list(predicted), streams)
+    return Bleu(found.score, counted.get_signature().format())

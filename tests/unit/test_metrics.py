@@ -128,3 +128,9 @@ def test_bleu_is_that_of_sacrebleu() -> None:
     assert found.score == pytest.approx(sacrebleu.corpus_bleu(said, streams).score)
     assert 0 < found.score < 100
     assert found.signature.startswith("nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+
+
+def test_bleu_of_texts_without_four_words() -> None:
+    assert bleu(["a dog", "no"], [["a dog"], ["no"]]).score == pytest.approx(100)
+    assert "eff:yes" in bleu(["a dog"], [["a cat"]]).signature
+    assert bleu(["x x x x x"], [["a dog"]]).score < 5
