@@ -39,11 +39,19 @@ ELMAN_INLINE long min_of(T a, T b) {
     return a < b ? a : b;
 }
 
+// Weights that are read after these, of which a block fetches its share while it computes: they come from a
+// cache far away, or from memory, and at one cache line in a step of k they arrive in time.
+template <class T>
+struct Soon {
+    const T* share;
+    long pace;
+};
+
 // M rows by N columns of vectors, all in registers. With few of them, several sums run side by side,
 // since an addition takes longer to finish than to start. `resumes` says that the sums go on from `out`.
 template <class T, int M, int N>
 __attribute__((noinline)) void block(const Left<T>& left, long first_row, const T* w,
-                                     const Column<T>* column, const long* offset, bool resumes) {
+                                     const Column<T>* column, const long* offset, bool resumes, Soon<T> soon) {
     constexpr int kChains = M * N >= 8 ? 1 : M * N >= 4 ? 2 : M * N >= 2 ? 4 : 8;
     constexpr int kL = kLanes<T>;
     Vec<T> sum[kChains][M][N];
@@ -67,6 +75,10 @@ __attribute__((noinline)) void block(const Left<T>& left, long first_row, const 
             for (; k + kChains <= lanes; k += kChains) {
                 ELMAN_UNROLL
                 for (int u = 0; u < kChains; ++u) {
+                    if constexpr (M >= 4) {  // fewer rows wait for their loads as it is
+                        __builtin_prefetch(soon.share, 0, 2);
+                        soon.share += soon.pace;
+                    }
                     Vec<T> b[N];
                     ELMAN_UNROLL
                     for (int v = 0; v < N; ++v) b[v] = load(w + v * kL);
@@ -101,10 +113,10 @@ __attribute__((noinline)) void block(const Left<T>& left, long first_row, const 
 
 template <class T, int N, int M>
 ELMAN_INLINE void block_of(int rows, const Left<T>& left, long first_row, const T* w,
-                           const Column<T>* column, const long* offset, bool resumes) {
+                           const Column<T>* column, const long* offset, bool resumes, Soon<T> soon) {
     if constexpr (M > 0) {
-        if (rows == M) return block<T, M, N>(left, first_row, w, column, offset, resumes);
-        block_of<T, N, M - 1>(rows, left, first_row, w, column, offset, resumes);
+        if (rows == M) return block<T, M, N>(left, first_row, w, column, offset, resumes, soon);
+        block_of<T, N, M - 1>(rows, left, first_row, w, column, offset, resumes, soon);
     }
 }
 
@@ -113,10 +125,12 @@ template <class T, int N>
 void row_blocks(const Left<T>& left, long rows, const T* w, const Column<T>* column, const long* offset,
                 bool resumes) {
     const long blocks = (rows + kBlockRows - 1) / kBlockRows;
+    const long size = left.units * left.segments * N * kLanes<T>;
+    Soon<T> soon{w + size, N * kLanes<T> / blocks};
     long done = 0;
-    for (long i = 0; i < blocks; ++i) {
+    for (long i = 0; i < blocks; ++i, soon.share += size / blocks) {
         const int count = int(rows / blocks + (i < rows % blocks));
-        block_of<T, N, kBlockRows>(count, left, done, w, column, offset + done, resumes);
+        block_of<T, N, kBlockRows>(count, left, done, w, column, offset + done, resumes, soon);
         done += count;
     }
 }

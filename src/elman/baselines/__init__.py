@@ -10,6 +10,7 @@ from elman.baselines._bags import (
     has_scikit_learn,
 )
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
+from elman.baselines._series import SeasonalNaive, find_season
 from elman.baselines._word_by_word import WordByWord
 
 __all__ = [
@@ -18,8 +19,10 @@ __all__ = [
     "Linear",
     "MostFrequentTag",
     "NGram",
+    "SeasonalNaive",
     "TfidfLogistic",
     "WordByWord",
+    "find_season",
     "has_scikit_learn",
     "ngram_baselines",
 ]

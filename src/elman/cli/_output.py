@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -28,6 +29,41 @@ def emit(record: Mapping[str, Any]) -> None:
 def as_json(record: Mapping[str, Any]) -> str:
     """JSON without line breaks. It has no infinity: what is not finite becomes null."""
     return json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=str)
+
+
+def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str]) -> None:
+    """A row a record; of a record with a list of records, a row for each of these.
+
+    >>> series = {"series": "a", "steps": [{"time": "1", "value": 2.5}, {"time": "2", "value": 3}]}
+    >>> write_csv([series], sys.stdout)
+    series,time,value
+    a,1,2.5
+    a,2,3
+    """
+    writer: csv.DictWriter[str] | None = None
+    for record in records:
+        for row in _flat(record):
+            if writer is None:
+                writer = csv.DictWriter(file, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def _flat(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Its values side by side, ``probabilities.yes`` for what is inside of another; rows of it."""
+    row: dict[str, Any] = {}
+    inner: list[dict[str, Any]] = [{}]
+    for name, value in record.items():
+        match value:
+            case Mapping():
+                row |= {f"{name}.{key}": part for key, part in value.items()}
+            case [Mapping(), *_]:
+                inner = value
+            case list() | tuple():
+                row[name] = " ".join(map(str, value))
+            case _:
+                row[name] = value
+    return ({**row, **each} for each in inner)
 
 
 def _finite(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain, islice
 from pathlib import Path
@@ -21,6 +21,7 @@ from elman.cli._output import (
     warn_unknown,
     with_bad_rows,
     with_beam,
+    write_csv,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def predict(
     on_bad_row: Literal["error", "skip"] | None = None,
     json: Flag = False,
 ) -> None:
-    """Print what a trained model says: the likeliest next words of a text, or its label ...
+    """Print what a trained model says: next words of a text, its label, next steps of a series ...
 
     Parameters
     ----------
@@ -56,9 +57,10 @@ def predict(
     prompt
         A text; give it again for more texts.
     input
-        A file with one text a line, or a table as in training; - is the standard input.
+        A file with one text a line, or a table as in training; - is the standard input. Series
+        that were trained on need none to be continued.
     output
-        Where to write the results; the standard output unless given.
+        Where to write the results; the standard output unless given. A .csv file is a table.
     top
         Language models: how many words; 10, or none where --word asks for certain ones.
     word
@@ -77,13 +79,13 @@ def predict(
     import elman
     from elman.tasks import LanguageModel
 
-    if prompt is None and input is None:
-        raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
     if top is not None and top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
     loaded = elman.load(run, which=checkpoint, device=device)
     model = with_beam(with_bad_rows(loaded, on_bad_row), beam)
     if isinstance(model, LanguageModel):
+        if prompt is None and input is None:
+            raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
         words = word or []
         count = top or (0 if words else 10)
         texts = (*(prompt or ()), *_lines(input))
@@ -96,16 +98,22 @@ def predict(
         show = as_json if json else described_answer
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
+    if output and output.suffix == ".csv":
+        with output.open("w", encoding="utf-8", newline="") as file:
+            write_csv(answers, file)
+        return
     with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
         for answer in answers:
             print(show(answer), file=file, flush=not output)
 
 
-def answered(task: TableTask, texts: Iterable[str], path: Path | None) -> Iterator[dict[str, Any]]:
-    """What a task says of texts, and of the rows of a file."""
+def answered(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[dict[str, Any]]:
+    """What a task says of texts and of the rows of a file, or of what it can go on with itself."""
     tabular = path is not None and task.reads(path)
     lines = () if tabular else _lines(path)
     rows: Iterable[Mapping[str, Any]] = map(task.row_of, chain(texts, lines))
+    if not texts and path is None:
+        rows = task.upcoming()
     if tabular and path is not None:
         rows = chain(rows, task.rows_of(path))
     rows = iter(rows)
@@ -124,11 +132,18 @@ def described_answer(answer: dict[str, Any]) -> str:
             case Mapping():
                 ranked = sorted(value.items(), key=lambda item: -item[1])
                 parts.append(table(([key, f"{p:.4f}"] for key, p in ranked), indent="  "))
+            case [Mapping() as first, *_]:
+                cells = [[_shown(part) for part in row.values()] for row in value]
+                parts.append(table([list(first), *cells], indent="  "))
             case list() | tuple():
                 parts.append(f"  {name}: {' '.join(map(str, value)) or 'none'}")
             case _:
-                parts.append(f"  {name}: {value if isinstance(value, str) else number(value)}")
+                parts.append(f"  {name}: {_shown(value)}")
     return "\n".join(parts)
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else number(value)
 
 
 def predicted(model: LanguageModel, prompt: str, top: int, words: list[str]) -> dict[str, Any]:

@@ -140,7 +140,10 @@ def _fact(value: Any) -> str:
 
 
 def _validated(event: Event) -> str:
-    known = ("nats", "perplexity", "bits_per_char", "accuracy", "macro_f1", "span_f1", "mse")
+    known = (
+        "nats", "perplexity", "bits_per_char", "accuracy", "macro_f1", "span_f1", "mse", "rmse",
+        "mase", "coverage", "nll", "pinball",
+    )  # fmt: skip
     measures = "  ".join(f"{name} {number(event[name])}" for name in known if name in event)
     best = "  (best)" if event["best"] else ""
     return f"epoch {event['epoch']}, update {event['update']:,}: valid {measures}{best}"

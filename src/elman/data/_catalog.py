@@ -124,6 +124,20 @@ def _kjv(path: Path) -> Iterator[str]:
                 return
 
 
+def _co2(path: Path) -> Rows:
+    """A week a row; some have no value."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield {"time": row["date"], "value": row["co2"]}
+
+
+def _sunspots(path: Path) -> Rows:
+    """A year a row."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield {"time": row["YEAR"], "value": row["SUNACTIVITY"]}
+
+
 def _probe(
     name: str, summary: str, made: Made, task: str, source: str, columns: tuple[str, ...]
 ) -> Dataset:
@@ -193,6 +207,30 @@ CATALOG = (
         tasks=("translate",),
         rows=emoji_names,
         columns=("en", *LANGUAGES),
+    ),
+    Dataset(
+        name="co2",
+        summary="carbon dioxide in the air of Mauna Loa, a value a week from 1958 to 2001",
+        size="one series of 2,284 weeks, 59 without a value",
+        package="statsmodels",
+        file="statsmodels/datasets/co2/co2.csv",
+        licence="public domain",
+        source="Keeling & Whorf (2004), https://scrippsco2.ucsd.edu",
+        tasks=("forecast",),
+        rows=_co2,
+        columns=("time", "value"),
+    ),
+    Dataset(
+        name="sunspots",
+        summary="sunspots, a value a year from 1700 to 2008",
+        size="one series of 309 years",
+        package="statsmodels",
+        file="statsmodels/datasets/sunspots/sunspots.csv",
+        licence="public domain",
+        source="National Geophysical Data Center, https://www.ngdc.noaa.gov/stp/solar/",
+        tasks=("forecast",),
+        rows=_sunspots,
+        columns=("time", "value"),
     ),
     _probe(
         "adding",

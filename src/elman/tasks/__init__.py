@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from elman.tasks._base import Batch, Metrics, Table, Task
     from elman.tasks._classify import Classify
     from elman.tasks._classify_config import ClassifyData, ClassifyNet
+    from elman.tasks._forecast import Forecast
+    from elman.tasks._forecast_config import ForecastData, ForecastNet
     from elman.tasks._language import LanguageModel
     from elman.tasks._language_config import LanguageData, LanguageNet
     from elman.tasks._regress import Regress
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 TASKS: tuple[tuple[str, str], ...] = (
     ("language", "elman.tasks._language:LanguageModel"),
     ("classify", "elman.tasks._classify:Classify"),
+    ("forecast", "elman.tasks._forecast:Forecast"),
     ("regress", "elman.tasks._regress:Regress"),
     ("tag", "elman.tasks._tag:Tag"),
     ("translate", "elman.tasks._translate:Translate"),
@@ -38,6 +41,9 @@ __all__ = [
     "Classify",
     "ClassifyData",
     "ClassifyNet",
+    "Forecast",
+    "ForecastData",
+    "ForecastNet",
     "LanguageData",
     "LanguageModel",
     "LanguageNet",
@@ -67,6 +73,9 @@ _WHERE = {
     "Classify": "_classify",
     "ClassifyData": "_classify_config",
     "ClassifyNet": "_classify_config",
+    "Forecast": "_forecast",
+    "ForecastData": "_forecast_config",
+    "ForecastNet": "_forecast_config",
     "LanguageData": "_language_config",
     "LanguageModel": "_language",
     "LanguageNet": "_language_config",

@@ -17,7 +17,7 @@ from elman.data._files import replacing
 from elman.data._table import FORMATS
 from elman.tasks._base import NamedTask, Reading
 from elman.tasks._supervised import Supervised, counted
-from elman.tasks._table_config import TableData
+from elman.tasks._table_config import FileData, TableData
 
 SPLITS = ("train", "valid", "test")
 
@@ -39,7 +39,9 @@ class TableTask(Supervised, NamedTask):
     suits: ClassVar[str]
     """The name of the task for which a named data set must be fit."""
 
-    def __init__(self, data: TableData, model: Any) -> None:
+    data: Any
+
+    def __init__(self, data: FileData, model: Any) -> None:
         self.data, self.model = data, model
         self.parts = {}
         self.batch_rows = data.batch
@@ -137,7 +139,7 @@ class TableTask(Supervised, NamedTask):
         return parsed
 
     def _divided(self) -> dict[str, list[Any]]:
-        data = self.data
+        data: TableData = self.data
         if data.name:
             chosen: Any = {"rows": data.rows, "steps": data.steps, "seed": data.seed}
             found = self._parsed(records(data.name, self.suits, **chosen))
@@ -205,6 +207,10 @@ class TableTask(Supervised, NamedTask):
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
         """The rows of a file to be answered; they need no target."""
         raise NotImplementedError
+
+    def upcoming(self) -> Iterator[Mapping[str, Any]]:
+        """What is answered where nothing is given; a ConfigError unless the task can go on."""
+        raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What the network says of rows without a target: what was asked comes first in each."""

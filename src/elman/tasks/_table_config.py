@@ -19,39 +19,21 @@ FEEDFORWARD = "feedforward"
 CELL_NAMES = tuple(name for name, _ in CELLS)
 
 
-class TableData(Section):
-    """Which rows are read, how they are divided, and what becomes of bad ones."""
+class FileData(Section):
+    """Which files or which named data set is read, and what becomes of bad rows."""
 
     default: ClassVar[str]
     """The data set that is read where none is given."""
 
     train: list[Path] = Field([], description="files or folders to learn from")
-    valid: list[Path] = Field(
-        [], description="files to validate on; split off the training rows if unset"
-    )
-    test: list[Path] = Field(
-        [], description="files to test on; split off the training rows if unset"
-    )
     name: str | None = Field(
         None, description="a named data set, see `elman data`; the task's own if no files are given"
-    )
-    rows: int | None = Field(None, ge=3, description="use only so many rows, drawn by data.seed")
-    steps: int | None = Field(
-        None, ge=1, description="how long rows are, of data sets that are made; see `elman data`"
     )
     encoding: str = Field("utf-8", description="encoding of the files")
     columns: list[str] = Field([], description="names of the columns of files without a header")
     on_bad_row: Literal["error", "skip"] = Field(
         "error", description="a row that cannot be used is an error, or left out and counted"
     )
-    unique: bool = Field(
-        True, description="leave out rows whose input was there before; not of sets that are made"
-    )
-    valid_share: float = Field(
-        0.1, ge=0, lt=1, description="share of the rows split off to validate"
-    )
-    test_share: float = Field(0.1, ge=0, lt=1, description="share of the rows split off to test")
-    seed: int = Field(0, ge=0, lt=2**32, description="seed of that division, the same in each run")
     batch: int = Field(32, ge=1, description="rows of a batch")
 
     @model_validator(mode="before")
@@ -63,7 +45,8 @@ class TableData(Section):
         given = {key: value for key, value in values.items() if value is not None}
         if not given.get("train") and "name" not in given:
             given["name"] = cls.default
-        if any(dataset.made and dataset.name == given.get("name") for dataset in CATALOG):
+        made = any(dataset.made and dataset.name == given.get("name") for dataset in CATALOG)
+        if made and "unique" in cls.model_fields:
             given = {"unique": False, **given}  # made rows may be alike by chance
         return {**dict.fromkeys(values), **cls.implied(given)}
 
@@ -76,6 +59,33 @@ class TableData(Section):
     def _one_source(self) -> Self:
         if (self.name is None) == (not self.train):
             raise ValueError("give either files to train on or the name of a data set")
+        return self
+
+
+class TableData(FileData):
+    """Which rows are read, and how they are divided."""
+
+    valid: list[Path] = Field(
+        [], description="files to validate on; split off the training rows if unset"
+    )
+    test: list[Path] = Field(
+        [], description="files to test on; split off the training rows if unset"
+    )
+    rows: int | None = Field(None, ge=3, description="use only so many rows, drawn by data.seed")
+    steps: int | None = Field(
+        None, ge=1, description="how long rows are, of data sets that are made; see `elman data`"
+    )
+    unique: bool = Field(
+        True, description="leave out rows whose input was there before; not of sets that are made"
+    )
+    valid_share: float = Field(
+        0.1, ge=0, lt=1, description="share of the rows split off to validate"
+    )
+    test_share: float = Field(0.1, ge=0, lt=1, description="share of the rows split off to test")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of that division, the same in each run")
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
         if self.valid_share + self.test_share >= 1:
             raise ValueError("valid_share and test_share must leave something to train on")
         return self

@@ -1,0 +1,108 @@
+"""The sections of forecasting's configuration; torch is not imported here."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from elman.tasks._section import Sections
+from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD, FileData, RecurrentNet
+
+NAMED: dict[str, dict[str, Any]] = {
+    "co2": {"horizon": 52, "context": 104, "valid_steps": 260, "test_steps": 260, "stride": 4},
+    "sunspots": {"horizon": 11, "context": 22, "valid_steps": 44, "test_steps": 44},
+}
+"""What is asked of the named data sets, unless told otherwise."""
+
+
+class ForecastData(FileData):
+    """Which series are read, how far they are forecast, and what of them is held out."""
+
+    default: ClassVar[str] = "sunspots"
+
+    time: str = Field("time", description="column of the time: a date, or a number")
+    target: str = Field("value", description="column of what is forecast; may be empty")
+    series: str | None = Field(
+        None, description="column that names the series; all rows are one series if unset"
+    )
+    covariates: list[str] = Field(
+        [], description="columns of numbers that are known ahead, for the steps to forecast, too"
+    )
+    missing: bool = Field(True, description="values of the target may be empty, and steps left out")
+    horizon: int = Field(12, ge=1, description="steps that are forecast at once")
+    context: int | None = Field(
+        None, ge=1, description="steps that are read before them, at most; 2 horizons if unset"
+    )
+    season: int | None = Field(
+        None, ge=1, description="steps of a season; found in the training steps if unset"
+    )
+    valid_steps: int | None = Field(
+        None, ge=1, description="steps of each series, before the test, to validate; a horizon"
+    )
+    test_steps: int | None = Field(
+        None, ge=1, description="last steps of each series, to test on; a horizon if unset"
+    )
+    stride: int = Field(1, ge=1, description="held-out forecasts begin so many steps apart")
+
+    @classmethod
+    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
+        given = {**NAMED.get(given.get("name", ""), {}), **given}
+        try:
+            horizon = int(given.get("horizon", 12))
+        except (TypeError, ValueError):
+            return given  # which is refused as it stands
+        return {"context": 2 * horizon, "valid_steps": horizon, "test_steps": horizon, **given}
+
+    @model_validator(mode="after")
+    def _holds_a_forecast(self) -> Self:
+        for name, steps in {"valid_steps": self.valid_steps, "test_steps": self.test_steps}.items():
+            if (steps or 0) < self.horizon:
+                raise ValueError(f"{name} must hold a whole horizon of {self.horizon}, got {steps}")
+        return self
+
+
+class ForecastNet(RecurrentNet):
+    """A window of the past into recurrent layers, and from their last state all steps ahead."""
+
+    cell: str = Field(
+        "gru",
+        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, for none",
+    )
+    hidden: int = Field(32, ge=1, description="hidden units of a layer, and of the decoder")
+    bidirectional: bool = Field(False, description="read the window in both directions")
+    output: Literal["gaussian", "negative-binomial", "quantiles"] = Field(
+        "gaussian", description="what is said of a step: a distribution, of counts, or quantiles"
+    )
+    scale: Literal["standard", "mean"] | None = Field(
+        None,
+        description="a window is read less its mean, in its deviations; or divided by 1 + its mean "
+        "absolute value, as negative-binomial needs it and has it if unset",
+    )
+    interval: float = Field(0.9, gt=0, lt=1, description="share of the values in the interval")
+
+    @model_validator(mode="after")
+    def _counts_are_divided(self) -> Self:
+        if self.output == "negative-binomial" and self.scale == "standard":
+            raise ValueError("negative-binomial needs scale = mean: counts stay positive")
+        return self
+
+    @property
+    def scaling(self) -> str:
+        """The scale that is used."""
+        return self.scale or ("mean" if self.output == "negative-binomial" else "standard")
+
+
+SECTIONS = Sections(
+    ForecastData,
+    ForecastNet,
+    {
+        "max_steps": 1200,
+        "optimizer": "adam",
+        "lr": 2e-3,
+        "schedule": "cosine",
+        "warmup": 100,
+        "validate_every": 100,
+        "clip_limit": 1.0,
+    },
+)

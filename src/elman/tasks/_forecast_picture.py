@@ -1,0 +1,51 @@
+"""What a forecast looks like: history, forecast, interval and truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.pictures import COLOURS, Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST = 4
+"""Series that are drawn."""
+
+Reals = NDArray[np.float64]
+
+
+class Shown(NamedTuple):
+    """One forecast: steps up to its origin, and of each step ahead the truth and what was said."""
+
+    name: str
+    first: str
+    history: Reals
+    truth: Reals
+    value: Reals
+    low: Reals
+    high: Reals
+
+
+def picture(shown: Sequence[Shown], interval: float) -> Picture:
+    """Up to four forecasts below each other."""
+    some = shown[:MOST]
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(len(some), squeeze=False)[:, 0]
+        for axes, one in zip(panels, some, strict=True):
+            past = np.arange(-len(one.history), 0)
+            ahead = np.arange(len(one.value))
+            axes.plot(past, one.history, color=COLOURS[6], linewidth=1, label="history")
+            axes.plot(ahead, one.truth, color=COLOURS[1], linewidth=1, label="truth")
+            axes.plot(ahead, one.value, color=COLOURS[0], label="forecast")
+            label = f"{interval:.0%} interval"
+            axes.fill_between(ahead, one.low, one.high, color=COLOURS[0], alpha=0.2, label=label)
+            axes.set(title=one.name, xlabel=f"steps from {one.first}")
+        panels[0].legend(ncols=4)
+
+    return Picture("forecast", draw, (7.2, 1.2 + 2.2 * len(some)))

@@ -1,0 +1,316 @@
+"""Forecasting: windows that see no future, missing values, three outputs, and intervals."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from sklearn.metrics import mean_pinball_loss
+
+import elman
+from elman import DataError
+from elman._errors import ConfigError
+from elman.tasks import Forecast, ForecastData, ForecastNet
+from elman.tasks._forecast_net import Counts, Gaussian, Quantiles
+from elman.tasks._forecast_series import columns
+from elman.train import config_class, train
+
+SEASON = 6
+
+
+def values(steps: int, *, noise: float = 0.3, seed: int = 0) -> np.ndarray:
+    t = np.arange(steps)
+    draw = np.random.default_rng(seed)
+    return 20 + 5 * np.sin(2 * math.pi * t / SEASON) + noise * draw.standard_normal(steps)
+
+
+def written(path: Path, series: dict[str, Any], header: str = "series,time,value") -> Path:
+    rows = [f"{name},{t},{'' if np.isnan(v) else v}" for name, vs in series.items() for t, v in vs]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    series = {
+        "a": list(enumerate(values(70))),
+        "b": list(enumerate(1000 * values(60, seed=1), start=100)),
+    }
+    return written(tmp_path / "two.csv", series)
+
+
+def prepared(file: Path, model: dict[str, Any] | None = None, **data: Any) -> Forecast:
+    settings = {"train": [file], "series": "series", "horizon": SEASON, **data}
+    task = Forecast.prepare(
+        ForecastData.parse(settings), ForecastNet.parse({"hidden": 4, **(model or {})})
+    )
+    torch.manual_seed(0)
+    task.network = task.build()
+    return task
+
+
+def test_every_series_is_divided_in_time(two: Path) -> None:
+    task = prepared(two, valid_steps=8, test_steps=7)
+    assert (task.season, str(task.grid)) == (SEASON, "1")
+    assert task.facts() == {
+        "windows": {"train": 44 + 34, "valid": 2 * 3, "test": 2 * 2},
+        "series": 2, "steps": 130, "missing": 0, "grid": "1", "season": 6,
+    }  # fmt: skip
+    ends = task.panel.ends.tolist()
+    for split, (low, high) in {"test": (7, 0), "valid": (15, 7), "train": (99, 15)}.items():
+        lines, origins = columns(task.parts[split])
+        for line, origin in zip(lines.tolist(), origins.tolist(), strict=True):
+            assert ends[line] - low <= origin <= ends[line] - high - SEASON
+
+
+@pytest.mark.parametrize("cell", ["gru", "feedforward"])
+def test_a_forecast_sees_nothing_from_its_origin_on(two: Path, cell: str) -> None:
+    task = prepared(two, {"cell": cell})
+    rows = task.part("test")
+    said, _ = task.forecasts(rows)
+    before = task.evaluate("valid"), task.baselines()
+    panel = task.panel
+    kept = panel.values.clone()
+    for line, origin in zip(*(c.tolist() for c in columns(rows)), strict=True):
+        panel.values[origin : panel.stops[line]] += 1e4
+    assert torch.equal(task.forecasts(rows)[0].high, said.high)
+    assert task.evaluate("valid") == before[0]
+    assert task.baselines()["seasonal_drift"]["valid"] == before[1]["seasonal_drift"]["valid"]
+    panel.values[:] = kept
+    panel.values[columns(rows)[1][0] - 1] += 1  # the last step that may be seen
+    assert not torch.equal(task.forecasts(rows)[0].value[0], said.value[0])
+
+
+@pytest.mark.parametrize("output", ["gaussian", "quantiles"])
+def test_what_is_said_of_a_window_moves_and_grows_with_it(two: Path, output: str) -> None:
+    task = prepared(two, {"output": output, "scale": "standard"})
+    said = task.forecasts(task.part("test"))[0]
+    task.panel.values[:, 0] = 7 + 3 * task.panel.values[:, 0]
+    other = task.forecasts(task.part("test"))[0]
+    for a, b in zip(said, other, strict=True):
+        torch.testing.assert_close(7 + 3 * a, b, rtol=1e-5, atol=1e-3)
+
+
+def test_short_windows_in_a_batch_are_what_they_are_alone(two: Path) -> None:
+    for cell in ("lstm", "feedforward"):
+        task = prepared(two, {"cell": cell}, context=20)
+        rows = task.part("train")
+        together = task.forecasts(rows)[0].value
+        one = type(rows)(rows.take(torch.tensor([0])))
+        assert int(columns(one)[1][0]) == SEASON  # fewer steps than the context
+        torch.testing.assert_close(task.forecasts(one)[0].value[0], together[0])
+
+
+def test_missing_values_are_flagged_masked_and_counted(tmp_path: Path) -> None:
+    series = values(60)
+    series[[20, 50, 58]] = np.nan
+    rows = [(t, v) for t, v in enumerate(series) if t != 30]  # and a step is left out
+    task = prepared(written(tmp_path / "a.csv", {"a": rows}))
+    assert task.facts()["missing"] == 4
+    (batch,) = [b for b in task.batches("test") if b.rows]
+    assert batch.count(0, 1) == SEASON - 1
+    window = task.window(batch)
+    assert window.x[0, :, 1].tolist() == [float(t == 50) for t in range(42, 54)]
+    assert (window.x[0, window.x[0, :, 1] == 1, 0] == 0).all()
+    loss = task.criterion(batch)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in task.network.parameters())
+    task.panel.values[58] = 1e6
+    assert task.criterion(batch) > loss
+    assert all(math.isfinite(v) for v in task.evaluate("valid").values())
+
+
+BAD_ROWS = {
+    "a,70,inf": "line 132, column 'value': a finite number was expected, got 'inf'",
+    "a,70,much": "line 132, column 'value': a finite number was expected, got 'much'",
+    "a,soon,5": "line 132, column 'time': a date or a number was expected, got 'soon'",
+    "a,2020-01-01,5": "line 132, column 'time': 2020-01-01 00:00:00 of series 'a' is no whole",
+    "a,69,5": "line 132, column 'time': 69 of series 'a' was there before, at",
+    "c,0,5": "series 'c': has 1 steps up to its last target, and needs 24",
+}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS)
+def test_a_bad_row_is_named_or_left_out(two: Path, row: str) -> None:
+    with two.open("a") as file:
+        file.write(row + "\n")
+    with pytest.raises(DataError) as caught:
+        prepared(two)
+    assert BAD_ROWS[row] in str(caught.value)
+    task = prepared(two, on_bad_row="skip")
+    assert task.facts()["bad_rows"] == 1
+    assert task.facts()["steps"] == 130
+
+
+def test_an_empty_target_where_none_may_be(two: Path) -> None:
+    text = two.read_text().splitlines()
+    text[9] = "a,8,NaN"
+    two.write_text("\n".join(text))
+    assert prepared(two).facts()["missing"] == 1
+    with pytest.raises(DataError, match=r"two.csv, line 10: a target was expected, got none at 8"):
+        prepared(two, missing=False)
+
+
+def test_counts_are_whole_and_not_negative(tmp_path: Path) -> None:
+    model = {"output": "negative-binomial"}
+    for value in (-1.0, 2.5):
+        rows = {"a": [*enumerate(values(60).round()), (60, value)]}
+        with pytest.raises(DataError, match=r"line 62, column 'value': negative-binomial has coun"):
+            prepared(written(tmp_path / "a.csv", rows), model)
+    task = prepared(written(tmp_path / "a.csv", {"a": list(enumerate(values(60).round()))}), model)
+    task.settle()
+    said, _ = task.forecasts(task.part("test"))
+    assert (said.low >= 0).all()
+    assert (said.value > 0).all()
+    with pytest.raises(ConfigError, match="counts stay positive"):
+        ForecastNet.parse({**model, "scale": "standard"})
+
+
+def test_outputs_are_those_of_scipy_and_scikit_learn() -> None:
+    torch.manual_seed(0)
+    raw = torch.randn(7, 3, 5)
+    middle, scale = torch.randn(7, 1).double(), torch.rand(7, 1).double() * 20 + 1
+    one, wide = torch.ones(()).double(), torch.tensor(1.5).double()
+    target = torch.randint(0, 40, (7, 3)).double()
+
+    mean, deviation = Gaussian._moments(raw[..., :2], middle, scale)
+    gaussian = Gaussian(0.9)
+    expected = -stats.norm.logpdf(target, mean, 1.5 * deviation)
+    loss = gaussian.loss(raw[..., :2], target, middle, scale, wide)
+    np.testing.assert_allclose(loss, expected)
+    said = gaussian.said(raw[..., :2], middle, scale)
+    np.testing.assert_allclose(said.high, stats.norm.ppf(0.95, mean, deviation))
+
+    mean, shape = Counts._moments(raw[..., :2], scale)
+    size, p = 1 / shape, 1 / (1 + mean * shape)
+    counts = Counts(0.9)
+    loss = counts.loss(raw[..., :2], target, middle, scale, one)
+    np.testing.assert_allclose(loss, -stats.nbinom.logpmf(target, size, p), rtol=1e-9)
+    said = counts.said(raw[..., :2], middle, scale)
+    reached = stats.nbinom.cdf(said.high, size, p)
+    assert (reached > 0.93).all()
+    assert (stats.nbinom.cdf(said.high - 1, size, p) < 0.97).all()
+    np.testing.assert_allclose(said.value, mean)
+
+    quantiles = Quantiles(0.9)
+    assert quantiles.levels == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95])
+    found = middle[..., None] + scale[..., None] * raw.double().sort(-1).values
+    loss = quantiles.loss(raw, target, middle, scale, one)
+    expected = [
+        mean_pinball_loss(target.flatten(), found[..., i].flatten(), alpha=level)
+        for i, level in enumerate(quantiles.levels)
+    ]
+    assert float(loss.mean()) == pytest.approx(np.mean(expected))
+
+
+@pytest.mark.parametrize("output", ["gaussian", "negative-binomial", "quantiles"])
+def test_intervals_are_widened_until_they_hold_on_validation(two: Path, output: str) -> None:
+    text = two.read_text().splitlines()
+    whole = [",".join([*row.split(",")[:2], f"{float(row.split(',')[2]):.0f}"]) for row in text[1:]]
+    two.write_text("\n".join([text[0], *whole]))
+    task = prepared(two, {"output": output}, valid_steps=20)
+    before = task.evaluate("test")
+    assert task.settle()
+    valid = task.evaluate("valid")
+    assert 0.9 <= valid["coverage"] < 0.95
+    assert task.evaluate("test")["rmse"] == before["rmse"]
+    assert float(task.network.widening) != 1
+
+
+def test_measures_are_what_they_say(two: Path) -> None:
+    task = prepared(two, test_steps=9)
+    said, _ = task.forecasts(task.part("test"))
+    found = task.evaluate("test")
+    errors, scaled, inside = [], [], []
+    for row, (line, origin) in enumerate(
+        zip(*(c.tolist() for c in columns(task.part("test"))), strict=True)
+    ):
+        true = task.panel.values[origin : origin + SEASON, 0]
+        training = task.panel.past(line)[:-15]
+        naive = (training[SEASON:] - training[:-SEASON]).abs().mean()
+        errors.append((said.value[row] - true) ** 2)
+        scaled.append((said.value[row] - true).abs() / naive)
+        inside.append((said.low[row] <= true) & (true <= said.high[row]))
+    assert found["rmse"] == pytest.approx(float(torch.cat(errors).mean().sqrt()))
+    assert found["mase"] == pytest.approx(float(torch.cat(scaled).mean()))
+    assert found["coverage"] == pytest.approx(float(torch.cat(inside).double().mean()))
+    simple = task.baselines()["seasonal_naive"]["test"]
+    line, origin = (c[0] for c in columns(task.part("test")))
+    assert simple["mase"] == pytest.approx(1, abs=0.3)
+    assert torch.equal(
+        task._simple(elman.baselines.SeasonalNaive(SEASON), task.part("test"))[0],
+        task.panel.values[origin - SEASON : origin, 0],
+    )
+    assert int(line) == 0
+    (table,) = task.tables("test")
+    assert [row[0] for row in table.rows] == ["1 to 2", "3 to 3", "4 to 4", "5 to 6"]
+
+
+def test_covariates_of_the_future_are_needed_and_used(tmp_path: Path) -> None:
+    sale = np.arange(60) % 7 == 0
+    rows = [f"{t},{v + 9 * s},{int(s)}" for t, (v, s) in enumerate(zip(values(60), sale))]  # noqa: B905
+    file = tmp_path / "sales.csv"
+    file.write_text("\n".join(["time,value,sale", *rows]))
+    chosen = {"series": None, "covariates": ["sale"]}
+    task = prepared(file, **chosen)
+    with pytest.raises(DataError, match="sale must be known of the steps to forecast: add rows"):
+        task.answers(task.upcoming())
+    file.write_text("\n".join(["time,value,sale", *rows, "60,,0", "61,,0", "62,,1"]))
+    again = prepared(file, **chosen)
+    assert again.evaluate("test") == pytest.approx(task.evaluate("test"))  # rows ahead are no past
+    (answer,) = again.answers(again.upcoming())
+    assert [step["time"] for step in answer["steps"]] == ["60", "61", "62"]
+    again.panel.values[61, 1] = 1
+    (other,) = again.answers(again.upcoming())
+    assert other["steps"][1]["value"] != answer["steps"][1]["value"]
+    file.write_text("\n".join(["time,value,sale", *rows[:30], "30,20,", *rows[31:]]))
+    with pytest.raises(DataError, match=r"line 32, column 'sale': a finite number was expected"):
+        prepared(file, **chosen)
+
+
+def test_answers_for_new_history_continue_its_dates(two: Path, tmp_path: Path) -> None:
+    days = [(f"2021-{1 + m % 12:02}", v) for m, v in enumerate(values(12))]
+    file = written(tmp_path / "months.csv", {"a": [*days, ("2022-01", 20), ("2022-02", 24.0)]})
+    task = prepared(two)
+    with pytest.raises(DataError, match="lies beside the grid of 1"):
+        list(task.rows_of(file))
+    more = written(tmp_path / "more.csv", {"new": list(enumerate(values(9), start=7))})
+    (answer,) = task.answers(task.rows_of(more))
+    assert answer["series"] == "new"
+    assert [step["time"] for step in answer["steps"]] == [str(t) for t in range(16, 22)]
+    assert all(step["low"] < step["value"] < step["high"] for step in answer["steps"])
+    short = written(tmp_path / "short.csv", {"new": list(enumerate(values(3)))})
+    with pytest.raises(DataError, match="has 3 steps up to its last target, and needs 6"):
+        list(task.rows_of(short))
+
+
+def test_a_wave_is_learned_and_comes_back(tmp_path: Path) -> None:
+    """Through noise, where the seasonal naive forecast repeats last season's noise."""
+    series = list(enumerate(values(200, noise=2.0)))
+    file = written(tmp_path / "a.csv", {"a": series, "b": series[:9]})
+    settings = {
+        "data": {"train": [file], "series": "series", "horizon": SEASON, "on_bad_row": "skip",
+                 "valid_steps": 30, "test_steps": 40},
+        "model": {"hidden": 12},
+        "train": {"max_steps": 100, "lr": 2e-2, "seed": 1},
+    }  # fmt: skip
+    result = train(config_class("forecast").parse(settings), tmp_path / "run")
+    ours, simple = result.metrics["test"], result.baselines["seasonal_naive"]["test"]
+    assert ours["rmse"] < 0.9 * simple["rmse"]
+    assert 0.8 <= ours["coverage"] <= 0.99
+    if elman.pictures.available():
+        assert [file.name for file in result.pictures] == ["forecast.png", "forecast.svg"]
+    back = elman.load(result.run.path)
+    assert back.evaluate("test") == ours
+    assert back.answers(back.upcoming())[0]["steps"][0]["time"] == "200"
+    fresh = written(tmp_path / "c.csv", {"c": list(enumerate(values(50, seed=3)))})
+    other = back.on([fresh])
+    assert other.facts()["windows"] == {"test": 35}  # fewer than 40 - 6 + 1 where history is short
+    assert other.evaluate("test")["rmse"] < 5
+    assert back.evaluate("test") == ours
