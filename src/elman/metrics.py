@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import zip_longest
 from typing import NamedTuple
@@ -13,6 +13,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman._errors import ConfigError, ShapeError
+
+HIGHER_IS_BETTER = {"accuracy", "macro_f1", "span_f1", "bleu", "exact_match", "coverage"}
+"""The measures of which more is better."""
+
+
+def leading(metrics: Mapping[str, float]) -> tuple[str, bool]:
+    """The measure by which models are told apart, and whether more of it is better.
+
+    It is the perplexity, or the first one there is: a task puts what it is about in front.
+
+    >>> leading({"nats": 4.1, "perplexity": 60.3}), leading({"accuracy": 0.9, "nats": 0.3})
+    (('perplexity', False), ('accuracy', True))
+    """
+    name = "perplexity" if "perplexity" in metrics else next(iter(metrics))
+    return name, name in HIGHER_IS_BETTER
 
 
 def perplexity(nats: float) -> float:
@@ -77,6 +92,29 @@ def accuracy(predicted: Tensor, target: Tensor, mask: Tensor | None = None) -> f
     if mask is not None:
         right = right[mask.bool()]
     return float(right.double().mean())
+
+
+def frame_accuracy(predicted: Tensor, target: Tensor) -> float:
+    r"""Of all notes that are there or were said, the share that is both, over all frames.
+
+    .. math:: \frac{\mathrm{TP}}{\mathrm{TP} + \mathrm{FP} + \mathrm{FN}}
+
+    Silent keys that are rightly said to be silent, nearly all of them, do not count.
+
+    Args:
+        predicted: booleans (frames, keys).
+        target: the same.
+
+    Example:
+        >>> said, true = torch.tensor([[1, 1, 0, 0]]), torch.tensor([[1, 0, 1, 0]])
+        >>> round(frame_accuracy(said.bool(), true.bool()), 3)
+        0.333
+
+    References:
+        Bay, Ehmann & Downie 2009, "Evaluation of multiple-F0 estimation and tracking systems".
+    """
+    either = int((predicted | target).sum())
+    return int((predicted & target).sum()) / either if either else 1.0
 
 
 def confusion(predicted: Tensor, target: Tensor, classes: int) -> Tensor:

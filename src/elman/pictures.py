@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 MISSING = 'no pictures: Matplotlib is not installed: pip install "elman[pictures]"'
 FORMATS = ("png", "svg")
-# Okabe & Ito 2008, "Color universal design": told apart by those who do not see all colours.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Lines take these in turn; they are told apart by those who do not see all colours (Okabe & Ito
+2008, "Color universal design")."""
 
 
 class Picture(NamedTuple):

@@ -88,7 +88,7 @@ def scan(
     by_step = _by_step(inputs)
     zeros = _map(torch.zeros_like, state)
     start = zeros if start is None else start
-    restart = None if reset is None else _restarts(reset, active, reverse)
+    restart = None if reset is None else restarts(reset, active, reverse)
     outputs: list[Tensor] = []
     for t in range(len(by_step))[:: -1 if reverse else 1]:
         if restart is not None:
@@ -120,7 +120,7 @@ def _inert(value: Tensor, on: Bool[Tensor, "B"]) -> Tensor:
     return torch.where(on.view(-1, *[1] * (value.dim() - 1)), value, torch.zeros_like(value))
 
 
-def _restarts(
+def restarts(
     reset: Bool[Tensor, "T B"], active: Bool[Tensor, "T B"] | None, reverse: bool
 ) -> Bool[Tensor, "T B"]:
     """Before which steps, in the order of the scan, a row begins anew."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from docs.blocks import PAGES, Block, blocks_of, commands
+from elman.cli._compare import OPTIONS as COMPARE
 from elman.cli._main import app
 from elman.cli._request import request
 from elman.cli._train import OPTIONS
@@ -58,7 +59,8 @@ def long_commands() -> list[str]:
 @pytest.mark.parametrize("command", long_commands())
 def test_the_flags_of_long_commands_exist(command: str) -> None:
     _, name, *rest = shlex.split(command)
-    if name == "train":  # reads its own options
-        assert request(name, "", rest, OPTIONS)
+    options = {"train": OPTIONS, "compare": COMPARE}  # which read their own
+    if name in options:
+        assert request(name, "", rest, options[name])
     else:
         app.parse_args([name, *rest], exit_on_error=False, print_error=False)

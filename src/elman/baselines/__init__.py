@@ -10,13 +10,16 @@ from elman.baselines._bags import (
     has_scikit_learn,
 )
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
+from elman.baselines._rolls import LastFrame, Marginal
 from elman.baselines._series import SeasonalNaive, find_season
 from elman.baselines._word_by_word import WordByWord
 
 __all__ = [
     "NAMES",
     "BagOfWords",
+    "LastFrame",
     "Linear",
+    "Marginal",
     "MostFrequentTag",
     "NGram",
     "SeasonalNaive",

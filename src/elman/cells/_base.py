@@ -88,6 +88,8 @@ class Cell(nn.Module, ABC):
 
     states: ClassVar[tuple[str, ...]]
     State: ClassVar[Any]
+    keeps: ClassVar[str | None] = None
+    """The watched value that the old state is multiplied by, if there is one: f in f * c + ..."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -40,7 +40,7 @@ class GRU(PointwiseCell):
     """
 
     gates, states = ("r", "z", "n"), ("h",)
-    memory_gate = "z"
+    memory_gate, keeps = "z", "update"
 
     def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
         r, z = sigmoid(inp.r + rec.r), sigmoid(inp.z + rec.z)

@@ -1,63 +1,99 @@
-"""``elman generate``: a trained model goes on with a text."""
+"""``elman generate``: a trained model makes more of what it was trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from pydantic import Field, create_model
 
 from elman._errors import ConfigError
-from elman.cli._output import Flag, emit, log, warn_unknown
+from elman.cli._interface import Interface
+from elman.cli._output import emit, log, said_unknown
+from elman.cli._request import parsed
+from elman.cli._settings import Leaf, leaves
+from elman.tasks import TASKS, sections
+from elman.tasks._section import Section
+
+LINE = """Continue a prompt with a trained model, or compose, if it was trained on music.
+
+`elman generate RUN --help` lists what a run can be asked for; without a run, what a language
+model can."""
+RUN = "the run folder, such as runs/language-1"
+HELP = {"--help", "-h"}
 
 
-def generate(
-    run: Path,
-    /,
-    *,
-    prompt: Annotated[list[str] | None, Parameter(negative=())] = None,
-    length: int = 100,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    seed: int = 0,
-    checkpoint: Literal["best", "last"] = "best",
-    device: str = "cpu",
-    json: Flag = False,
-) -> None:
-    """Continue a prompt with a trained model.
+class Weights(Section):
+    """Which weights of a run, and where they compute."""
 
-    Parameters
-    ----------
-    run
-        The run folder, such as runs/language-1.
-    prompt
-        The text to continue; give it again for more texts. Without it, a new line begins.
-    length
-        How many tokens to add.
-    temperature
-        Below 1 favours likely words, above 1 rare ones; 0 always takes the likeliest.
-    top_k
-        Choose among so many likeliest tokens only.
-    seed
-        The same seed gives the same text.
-    checkpoint
-        Which weights.
-    device
-        Where to compute: cpu, cuda ...
-    json
-        One JSON object a prompt instead of text.
-    """
+    checkpoint: Literal["best", "last"] = Field("best", description="which weights")
+    device: str = Field("cpu", description="where to compute: cpu, cuda ...")
+
+
+JSON = Leaf("json", bool, False, "one JSON object a line instead of text")
+
+
+def generate(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """Continue a prompt with a trained model, or compose."""
+    run = _run(tokens)
+    task = _task(run) if run else TASKS[0][0]
+    section = sections(task).generate
+    if section is None:
+        raise ConfigError(f"a run of {task} generates nothing: ask it with `elman predict`")
+    schema = _with_weights(section)
+    interface = _interface(schema)
+    if HELP & set(tokens):
+        interface.print_help()
+        return
+    if run is None:
+        raise ConfigError("which run? give its folder, such as runs/language-1")
+    words, values, problems = interface.read(tokens)
+    if len(words) > 1:
+        problems.append(f"one run was expected, got {', '.join(words)}")
+    as_json = values.pop("json", False)
+    _generate(run, parsed(schema, values, problems), as_json=as_json)
+
+
+def _generate(run: Path, asked: Any, *, as_json: bool) -> None:
     import elman
-    from elman.tasks import LanguageModel
 
-    model = elman.load(run, which=checkpoint, device=device)
-    if not isinstance(model, LanguageModel):
-        raise ConfigError(f"a run of {model.name} generates nothing: ask it with `elman predict`")
-    log(f"seed {seed}")
-    for given in prompt or [""]:
-        unknown = warn_unknown(model, given)
-        text = model.generate(given, length, temperature=temperature, top_k=top_k, seed=seed)
-        if json:
-            emit({"prompt": given, "text": text, "seed": seed, "unknown": unknown})
+    model = elman.load(run, asked.checkpoint, device=asked.device)
+    log(f"seed {asked.seed}")
+    for answer in model.generated(asked, run):
+        said_unknown(answer.get("unknown", []))
+        if as_json:
+            emit(answer)
         else:
-            print(text, flush=True)
+            print(described(answer), flush=True)
+
+
+def described(answer: Mapping[str, Any]) -> str:
+    """A text alone; of anything else, what there is and where."""
+    if "text" in answer:
+        return str(answer["text"])
+    return "\n".join(f"{name} {value}" for name, value in answer.items())
+
+
+def _run(tokens: Sequence[str]) -> Path | None:
+    """The run among the tokens, whatever its task may be asked for."""
+    every = [section for name, _ in TASKS if (section := sections(name).generate)]
+    interface = _interface(_with_weights(*every))
+    words = interface.read([token for token in tokens if token not in HELP]).words
+    return Path(words[0]) if words else None
+
+
+def _task(run: Path) -> str:
+    from elman.train import Run
+
+    return str(Run.open(run).config.get("task", ""))
+
+
+def _with_weights(*asked: type[Section]) -> type[Section]:
+    """All that can be asked for in one section, so that all problems are reported at once."""
+    return create_model("Asked", __base__=(*asked, Weights))
+
+
+def _interface(schema: type[Section]) -> Interface:
+    return Interface("elman generate RUN", LINE, [JSON], leaves(schema()), {}, words=RUN)

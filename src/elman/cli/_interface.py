@@ -27,6 +27,9 @@ class Given(NamedTuple):
     problems: list[str]
 
 
+FILES = "files or folders; without any, the task's default data"
+
+
 class Interface:
     """Flags and help of ``name`` (as in "elman train language").
 
@@ -36,6 +39,7 @@ class Interface:
         options: flags of the command itself, with their defaults.
         settings: the task's settings, with their defaults; each gives ``--section.key``.
         aliases: short flag to the setting it stands for, ``{"seed": "train.seed"}``.
+        words: what stands there without a flag.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class Interface:
         options: Iterable[Leaf],
         settings: Iterable[Leaf],
         aliases: Mapping[str, str],
+        words: str = FILES,
     ) -> None:
         leaves = {leaf.key: leaf for leaf in settings}
         short = [
@@ -56,7 +61,7 @@ class Interface:
             name=name, help=line, help_flags=(), version_flags=(), help_format="plaintext"
         )
         self._app.default(
-            _signed({"options": options, "short forms": short, "settings": leaves.values()})
+            _signed(words, {"options": options, "short forms": short, "settings": leaves.values()})
         )
         self._arguments = self._app.assemble_argument_collection()
         self._flags = [a.name for a in self._arguments if a.name.startswith("-")]
@@ -125,11 +130,11 @@ def _following(argument: Argument, rest: deque[str]) -> list[str]:
     return [rest.popleft() for _ in range(count)]
 
 
-def _signed(groups: Mapping[str, Iterable[Leaf]]) -> Any:
+def _signed(words: str, groups: Mapping[str, Iterable[Leaf]]) -> Any:
     """A function that cyclopts takes for one with a keyword argument for each leaf."""
-    files = Parameter(help="files or folders; without any, the task's default data")
     variadic = inspect.Parameter.VAR_POSITIONAL
-    parameters = [inspect.Parameter("files", variadic, annotation=Annotated[Path, files])]
+    given = Annotated[Path, Parameter(help=words)]
+    parameters = [inspect.Parameter("files", variadic, annotation=given)]
     for position, (title, members) in enumerate(groups.items()):
         for leaf in members:
             section = leaf.key.rpartition(".")[0]

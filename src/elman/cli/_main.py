@@ -21,14 +21,15 @@ COMMANDS = (
     ("init", "_init:init", "Print a commented configuration file for a task."),
     ("train", "_train:train", "Train a model on your files or on a named data set."),
     ("evaluate", "_evaluate:evaluate", "Measure a trained model on its test data or on files."),
-    ("generate", "_generate:generate", "Continue a prompt with a trained model."),
+    ("generate", "_generate:generate", "Continue a prompt with a trained model, or compose."),
     ("predict", "_predict:predict", "Print what a trained model says of a text, or expects next."),
     ("baseline", "_baseline:baseline", "Measure what a network has to beat, on the same data."),
+    ("compare", "_compare:compare", "Compare cells on a task, equal in size and budget."),
     ("bench", "_bench:bench", "Measure elman against its peers on this machine."),
     ("data", "_data:app", "List the named data sets."),
     ("info", "_info:info", "Print versions, processor, engines and extras: for bug reports."),
 )
-READ_THEIR_OWN = {"train", "baseline"}  # which options there are depends on the task
+READ_THEIR_OWN = {"train", "baseline", "compare", "generate"}  # options depend on the task
 
 FULL = {
     errno.ENOSPC: "the disk is full",
@@ -69,17 +70,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nothing is above us
         if "--debug" in given:
             traceback.print_exc()
-        message, code = explained(error)
+        message, code = explained(error, next(iter(given), ""))
         print(f"elman: {message}".replace("\n", "\n       "), file=sys.stderr)
         return code
     return 0
 
 
-def explained(error: BaseException) -> tuple[str, int]:
+def explained(error: BaseException, command: str = "train") -> tuple[str, int]:
     """The message and the exit code of an error that reached the top."""
     match error:
         case ElmanError():
-            more = "; `elman train TASK --resume RUN` goes on"
+            folder = "FOLDER" if command == "compare" else "RUN"
+            more = f"; `elman {command} TASK --resume {folder}` goes on"
             return f"{error}{more if isinstance(error, Interrupted) else ''}", error.exit_code
         case KeyboardInterrupt():
             return "interrupted", 130

@@ -142,10 +142,11 @@ def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
     ours      0.9000
     guess     0.5000
     """
+    from elman.metrics import leading
+
     splits = list(dict.fromkeys(split for measured in models.values() for split in measured))
-    first = next(iter(models.values()))[splits[0]]
-    name = "perplexity" if "perplexity" in first else next(iter(first))
-    sign = -1 if name in HIGHER_IS_BETTER else 1
+    name, higher = leading(next(iter(models.values()))[splits[0]])
+    sign = -1 if higher else 1
     rows = [
         (model, [measured.get(s, {}).get(name) for s in splits])
         for model, measured in models.items()
@@ -153,10 +154,6 @@ def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
     rows.sort(key=lambda row: (row[1][0] is None, sign * (row[1][0] or 0)))
     cells = [[model, *map(number, values)] for model, values in rows]
     return table([[name, *splits], *cells])
-
-
-HIGHER_IS_BETTER = {"accuracy", "macro_f1", "span_f1", "bleu", "exact_match", "coverage"}
-"""The measures of which more is better."""
 
 
 def with_bad_rows(task: Any, action: Literal["error", "skip"] | None) -> Any:
@@ -186,6 +183,11 @@ def with_beam(task: Any, width: int | None) -> Any:
 def warn_unknown(model: LanguageModel, prompt: str) -> list[str]:
     """The words of a prompt that the model does not know, after saying so on stderr."""
     unknown = model.vocabulary.unknown(prompt)
-    if unknown:
-        log(f"not in the vocabulary, read as <unk>: {', '.join(unknown)}")
+    said_unknown(unknown)
     return unknown
+
+
+def said_unknown(words: Sequence[str]) -> None:
+    """Say on stderr which words are not known, if there are any."""
+    if words:
+        log(f"not in the vocabulary, read as <unk>: {', '.join(words)}")

@@ -66,7 +66,7 @@ class Bar:
             case "reading":
                 self._show(event["what"], event["done"], event["total"], "")
             case "train":
-                self._show("training", event["update"], event["updates"], _now(event))
+                self._show("training", event["update"], event["updates"], now(event))
             case _ if line := described(event):
                 self._print(line)
 
@@ -83,7 +83,7 @@ class Bar:
 
     def _show(self, what: str, done: int, total: int, now: str) -> None:
         if self._progress is None:
-            self._progress = _bar()
+            self._progress = new_bar()
             self._progress.start()
         if self._task is None or what != self._what:
             if self._task is not None:
@@ -102,7 +102,7 @@ def described(event: Event) -> str:
         case "train":
             left = event["seconds"] / event["update"] * (event["updates"] - event["update"])
             place = f"{event['update']:,}/{event['updates']:,}"
-            return f"  update {place}  {_now(event)}  {duration(left)} left"
+            return f"  update {place}  {now(event)}  {duration(left)} left"
         case "valid":
             return _validated(event)
     return ""
@@ -149,14 +149,14 @@ def _validated(event: Event) -> str:
     return f"epoch {event['epoch']}, update {event['update']:,}: valid {measures}{best}"
 
 
-def _now(event: Event) -> str:
+def now(event: Event) -> str:
     values = ((k, v) for k, v in event.items() if k != "seconds" and isinstance(v, float))
     unit, loss = next(values)
     rate, speed = next((k, v) for k, v in event.items() if k.endswith("_per_second"))
     return f"{unit} {number(loss)}  {speed:,.0f} {rate.removesuffix('_per_second')}/s"
 
 
-def _bar() -> Progress:
+def new_bar() -> Progress:
     from rich import progress
     from rich.console import Console
 

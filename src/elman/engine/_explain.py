@@ -105,7 +105,7 @@ def explain(model: nn.Module, /, *args: Any, program: bool = False, **options: A
         return choice.engine or "reference"
 
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with _looking_on(note), _random_state_kept(model, args, options), _uncompiled():
+    with _looking_on(note), _random_state_kept(model, args, options), uncompiled():
         functional_call(model, buffers, args, options)
     return Explanation(tuple(seen), tuple(seen.values()))
 
@@ -146,7 +146,7 @@ def _random_state_kept(model: nn.Module, *given: Any) -> AbstractContextManager[
     return torch.random.fork_rng(sorted({t.get_device() for t in tensors if t.is_cuda}))
 
 
-def _uncompiled() -> Any:
+def uncompiled() -> Any:
     """Nobody can have compiled anything before this module is loaded, and loading it is slow."""
     loaded = "torch._dynamo" in sys.modules
     return torch.compiler.set_stance("force_eager") if loaded else nullcontext()

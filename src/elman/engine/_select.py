@@ -20,12 +20,13 @@ _ENGINES = {name: import_module(where) for name, where in ENGINES}
 
 
 class _Here(threading.local):
-    """What this thread asks for, and who is told of every choice; usually nobody."""
+    """What this thread asks for, who is told of every choice, and who runs instead of an engine."""
 
     # Set here, not on the class: torch.compile would not notice that a block later hides them.
     def __init__(self) -> None:
         self.engine = "auto"
         self.witness: Callable[[Recurrence, str], str] | None = None
+        self.instead: Callable[[Recurrence], tuple[Tensor, Any]] | None = None
 
 
 _here = _Here()
@@ -66,6 +67,20 @@ def use_engine(engine: str) -> Iterator[None]:
         _here.engine = outer
 
 
+@contextmanager
+def run_by(run: Callable[[Recurrence], tuple[Tensor, Any]] | None) -> Iterator[None]:
+    """Every recurrence inside the block is run by ``run``, for the calling thread only.
+
+    Engines run again inside a block of None. A single step comes as a sequence of one. This is how
+    measures see the states inside a scan.
+    """
+    outer, _here.instead = _here.instead, run
+    try:
+        yield
+    finally:
+        _here.instead = outer
+
+
 def asked_for(engine: str) -> str:
     """What a layer's ``engine`` amounts to here: its own, or else that of :func:`use_engine`."""
     return _here.engine if engine == "auto" else engine
@@ -92,6 +107,8 @@ def run(r: Recurrence, engine: str = "auto") -> tuple[Tensor, Any]:
     """
 
     def compute(r: Recurrence) -> Any:
+        if _here.instead is not None:
+            return _here.instead(r)
         pick = choose if _here.witness is None else _here.witness
         return _ENGINES[pick(r, engine)].run(r)
 
@@ -106,6 +123,9 @@ def step(r: Recurrence) -> Any:
     """
     if _here.witness is not None:
         _here.witness(r, "reference")
+    if _here.instead is not None:
+        _, state = _outside_autocast(replace(r, x=r.x[None]), _here.instead)
+        return state
     return _outside_autocast(r, lambda r: r.step(r.project(r.x), r.state))
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from elman.tasks._forecast_config import ForecastData, ForecastNet
     from elman.tasks._language import LanguageModel
     from elman.tasks._language_config import LanguageData, LanguageNet
+    from elman.tasks._music import Music
+    from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
     from elman.tasks._regress import Regress
     from elman.tasks._regress_config import RegressData, RegressNet
     from elman.tasks._section import Section, Sections
@@ -30,6 +32,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("classify", "elman.tasks._classify:Classify"),
     ("forecast", "elman.tasks._forecast:Forecast"),
     ("regress", "elman.tasks._regress:Regress"),
+    ("music", "elman.tasks._music:Music"),
     ("tag", "elman.tasks._tag:Tag"),
     ("translate", "elman.tasks._translate:Translate"),
 )
@@ -48,6 +51,10 @@ __all__ = [
     "LanguageModel",
     "LanguageNet",
     "Metrics",
+    "Music",
+    "MusicAsked",
+    "MusicData",
+    "MusicNet",
     "Part",
     "Regress",
     "RegressData",
@@ -80,6 +87,10 @@ _WHERE = {
     "LanguageModel": "_language",
     "LanguageNet": "_language_config",
     "Metrics": "_base",
+    "Music": "_music",
+    "MusicAsked": "_music_config",
+    "MusicData": "_music_config",
+    "MusicNet": "_music_config",
     "Part": "_supervised",
     "Regress": "_regress",
     "RegressData": "_regress_config",

@@ -192,6 +192,13 @@ class NamedTask(Task):
     def on(self, files: Sequence[Path] = (), rows: int | None = None) -> Self:
         """The same task and network, with other files as "test", or other rows in a batch."""
 
+    def generated(self, asked: Any, folder: Path) -> Iterator[Mapping[str, Any]]:
+        """What `elman generate` gives, an object a piece; its section is ``generate`` of SECTIONS.
+
+        Files go where they are asked for, or else to ``folder``, that of the run.
+        """
+        raise NotImplementedError
+
     @classmethod
     @abstractmethod
     def restore(cls, folder: Path, data: Any, model: Any) -> Self:

@@ -161,12 +161,15 @@ class Classify(SequenceTask):
         lengths = rows.lengths("x")
         order = lengths.sort().values
         cuts = order[torch.linspace(0, len(order) - 1, LENGTHS + 1).long()].tolist()
-        cuts[-1] += 1
+        alone = [
+            cut + 1 for cut, again in pairwise(cuts) if again == cut
+        ]  # as many have as a group
         found: list[list[str | float | int]] = []
-        for low, high in pairwise(sorted(set(cuts))):
+        for low, high in pairwise(sorted({*cuts[:-1], *alone, cuts[-1] + 1})):
             some = (lengths >= low) & (lengths < high)
             share = float(right[some].double().mean())
-            found.append([f"{low} to {high - 1}", int(some.sum()), share])
+            group = f"{low} to {high - 1}" if high - low > 1 else str(low)
+            found.append([group, int(some.sum()), share])
         return Table("by length", ["steps", "rows", "accuracy"], found)
 
     def _contrast(self) -> Table:

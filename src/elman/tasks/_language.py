@@ -24,7 +24,7 @@ from elman.decode import sample
 from elman.metrics import bits_per_char, perplexity
 from elman.nn import linear_cross_entropy
 from elman.tasks._base import Metrics, NamedTask, Reading
-from elman.tasks._language_config import LanguageData, LanguageNet
+from elman.tasks._language_config import LanguageAsked, LanguageData, LanguageNet
 from elman.tasks._language_net import LanguageNetwork
 
 SCORES_AT_ONCE = 1 << 24
@@ -268,6 +268,13 @@ class LanguageModel(NamedTask):
         drawn = self._drawn(context, length, temperature, top_k, seed)
         said = context[1:] if self.vocabulary.eos is not None else context
         return self.vocabulary.decode([*said, *drawn])
+
+    def generated(self, asked: LanguageAsked, folder: Path) -> Iterator[dict[str, Any]]:
+        for prompt in asked.prompt or [""]:
+            how = asked.model_dump(include={"length", "temperature", "top_k", "seed"})
+            text = self.generate(prompt, **how)
+            unknown = self.vocabulary.unknown(prompt)
+            yield {"prompt": prompt, "text": text, "seed": asked.seed, "unknown": unknown}
 
     @torch.no_grad()
     def _drawn(

@@ -128,6 +128,20 @@ class LanguageNet(Section):
         return self
 
 
+class LanguageAsked(Section):
+    """What `elman generate` is asked for; bounds are those of `elman.decode.sample`."""
+
+    prompt: list[str] = Field(
+        [], description="a text to continue; again for more texts; without it, a new line begins"
+    )
+    length: int = Field(100, description="how many tokens to add")
+    temperature: float = Field(
+        1.0, description="below 1 favours likely words, above 1 rare ones; 0 takes the likeliest"
+    )
+    top_k: int | None = Field(None, description="choose among so many likeliest tokens only")
+    seed: int = Field(0, description="the same seed gives the same text")
+
+
 SECTIONS = Sections(
     LanguageData,
     LanguageNet,
@@ -141,4 +155,5 @@ SECTIONS = Sections(
         "k1": 32,
     },
     windows=True,
+    generate=LanguageAsked,
 )

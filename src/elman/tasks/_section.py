@@ -44,13 +44,15 @@ class Section(BaseModel):
 class Sections(NamedTuple):
     """What a task adds to a configuration: two sections, and its own defaults for ``[train]``.
 
-    ``windows`` says whether its batches are cut in time, so that ``[train]`` has bptt and k1.
+    ``windows`` says whether its batches are cut in time, so that ``[train]`` has bptt and k1;
+    ``generate`` is what `elman generate` can be asked for, seed included, where there is something.
     """
 
     data: type[Section]
     model: type[Section]
     train: Mapping[str, Any]
     windows: bool = False
+    generate: type[Section] | None = None
 
 
 def _line(section: type[BaseModel], problem: Any) -> str:

@@ -30,8 +30,11 @@ class Part:
     indices: Tensor
     terms: int
     device: torch.device
-    steps: ClassVar[int] = 1
     continues: ClassVar[bool] = False
+
+    @property
+    def steps(self) -> int:
+        return 1
 
     @property
     def rows(self) -> int:

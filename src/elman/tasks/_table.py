@@ -81,6 +81,10 @@ class TableTask(Supervised, NamedTask):
         """Rows alike in this are divided evenly among train, valid and test."""
         return None
 
+    def split_of(self, values: Mapping[str, Any]) -> str | None:
+        """The split that a row says it belongs to; a file's own column "split" says nothing."""
+        return values.get("split") if self.data.name else None
+
     def read(self, path: Path) -> Iterator[Record]:
         """The rows of a file."""
         data = self.data
@@ -124,18 +128,20 @@ class TableTask(Supervised, NamedTask):
 
     def examples(self, files: Sequence[Path]) -> list[Any]:
         """What is in these files."""
+        return [example for example, _ in self._found(files)]
+
+    def _found(self, files: Sequence[Path]) -> list[tuple[Any, str | None]]:
         found = self._parsed(self.read_all(files))
-        examples = [example for example, _ in found]
-        if not examples:
+        if not found:
             raise DataError(f"{', '.join(map(str, files))}: no row can be used{self._why()}")
-        return examples
+        return found
 
     def _parsed(self, rows: Iterable[Record]) -> list[tuple[Any, str | None]]:
-        """Each example, and the split that the data set puts it into."""
+        """Each example, and the split that it belongs to, if that is given."""
         parsed = []
         for place, values in rows:
             with self.bad.caught(place):
-                parsed.append((self.parse(values), values.get("split") if self.data.name else None))
+                parsed.append((self.parse(values), self.split_of(values)))
         return parsed
 
     def _divided(self) -> dict[str, list[Any]]:
@@ -144,7 +150,7 @@ class TableTask(Supervised, NamedTask):
             chosen: Any = {"rows": data.rows, "steps": data.steps, "seed": data.seed}
             found = self._parsed(records(data.name, self.suits, **chosen))
         else:
-            found = [(example, None) for example in self.examples(data.train)]
+            found = self._found(data.train)
         if data.rows and data.rows < len(found):
             drawn = np.random.default_rng(data.seed).permutation(len(found))[: data.rows]
             found = [found[i] for i in sorted(drawn)]

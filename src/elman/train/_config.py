@@ -71,6 +71,10 @@ class Training(Section):
         None, ge=1, description="updates between checkpoints, besides one after each validation"
     )
     log_every: int = Field(100, ge=1, description="updates between two lines of progress")
+    watch: bool = Field(
+        False, description="look at gradients, updates and gates, and write it to metrics.jsonl"
+    )
+    watch_every: int = Field(200, ge=1, description="updates between two looks of the watch")
     tensorboard: bool = Field(False, description="write events for TensorBoard into the run folder")
 
     @model_validator(mode="before")

@@ -84,7 +84,7 @@ def train(
     else:
         run = Run.create(path, config.toml(), force=force)
     try:
-        task = _class(config.task).prepare(config.data, config.model, run.path, _reading(report))
+        task = _class(config.task).prepare(config.data, config.model, run.path, percents(report))
     except BaseException:
         shutil.rmtree(run.path)  # nothing was trained: leave nothing behind
         raise
@@ -199,7 +199,7 @@ def _ignore(event: dict[str, Any]) -> None:
     """Say nothing."""
 
 
-def _reading(report: Report | None) -> Reading | None:
+def percents(report: Report | None) -> Reading | None:
     """Report each percent once, since lines are read by the million."""
     if report is None:
         return None

@@ -1,4 +1,4 @@
-"""Replacing a folder as a whole: a process killed at any moment leaves the old one or the new.
+"""New folders, and replacing one whole: killed at any moment, the old one or the new stays.
 
 A folder cannot be renamed over another. So the new one is filled as ``NAME.partial``, and counts
 from the moment it is renamed to ``NAME.ready``; what follows only tidies up, and whoever comes next
@@ -8,10 +8,27 @@ can finish it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def next_folder(directory: Path, name: str) -> Path:
+    """Make ``directory/NAME-N`` with the first free number above all that there are."""
+    directory.mkdir(parents=True, exist_ok=True)
+    pattern = re.compile(re.escape(name) + r"-(\d+)")
+    taken = (pattern.fullmatch(entry.name) for entry in directory.iterdir())
+    number = max((int(match[1]) for match in taken if match), default=0)
+    while True:
+        number += 1
+        path = directory / f"{name}-{number}"
+        try:
+            path.mkdir()
+        except FileExistsError:  # another process was quicker
+            continue
+        return path
 
 
 def current(folder: Path) -> Path:

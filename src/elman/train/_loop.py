@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -33,6 +34,7 @@ from elman.train._run import Run
 from elman.train._signals import Stop, stop_on_signals
 from elman.train._subnormals import subnormals_as_zero
 from elman.train._tensorboard import TensorBoard
+from elman.train._watch import Watch
 
 Report = Callable[[dict[str, Any]], object]
 """Called with each event; what is printed about it is the caller's affair."""
@@ -67,6 +69,7 @@ class Trainer:
         self.state: State = None
         self.stop = Stop()
         self.board = TensorBoard(run.path / "tensorboard") if config.tensorboard else None
+        self.watch = Watch(task.network, self.policy) if config.watch else None
         self.begun = self.resumed_at = time.perf_counter()
         self.loss, self.terms, self.windows = torch.zeros(()), 0, 0  # since the last update
 
@@ -97,9 +100,13 @@ class Trainer:
                 self.state = None
             segment = partial(task.loss, batch)
             for window in islice(self.policy.windows(batch.steps), at.window, None):
-                loss, self.state = self.policy.run(segment, window, self.state)
+                before = self.state
+                loss, self.state = self.policy.run(segment, window, before)
                 terms = batch.count(window.loss_from, window.stop)
-                (loss / self._divisor(batch, terms)).backward()  # type: ignore[no-untyped-call]
+                divisor = self._divisor(batch, terms)
+                (loss / divisor).backward()  # type: ignore[no-untyped-call]
+                if self.watch:
+                    self.watch.follow(segment, window, before, divisor)
                 at.window += 1
                 self._gather(loss.detach(), terms)
                 if self.windows == self.config.accumulate:
@@ -122,18 +129,26 @@ class Trainer:
         self._check_finite(loss, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * self.schedule(self.at.epoch, self.at.update)
+        looks = self.watch is not None and self._looks_after(self.at.update + 1)
+        if self.watch and looks:
+            self.watch.hold()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.at.update += 1
         self.at.tally.add(loss, self.terms, norm, clipped, time.perf_counter() - self.resumed_at)
         self._clear()
-        self._after_update()
+        if self.watch:
+            self.at.norms.append(norm)
+            self.at.clipped += bool(clipped)
+        self._after_update(looks)
         self.resumed_at = time.perf_counter()
 
-    def _after_update(self) -> None:
+    def _after_update(self, looks: bool) -> None:
         config, update = self.config, self.at.update
         if update % config.log_every == 0:
             self._log()
+        if looks:
+            self._look()
         validates = config.validate_every and update % config.validate_every == 0
         if validates:
             self._validate()
@@ -174,10 +189,18 @@ class Trainer:
         if math.isfinite(loss) and math.isfinite(norm):
             return
         what = "gradient's norm" if math.isfinite(loss) else "loss"
-        self._emit("diverged", **{self.task.unit: loss / max(1, self.terms)}, norm=norm)
+        mean, where = {self.task.unit: loss / max(1, self.terms)}, None
+        if self.watch:
+            self.at.norms.append(norm)
+            self._look()
+            where = self.watch.first_bad()
+        found = {"first_bad": asdict(where)} if where else {}
+        self._emit("diverged", **mean, norm=norm, **found)
         raise Diverged(
-            f"the {what} is not finite at update {self.at.update + 1} (epoch {self.at.epochs}): "
-            f"lower train.lr or train.clip_limit; the last good checkpoint is in {self.run.path}"
+            f"the {what} is not finite at update {self.at.update + 1} (epoch {self.at.epochs})"
+            + (f", {where}" if where else "")
+            + ": lower train.lr or train.clip_limit; the last good checkpoint is in "
+            f"{self.run.path}" + ("" if self.watch else "; --watch says where it arises")
         )
 
     def _validate(self) -> None:
@@ -281,6 +304,16 @@ class Trainer:
         means = self.at.tally.means(self.task.unit, self.task.counted)
         self._emit("train", **means, lr=self.optimizer.param_groups[0]["lr"])
         self.at.tally = Tally()
+
+    def _looks_after(self, update: int) -> bool:
+        return update in (1, self.updates) or update % self.config.watch_every == 0
+
+    def _look(self) -> None:
+        assert self.watch is not None
+        at = self.at
+        clipped = at.clipped / max(1, len(at.norms))
+        self._emit("watch", norms=at.norms, clipped=clipped, **self.watch.look())
+        at.norms, at.clipped = [], 0
 
     def _emit(self, event: str, **values: Any) -> None:
         self._clock()

@@ -47,6 +47,8 @@ class Progress:
     stale: int = 0  # validations since the best
     seconds: float = 0.0
     tally: Tally = field(default_factory=Tally)
+    norms: list[float] = field(default_factory=list)  # of the gradients since the last watch
+    clipped: int = 0  # how many of them were clipped
 
     @property
     def epochs(self) -> int:
@@ -60,5 +62,5 @@ class Progress:
     @classmethod
     def unpacked(cls, values: dict[str, Any]) -> Progress:
         """From JSON that `packed` made."""
-        known = {name: values[name] for name in cls.__dataclass_fields__}
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         return cls(**{**known, "tally": Tally(**values["tally"])})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import shutil
 import tomllib
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ import tomli_w
 from elman._errors import CheckpointError, ConfigError
 from elman.data._files import replacing
 from elman.train._checkpoint import Checkpoint, check_format
-from elman.train._folder import current, replacing_folder
+from elman.train._folder import current, next_folder, replacing_folder
 
 
 class Run:
@@ -67,18 +66,7 @@ class Run:
     @classmethod
     def create_next(cls, directory: Path, name: str, config: Mapping[str, Any]) -> Run:
         """Make ``directory/NAME-N`` with the first free number above all that there are."""
-        directory.mkdir(parents=True, exist_ok=True)
-        pattern = re.compile(re.escape(name) + r"-(\d+)")
-        taken = (pattern.fullmatch(entry.name) for entry in directory.iterdir())
-        number = max((int(match[1]) for match in taken if match), default=0)
-        while True:
-            number += 1
-            path = directory / f"{name}-{number}"
-            try:
-                path.mkdir()
-            except FileExistsError:  # another process was quicker
-                continue
-            return cls.create(path, config)
+        return cls.create(next_folder(directory, name), config)
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -189,6 +177,8 @@ def _make_way(path: Path, force: bool) -> None:
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

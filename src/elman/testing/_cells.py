@@ -1,8 +1,4 @@
-"""The contracts that every cell and engine keeps, as functions you can run on your own.
-
-``check_cell(make)`` and ``check_engine(name, make)`` run them all; each contract can also be run
-alone. ``make`` is a function without arguments that returns a new small cell.
-"""
+"""The contracts of cells, and those of engines, which compute what the reference computes."""
 
 from __future__ import annotations
 
@@ -18,18 +14,10 @@ from elman import engine as engines
 from elman._errors import EngineError
 from elman.cells import Cell
 from elman.layers import Recurrent
+from elman.testing._base import ContractError, expect
 
 MakeCell = Callable[[], Cell]
 Contract = Callable[[MakeCell], None]
-
-
-class ContractError(AssertionError):
-    """A cell or engine breaks a contract; the message says which, and how."""
-
-
-def _expect(kept: bool, contract: str) -> None:
-    if not kept:
-        raise ContractError(contract)
 
 
 def _cell(make: MakeCell, dtype: torch.dtype = torch.float64) -> Cell:
@@ -62,8 +50,8 @@ def scan_is_the_fold_of_step(make: MakeCell) -> None:
     steps = x.unbind(1)
     states = list(accumulate(steps, lambda s, x_t: layer.step(x_t, s)[1], initial=state))[1:]
     output, final = layer(x, state)
-    _expect(_close(output, torch.stack([s[0] for s in states], 1)), "the scan is the fold of step")
-    _expect(_close(final, states[-1]), "the final state is the last step's")
+    expect(_close(output, torch.stack([s[0] for s in states], 1)), "the scan is the fold of step")
+    expect(_close(final, states[-1]), "the final state is the last step's")
 
 
 def whole_is_its_chunks(make: MakeCell) -> None:
@@ -74,7 +62,7 @@ def whole_is_its_chunks(make: MakeCell) -> None:
     for cut in range(1, x.shape[1]):
         first, between = layer(x[:, :cut], state)
         second, last = layer(x[:, cut:], between)
-        _expect(
+        expect(
             _close(output, torch.cat([first, second], 1)) and _close(final, last),
             f"the whole equals its two chunks cut at {cut}",
         )
@@ -87,7 +75,7 @@ def rows_are_independent(make: MakeCell) -> None:
     output, _ = layer(x, state)
     for rows in ([1], [2, 0, 1]):
         some = layer.cell.State(*(s[rows] for s in state))
-        _expect(_close(layer(x[rows], some)[0], output[rows]), "rows are independent")
+        expect(_close(layer(x[rows], some)[0], output[rows]), "rows are independent")
 
 
 def padding_is_inert(make: MakeCell) -> None:
@@ -98,17 +86,17 @@ def padding_is_inert(make: MakeCell) -> None:
     padded = x.clone()
     padded[1], padded[2, 2:] = torch.nan, torch.inf
     output, final = layer(padded, state, lengths=lengths)
-    _expect(bool((output[1] == 0).all() and (output[2, 2:] == 0).all()), "output is 0 at padding")
-    _expect(_close([s[1] for s in final], [s[1] for s in state]), "an empty row keeps its state")
+    expect(bool((output[1] == 0).all() and (output[2, 2:] == 0).all()), "output is 0 at padding")
+    expect(_close([s[1] for s in final], [s[1] for s in state]), "an empty row keeps its state")
     short = layer.cell.State(*(s[2:] for s in state))
     alone, alone_final = layer(x[2:, :2], short)
-    _expect(_close(output[2:, :2], alone), "padding changes no output")
-    _expect(_close([s[2:] for s in final], alone_final), "padding changes no state")
+    expect(_close(output[2:, :2], alone), "padding changes no output")
+    expect(_close([s[2:] for s in final], alone_final), "padding changes no state")
     weights = [p for p in layer.parameters() if p.requires_grad]
     with_padding = torch.autograd.grad(output[2].sum(), weights, allow_unused=True)
     without = torch.autograd.grad(alone.sum(), weights, allow_unused=True)
     pairs = [(a, b) for a, b in zip(with_padding, without, strict=True) if b is not None]
-    _expect(all(a is not None and _close(a, b) for a, b in pairs), "padding changes no gradient")
+    expect(all(a is not None and _close(a, b) for a, b in pairs), "padding changes no gradient")
 
 
 def gradients_are_right(make: MakeCell) -> None:
@@ -138,7 +126,7 @@ def state_dict_round_trips(make: MakeCell) -> None:
     second = Recurrent(make().double())
     x, state = _sequences(first.cell)
     second.load_state_dict(first.state_dict())
-    _expect(_close(first(x, state)[0], second(x, state)[0]), "the state_dict holds the whole cell")
+    expect(_close(first(x, state)[0], second(x, state)[0]), "the state_dict holds the whole cell")
 
 
 def dtype_follows_the_input(make: MakeCell) -> None:
@@ -149,7 +137,7 @@ def dtype_follows_the_input(make: MakeCell) -> None:
             output, final = Recurrent(cell)(_sequences(cell, dtype=dtype)[0])
         except RuntimeError as error:
             raise ContractError(f"the cell computes in {dtype}: {error}") from None
-        _expect(all(t.dtype == dtype for t in (output, *final)), f"the dtype stays {dtype}")
+        expect(all(t.dtype == dtype for t in (output, *final)), f"the dtype stays {dtype}")
 
 
 def deterministic_given_a_seed(make: MakeCell) -> None:
@@ -161,14 +149,14 @@ def deterministic_given_a_seed(make: MakeCell) -> None:
         for each in (cell, copy.deepcopy(cell)):
             torch.manual_seed(2)
             outputs.append(Recurrent(each)(x, state)[0])
-    _expect(all(torch.equal(outputs[0], o) for o in outputs), "one seed gives one result")
+    expect(all(torch.equal(outputs[0], o) for o in outputs), "one seed gives one result")
 
 
 def is_documented(make: MakeCell) -> None:
     """The docstring has the equation, the paper, and an example (run as a doctest)."""
     text = type(make()).__doc__ or ""
     for part in (".. math::", "Reference", ">>> "):
-        _expect(part in text, f"the docstring has {part!r}")
+        expect(part in text, f"the docstring has {part!r}")
 
 
 CELL_CONTRACTS: tuple[Contract, ...] = (
@@ -233,11 +221,11 @@ def check_engine(name: str, make: MakeCell, declines: Collection[str] = ()) -> N
             case = engines.Recurrence(cell, x, state, **options)
             shown = f"steps={steps}, batch={batch}, {', '.join(asked) or 'dense'}"
             if not set(asked).isdisjoint(declines):
-                _expect(_raises_the_reason(case, name), f"{name} declines aloud ({shown})")
+                expect(_raises_the_reason(case, name), f"{name} declines aloud ({shown})")
                 continue
-            _expect(engines.choose(case, name) == name, f"{name} is the engine that runs")
+            expect(engines.choose(case, name) == name, f"{name} is the engine that runs")
             ours, theirs = _run_with_gradients(case, name), _run_with_gradients(case, "reference")
-            _expect(_close(ours, theirs), f"{name} agrees with the reference ({shown})")
+            expect(_close(ours, theirs), f"{name} agrees with the reference ({shown})")
 
 
 _ASKED: tuple[tuple[str, ...], ...] = (

@@ -1,0 +1,132 @@
+"""How a comparison looks while its runs train: one display for all of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from elman.cli._output import log, table
+from elman.cli._progress import Event, Report, described, emit_event, new_bar, now
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+@contextmanager
+def reporting_many(*, json: bool, quiet: bool) -> Iterator[Report]:
+    """What a comparison's events are told to; the terminal is whole again at the end."""
+    bars = Bars()
+    shown: list[Report] = [emit_event] if json else []
+    shown.append(seeds_only if quiet else bars if sys.stderr.isatty() else plain)
+
+    def report(event: Event) -> None:
+        for show in shown:
+            show(event)
+
+    try:
+        yield report
+    finally:
+        bars.close()
+
+
+def seeds_only(event: Event) -> None:
+    """The one thing that --quiet leaves."""
+    if event["event"] == "plan":
+        log(f"seeds {', '.join(map(str, event['seeds']))}")
+
+
+def plain(event: Event) -> None:
+    """A line for each event that says something new, and whose it is."""
+    for line in lines(event):
+        log(line)
+
+
+def lines(event: Event) -> list[str]:
+    """An event in words; nothing for those that need none."""
+    match event["event"]:
+        case "plan":
+            return [*_planned(event).splitlines()]
+        case "start":
+            again = f", from update {event['update']:,}" if event["resumed"] else ""
+            said = f"begins{again}: {event['updates']:,} updates"
+        case "ended" if event["status"] != "done":
+            said = f"{event['status']} {event['message']}".strip()
+        case "ended":
+            said = "done"
+        case "reading" | "end" | "diverged":
+            return []
+        case _:
+            said = described(event).strip()
+    return [f"{_whose(event)}: {said}"] if said else []
+
+
+class Bars:
+    """A bar for the whole and one for each run that trains, validations as lines above them."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._ended = self._whole = 0
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "reading" if "candidate" not in event:
+                self._show(f"reading {event['what']}", event["done"], event["total"])
+            case "plan":
+                self.close()
+                log(_planned(event))
+                self._ended = sum(len(c.get("runs", [])) for c in event["candidates"])
+                self._whole = len(event["seeds"]) * len(event["candidates"])
+                self._show("runs", self._ended, self._whole)
+            case "train":
+                self._show(_whose(event), event["update"], event["updates"], now(event))
+            case "ended":
+                self._ended += event["status"] != "interrupted"
+                self._say(event)
+                self._drop(_whose(event))
+                self._show("runs", self._ended, self._whole)
+            case _:
+                self._say(event)
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+            self._tasks = {}
+
+    def _say(self, event: Event) -> None:
+        for line in lines(event):
+            if self._progress is None:
+                log(line)
+            else:
+                self._progress.console.print(line, highlight=False, markup=False)
+
+    def _show(self, what: str, done: int, total: int, said: str = "") -> None:
+        if self._progress is None:
+            self._progress = new_bar()
+            self._progress.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total, now=said)
+        self._progress.update(self._tasks[what], completed=done, total=total, now=said)
+
+    def _drop(self, what: str) -> None:
+        if self._progress is not None and what in self._tasks:
+            self._progress.remove_task(self._tasks.pop(what))
+
+
+def _whose(event: Event) -> str:
+    return f"{event['candidate']} seed {event['seed']}"
+
+
+def _planned(event: Event) -> str:
+    """What will be trained, and how large it is."""
+    sizes: list[list[str]] = [["", "hidden", "parameters"]]
+    sizes += [[c["name"], str(c["hidden"]), f"{c['parameters']:,}"] for c in event["candidates"]]
+    wanted = f" for {event['target']:,}" if event.get("target") else ""
+    seeds = ", ".join(map(str, event["seeds"]))
+    return (
+        f"comparison {event['path']}\nseeds {seeds}; runs at once {event['jobs']}, threads of each "
+        f"{event['threads']}; equal {event['equal']}{wanted}\n{table(sizes)}"
+    )

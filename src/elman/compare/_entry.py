@@ -1,0 +1,126 @@
+"""The ways into a comparison: a new one, one that was stopped, one that is done."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from elman import pictures
+from elman.compare._folder import Folder
+from elman.compare._pictures import drawings
+from elman.compare._plan import Plan, Share
+from elman.compare._pool import Pool
+from elman.compare._result import Comparison
+from elman.compare._sizes import counting, nearest
+from elman.compare._table import markdown
+from elman.data._files import replacing
+from elman.train import Config, Report
+from elman.train._entry import percents
+from elman.train._folder import next_folder
+from elman.train._parts import device
+
+
+def compare(
+    config: Config,
+    plan: Plan | None = None,
+    path: Path | None = None,
+    *,
+    directory: Path = Path("runs"),
+    name: str | None = None,
+    force: bool = False,
+    report: Report | None = None,
+) -> Comparison:
+    """Train every candidate with every seed, in processes side by side, and compare them.
+
+    All have the same data, budget and settings but for the cell; with ``plan.equal`` "parameters"
+    as many parameters as the network of ``config`` has, as nearly as whole units allow.
+
+    Args:
+        config: of a class that `elman.train.config_class` gave; its seed is the first one.
+        plan: which cells, and what they have in equal measure.
+        path: the folder; ``directory/name-N`` with the next free N if None.
+        directory: where the folder is made.
+        name: what it is called; ``compare-TASK`` if None.
+        force: replace the comparison that is at ``path``.
+        report: called with events: "plan" first, then those of all runs (see `elman.train.fit`)
+            with the keys "candidate" and "seed", and "ended" for each.
+
+    Raises:
+        ConfigError, DataError: before anything is trained.
+        Interrupted: Ctrl-C or SIGTERM; all runs were saved, and `resume` goes on.
+    """
+    plan, report = plan or Plan(), report or _ignore
+    device(config.train.device)  # before any work
+    found, target = _sized(config, plan, report)
+    if path is None:
+        path = next_folder(directory, name or f"compare-{config.task}")
+    folder = Folder.make(path, force=force)
+    folder.ask(plan, Share.of(plan, config), target, found)
+    return _trained(folder, report)
+
+
+def resume(path: Path, *, jobs: int | None = None, report: Report | None = None) -> Comparison:
+    """Go on with a comparison that was stopped; the result is that of one that was not.
+
+    Runs that failed are tried again; those that diverged would do so again.
+
+    Args:
+        path: its folder.
+        jobs: how many runs at once; as before if None. Each has as many threads as before.
+        report: called with events, see `compare`.
+
+    Raises:
+        CheckpointError: it is no comparison, or a file in it cannot be read.
+        Interrupted: as in `compare`.
+    """
+    return _trained(Folder(path), report or _ignore, jobs)
+
+
+def load(path: Path | str) -> Comparison:
+    """What a comparison has come to by now.
+
+    Raises:
+        CheckpointError: it is no comparison, or a file in it cannot be read.
+    """
+    return Folder(Path(path)).comparison()
+
+
+def _sized(config: Config, plan: Plan, report: Report) -> tuple[dict[str, Any], int | None]:
+    """Each candidate's settings and parameters, and how many these were to be."""
+    settings, found = plan.settings(config), {}
+    with counting(config, percents(report)) as count:
+        target = count(config) if plan.equal == "parameters" else None
+        for name, own in settings.items():
+            if target is not None and not plan.fixed(name):
+                own = nearest(own, target, count)
+            found[name] = own, count(own)
+    return found, target
+
+
+def _trained(folder: Folder, report: Report, jobs: int | None = None) -> Comparison:
+    before = folder.comparison()
+    report({"event": "plan", **before.model_dump(mode="json", exclude_defaults=True)})
+    pool = Pool(folder, report, at_once=jobs or before.jobs, threads=before.threads)
+    pool.train(list(folder.left()))
+    return _written(folder)
+
+
+def _written(folder: Folder) -> Comparison:
+    """The comparison, its tables and pictures in its folder."""
+    found = folder.comparison()
+    if pictures.available():
+        place = folder.path / "pictures"
+        shutil.rmtree(place, ignore_errors=True)
+        found.pictures = pictures.save(drawings(found), place)
+    for name, text in (
+        ("table.json", found.model_dump_json(indent=1)),
+        ("table.md", markdown(found)),
+    ):
+        with replacing(folder.path / name) as file:
+            file.write(text.encode())
+    return found
+
+
+def _ignore(event: dict[str, Any]) -> None:
+    """Say nothing."""

@@ -1,0 +1,119 @@
+"""MIDI files in and out, and their sound where a synthesiser is installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from elman._errors import DataError
+from elman.data._files import replacing
+from elman.data._music import Note
+from elman.data._table import BadValue
+
+TICKS = 480
+DRUMS = 9
+
+SOUND_FONTS = ("/usr/share/sounds/sf2", "/usr/share/sounds/sf3", "/usr/share/soundfonts")
+
+MISSING = "neither fluidsynth with a sound font nor timidity is installed"
+
+
+def _mido() -> Any:
+    try:
+        import mido
+    except ImportError as error:
+        raise DataError('MIDI files need mido: pip install "elman[data]"') from error
+    return mido
+
+
+def read_midi(file: Path) -> list[Note]:
+    """The notes of a MIDI file, without drums; pedals are not heeded.
+
+    Raises:
+        BadValue: it is damaged, or counts in seconds and not in beats.
+    """
+    mido = _mido()
+    try:
+        midi = mido.MidiFile(file)
+    except (OSError, EOFError, ValueError, TypeError, LookupError) as error:
+        raise BadValue("", f"not a MIDI file that can be read: {error!r}") from error
+    if midi.ticks_per_beat <= 0 or midi.type == 2:
+        raise BadValue("", "a MIDI file of type 0 or 1 that counts in beats was expected")
+    return [note for track in midi.tracks for note in _notes(track, midi.ticks_per_beat)]
+
+
+def _notes(track: Iterable[Any], ticks: int) -> Iterable[Note]:
+    now = 0
+    begun: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for message in track:
+        now += message.time
+        if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
+            continue
+        sounding = begun[message.channel, message.note]
+        if message.type == "note_on" and message.velocity:
+            sounding.append(now)
+        elif sounding:
+            yield Note(sounding.pop(0) / ticks, now / ticks, message.note)
+    for (_, pitch), starts in begun.items():  # never let go: until the track ends
+        yield from (Note(start / ticks, now / ticks, pitch) for start in starts)
+
+
+def write_midi(path: Path, notes: Iterable[Note], tempo: float = 84) -> None:
+    """Write notes as a MIDI file for a piano.
+
+    Args:
+        path: the file, which is replaced as a whole.
+        notes: in quarter notes.
+        tempo: quarter notes a minute.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "a.mid")
+        >>> write_midi(file, [Note(0, 1.5, 60), Note(1, 1.5, 64)])
+        >>> sorted(read_midi(file))
+        [Note(start=0.0, stop=1.5, pitch=60), Note(start=1.0, stop=1.5, pitch=64)]
+    """
+    mido = _mido()
+    events = []  # at one time, what stops comes before what begins
+    for note in notes:
+        events.append((round(note.start * TICKS), 1, note.pitch))
+        events.append((round(note.stop * TICKS), 0, note.pitch))
+    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
+    before = 0
+    for now, on, pitch in sorted(events):
+        kind = "note_on" if on else "note_off"
+        track.append(mido.Message(kind, note=pitch, velocity=80 * on, time=now - before))
+        before = now
+    midi = mido.MidiFile(ticks_per_beat=TICKS, tracks=[track])
+    with replacing(path) as file:
+        midi.save(file=file)
+
+
+def synthesise(midi: Path, wave: Path) -> str | None:
+    """Write the sound of a MIDI file as a WAV file, with fluidsynth or timidity.
+
+    Returns:
+        None, or why there is no sound.
+    """
+    command = _synthesiser(midi, wave)
+    if command is None:
+        return MISSING
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or not wave.is_file():
+        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
+        return f"{command[0]} failed ({done.returncode}) and said: {said[-1]}"
+    return None
+
+
+def _synthesiser(midi: Path, wave: Path) -> list[str] | None:
+    """The command that plays a file into another."""
+    files = (str(midi.resolve()), str(wave.resolve()))
+    fluidsynth, timidity = shutil.which("fluidsynth"), shutil.which("timidity")
+    fonts = [font for folder in SOUND_FONTS for font in sorted(Path(folder).glob("*.sf[23]"))]
+    if fluidsynth and fonts:
+        return [fluidsynth, "-ni", "-F", files[1], "-r", "44100", str(fonts[0]), files[0]]
+    return [timidity, files[0], "-Ow", "-o", files[1]] if timidity else None

@@ -1,0 +1,206 @@
+"""What truncated backpropagation through time leaves out of the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from elman import engine as engines
+from elman._errors import ConfigError
+from elman.diagnose._observe import _is_task, _module, _scalar, _without_state
+from elman.engine import Recurrence
+from elman.scan import scan
+
+
+class TruncationBias(NamedTuple):
+    """What :func:`truncation_bias` found; one entry for each truncation.
+
+    Attributes:
+        k2: (number,) the steps that the gradient flows back at most, in rising order.
+        cosine: (number,) the cosine between the truncated gradient and the full one.
+        relative_norm: (number,) the norm of the truncated one over that of the full one.
+        bias: (number,) the norm of their difference over that of the full one.
+    """
+
+    k2: Tensor
+    cosine: Tensor
+    relative_norm: Tensor
+    bias: Tensor
+
+    def smallest(self, bias: float = 0.1) -> int | None:
+        """The smallest k2 measured from which on the bias stays at or below this; None if none."""
+        above = (self.bias > bias).nonzero()
+        first = int(above[-1]) + 1 if len(above) else 0
+        return int(self.k2[first]) if first < len(self.k2) else None
+
+
+def truncation_bias(
+    model: Any,
+    data: Any,
+    loss: Callable[[Any], Tensor] | None = None,
+    *,
+    k2: Sequence[int] | None = None,
+    steps: int | None = None,
+    **options: Any,
+) -> TruncationBias:
+    r"""How much the gradient of truncated BPTT differs from the full one.
+
+    .. math:: \frac{\lVert g_{k_2} - g \rVert}{\lVert g \rVert}
+
+    The sequence is cut into windows of k2 steps, as `TruncatedBPTT(k2)` cuts it, so that the last
+    window of every row is whole: its last loss sees k2 steps back. States are carried over the
+    cuts. Compared are the gradients of the recurrent layers' own weights, on the reference.
+
+    Args:
+        model: a cell, a layer, a module that holds some, or a task with its network.
+        data: what the model is called with; of a task a batch, or a list of batches, whose
+            gradients are summed up.
+        loss: a function of the model's output alone to a scalar. A task has its own.
+        k2: the truncations; powers of 2 up to the number of steps if None.
+        steps: of a task that can be cut in time, such as a language model, the steps to take from
+            the start of each batch; all of them if None.
+        **options: ``lengths=``, ``reset=`` ... of the layer.
+
+    Raises:
+        DtypeError, ConfigError: as `record_loss`; also if a layer is called more than once, since
+            then its steps cannot be counted, or the full gradient is 0 or not finite.
+
+    Example:
+        >>> import torch, elman
+        >>> torch.manual_seed(0)
+        <...>
+        >>> layer = elman.Recurrent(elman.cells.Elman(3, 5, bias=False))
+        >>> found = truncation_bias(layer, torch.randn(8, 32, 3), lambda h: h[:, -1].sum())
+        >>> found.k2.tolist(), found.bias[0] > found.bias[-2] > found.bias[-1] == 0
+        ([1, 2, 4, 8, 16, 32], tensor(True))
+        >>> 1 < found.smallest(bias=0.01) <= 32
+        True
+
+    References:
+        Tallec & Ollivier 2017, "Unbiasing truncated backpropagation through time".
+        Aicher, Foti & Fox 2019, "Adaptively truncating backpropagation through time to control
+        gradient bias".
+    """
+    module, losses = _losses(model, data, loss, steps, options)
+    full, length = _gradient(module, losses, None)
+    size = full.norm()
+    if not bool(size > 0) or not bool(size.isfinite()):
+        raise ConfigError(f"expected a full gradient to compare with, got one of norm {size:g}")
+    chosen = sorted(set(k2 or [*(2**i for i in range(length.bit_length())), length]))
+    chosen = [k for k in chosen if k <= length] if k2 is None else chosen
+    if chosen[0] < 1:
+        raise ConfigError(f"expected truncations of at least 1 step, got {chosen[0]}")
+    cut = torch.stack([full if k >= length else _gradient(module, losses, k)[0] for k in chosen])
+    norms = cut.norm(dim=1)
+    return TruncationBias(
+        torch.tensor(chosen),
+        (cut @ full) / (norms * size),
+        norms / size,
+        (cut - full).norm(dim=1) / size,
+    )
+
+
+def _losses(
+    model: Any, data: Any, loss: Callable[[Any], Tensor] | None, steps: int | None, options: Any
+) -> tuple[nn.Module, list[Callable[[], Tensor]]]:
+    """The network, and a function for the loss of each batch."""
+    if not _is_task(model):
+        if loss is None or steps is not None:
+            raise ConfigError(
+                "expected loss=, a function of the model's output to a scalar, and no steps=: only "
+                "a task has a loss of its own, and batches to cut"
+            )
+        module = _module(model)
+        return module, [lambda: _scalar(loss(_without_state(module(data, **options))))]
+    if loss is not None or options:
+        raise ConfigError("a task has its own loss and reads a batch itself: leave out the others")
+    batches = data if isinstance(data, list | tuple) and not hasattr(data, "steps") else [data]
+    ends = [batch.steps if steps is None else min(steps, batch.steps) for batch in batches]
+    pairs = zip(batches, ends, strict=True)
+    return _module(model.network), [partial(_task_loss, model, *pair) for pair in pairs]
+
+
+def _task_loss(task: Any, batch: Any, stop: int) -> Tensor:
+    total: Tensor = task.loss(batch, 0, stop, None)[0]
+    return total
+
+
+def _gradient(
+    module: nn.Module, losses: Sequence[Callable[[], Tensor]], k2: int | None
+) -> tuple[Tensor, int]:
+    """The gradient of the recurrent weights, summed over losses, and the steps of the longest."""
+    total, length = None, 0
+    for loss in losses:
+        cutting = _Cutting(k2)
+        with torch.enable_grad(), engines.run_by(cutting):
+            value = loss()
+        if not cutting.owners:
+            raise ConfigError(f"no layer of elman ran inside {type(module).__name__}")
+        weights = [p for layer in cutting.owners for p in layer.parameters() if p.requires_grad]
+        weights = list(dict.fromkeys(weights))
+        if not weights:
+            raise ConfigError(
+                "the weights of the recurrent layers are frozen: there is no gradient"
+            )
+        found = torch.autograd.grad(value, weights, allow_unused=True)
+        parts = [
+            torch.zeros_like(p) if g is None else g for p, g in zip(weights, found, strict=True)
+        ]
+        flat = torch.cat([part.flatten().double() for part in parts])
+        total = flat if total is None else total + flat
+        length = max(length, cutting.steps)
+    assert total is not None
+    return total, length
+
+
+class _Cutting:
+    """Runs recurrences on the reference, and lets no gradient pass every k2 steps."""
+
+    def __init__(self, k2: int | None) -> None:
+        self.k2, self.steps = k2, 0
+        self.owners: dict[nn.Module, set[str]] = {}
+
+    def __call__(self, r: Recurrence) -> tuple[Tensor, Any]:
+        owner = r.cell if r.layer is None else r.layer
+        parts = self.owners.setdefault(owner, set())
+        if r.part in parts:
+            raise ConfigError(
+                f"{type(owner).__name__} is called more than once, so its steps cannot be counted: "
+                "expected each layer to run once over whole sequences"
+            )
+        parts.add(r.part)
+        self.steps = max(self.steps, len(r.x))
+        left = self._left(r)
+        order = range(len(r.x))[:: -1 if r.reverse else 1]
+        first, steps = order[0], iter(order)
+
+        def step(inp: Any, state: Any) -> Any:
+            t = next(steps)
+            if self.k2 is not None and t != first:  # an initial state may be learned
+                cut = (left[t] % self.k2 == 0)[:, None]
+                state = type(state)(*(torch.where(cut, s.detach(), s) for s in state))
+            return r.step(inp, state)
+
+        return scan(
+            step,
+            r.projected(),
+            r.state,
+            active=r.active,
+            reset=r.reset,
+            start=r.start,
+            reverse=r.reverse,
+            observe=r.observe,
+        )
+
+    @staticmethod
+    def _left(r: Recurrence) -> Tensor:
+        """(time, row): the real steps from each one to the end of its row's scan, itself too."""
+        time, rows = r.x.shape[:2]
+        t = torch.arange(time, device=r.x.device)[:, None].expand(time, rows)
+        if r.reverse:
+            return t + 1
+        return (time if r.lengths is None else r.lengths.to(t)) - t

@@ -1,0 +1,286 @@
+"""Music: which keys of the piano sound next, and pieces made of such answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from elman import metrics as measure
+from elman import pictures
+from elman._errors import DataError
+from elman.baselines import LastFrame, Marginal
+from elman.bptt import State
+from elman.data import BadRows, BadValue, Record, Rows, mask
+from elman.data._midi import synthesise, write_midi
+from elman.data._music import (
+    KEYS,
+    STEPS,
+    Roll,
+    is_music,
+    key_name,
+    notes_of,
+    piano_roll,
+    read_music,
+)
+from elman.tasks._base import Metrics
+from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
+from elman.tasks._music_net import MusicNetwork
+from elman.tasks._music_pictures import composed, foreseen
+from elman.tasks._music_rows import Pieces, rolls, rows_of
+from elman.tasks._supervised import Part
+from elman.tasks._table import TableTask
+
+
+class Music(TableTask):
+    r"""The next frame of a piece, over and over: polyphonic music as rolls of 88 keys.
+
+    .. math:: L = -\frac1N \sum_{b,t} \ln p(v_{b,t} \mid v_{b,<t}), \qquad v_{b,t} \in \{0, 1\}^{88}
+
+    The metric "nll" is this sum over the keys of a frame, and the mean over all frames but a
+    piece's first, as the papers below have it; "accuracy" is TP / (TP + FP + FN) over the same
+    frames, of the keys that are said without chance. Make one with `prepare`, train it with
+    `elman.train.fit`, get it back with `elman.load`.
+
+    Example:
+        >>> import tempfile
+        >>> from elman.data._music import Note
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for i in range(10):
+        ...     write_midi(folder / f"{i}.mid", [Note(t, t + 1, 60 + i * t % 7) for t in range(5)])
+        >>> task = Music.prepare(MusicData(train=[folder]), MusicNet(hidden=4))
+        >>> task.network = task.build()
+        >>> sorted(task.evaluate("test")), task.compose(3).shape
+        (['accuracy', 'nll'], (3, 88))
+
+    References:
+        Boulanger-Lewandowski, Bengio & Vincent 2012, "Modeling temporal dependencies in
+        high-dimensional sequences".
+        Bai, Kolter & Koltun 2018, "An empirical evaluation of generic convolutional and recurrent
+        networks for sequence modeling".
+    """
+
+    name: ClassVar[str] = "music"
+    suits: ClassVar[str] = "music"
+    unit: ClassVar[str] = "nll"
+    counted: ClassVar[str] = "frames"
+    sort_by = "frames"
+    data: MusicData
+    network: MusicNetwork
+
+    def __init__(self, data: MusicData, model: MusicNet) -> None:
+        super().__init__(data, model)
+        self.model: MusicNet = model
+
+    def wanted(self) -> list[str]:
+        return ["notes"]
+
+    def read(self, path: Path) -> Iterator[Record]:
+        records = read_music(path, self.bad)
+        if self.known:  # of a set with parts, what is not for training
+            return (record for record in records if self.split_of(record.values) in (None, "test"))
+        return records
+
+    def split_of(self, values: Mapping[str, Any]) -> str | None:
+        return values.get("split")
+
+    def parse(self, values: Mapping[str, Any]) -> Roll:
+        roll: Roll | None = values.get("roll")
+        if roll is None:
+            roll = piano_roll(values["notes"], STEPS[self.data.step])
+        if len(roll) < 2:
+            raise BadValue("", f"a piece of at least 2 frames was expected, got {len(roll)}")
+        return roll
+
+    def key(self, example: Roll) -> tuple[int, bytes]:
+        """Pieces are alike if one is the other in another key."""
+        lowest = int(example.any(0).argmax())
+        return len(example), np.roll(example, -lowest, 1).tobytes()
+
+    def learn(self, examples: Sequence[Roll]) -> None:
+        """All 88 keys are known beforehand."""
+
+    def encode(self, examples: Sequence[Roll]) -> Rows:
+        return rows_of(examples)
+
+    def learned(self) -> dict[str, Any]:
+        return {}
+
+    def recall(self, learned: Mapping[str, Any]) -> None:
+        """There is nothing to recall."""
+
+    def facts(self) -> dict[str, Any]:
+        frames = {s: int((rows.lengths("frames") - 1).sum()) for s, rows in self.parts.items()}
+        return super().facts() | {"frames": frames}
+
+    def build(self) -> MusicNetwork:
+        return MusicNetwork(self.model)
+
+    def terms(self, rows: Rows, indices: Tensor) -> int:
+        return int((rows.lengths("frames")[indices] - 1).sum())
+
+    def batched(self, rows: Rows, generator: torch.Generator | None = None) -> list[Part]:
+        parts = super().batched(rows, generator)
+        return [Pieces(part.of, part.indices, part.terms, part.device) for part in parts]
+
+    def lengths(self) -> list[int]:
+        return [batch.steps for batch in self.batches("train")]
+
+    def initial_state(self, rows: int) -> State:
+        return self.network.initial_state(rows)
+
+    def loss(
+        self, batch: Part, start: int, stop: int, state: State, with_loss: bool = True
+    ) -> tuple[Tensor, State]:
+        assert isinstance(batch, Pieces)
+        frames, after, lengths = batch.window(start, stop)
+        hidden, state = self.network(frames, state, lengths)
+        if not with_loss:
+            return hidden, state
+        real = mask(lengths, len(frames)).T
+        return self._nll(hidden[real], after[real])[1].sum(), state
+
+    def criterion(self, batch: Part) -> Tensor:
+        return self.loss(batch, 0, batch.steps, None)[0]
+
+    def _nll(self, hidden: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """P(key | those below it, or not) for frames (N, 88), and -ln p(frame) (N,)."""
+        network = self.network
+        scores = network.output(F.dropout(hidden, network.dropout, network.training), frames)
+        nll = F.binary_cross_entropy_with_logits(scores, frames, reduction="none").sum(-1)
+        return scores.sigmoid(), nll
+
+    def foretold(self, rows: Rows) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of each piece: -ln p of its frames (T,), the frames said, and P(key) (T, 88)."""
+
+        def run(batch: Part) -> list[tuple[Tensor, Tensor, Tensor]]:
+            assert isinstance(batch, Pieces)
+            frames, after, lengths = batch.window(0, batch.steps)
+            hidden, _ = self.network(frames, None, lengths)
+            found = []
+            for row, steps in enumerate(lengths.tolist()):
+                states, real = hidden[:steps, row], after[:steps, row]
+                p, nll = self._nll(states, real)
+                said = self.network.output.draw(states, torch.zeros_like(real))
+                found.append((nll.double().cpu(), said.bool().cpu(), p.cpu()))
+            return found
+
+        return self.in_order(rows, run)
+
+    def evaluate(self, split: str) -> Metrics:
+        rows = self.part(split)
+        nll, said, _ = zip(*self.foretold(rows), strict=True)
+        return self._measured(torch.cat([n[1:] for n in nll]), [s[1:] for s in said], rows)
+
+    def _measured(self, nll: Tensor, said: Sequence[Tensor], rows: Rows) -> Metrics:
+        """Of frames from each piece's second on."""
+        true = torch.cat([roll[1:] for roll in rolls(rows)])
+        accuracy = measure.frame_accuracy(torch.cat(list(said)), true)
+        return {"nll": float(nll.mean()), "accuracy": accuracy}
+
+    def score(self, metrics: Metrics) -> float:
+        return metrics["nll"]
+
+    def baselines(self) -> dict[str, dict[str, Metrics]]:
+        """How often each key sounds, and how often where it did, or did not, a frame before."""
+        train = [roll.numpy() for roll in rolls(self.parts["train"])]
+        found: dict[str, dict[str, Metrics]] = {}
+        models: dict[str, Marginal | LastFrame] = {
+            "marginal": Marginal(train),
+            "last_frame": LastFrame(train),
+        }
+        for name, model in models.items():
+            found[name] = {
+                split: self._measured_of(model, rows)
+                for split, rows in self.parts.items()
+                if split != "train"
+            }
+        return found
+
+    def _measured_of(self, model: Marginal | LastFrame, rows: Rows) -> Metrics:
+        pieces = rolls(rows)
+        p = [torch.from_numpy(model.probabilities(piece[:-1].numpy())) for piece in pieces]
+        true = torch.cat([piece[1:] for piece in pieces]).double()
+        nll = F.binary_cross_entropy(torch.cat(p), true, reduction="none").sum(-1)
+        return self._measured(nll, [q > 0.5 for q in p], rows)
+
+    def pictures(self, split: str) -> list[pictures.Picture]:
+        """A piece, and what was expected of each of its frames."""
+        roll = rolls(self.part(split))[0].numpy()
+        ((_, _, p),) = self.foretold(rows_of([roll]))
+        return [foreseen(roll, p.numpy(), STEPS[self.data.step])]
+
+    @torch.no_grad()
+    def compose(
+        self, length: int, prime: Roll | None = None, *, temperature: float = 1.0, seed: int = 0
+    ) -> Roll:
+        """A new piece (frames, 88): the prime, and ``length`` frames more, one after the other.
+
+        Args:
+            length: frames to add.
+            prime: frames to go on from.
+            temperature: below 1 favours likely notes, 0 leaves nothing to chance.
+            seed: the same seed gives the same music.
+        """
+        self.network.eval()
+        begun = np.zeros((0, KEYS), np.uint8) if prime is None else prime
+        generator = torch.Generator(self.device).manual_seed(seed)
+        frames = [torch.zeros(1, KEYS), *torch.tensor(begun).float().unsqueeze(1)]
+        hidden, state = self.network(torch.stack(frames).to(self.device))
+        for _ in range(length):
+            chance = torch.rand(1, KEYS, generator=generator, device=self.device)
+            noise = temperature * chance.logit(eps=1e-7)
+            frame = self.network.output.draw(hidden[-1], noise)
+            frames.append(frame.cpu())
+            hidden, state = self.network(frame.unsqueeze(0), state)
+        roll: Roll = torch.cat(frames[1:]).to(torch.uint8).numpy()
+        return roll
+
+    def generated(self, asked: MusicAsked, folder: Path) -> Iterator[dict[str, Any]]:
+        """A piece as a MIDI file, a picture, and sound where a synthesiser is installed."""
+        prime = None if asked.prime is None else self._prime(asked.prime)[: asked.prime_frames]
+        roll = self.compose(asked.length, prime, temperature=asked.temperature, seed=asked.seed)
+        step = STEPS[self.data.step]
+        midi = asked.output or folder / "generated" / f"seed-{asked.seed}.mid"
+        write_midi(midi, notes_of(roll, step), asked.tempo)
+        answer = {"midi": str(midi), "frames": len(roll), "seed": asked.seed}
+        if pictures.available():
+            picture = composed(midi.stem, roll, 0 if prime is None else len(prime), step)
+            answer["picture"] = str(pictures.save([picture], midi.parent)[0])
+        else:
+            answer["no_picture"] = pictures.MISSING
+        wave = midi.with_suffix(".wav")
+        missing = synthesise(midi, wave)
+        yield answer | ({"no_wav": missing} if missing else {"wav": str(wave)})
+
+    def _prime(self, path: Path) -> Roll:
+        if path.suffix.lower() == ".mat":
+            raise DataError(f"{path}: a set of pieces: give one piece, MIDI or MusicXML")
+        bad = BadRows()
+        place, values = next(read_music(path, bad))
+        with bad.caught(place):
+            return self.parse(values)
+
+    def reads(self, path: Path) -> bool:
+        return is_music(path) or path.is_dir()
+
+    def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
+        for place, values in self.read(path):
+            with self.bad.caught(place):
+                yield {"piece": values["piece"], "roll": self.parse(values)}
+
+    def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """How likely the frames of a piece are, and the keys that are expected after its end."""
+        pieces = list(given)
+        found = self.foretold(self.encode([values["roll"] for values in pieces]))
+        answers = []
+        for values, (nll, _, _) in zip(pieces, found, strict=True):
+            following = self.compose(1, values["roll"], temperature=0)[-1]
+            answer = {"piece": values["piece"], "frames": len(nll), "nll": float(nll[1:].mean())}
+            answers.append(answer | {"next": [key_name(key) for key in following.nonzero()[0]]})
+        return answers

@@ -1,0 +1,82 @@
+"""The sections of music's configuration; torch is not imported here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from elman.tasks._section import Section, Sections
+from elman.tasks._table_config import RecurrentNet, TableData
+
+
+class MusicData(TableData):
+    """Which pieces are read, and how long a frame is."""
+
+    default: ClassVar[str] = "chorales"
+
+    batch: int = Field(8, ge=1, description="pieces of a batch")
+    step: Literal["quarter", "eighth", "sixteenth"] = Field(
+        "eighth",
+        description="the note as long as a frame; for .mat sets, whose frames are given, it only "
+        "says how fast they are played",
+    )
+
+    @model_validator(mode="after")
+    def _pieces_have_no_columns(self) -> Self:
+        if self.columns or self.encoding != "utf-8":
+            raise ValueError("pieces are no text: leave out columns and encoding")
+        if any(file.suffix.lower() == ".mat" for file in (*self.valid, *self.test)):
+            raise ValueError("a .mat set holds all its parts: give it to train on, alone")
+        return self
+
+
+class MusicNet(RecurrentNet):
+    """The frames so far, recurrent layers, and which of 88 keys sound next."""
+
+    bidirectional: Literal[False] = Field(False, description="what comes is not known")
+    hidden: int = Field(200, ge=1, description="hidden units of a layer")
+    dropout: float = Field(0.4, ge=0, lt=1, description="dropout between layers and on the output")
+    frame_dropout: float = Field(
+        0.1, ge=0, lt=1, description="dropout on the frames, so that notes are missed"
+    )
+    output: Literal["frames", "chords"] = Field(
+        "chords",
+        description="the keys of a frame each for itself, or each given those below that sound",
+    )
+    units: int = Field(100, ge=1, description="chords: units that know the keys below")
+    window: int = Field(8, ge=1, description="feedforward: frames that it sees")
+
+
+class MusicAsked(Section):
+    """What `elman generate` is asked for."""
+
+    length: int = Field(128, ge=1, description="how many frames to add")
+    temperature: float = Field(
+        1.0, ge=0, description="below 1 favours likely notes, above 1 rare ones; 0: no chance"
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="the same seed gives the same music")
+    prime: Path | None = Field(None, description="a piece to go on from: MIDI or MusicXML")
+    prime_frames: int = Field(32, ge=1, description="how many of its first frames")
+    tempo: float = Field(84, gt=0, description="quarter notes a minute")
+    output: Path | None = Field(
+        None, description="the MIDI file; the others stand beside it; RUN/generated/seed-SEED.mid"
+    )
+
+
+SECTIONS = Sections(
+    MusicData,
+    MusicNet,
+    {
+        "max_steps": 1500,
+        "optimizer": "adam",
+        "lr": 3e-3,
+        "schedule": "cosine",
+        "warmup": 100,
+        "clip_limit": 1.0,
+        "bptt": "full",
+    },
+    windows=True,
+    generate=MusicAsked,
+)

@@ -1,0 +1,264 @@
+"""Music from files: notes and frames, MIDI, MusicXML, sets of rolls, and files that are none."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import mido
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elman._errors import DataError
+from elman.data import BadRows, Note, notes_of, piano_roll, read_music, records, write_midi
+from elman.data._midi import MISSING, read_midi, synthesise
+from elman.data._musicxml import read_musicxml
+
+
+def sounding(roll: np.ndarray) -> list[list[int]]:
+    return [(frame.nonzero()[0] + 21).tolist() for frame in roll]
+
+
+def read(path: Path, action: str = "error") -> tuple[list[object], list[str]]:
+    bad = BadRows(action)  # type: ignore[arg-type]
+    return [record.values for record in read_music(path, bad)], bad.skipped
+
+
+def test_a_frame_has_the_notes_that_sound_in_it() -> None:
+    notes = [Note(4, 6, 60), Note(4.1, 5, 64), Note(4.5, 4.9, 67), Note(7, 8, 60), Note(4, 8, 12)]
+    assert sounding(piano_roll(notes, 1)) == [[60, 64], [60], [], [60]]
+    assert sounding(piano_roll(notes, 0.5))[:3] == [[60], [60, 64, 67], [60]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=12))
+def test_notes_give_the_frames_again(keys: list[list[bool]]) -> None:
+    roll = np.zeros((len(keys) + 2, 88), np.uint8)
+    roll[0, 10] = roll[-1, 20] = 1  # silence at the ends is no music
+    roll[1:-1, 40:43] = keys
+    assert (piano_roll(notes_of(roll, 0.25), 0.25) == roll).all()
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ([], "there are no notes in it"),
+        ([Note(0, 1, 10)], "there are no notes in it"),
+        ([Note(0, 0.01, 60)], "there are no notes in it"),
+        ([Note(0, 1, 60), Note(1e9, 1e9 + 1, 60)], "at most 100,000 frames were expected"),
+    ],
+)
+def test_no_music(notes: list[Note], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        piano_roll(notes, 0.5)
+
+
+def test_midi_without_drums_and_with_every_way_to_stop(tmp_path: Path) -> None:
+    message = mido.Message
+    track = mido.MidiTrack(
+        [
+            message("note_on", note=60, velocity=64, time=0),
+            message("note_on", note=38, velocity=64, channel=9, time=0),
+            message("note_on", note=60, velocity=0, time=96),
+            message("note_on", note=64, velocity=64, time=0),
+            message("note_off", note=64, time=48),
+            message("note_off", note=65, time=0),
+            message("note_on", note=67, velocity=1, time=0),
+            mido.MetaMessage("end_of_track", time=48),
+        ]
+    )
+    other = mido.MidiTrack([message("note_on", note=48, velocity=9), message("note_off", note=48)])
+    other[1].time = 192
+    file = tmp_path / "a.mid"
+    mido.MidiFile(ticks_per_beat=96, tracks=[track, other]).save(file)
+    found = [(0, 1, 60), (0, 2, 48), (1, 1.5, 64), (1.5, 2, 67)]
+    assert sorted(read_midi(file)) == found
+    write_midi(tmp_path / "b.mid", read_midi(file))
+    assert sorted(read_midi(tmp_path / "b.mid")) == found
+    mido.MidiFile(type=2, tracks=[track]).save(file)
+    with pytest.raises(DataError, match="MIDI file of type 0 or 1"):
+        read_midi(file)
+
+
+def test_damaged_midi_is_an_error_of_the_data(tmp_path: Path) -> None:
+    file, draw = tmp_path / "a.mid", np.random.default_rng(0)
+    write_midi(file, [Note(i / 2, i, 40 + i) for i in range(1, 20)])
+    whole, refused = file.read_bytes(), 0
+    for _ in range(200):
+        broken = bytearray(whole[: draw.integers(len(whole))] if draw.random() < 0.3 else whole)
+        for at in draw.integers(len(broken), size=3) if broken else ():
+            broken[at] = draw.integers(256)
+        file.write_bytes(broken)
+        try:
+            piano_roll(read_midi(file), 0.5)
+        except DataError:
+            refused += 1
+    assert 20 < refused < 200
+
+
+NOTE = "<note>{more}<pitch><step>{step}</step><octave>{octave}</octave></pitch>{end}</note>"
+
+
+def note(step: str, octave: int, duration: int, more: str = "") -> str:
+    end = f"<duration>{duration}</duration>"
+    return NOTE.format(step=step, octave=octave, more=more, end=end)
+
+
+def score(*parts: list[str]) -> str:
+    inner = "".join(
+        "<part>" + "".join(f"<measure>{measure}</measure>" for measure in part) + "</part>"
+        for part in parts
+    )
+    return f'<?xml version="1.0"?><score-partwise>{inner}</score-partwise>'
+
+
+def notes_in(tmp_path: Path, text: str) -> list[Note]:
+    file = tmp_path / "a.musicxml"
+    file.write_text(text)
+    return sorted(read_musicxml(file))
+
+
+DIVISIONS = "<attributes><divisions>2</divisions></attributes>"
+
+
+def test_scores_have_chords_voices_rests_and_grace_notes(tmp_path: Path) -> None:
+    back, on = (f"<{tag}><duration>2</duration></{tag}>" for tag in ("backup", "forward"))
+    measure = [
+        DIVISIONS,
+        NOTE.format(step="B", octave=2, more="<grace/>", end=""),
+        note("C", 4, 2),
+        note("E", 4, 2, "<chord/>"),
+        back,
+        on,
+        note("G", 3, 1).replace("</step>", "</step><alter>-1</alter>"),
+        "<note><rest/><duration>1</duration></note>",
+    ]
+    assert notes_in(tmp_path, score(["".join(measure), note("A", 4, 4)])) == [
+        (0, 1, 60),
+        (0, 1, 64),
+        (1, 1.5, 54),
+        (2, 4, 69),
+    ]
+
+
+def test_measures_begin_together_and_instruments_transpose(tmp_path: Path) -> None:
+    shift = "<attributes><divisions>4</divisions><transpose><chromatic>-2</chromatic>"
+    shift += "<octave-change>1</octave-change></transpose></attributes>"
+    short, long = [note("C", 4, 1), note("C", 4, 1)], [shift + note("C", 4, 8), note("D", 4, 8)]
+    assert notes_in(tmp_path, score(short, long)) == [
+        (0, 1, 60),
+        (0, 2, 70),
+        (2, 3, 60),
+        (2, 4, 72),
+    ]
+
+
+def packed(path: Path, text: bytes, named: str = "a.xml") -> Path:
+    container = f'<container><rootfiles><rootfile full-path="{named}"/></rootfiles></container>'
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("META-INF/container.xml", container)
+        archive.writestr("a.xml", text)
+    return path
+
+
+BOMB = '<!DOCTYPE a [<!ENTITY b "boom"><!ENTITY c "&b;&b;">]><score-partwise>&c;</score-partwise>'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "without entities of its own was expected, got 'b'"),
+        ("<score-timewise/>", "score in parts .* expected, got 'score-timewise'"),
+        ("<score-partwise>", "not well-formed XML"),
+        (score(["<attributes><divisions>0</divisions></attributes>"]), "divisions above 0"),
+        (score([note("H", 4, 1)]), "a step from A to G was expected, got 'H'"),
+        (score([note("C", 4, 1).replace(">1<", ">nan<")]), "number was expected as duration"),
+    ],
+)
+def test_scores_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        notes_in(tmp_path, text)
+
+
+def test_compressed_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = score([note("C", 4, 1)]).encode()
+    assert read_musicxml(packed(tmp_path / "a.mxl", text)) == [(0, 1, 60)]
+    with pytest.raises(DataError, match=r"cannot be read: KeyError.*missing.xml"):
+        read_musicxml(packed(tmp_path / "a.mxl", text, "missing.xml"))
+    monkeypatch.setattr("elman.data._musicxml.LARGEST", 1000)
+    with pytest.raises(DataError, match="at most 1,000 bytes"):
+        read_musicxml(packed(tmp_path / "a.mxl", b" " * 1001))
+    whole = bytearray(packed(tmp_path / "a.mxl", text * 9).read_bytes())
+    whole[len(whole) // 2 :] = bytes(len(whole) // 2)
+    (tmp_path / "a.mxl").write_bytes(whole)
+    with pytest.raises(DataError):
+        read_musicxml(tmp_path / "a.mxl")
+
+
+def cells(*rolls: np.ndarray) -> np.ndarray:
+    found = np.empty((1, len(rolls)), object)
+    for i, roll in enumerate(rolls):
+        found[0, i] = roll
+    return found
+
+
+def test_sets_of_rolls(tmp_path: Path) -> None:
+    roll = (np.random.default_rng(0).random((5, 88)) < 0.1).astype(np.uint8)
+    file = tmp_path / "set.mat"
+    scipy.io.savemat(file, {"traindata": cells(roll, roll[:3]), "testdata": cells(roll * 1.0)})
+    found, _ = read(file)
+    assert [(v["piece"], v["split"]) for v in found] == [  # type: ignore[index]
+        ("traindata-1", "train"),
+        ("traindata-2", "train"),
+        ("testdata-1", "test"),
+    ]
+    assert all((v["roll"] == roll[: len(v["roll"])]).all() for v in found)  # type: ignore[index]
+    scipy.io.savemat(file, {"traindata": cells(roll[:, :80], roll + 1, roll)})
+    found, skipped = read(file, "skip")
+    assert len(found) == 1
+    assert "traindata 1: a roll of 88 keys was expected, got uint8 (5, 80)" in skipped[0]
+    assert "traindata 2: a roll of 0 and 1" in skipped[1]
+    for content, message in ((b"no", "not a readable .mat file"), (None, "none of them is there")):
+        scipy.io.savemat(file, {"other": roll}) if content is None else file.write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            read(file)
+
+
+def test_a_folder_with_a_file_that_is_no_music(tmp_path: Path) -> None:
+    write_midi(tmp_path / "a.mid", [Note(0, 1, 60)])
+    (tmp_path / "b.txt").write_text("the other one")
+    found, skipped = read(tmp_path, "skip")
+    assert found == [{"piece": "a", "notes": [(0, 1, 60)]}]
+    kinds = ".mid, .midi, .mxl, .musicxml, .xml, .mat"
+    assert skipped == [f"{tmp_path / 'b.txt'}: music was expected ({kinds}), got .txt"]
+
+
+def test_the_chorales() -> None:
+    first = next(records("chorales", "music")).values
+    roll = piano_roll(first["notes"], 1)
+    assert first["piece"] == "bwv1.6"
+    assert sounding(roll)[:2] == [[53, 57, 60, 65], [52, 55, 60, 67, 72]]
+    assert len(roll) == 80
+
+
+def test_sound(tmp_path: Path) -> None:
+    write_midi(tmp_path / "a.mid", [Note(0, 1, 60)], tempo=240)
+    reason = synthesise(tmp_path / "a.mid", tmp_path / "a.wav")
+    if reason == MISSING:
+        pytest.skip(MISSING)
+    assert reason is None
+    assert (tmp_path / "a.wav").read_bytes()[:4] == b"RIFF"
+
+
+def test_no_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    wave = tmp_path / "a.wav"
+    assert synthesise(tmp_path / "a.mid", wave) == MISSING
+    broken = tmp_path / "timidity"
+    broken.write_text("#!/bin/sh\necho no instruments >&2\nexit 3\n")
+    broken.chmod(0o755)
+    reason = synthesise(tmp_path / "a.mid", wave)
+    assert reason == f"{broken} failed (3) and said: no instruments"
