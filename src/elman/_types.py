@@ -17,6 +17,8 @@ SHAPES: Final = {
     "O": "output features",
     "L": "layers, times directions",
     "V": "entries of a vocabulary",
+    "S": "places of a memory that is attended to",
+    "M": "features of such a memory",
 }
 
 GATES: Final = {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from importlib.util import find_spec
+from itertools import zip_longest
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman._errors import ShapeError
+from elman._errors import ConfigError, ShapeError
 
 HIGHER_IS_BETTER = {"accuracy", "macro_f1", "span_f1", "bleu", "exact_match", "coverage"}
 """The measures of which more is better."""
@@ -266,3 +269,87 @@ def span_f1(predicted: Sequence[Sequence[str]], target: Sequence[Sequence[str]])
     if not found and not there:
         return 0.0
     return 2 * len(there.intersection(found)) / (len(found) + len(there))
+
+
+def edit_distance(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
+    """The fewest insertions, deletions and replacements that make one sequence of the other.
+
+    >>> edit_distance("kitten", "sitting")
+    3
+
+    References:
+        Levenshtein 1966, "Binary codes capable of correcting deletions, insertions, and reversals".
+    """
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        corner, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            corner, row[j] = row[j], min(corner + (a != b), row[j] + 1, row[j - 1] + 1)
+    return row[-1]
+
+
+def error_rate(
+    predicted: Sequence[Sequence[Hashable]], target: Sequence[Sequence[Sequence[Hashable]]]
+) -> float:
+    r"""Edits for each token of what is right; of several right sequences the nearest counts.
+
+    .. math:: \mathrm{PER} = \frac{\sum_b d(\hat y_b, y_b)}{\sum_b |y_b|}, \qquad
+        y_b = \arg\min_{y \in Y_b} d(\hat y_b, y)
+
+    Args:
+        predicted: a sequence a row.
+        target: for each row the sequences that are right.
+
+    >>> error_rate(["AB", "C"], [["AC", "ABD"], ["C"]])
+    0.3333333333333333
+    """
+    edits = tokens = 0
+    for said, variants in zip(predicted, target, strict=True):
+        distance, least = min((edit_distance(said, right), len(right)) for right in variants)
+        edits, tokens = edits + distance, tokens + least
+    return edits / tokens if tokens else math.nan
+
+
+class Bleu(NamedTuple):
+    """BLEU from 0 to 100, and the signature that says how it was counted."""
+
+    score: float
+    signature: str
+
+
+def has_sacrebleu() -> bool:
+    """Whether `bleu` can be measured here."""
+    return find_spec("sacrebleu") is not None
+
+
+def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]]) -> Bleu:
+    """The BLEU of a corpus as sacreBLEU has it, on texts as people write them.
+
+    Where no prediction has four words, runs of four do not count: else all of them would be worth
+    nothing. The signature then says eff:yes.
+
+    Args:
+        predicted: a text a row.
+        target: for each row one translation or more.
+
+    Raises:
+        ConfigError: the package sacrebleu is not installed.
+
+    >>> bleu(["A dog is running."], [["A dog is running."]]).signature[:30]
+    'nrefs:1|case:mixed|eff:no|tok:'
+
+    References:
+        Papineni et al. 2002, "BLEU: a method for automatic evaluation of machine translation".
+        Post 2018, https://arxiv.org/abs/1804.08771, for why there is a signature.
+    """
+    if not has_sacrebleu():
+        raise ConfigError('BLEU needs the package sacrebleu: pip install "elman[data]"')
+    from sacrebleu.metrics.bleu import BLEU
+
+    streams = [list(stream) for stream in zip_longest(*target)]
+    counted = BLEU()
+    found = counted.corpus_score(list(predicted), streams)
+    if not found.totals[-1]:
+        counted = BLEU(effective_order=True)
+        found = counted.corpus_score(list(predicted), streams)
+    return Bleu(found.score, counted.get_signature().format())

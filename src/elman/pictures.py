@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from warnings import catch_warnings, filterwarnings
 
 from elman._errors import ConfigError
 from elman.data._files import replacing
@@ -73,7 +74,9 @@ def drawn(picture: Picture) -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+    with rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}), catch_warnings():
+        # A box stands for a letter that Matplotlib's own font lacks; an SVG shows it all the same.
+        filterwarnings("ignore", r"Glyph \d+", UserWarning)
         figure = Figure(figsize=picture.size, layout="constrained")
         picture.draw(figure)
         yield figure

@@ -34,6 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "classify": {"name": "parity", "rows": 40, "steps": 5},
     "regress": {"name": "adding", "rows": 40, "steps": 6},
     "tag": {"name": "delayed-echo", "rows": 40, "steps": 3},
+    "translate": {"name": "emoji", "rows": 40, "vocabulary": 300},
 }
 """Data that are made in no time; a task that is not here reads some rows of its own default."""
 

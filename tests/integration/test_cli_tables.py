@@ -187,3 +187,41 @@ def test_regress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert answer["series"] == [3, 1, 1]
     assert main(["predict", end["run"], "--text", "three"]) == 2
     assert "reads no texts here" in capsys.readouterr().err
+
+
+def test_translate_from_parallel_files(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [(f"{i} rote äpfel", f"{i} red apples") for i in range(120)]
+    for side, name in enumerate(("a.de", "a.en")):
+        Path(name).write_text("".join(pair[side] + "\n" for pair in lines))
+    train = ["train", "translate", "a.de", "a.en", "--valid", "a.de", "--valid", "a.en", *SMALL]
+    small = ["--data.vocabulary", "300", "--model.embedding", "6", "--train.epochs", "1", "--json"]
+    assert main([*train, *small]) == 0
+    end = objects(capsys.readouterr().out)[-1]
+    assert list(end["metrics"]["test"])[:2] == ["bleu", "exact_match"]
+    assert "word_by_word" in end["baselines"]
+    assert {Path(name).name for name in end["pictures"]} >= {"by-length.png", "attention.png"}
+
+    assert main(["evaluate", end["run"], "a.de", "a.en", "--beam", "2", "--json"]) == 0
+    (measured,) = objects(capsys.readouterr().out)
+    assert measured["data"]["rows"] == {"test": 120}
+    assert any("BLEU|nrefs:1|" in title for title in measured["tables"])
+
+    asked = ["predict", end["run"], "--text", "3 rote äpfel", "--beam", "3"]
+    assert main([*asked, "--json"]) == 0
+    (answer,) = objects(capsys.readouterr().out)
+    assert len(answer["others"]) <= 2
+    assert main(asked) == 0
+    assert capsys.readouterr().out.startswith("3 rote äpfel\n  translation: ")
+    Path("more.txt").write_text("1 rote äpfel\n2 rote äpfel\n")
+    assert main(["predict", end["run"], "--input", "more.txt", "--json"]) == 0
+    assert [a["text"] for a in objects(capsys.readouterr().out)] == ["1 rote äpfel", "2 rote äpfel"]
+
+    Path("a.en").write_text("1 red apple\n")
+    assert main(["evaluate", end["run"], "a.de", "a.en"]) == 3
+    assert "a.de has 120 lines and a.en 1" in capsys.readouterr().err
+
+
+def test_a_beam_is_for_what_is_searched(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, "--train.epochs", "1", "--quiet"]) == 0
+    assert main(["predict", "runs/classify-1", "--text", "good", "--beam", "2"]) == 2
+    assert "--beam is for tasks that search for a sequence" in capsys.readouterr().err

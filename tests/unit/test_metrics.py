@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import product
 
 import pytest
+import sacrebleu
 import seqeval.metrics
 import sklearn.metrics
 import torch
@@ -13,8 +15,11 @@ from elman._errors import ShapeError
 from elman.metrics import (
     accuracy,
     bits_per_char,
+    bleu,
     calibration_error,
     confusion,
+    edit_distance,
+    error_rate,
     macro_f1,
     perplexity,
     span_f1,
@@ -93,3 +98,39 @@ def test_span_f1_is_that_of_seqeval() -> None:
         expected = seqeval.metrics.f1_score(target, predicted, zero_division=0)
         assert span_f1(predicted, target) == pytest.approx(expected)
     assert span_f1([["O"]], [["O"]]) == 0
+
+
+def test_edit_distance_is_that_of_its_definition() -> None:
+    def slow(a: str, b: str) -> int:
+        if not a or not b:
+            return len(a) + len(b)
+        return min(slow(a[1:], b[1:]) + (a[0] != b[0]), slow(a[1:], b) + 1, slow(a, b[1:]) + 1)
+
+    words = ["", "a", "ab", "ba", "abcd", "badc", "aabb", "dcba", "cabd"]
+    for one, other in product(words, words):
+        assert edit_distance(one, other) == slow(one, other)
+
+
+def test_the_nearest_of_several_counts() -> None:
+    assert error_rate(["abx"], [["abc", "uvwxyz"]]) == pytest.approx(1 / 3)
+    assert error_rate(["", "ab"], [["ab"], ["ab", "b"]]) == pytest.approx(2 / 4)
+
+
+def test_bleu_is_that_of_sacrebleu() -> None:
+    said = ["The cat sat on a mat.", "It is raining today, I think.", "no"]
+    right = [
+        ["The cat sat on the mat."],
+        ["It rains today, I think.", "I think it is raining."],
+        ["No."],
+    ]
+    streams = [[r[0] for r in right], [r[1] if len(r) > 1 else None for r in right]]
+    found = bleu(said, right)
+    assert found.score == pytest.approx(sacrebleu.corpus_bleu(said, streams).score)
+    assert 0 < found.score < 100
+    assert found.signature.startswith("nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+
+
+def test_bleu_of_texts_without_four_words() -> None:
+    assert bleu(["a dog", "no"], [["a dog"], ["no"]]).score == pytest.approx(100)
+    assert "eff:yes" in bleu(["a dog"], [["a cat"]]).signature
+    assert bleu(["x x x x x"], [["a dog"]]).score < 5

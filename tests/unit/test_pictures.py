@@ -24,6 +24,12 @@ def test_a_picture_is_a_png_and_an_svg_with_words_as_words(tmp_path: Path) -> No
     assert sorted(file.name for file in png.parent.iterdir()) == ["flow.png", "flow.svg"]
 
 
+def test_letters_that_the_font_lacks_are_kept_as_text(tmp_path: Path) -> None:
+    japanese = Picture("names", lambda figure: figure.subplots().set(title="赤いハート"))
+    _, svg = save([japanese], tmp_path)
+    assert "赤いハート" in svg.read_text(encoding="utf-8")
+
+
 def test_the_same_picture_is_the_same_bytes(tmp_path: Path) -> None:
     once, again = save([LINE], tmp_path / "1"), save([LINE], tmp_path / "2")
     assert [f.read_bytes() for f in once] == [f.read_bytes() for f in again]

@@ -13,6 +13,7 @@ from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 from elman.baselines._paths import Neighbours
 from elman.baselines._rolls import LastFrame, Marginal
 from elman.baselines._series import SeasonalNaive, find_season
+from elman.baselines._word_by_word import WordByWord
 
 __all__ = [
     "NAMES",
@@ -25,6 +26,7 @@ __all__ = [
     "Neighbours",
     "SeasonalNaive",
     "TfidfLogistic",
+    "WordByWord",
     "find_season",
     "has_scikit_learn",
     "ngram_baselines",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from elman.cli._output import Flag, emit, log, number, shown, table, with_bad_rows
+from elman.cli._output import Flag, emit, log, number, shown, table, with_bad_rows, with_beam
 from elman.cli._progress import facts
 
 
@@ -15,6 +15,7 @@ def evaluate(
     *files: Path,
     split: Literal["train", "valid", "test"] = "test",
     lanes: int | None = None,
+    beam: int | None = None,
     checkpoint: Literal["best", "last"] = "best",
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
@@ -33,6 +34,8 @@ def evaluate(
         Which part of the run's data, where no files are given.
     lanes
         Rows of a batch: a text is cut into so many, and 1 reads it from beginning to end.
+    beam
+        Translations: how many sequences the search keeps, as in training unless given; 1 is greedy.
     checkpoint
         Which weights.
     device
@@ -47,7 +50,8 @@ def evaluate(
     import elman
     from elman.pictures import save
 
-    task = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row).on(files, lanes)
+    loaded = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row)
+    task = with_beam(loaded, beam).on(files, lanes)
     split = "test" if files else split
     metrics, tables, data = task.evaluate(split), task.tables(split), task.facts()
     drawn = [str(file) for file in save(task.pictures(split), pictures)] if pictures else []

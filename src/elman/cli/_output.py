@@ -168,6 +168,18 @@ def with_bad_rows(task: Any, action: Literal["error", "skip"] | None) -> Any:
     return task
 
 
+def with_beam(task: Any, width: int | None) -> Any:
+    """The task, told how many sequences a search keeps; a ConfigError if it searches for none."""
+    if width is None:
+        return task
+    if not hasattr(task, "beam"):
+        raise ConfigError(f"--beam is for tasks that search for a sequence, not for {task.name}")
+    if width < 1:
+        raise ConfigError(f"--beam must be at least 1, got {width}")
+    task.beam = width
+    return task
+
+
 def warn_unknown(model: LanguageModel, prompt: str) -> list[str]:
     """The words of a prompt that the model does not know, after saying so on stderr."""
     unknown = model.vocabulary.unknown(prompt)

@@ -20,6 +20,7 @@ from elman.cli._output import (
     table,
     warn_unknown,
     with_bad_rows,
+    with_beam,
     write_csv,
 )
 
@@ -41,6 +42,7 @@ def predict(
     output: Path | None = None,
     top: int | None = None,
     word: Texts = None,
+    beam: int | None = None,
     checkpoint: Literal["best", "last"] = "best",
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
@@ -64,6 +66,8 @@ def predict(
         Language models: how many words; 10, or none where --word asks for certain ones.
     word
         Language models: this word's probability and its frequency in training; may be repeated.
+    beam
+        Translations: how many sequences the search keeps, as in training unless given; 1 is greedy.
     checkpoint
         Which weights.
     device
@@ -80,7 +84,8 @@ def predict(
 
     if top is not None and top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
-    model = with_bad_rows(elman.load(run, which=checkpoint, device=device), on_bad_row)
+    loaded = elman.load(run, which=checkpoint, device=device)
+    model = with_beam(with_bad_rows(loaded, on_bad_row), beam)
     if isinstance(model, LanguageModel):
         if prompt is None and input is None:
             raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")

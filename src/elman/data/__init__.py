@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from elman.data._conll import read_tagged
     from elman.data._midi import write_midi
     from elman.data._music import Note, notes_of, piano_roll, read_music
+    from elman.data._pairs import read_parallel
     from elman.data._rows import Rows
     from elman.data._table import BadRows, BadValue, Record, read_table
     from elman.data._text import Lines, Source, Split, TextSource
@@ -51,6 +52,7 @@ __all__ = [
     "pad",
     "piano_roll",
     "read_music",
+    "read_parallel",
     "read_table",
     "read_tagged",
     "read_vectors",
@@ -67,6 +69,7 @@ _HOMES = {
     "_conll": ("read_tagged",),
     "_midi": ("write_midi",),
     "_music": ("Note", "notes_of", "piano_roll", "read_music"),
+    "_pairs": ("read_parallel",),
     "_rows": ("Rows",),
     "_table": ("BadRows", "BadValue", "Record", "read_table"),
     "_text": ("Lines", "Source", "Split", "TextSource"),

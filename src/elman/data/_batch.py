@@ -145,6 +145,11 @@ class Ragged:
         start = int(self._starts[row])
         return self.values[start : start + int(self.lengths[row])]
 
+    def select(self, rows: Int[Tensor, "B"]) -> Ragged:
+        """Those rows, in that order."""
+        parts = [self[row] for row in rows.tolist()]
+        return Ragged(torch.cat([*parts, self.values[:0]]), self.lengths[rows])
+
     def padded(self, rows: Int[Tensor, "B"]) -> tuple[Tensor, Int[Tensor, "B"]]:
         """Those rows as a batch (batch, steps, ...), at least one step wide, and their lengths.
 

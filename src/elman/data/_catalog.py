@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from elman._errors import ConfigError, DataError, nearest
+from elman.data._pairs import LANGUAGES, emoji_names, pronunciations
 from elman.data._table import Record
 from elman.data._text import Lines
 
@@ -190,6 +191,30 @@ CATALOG = (
         source="https://github.com/avendesora/pythonbible",
         tasks=("language",),
         lines=_kjv,
+    ),
+    Dataset(
+        name="cmudict",
+        summary="English spellings and how they are said, in phonemes with stress",
+        size="126,052 words, 135,166 pronunciations",
+        package="cmudict",
+        file="cmudict/data/cmudict.dict",
+        licence="package GPL-3.0-or-later; the dictionary BSD, Carnegie Mellon University",
+        source="https://github.com/cmusphinx/cmudict",
+        tasks=("translate",),
+        rows=pronunciations,
+        columns=("source", "target"),
+    ),
+    Dataset(
+        name="emoji",
+        summary="the names of emoji in 14 languages: data.source and data.target say which two",
+        size="3,963 emoji",
+        package="emoji",
+        file="emoji/unicode_codes/emoji.json",
+        licence="package BSD; the names are Unicode's (Unicode License v3)",
+        source="https://cldr.unicode.org",
+        tasks=("translate",),
+        rows=emoji_names,
+        columns=("en", *LANGUAGES),
     ),
     Dataset(
         name="co2",

@@ -55,6 +55,15 @@ class Rows:
             return column.lengths
         return torch.ones(self._count, dtype=torch.long)
 
+    def select(self, rows: Tensor) -> Rows:
+        """Those rows, in that order."""
+        return Rows(
+            {
+                name: column.select(rows) if isinstance(column, Ragged) else column[rows]
+                for name, column in self.columns.items()
+            }
+        )
+
     def take(self, rows: Tensor) -> dict[str, Tensor]:
         """Those rows of every column, sequences padded; NAME_lengths has the lengths of NAME."""
         taken: dict[str, Tensor] = {}

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from elman.tasks._table import TableTask
     from elman.tasks._tag import Tag
     from elman.tasks._tag_config import TagData, TagNet
+    from elman.tasks._translate import Translate
+    from elman.tasks._translate_config import TranslateData, TranslateNet
 
 TASKS: tuple[tuple[str, str], ...] = (
     ("language", "elman.tasks._language:LanguageModel"),
@@ -36,6 +38,7 @@ TASKS: tuple[tuple[str, str], ...] = (
     ("regress", "elman.tasks._regress:Regress"),
     ("music", "elman.tasks._music:Music"),
     ("tag", "elman.tasks._tag:Tag"),
+    ("translate", "elman.tasks._translate:Translate"),
 )
 """Names, and where to find the task; its configuration, beside it, never imports torch."""
 
@@ -72,6 +75,9 @@ __all__ = [
     "TagData",
     "TagNet",
     "Task",
+    "Translate",
+    "TranslateData",
+    "TranslateNet",
     "by_name",
     "sections",
     "side_by_side",
@@ -110,6 +116,9 @@ _WHERE = {
     "TagNet": "_tag_config",
     "Task": "_base",
     "side_by_side": "_motion_picture",
+    "Translate": "_translate",
+    "TranslateData": "_translate_config",
+    "TranslateNet": "_translate_config",
 }
 
 

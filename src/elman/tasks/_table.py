@@ -95,6 +95,11 @@ class TableTask(Supervised, NamedTask):
         data = self.data
         return read_table(path, self.wanted(), self.bad, names=data.columns, encoding=data.encoding)
 
+    def read_all(self, files: Sequence[Path]) -> Iterator[Record]:
+        """The rows of several files, one after the other."""
+        for file in files:
+            yield from self.read(file)
+
     @classmethod
     def prepare(
         cls,
@@ -126,12 +131,12 @@ class TableTask(Supervised, NamedTask):
                 reading(split, len(rows), len(rows))
         return task
 
-    def examples(self, files: Iterable[Path]) -> list[Any]:
+    def examples(self, files: Sequence[Path]) -> list[Any]:
         """What is in these files."""
         return [example for example, _ in self._found(files)]
 
-    def _found(self, files: Iterable[Path]) -> list[tuple[Any, str | None]]:
-        found = self._parsed(record for file in files for record in self.read(file))
+    def _found(self, files: Sequence[Path]) -> list[tuple[Any, str | None]]:
+        found = self._parsed(self.read_all(files))
         if not found:
             raise DataError(f"{', '.join(map(str, files))}: no row can be used{self._why()}")
         return found

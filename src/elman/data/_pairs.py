@@ -1,0 +1,81 @@
+"""Pairs of texts that mean the same: parallel files, and those that packages carry."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from itertools import groupby, zip_longest
+from pathlib import Path
+from typing import Any
+
+from elman._errors import DataError
+from elman.data._table import Record, opened_text
+
+LANGUAGES = ("ar", "de", "es", "fa", "fr", "id", "it", "ja", "ko", "pt", "ru", "tr", "zh")
+"""Beside English, the languages that the package emoji has names in."""
+
+_QUALIFIED = 2  # the status of an emoji that is written in full; its shorter forms have its name
+
+
+def read_parallel(
+    source: Path, target: Path, names: tuple[str, str], *, encoding: str = "utf-8"
+) -> Iterator[Record]:
+    r"""The lines of two text files (also ``.gz``), of which one translates the other line by line.
+
+    Args:
+        source: the file to translate.
+        target: its translation.
+        names: the columns that their lines become.
+        encoding: of both.
+
+    Raises:
+        DataError: a file cannot be read, or they have different numbers of lines.
+
+    Example:
+        >>> import tempfile
+        >>> german, english = (Path(tempfile.mkdtemp(), name) for name in ("a.de", "a.en"))
+        >>> _ = german.write_text("ein Hund\n"), english.write_text("a dog\n")
+        >>> next(read_parallel(german, english, ("de", "en"))).values
+        {'de': 'ein Hund', 'en': 'a dog'}
+    """
+    files = source, target
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{file}: no such file: check the path (looked in {Path.cwd()})")
+    counts = [0, 0]
+    with ExitStack() as stack:
+        streams = [stack.enter_context(opened_text(file, encoding)) for file in files]
+        for number, lines in enumerate(zip_longest(*streams), 1):
+            counts = [n + (line is not None) for n, line in zip(counts, lines, strict=True)]
+            if None not in lines:
+                texts = (line.rstrip("\r\n") for line in lines)
+                yield Record(f"{source}, line {number}", dict(zip(names, texts, strict=True)))
+    if counts[0] != counts[1]:
+        raise DataError(
+            f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}: parallel files need as "
+            "many lines as each other, each the translation of the same line"
+        )
+
+
+def pronunciations(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Each spelling of the CMU dictionary once, letter by letter, with all its pronunciations."""
+    with path.open(encoding="utf-8") as file:
+        # An entry is "read(2) R EH1 D", and may end in a comment.
+        entries = (line.partition("#")[0].split(None, 1) for line in file)
+        named = ((re.sub(r"\(\d+\)$", "", word), phonemes.strip()) for word, phonemes in entries)
+        for word, variants in groupby(named, key=lambda entry: entry[0]):
+            yield {"source": word, "target": [phonemes for _, phonemes in variants]}
+
+
+def emoji_names(path: Path) -> Iterator[Mapping[str, Any]]:
+    """The names of each emoji, by language."""
+    names: dict[str, dict[str, Any]] = {
+        language: json.loads(path.with_name(f"emoji_{language}.json").read_text(encoding="utf-8"))
+        for language in LANGUAGES
+    }
+    for emoji, english in json.loads(path.read_text(encoding="utf-8")).items():
+        if english["status"] == _QUALIFIED:
+            said = {"en": english["en"]} | {name: table[emoji] for name, table in names.items()}
+            yield {name: text.strip(":").replace("_", " ") for name, text in said.items()}

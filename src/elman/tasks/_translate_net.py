@@ -1,0 +1,150 @@
+"""The network of translation: an encoder, and a decoder that may look at what it read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from elman import decode
+from elman.data import mask
+from elman.decode import Hypothesis
+from elman.nn import (
+    Attention,
+    BahdanauAttention,
+    Decoder,
+    Embedding,
+    LinearCrossEntropy,
+    LuongAttention,
+    Memory,
+    Pool,
+    linear_cross_entropy,
+)
+from elman.tasks._layers import recurrent
+from elman.tasks._translate_config import TranslateNet
+
+
+class TranslateNetwork(nn.Module):
+    r"""From a source to a target, token by token.
+
+    .. math:: m_s = \mathrm{encoder}(x)_s, \qquad
+        p(y_t \mid y_{<t}, x) = \mathrm{softmax}(W o_t + b)
+
+    with the output :math:`o_t` of a `elman.nn.Decoder` that begins from the encoder's last states
+    and attends to all of them, or not. The end token stands before the first one, too.
+
+    In training a share ``sampling`` of the tokens that the decoder is told are its own: a first
+    pass over the right target says them, a second one is told them, so that both stay one scan.
+    The task lets that share grow from epoch to epoch.
+
+    Args:
+        config: sizes and kinds.
+        source, target: entries of the vocabularies.
+        end: the target's token for the end.
+
+    References:
+        Sutskever, Vinyals & Le 2014; Bahdanau, Cho & Bengio 2015; Luong, Pham & Manning 2015.
+        Bengio et al. 2015, "Scheduled sampling for sequence prediction with recurrent networks".
+        Duckworth et al. 2019, "Parallel scheduled sampling".
+    """
+
+    def __init__(self, config: TranslateNet, source: int, target: int, end: int) -> None:
+        super().__init__()
+        self.end, self.dropout = end, config.dropout
+        self.smoothing, self.sampling = config.smoothing, 0.0
+        both = config.bidirectional
+        self.words = _embedding(source, config.embedding)
+        self.encoder = recurrent(config, config.embedding, bidirectional=both, drop_last=False)
+        width = self.encoder.output_size
+        self.last = Pool("last", width, directions=1 + both)
+        attention = _attention(config, width)
+        fed = config.attention == "bahdanau" if config.feed is None else config.feed
+        self.decoder = Decoder(
+            _embedding(target, config.embedding),
+            recurrent(config, config.embedding + width * fed, drop_last=False),
+            width,
+            attention,
+            feed=fed,
+            dropout=config.dropout,
+        )
+        tied = self.decoder.embedding if config.tie else None
+        self.output = LinearCrossEntropy(self.decoder.output_size, target, tie=tied)
+
+    def encode(self, x: Tensor, lengths: Tensor) -> tuple[Any, Memory | None]:
+        """The decoder's first state and the memory, from tokens (batch, time)."""
+        vectors = self._dropped(self.words(x.T))
+        states, _ = self.encoder(vectors, lengths=lengths)
+        begin = self.decoder.begin(self._dropped(self.last(states, lengths)))
+        if self.decoder.attention is None:
+            return begin, None
+        return begin, self.decoder.attention.remember(self._dropped(states), lengths)
+
+    def forward(self, x: Tensor, lengths: Tensor, y: Tensor, y_lengths: Tensor) -> Tensor:
+        """The cross-entropy of targets (batch, time), summed over their real tokens."""
+        state, memory = self.encode(x, lengths)
+        told = self._told(y.T)
+        if self.training and self.sampling:
+            with torch.no_grad():
+                states = self.decoder(told, state, memory, y_lengths).states
+            told = self._mixed(told, self.scores(states).argmax(-1))
+        states = self.decoder(told, state, memory, y_lengths).states
+        real = mask(y_lengths, len(told), device=y.device).T
+        return linear_cross_entropy(
+            states[real],
+            self.output.weight,
+            y.T[real],
+            self.output.bias,
+            label_smoothing=self.smoothing if self.training else 0.0,
+            reduction="sum",
+        )
+
+    def looks(self, x: Tensor, lengths: Tensor, y: Tensor, y_lengths: Tensor) -> Tensor | None:
+        """Where each target token looked: (target time, batch, source time)."""
+        state, memory = self.encode(x, lengths)
+        weights: Tensor | None = self.decoder(self._told(y.T), state, memory, y_lengths).weights
+        return weights
+
+    def scores(self, states: Tensor) -> Tensor:
+        return F.linear(states, self.output.weight, self.output.bias)
+
+    def translate(
+        self, x: Tensor, lengths: Tensor, most: Tensor, **options: Any
+    ) -> list[list[Hypothesis]]:
+        """The best targets of each row, of at most so many tokens; see `elman.decode.beam`."""
+        state, memory = self.encode(x, lengths)
+
+        def step(tokens: Tensor, state: Any) -> tuple[Tensor, Any]:
+            states, _, state = self.decoder.step(tokens, state, memory)
+            return self.scores(states), state
+
+        begin = step(torch.full((len(x),), self.end, device=x.device), state)
+        return decode.beam(step, *begin, end=self.end, length=most, **options)
+
+    def _told(self, y: Tensor) -> Tensor:
+        """What stands before each token (time, batch)."""
+        return torch.cat([torch.full_like(y[:1], self.end), y[:-1]])
+
+    def _mixed(self, told: Tensor, said: Tensor) -> Tensor:
+        own = torch.rand(told.shape, device=told.device) < self.sampling
+        own[0] = False  # the first is told nothing
+        return torch.where(own, self._told(said), told)
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training)
+
+
+def _embedding(size: int, width: int) -> Embedding:
+    made = Embedding(size, width)
+    nn.init.normal_(made.weight, std=0.1)
+    return made
+
+
+def _attention(config: TranslateNet, width: int) -> Attention | None:
+    match config.attention:
+        case "bahdanau":
+            return BahdanauAttention(config.hidden, width)
+        case "luong":
+            return LuongAttention(config.hidden, width)
+    return None
