@@ -322,7 +322,7 @@ def has_sacrebleu() -> bool:
     return find_spec("sacrebleu") is not None
 
 
-def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]]) -> Bleu:
+def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]], order: int = 4) -> Bleu:
     """The BLEU of a corpus as sacreBLEU has it, on texts as people write them.
 
     Where no prediction has four words, runs of four do not count: else all of them would be worth
@@ -331,6 +331,7 @@ def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]]) -> Bleu:
     Args:
         predicted: a text a row.
         target: for each row one translation or more.
+        order: the longest n-grams that are compared.
 
     Raises:
         ConfigError: the package sacrebleu is not installed.
@@ -347,9 +348,9 @@ def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]]) -> Bleu:
     from sacrebleu.metrics.bleu import BLEU
 
     streams = [list(stream) for stream in zip_longest(*target)]
-    counted = BLEU()
+    counted = BLEU(max_ngram_order=order)
     found = counted.corpus_score(list(predicted), streams)
     if not found.totals[-1]:
-        counted = BLEU(effective_order=True)
+        counted = BLEU(max_ngram_order=order, effective_order=True)
         found = counted.corpus_score(list(predicted), streams)
     return Bleu(found.score, counted.get_signature().format())

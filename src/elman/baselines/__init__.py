@@ -9,6 +9,7 @@ from elman.baselines._bags import (
     TfidfLogistic,
     has_scikit_learn,
 )
+from elman.baselines._nearest import NearestRow
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 from elman.baselines._paths import Neighbours
 from elman.baselines._rolls import LastFrame, Marginal
@@ -23,6 +24,7 @@ __all__ = [
     "Marginal",
     "MostFrequentTag",
     "NGram",
+    "NearestRow",
     "Neighbours",
     "SeasonalNaive",
     "TfidfLogistic",

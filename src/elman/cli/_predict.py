@@ -37,7 +37,9 @@ def predict(
     run: Path,
     /,
     *,
-    prompt: Annotated[list[str] | None, Parameter(name=("--prompt", "--text"), negative=())] = None,
+    prompt: Annotated[
+        list[str] | None, Parameter(name=("--prompt", "--text", "--image"), negative=())
+    ] = None,
     input: Path | None = None,  # noqa: A002 - the name of the flag
     output: Path | None = None,
     top: int | None = None,
@@ -56,10 +58,11 @@ def predict(
     run
         The run folder, such as runs/language-1.
     prompt
-        A text; give it again for more texts.
+        A text, or an image's file; give it again for more.
     input
-        A file with one text a line, or a table as in training; - is the standard input. Series
-        that were trained on need none to be continued.
+        A file with one text a line, or a table as in training; - is the standard input. For
+        captions also an image, or a folder of them. Series that were trained on need none to be
+        continued.
     output
         Where to write the results; the standard output unless given. A .csv file is a table.
     top

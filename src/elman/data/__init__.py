@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from elman.data._batch import Lanes, Ragged, buckets, crop, mask, pad
     from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
     from elman.data._conll import read_tagged
+    from elman.data._images import read_captions, read_image
     from elman.data._midi import write_midi
     from elman.data._music import Note, notes_of, piano_roll, read_music
     from elman.data._pairs import read_parallel
@@ -51,6 +52,8 @@ __all__ = [
     "open_tokens",
     "pad",
     "piano_roll",
+    "read_captions",
+    "read_image",
     "read_music",
     "read_parallel",
     "read_table",
@@ -67,6 +70,7 @@ _HOMES = {
     "_batch": ("Lanes", "Ragged", "buckets", "crop", "mask", "pad"),
     "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
     "_conll": ("read_tagged",),
+    "_images": ("read_captions", "read_image"),
     "_midi": ("write_midi",),
     "_music": ("Note", "notes_of", "piano_roll", "read_music"),
     "_pairs": ("read_parallel",),

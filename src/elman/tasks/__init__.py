@@ -9,6 +9,8 @@ from elman._errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from elman.tasks._base import Batch, Metrics, Table, Task
+    from elman.tasks._caption import Caption
+    from elman.tasks._caption_config import CaptionData, CaptionNet
     from elman.tasks._classify import Classify
     from elman.tasks._classify_config import ClassifyData, ClassifyNet
     from elman.tasks._forecast import Forecast
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 TASKS: tuple[tuple[str, str], ...] = (
     ("language", "elman.tasks._language:LanguageModel"),
+    ("caption", "elman.tasks._caption:Caption"),
     ("classify", "elman.tasks._classify:Classify"),
     ("forecast", "elman.tasks._forecast:Forecast"),
     ("motion", "elman.tasks._motion:Motion"),
@@ -45,6 +48,9 @@ TASKS: tuple[tuple[str, str], ...] = (
 __all__ = [
     "TASKS",
     "Batch",
+    "Caption",
+    "CaptionData",
+    "CaptionNet",
     "Classify",
     "ClassifyData",
     "ClassifyNet",
@@ -85,6 +91,9 @@ __all__ = [
 
 _WHERE = {
     "Batch": "_base",
+    "Caption": "_caption",
+    "CaptionData": "_caption_config",
+    "CaptionNet": "_caption_config",
     "Classify": "_classify",
     "ClassifyData": "_classify_config",
     "ClassifyNet": "_classify_config",

@@ -1,0 +1,213 @@
+"""Images with captions: files that Pillow reads, files that say what is on them, and a font's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman._errors import ConfigError, DataError
+from elman.data._table import FORMATS, BadRows, BadValue, Plan, Record, opened_text, read_table
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = NDArray[np.uint8]
+
+IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""The ends of the names of image files."""
+
+_NUMBERED = re.compile(r"(.+)#\d+\t(.*)")
+_MOJI, _EM = 64, 84
+
+
+def read_image(image: Path | Pixels, size: int) -> Pixels:
+    """An image as bytes (3, size, size): red, green and blue, squeezed into a square.
+
+    It is turned as its camera says, transparent parts are white, and of an animation the first
+    frame is taken.
+
+    Args:
+        image: a file, or pixels (height, width, 3).
+        size: the side of the square.
+
+    Raises:
+        ConfigError: Pillow is not installed.
+        BadValue: the file is not there, or is no image that can be read.
+
+    Example:
+        >>> read_image(np.zeros((30, 20, 3), np.uint8), 8).shape
+        (3, 8, 8)
+    """
+    if isinstance(image, Path):
+        found = _opened(image, size)
+    elif image.shape[:2] == (size, size):
+        found = image
+    else:
+        _need_pillow()
+        from PIL import Image
+
+        found = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
+    return np.ascontiguousarray(found.transpose(2, 0, 1))
+
+
+def _opened(path: Path, size: int) -> Pixels:
+    _need_pillow()
+    from PIL import Image, ImageOps
+
+    if not path.is_file():
+        raise BadValue("image", f"{path}: no such file: check the name and data.images")
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (2 * size, 2 * size))  # of a large JPEG no more than is wanted
+            turned = _opaque(ImageOps.exif_transpose(image))
+            return np.asarray(turned.resize((size, size), Image.Resampling.BOX))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadValue("image", f"{path}: cannot be read: {error}") from error
+
+
+def _opaque(image: Image) -> Image:
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    ground = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+
+
+def _need_pillow() -> None:
+    if find_spec("PIL") is None:
+        raise ConfigError('images are read by Pillow: pip install "elman[data]"')
+
+
+def read_captions(
+    path: Path,
+    bad: BadRows,
+    *,
+    images: Path | None = None,
+    image: str = "image",
+    caption: str = "caption",
+    names: Sequence[str] = (),
+    encoding: str = "utf-8",
+) -> Iterator[Record]:
+    r"""The images of a captions file, in order, each with all its captions.
+
+    A table of any kind that `read_table` takes has a row for each caption: the image's file and the
+    text. The two layouts of Flickr8k are known by their first line: ``dog.jpg#0``, a tab and the
+    text, or the header ``image,caption`` in a file called ``.txt``.
+
+    Args:
+        path: the file, or a folder in which it is the only table or is called ``captions``.
+        bad: what becomes of bad rows.
+        images: the folder of the image files; unless given, that of the captions file, or
+            ``Images`` in it.
+        image: the column of the image's file.
+        caption: that of the caption.
+        names: the columns of a CSV or TSV file without a header.
+        encoding: of the file.
+
+    Returns:
+        Records with the values "image", a path, and "captions", a list of texts.
+
+    Raises:
+        DataError: there is no such file, or not one alone; a column is missing; a bad row.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp(), "captions.txt")
+        >>> _ = file.write_text("dog.jpg#0\ta dog\ndog.jpg#1\ta black dog\n")
+        >>> [record.values["captions"] for record in read_captions(file, BadRows())]
+        [['a dog', 'a black dog']]
+
+    References:
+        Hodosh, Young & Hockenmaier 2013, "Framing image description as a ranking task".
+    """
+    file = _captions_file(path)
+    plan = Plan((image, caption), bad, names, encoding)
+    found: dict[str, Record] = {}
+    for place, values in _captions(file, plan):
+        with bad.caught(place):
+            name, texts = _text(values, image), values[caption]
+            for text in texts if isinstance(texts, list) else [_text(values, caption)]:
+                record = found.setdefault(name, Record(place, {"captions": []}))
+                record.values["captions"].append(text)
+    for name, (place, values) in found.items():
+        yield Record(place, {"image": _place_of(name, file, images), **values})
+
+
+def _captions_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    tables = sorted(f for f in path.iterdir() if set(f.suffixes) & {".txt", *FORMATS})
+    named = [file for file in tables if file.name.split(".")[0] == "captions"] or tables
+    if len(named) != 1:
+        raise DataError(
+            f"{path}: one file of captions was expected in this folder, got "
+            f"{', '.join(file.name for file in named) or 'none'}: name the file itself"
+        )
+    return named[0]
+
+
+def _captions(file: Path, plan: Plan) -> Iterator[Record]:
+    if file.suffix != ".txt":
+        yield from read_table(file, plan.wanted, plan.bad, names=plan.names, encoding=plan.encoding)
+        return
+    if not file.is_file():
+        raise DataError(f"{file}: no such file or folder: check the path")
+    with opened_text(file, plan.encoding) as stream:
+        numbered = _NUMBERED.fullmatch(stream.readline().rstrip("\r\n"))
+    yield from _numbered(file, plan) if numbered else FORMATS[".csv"](file, plan)
+
+
+def _numbered(file: Path, plan: Plan) -> Iterator[Record]:
+    r"""Lines such as "dog.jpg#0\ta dog"."""
+    with opened_text(file, plan.encoding) as stream:
+        for number, line in enumerate(stream, 1):
+            place = f"{file}, line {number}"
+            with plan.bad.caught(place):
+                if not line.strip():
+                    continue
+                match = _NUMBERED.fullmatch(line.rstrip("\r\n"))
+                if not match:
+                    raise BadValue("", f"NAME#NUMBER, a tab and a text were expected, got {line!r}")
+                yield Record(place, dict(zip(plan.wanted, match.groups(), strict=True)))
+
+
+def _text(values: Mapping[str, Any], column: str) -> str:
+    value = values[column]
+    if not isinstance(value, str) or not value.strip():
+        raise BadValue(column, "a text was expected, got " + (repr(value) if value else "none"))
+    return value.strip()
+
+
+def _place_of(name: str, file: Path, images: Path | None) -> Path:
+    folders = [images] if images else [file.parent, file.parent / "Images"]
+    return next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
+
+
+def openmoji(font: Path) -> Iterator[Mapping[str, Any]]:
+    """The emoji that a font draws in colour, each with its English name of the package emoji.
+
+    A sequence of characters for which the font has no drawing of its own is left out.
+    """
+    _need_pillow()
+    from emoji import EMOJI_DATA, STATUS
+    from PIL import Image, ImageDraw, ImageFont
+
+    drawn = ImageFont.truetype(font, _MOJI)
+    em = drawn.getlength("\N{GRINNING FACE}")
+    for characters, about in EMOJI_DATA.items():
+        if about["status"] != STATUS["fully_qualified"] or drawn.getlength(characters) != em:
+            continue
+        image = Image.new("RGB", (_EM, _EM), "white")
+        middle = (_EM / 2, _EM / 2)
+        ImageDraw.Draw(image).text(middle, characters, font=drawn, embedded_color=True, anchor="mm")
+        yield {
+            "image": np.asarray(image),
+            "caption": about["en"].strip(":").replace("_", " "),
+        }

@@ -1,0 +1,161 @@
+"""The network of captioning: convolutions that see, and a decoder that says what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_map
+
+from elman._errors import ConfigError
+from elman.nn import (
+    Attention,
+    BahdanauAttention,
+    Decoder,
+    Embedding,
+    FeedForward,
+    LuongAttention,
+    Memory,
+    OutputLayer,
+)
+from elman.tasks._caption_config import CaptionNet
+from elman.tasks._layers import recurrent
+from elman.tasks._table_config import FEEDFORWARD
+
+
+class Seen(NamedTuple):
+    """What is left of images: the decoder's first state, and the regions it may look at."""
+
+    state: Any
+    memory: Memory | None
+
+    def of(self, images: Tensor) -> Seen:
+        """The same for these of the images, each as often as it is there."""
+        state = tree_map(lambda s: s[images], self.state)
+        memory = self.memory and Memory(*(part[images] for part in self.memory))
+        return Seen(state, memory)
+
+
+class CaptionNetwork(nn.Module):
+    r"""Convolutions make regions of an image; a decoder begins from all of them and says words.
+
+    .. math:: m_s = p_s + \mathrm{conv}(\mathrm{image})_s, \quad
+        v = \mathrm{relu}(W_v [m_1; \dots; m_S] + b_v), \quad
+        s_0 = \tanh(W_0 v + b_0), \quad z_t = W_{hy}\, o_t + b_y
+
+    :math:`p_s` is learned for each region and says where it lies; see `elman.nn.Decoder` for
+    :math:`o_t`. Each convolution has a stride of 2, a batch norm and a relu. With
+    ``cell = "feedforward"`` a `FeedForward` network says each word from its place and the image
+    alone.
+
+    Args:
+        config: sizes and kinds.
+        size: the side of an image.
+        vocabulary_size: V.
+        words: how many a feed-forward network says, with the end.
+
+    Shapes: images (batch, 3, size, size) as bytes, tokens (time, batch) to scores
+    (time, batch, V).
+
+    Raises:
+        ConfigError: so many convolutions leave a single region.
+
+    References:
+        Vinyals et al. 2015, "Show and tell", https://arxiv.org/abs/1411.4555, without attention.
+        Xu et al. 2015, "Show, attend and tell", https://arxiv.org/abs/1502.03044
+    """
+
+    def __init__(self, config: CaptionNet, size: int, vocabulary_size: int, words: int) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        for inner, outer in pairwise([3, *config.channels]):
+            kernel = 3 if blocks else 5
+            blocks += [nn.Conv2d(inner, outer, kernel, 2, kernel // 2, bias=False)]
+            blocks += [nn.BatchNorm2d(outer), nn.ReLU()]
+            size = -(-size // 2)
+        if size == 1:
+            raise ConfigError(
+                f"after {len(config.channels)} convolutions an image is a single region: give a "
+                "larger data.size or fewer model.channels"
+            )
+        self.side, regions, channels = size, size * size, config.channels[-1]
+        self.convolutions = nn.Sequential(*blocks)
+        self.places = nn.Parameter(torch.randn(channels, regions) * 0.3)
+        self.whole = nn.Linear(regions * channels, config.hidden)
+        self.decoder: Decoder | PlaceByPlace = (
+            PlaceByPlace(config, words)
+            if config.cell == FEEDFORWARD
+            else _decoder(config, vocabulary_size)
+        )
+        self.output = OutputLayer(self.decoder.output_size, vocabulary_size)
+
+    def look(self, images: Tensor) -> Seen:
+        """What there is to be said of images."""
+        x = images.to(self.places.dtype) / 127.5 - 1
+        regions = self.convolutions(x).flatten(2) + self.places
+        memory = None
+        if self.decoder.attention is not None:
+            memory = self.decoder.attention.remember(regions.permute(2, 0, 1))
+        whole = torch.relu(self.whole(regions.flatten(1)))
+        return Seen(self.decoder.begin(whole), memory)
+
+    def forward(self, seen: Seen, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scores of the words after each, and where the decoder looked; rows as in ``seen``."""
+        states, weights = self.decoder(tokens, seen.state, seen.memory, lengths)
+        return self.output(states), weights
+
+    def step(self, tokens: Tensor, state: Any, memory: Memory | None) -> tuple[Tensor, Any]:
+        """One word of each row; there may be several rows for each image, side by side."""
+        states, _, state = self.decoder.step(tokens, state, memory)
+        return self.output(states), state
+
+
+def _decoder(config: CaptionNet, vocabulary_size: int) -> Decoder:
+    hidden, channels = config.hidden, config.channels[-1]
+    kinds: dict[str, Callable[[int, int], Attention]] = {
+        "bahdanau": BahdanauAttention,
+        "luong": LuongAttention,
+    }
+    attention = kinds[config.attention](hidden, channels) if config.attention in kinds else None
+    feed = config.attention == "bahdanau"
+    embedding = Embedding(vocabulary_size, config.embedding)
+    nn.init.normal_(embedding.weight, std=0.1)
+    layer = recurrent(config, config.embedding + channels * feed, drop_last=False)
+    return Decoder(embedding, layer, hidden, attention, feed=feed, dropout=config.dropout)
+
+
+class PlaceByPlace(nn.Module):
+    """In the place of a decoder: what is said at each place, whatever was said before."""
+
+    attention = None
+
+    def __init__(self, config: CaptionNet, words: int) -> None:
+        super().__init__()
+        self.dropout, self.output_size = config.dropout, config.hidden
+        self.seen = FeedForward(config.hidden, 1, config.hidden, config.layers)
+        self.said = nn.Linear(config.hidden, words * config.hidden)
+
+    def begin(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """What will be said at all places (batch, words, hidden), and how much of it was."""
+        once = torch.ones(len(vector), dtype=torch.long, device=vector.device)
+        hidden = self.said(self.seen(vector.unsqueeze(0), once))
+        states = F.dropout(torch.relu(hidden), self.dropout, self.training)
+        return states.view(len(vector), -1, self.output_size), once - 1
+
+    def forward(
+        self, tokens: Tensor, state: tuple[Tensor, Tensor], *_: object
+    ) -> tuple[Tensor, None]:
+        states = [self.step(token, (state[0], state[1] + t))[0] for t, token in enumerate(tokens)]
+        return torch.stack(states), None
+
+    def step(
+        self, tokens: Tensor, state: tuple[Tensor, Tensor], *_: object
+    ) -> tuple[Tensor, None, tuple[Tensor, Tensor]]:
+        """One word; after the last place, what is said there again."""
+        states, at = state
+        rows = torch.arange(len(states), device=states.device)
+        return states[rows, at.clamp(max=states.shape[1] - 1)], None, (states, at + 1)
