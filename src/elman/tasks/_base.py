@@ -142,7 +142,7 @@ class Task(ABC):
         return None
 
     def lengths(self) -> list[int]:
-        """The steps of each training batch of an epoch, known before it begins."""
+        """The steps of each training batch of the first epoch; later ones have as many batches."""
         return [batch.steps for batch in self.batches("train")]
 
     def settle(self) -> bool:

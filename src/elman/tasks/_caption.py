@@ -155,8 +155,10 @@ class Caption(TableTask):
 
     def _told(self, tokens: Tensor) -> Tensor:
         """The tokens before these, some of them hidden in training (Bowman et al. 2016)."""
-        before, share = self._shifted(tokens), self.model.word_dropout * self.network.training
-        hidden = torch.rand(before.shape, device=before.device) < share
+        before = self._shifted(tokens)
+        if not self.network.training:
+            return before
+        hidden = torch.rand(before.shape, device=before.device) < self.model.word_dropout
         return before.masked_fill(hidden & (before != self.end), self.unknown)
 
     def said(self, rows: Rows) -> list[Hypothesis]:

@@ -73,10 +73,12 @@ def an_epoch_repeats(make: MakeTask) -> None:
 
 
 def lengths_are_known(make: MakeTask) -> None:
-    """The batches of an epoch are as many and as long as ``lengths`` says before it begins."""
+    """``lengths`` says how long the first epoch's batches are; every epoch has as many."""
     task = _task(make)
-    steps = [batch.steps for batch in task.batches("train", 1)]
+    steps = [batch.steps for batch in task.batches("train", 0)]
     expect(task.lengths() == steps, "lengths says what steps the batches of an epoch have")
+    again = sum(1 for _ in task.batches("train", 1))
+    expect(again == len(steps), "every epoch has as many batches")
 
 
 def the_loss_is_a_sum(make: MakeTask) -> None:
