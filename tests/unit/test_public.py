@@ -16,8 +16,8 @@ PUBLIC = """
     convert explain load to_torch use_engine
     CheckpointError ConfigError DataError Diverged DtypeError ElmanError EngineError Interrupted
     ShapeError
-    baselines bptt cells clip compare data decode diagnose engine init layers metrics nn pictures
-    scan tasks train
+    baselines bptt cells clip compare data decode diagnose doctor engine init layers metrics nn
+    pictures scan tasks train
 """
 
 

@@ -25,6 +25,7 @@ COMMANDS = (
     ("predict", "_predict:predict", "Print what a trained model says of a text, or expects next."),
     ("baseline", "_baseline:baseline", "Measure what a network has to beat, on the same data."),
     ("compare", "_compare:compare", "Compare cells on a task, equal in size and budget."),
+    ("doctor", "_doctor:doctor", "Say what is wrong with a run, and what to change."),
     ("bench", "_bench:bench", "Measure elman against its peers on this machine."),
     ("data", "_data:app", "List the named data sets."),
     ("info", "_info:info", "Print versions, processor, engines and extras: for bug reports."),

@@ -1,0 +1,119 @@
+"""What helps against what, in the order of the effect expected, as changes of a configuration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from elman._errors import ConfigError
+from elman.doctor._finding import Remedy
+from elman.doctor._measure import Measures
+from elman.train import Config
+
+PASCANU = "Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks"
+SAXE = "Saxe, McClelland & Ganguli 2014, Exact solutions to the nonlinear dynamics of learning"
+LE = "Le, Jaitly & Hinton 2015, A simple way to initialize recurrent networks of ReLUs"
+TALLEC = "Tallec & Ollivier 2018, Can recurrent neural networks warp time?"
+GERS = "Gers, Schmidhuber & Cummins 2000, Learning to forget; Jozefowicz et al. 2015"
+HOCHREITER = "Hochreiter & Schmidhuber 1997, Long short-term memory"
+CHO = "Cho et al. 2014, Learning phrase representations using RNN encoder-decoder"
+AICHER = "Aicher, Foti & Fox 2019, Adaptively truncating backpropagation through time"
+SMITH = "Smith 2017, Cyclical learning rates; Bengio 2012, Practical recommendations"
+LECUN = "LeCun, Bottou, Orr & Mueller 1998, Efficient backprop"
+GLOROT = "Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward networks"
+
+
+def fitting(config: Config, *remedies: Remedy | None) -> tuple[Remedy, ...]:
+    """Those that the task's configuration can have, and that change something of it."""
+    return tuple(r for r in remedies if r is not None and _fits(config, r.changes))
+
+
+def changed(config: Config, changes: Mapping[str, Any]) -> Config:
+    """The configuration with those changes.
+
+    Raises:
+        ConfigError: it cannot have them.
+    """
+    values = config.toml()
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        inner = {k: v for k, v in values[section].items() if k != name}
+        values[section] = inner if value is None else {**inner, name: value}
+    return type(config).parse(values)
+
+
+def _fits(config: Config, changes: Mapping[str, Any]) -> bool:
+    try:
+        return not changes or changed(config, changes) != config
+    except ConfigError:
+        return False
+
+
+def initialisation(config: Config, scheme: str, what: str, reference: str) -> Remedy:
+    """Another scheme for the cells' first weights; a range that is set has to go."""
+    unset = {"model.init_range": None} if getattr(config.model, "init_range", None) else {}
+    return Remedy(what, {"model.init": scheme, **unset}, reference)
+
+
+def orthogonal(config: Config) -> Remedy:
+    return initialisation(config, "orthogonal", "begin with orthogonal recurrent weights", SAXE)
+
+
+def memory(m: Measures) -> list[Remedy]:
+    """Weights that carry the state, and its gradient, over long spans from the start."""
+    config, cell = m.config, m.config.model.cell  # type: ignore[attr-defined]
+    if cell == "elman":
+        relu = {"model.activation": "relu"}
+        kept = initialisation(config, "identity", "relu, the identity at first (IRNN)", LE)
+        gated = Remedy("a cell with a gated memory", {"model.cell": "lstm"}, HOCHREITER)
+        if config.model.activation is not None:  # type: ignore[attr-defined]
+            gated = gated._replace(changes={**gated.changes, "model.activation": None})
+        return [
+            Remedy(gated.what, {**gated.changes, "model.cell": "gru"}, CHO),
+            kept._replace(changes={**kept.changes, **relu}),
+            orthogonal(config),
+            gated,
+        ]
+    span = f"chrono: forget biases for memories of 1 to 100 steps; this run's rows have {m.steps}"
+    return [
+        initialisation(config, "chrono", span, TALLEC),
+        initialisation(config, "forget_bias", "a forget gate that is open at first", GERS),
+        orthogonal(config),
+    ]
+
+
+def slower(config: Config, factor: float, reference: str = SMITH) -> Remedy:
+    rate = _rounded(config.train.lr / factor)
+    return Remedy("a lower learning rate", {"train.lr": rate}, reference)
+
+
+def clipping(m: Measures) -> Remedy | None:
+    """A bound that nine of ten gradients of this run stay below."""
+    if not m.norms:
+        return None
+    limit = _rounded(_quantile(m.norms, 0.9))
+    what = f"a threshold that 90 % of {len(m.norms)} measured gradient norms stay below"
+    return Remedy(what, {"train.clip": "norm", "train.clip_limit": limit}, PASCANU)
+
+
+def tighter(m: Measures) -> Remedy | None:
+    """A bound in the middle of this run's gradients."""
+    if not m.norms:
+        return None
+    limit = _rounded(_quantile(m.norms, 0.5))
+    what = f"clip at the median of {len(m.norms)} measured gradient norms"
+    return Remedy(what, {"train.clip": "norm", "train.clip_limit": limit}, PASCANU)
+
+
+def _quantile(values: tuple[float, ...], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def _rounded(value: float) -> float:
+    """Two significant digits: what a person would type.
+
+    >>> _rounded(0.012345)
+    0.012
+    """
+    return float(f"{value:.2g}") if math.isfinite(value) and value > 0 else 1.0

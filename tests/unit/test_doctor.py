@@ -1,0 +1,188 @@
+"""The doctor: what it finds, what it says it cannot know, and that it leaves a run alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elman._errors import CheckpointError, ConfigError, Diverged
+from elman.cli import main
+from elman.doctor import CODES, Finding, Remedy, attempt, examine
+from elman.doctor._remedies import changed
+from elman.tasks import Regress
+from elman.train import Run, config_class, fit, train
+
+FAST = {"max_steps": 30, "lr": 0.01, "schedule": "constant", "log_every": 5, "threads": 1}
+
+
+def config(*, cell: str = "gru", data: dict[str, Any] | None = None, **values: Any) -> Any:
+    return config_class("regress").parse(
+        {
+            "data": {"rows": 200, "steps": 8, **(data or {})},
+            "model": {"hidden": 8, "cell": cell},
+            "train": {**FAST, **values},
+        }
+    )
+
+
+def run(path: Path, **values: Any) -> Path:
+    return train(config(**values), path).run.path
+
+
+def codes(path: Path) -> list[str]:
+    return [finding.code for finding in examine(path).findings]
+
+
+def contents(path: Path) -> dict[str, str]:
+    files = [f for f in sorted(path.rglob("*")) if f.is_file() and "doctor" not in f.parts]
+    return {str(f.relative_to(path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+@pytest.fixture(scope="module")
+def too_fast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("runs") / "fast", lr=2.0)
+
+
+def test_a_run_that_learns_has_no_finding(tmp_path: Path) -> None:
+    path = run(tmp_path / "ok", max_steps=150, lr=0.02, watch=True)
+    found = examine(path)
+    assert not found.findings
+    assert not found.unknown
+    assert found.measures.margin is not None
+    assert found.measures.margin < 0
+
+
+def test_a_rate_that_is_too_high(too_fast: Path) -> None:
+    (finding, *_) = examine(too_fast).findings
+    assert finding.code == "E-LR"
+    assert finding.value > finding.limit
+    assert f"{finding.value:.2g}" in finding.figure
+    rates = [float(r.changes["train.lr"]) for r in finding.remedies]
+    assert rates == sorted(rates)
+    assert all(0 < rate < 2 for rate in rates)
+    assert all(r.reference for r in finding.remedies)
+
+
+def test_clipping_gets_its_threshold_from_the_norms(tmp_path: Path) -> None:
+    path = run(tmp_path / "clip", optimizer="sgd", clip_limit=1e-3, watch=True)
+    found = examine(path)
+    finding = next(f for f in found.findings if f.code == "E-CLIP")
+    limit = finding.remedies[0].changes["train.clip_limit"]
+    norms = sorted(found.measures.norms)
+    assert len(norms) == 30
+    assert limit == pytest.approx(norms[27], rel=0.05)
+    assert limit > norms[20]
+
+
+@pytest.mark.parametrize("cell", ["elman", "gru"])
+def test_input_that_saturates(tmp_path: Path, cell: str) -> None:
+    rows = tmp_path / "rows.jsonl"
+    lines = [
+        {"series": [[1e4 * ((i * k) % 7)] for k in range(1, 7)], "target": i} for i in range(90)
+    ]
+    rows.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    data = {"train": [str(rows)], "rows": None, "steps": None, "series": "series"}
+    path = run(tmp_path / "run", cell=cell, data={**data, "standardise": False, "unique": False})
+    finding = next(f for f in examine(path).findings if f.code == "E-SATURATED")
+    assert finding.remedies[0].flags == "--data.standardise true"
+
+
+class Spoilt(Regress):
+    @classmethod
+    def prepare(cls, *args: Any, **options: Any) -> Any:
+        task = super().prepare(*args, **options)
+        task.parts["train"]["x"].values[17 * 8 + 3, 0] = math.nan
+        return task
+
+
+def test_a_nan_in_the_data_is_found_in_a_run_that_diverged(tmp_path: Path) -> None:
+    settings = config()
+    task = Spoilt.prepare(settings.data, settings.model, tmp_path)
+    with pytest.raises(Diverged):
+        fit(task, settings.train, Run.create(tmp_path / "run", settings.toml()))
+    found = examine(tmp_path / "run")
+    assert found.findings[0].code == "E-NAN-DATA"
+    assert "training rows 17," in found.findings[0].figure
+    assert found.measures.bad_rows == (17,)
+    assert any("--watch" in line for line in found.unknown)
+    assert not found.findings[0].remedies[0].changes
+
+
+def test_what_cannot_be_known_is_said(too_fast: Path) -> None:
+    assert any("not watched" in line for line in examine(too_fast).unknown)
+
+
+def test_a_run_without_a_checkpoint_is_an_error(too_fast: Path, tmp_path: Path) -> None:
+    path = tmp_path / "none"
+    shutil.copytree(too_fast, path)
+    shutil.rmtree(path / "checkpoints")
+    with pytest.raises(CheckpointError, match="has no checkpoint 'last'"):
+        examine(path)
+    with pytest.raises(CheckpointError, match="not a run folder"):
+        examine(tmp_path)
+
+
+def test_a_network_without_recurrence_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no layer of elman ran"):
+        examine(run(tmp_path / "run", cell="feedforward", max_steps=2))
+
+
+def test_trials_compare_with_the_run_as_it_is(too_fast: Path) -> None:
+    before = contents(too_fast)
+    found = examine(too_fast).findings
+    control, *trials = attempt(too_fast, found[:1], steps=20)
+    assert contents(too_fast) == before
+    assert control.remedy is None
+    assert [t.remedy for t in trials] == list(found[0].remedies)
+    assert trials[0].score is not None
+    assert control.score is not None
+    assert trials[0].better == (trials[0].score < control.score)
+    tried = Run.open(trials[0].run).config["train"]
+    assert tried["lr"] == found[0].remedies[0].changes["train.lr"]
+    assert tried["max_steps"] == 20
+    assert tried["seed"] == Run.open(too_fast).config["train"]["seed"]
+
+
+def test_the_control_is_the_run_again(too_fast: Path) -> None:
+    control, *_ = attempt(too_fast, (), steps=30)
+    assert control.metrics == Run.open(too_fast).events()[-1]["metrics"]["valid"]
+
+
+def test_no_update_to_try_is_an_error(too_fast: Path) -> None:
+    with pytest.raises(ConfigError, match="at least one update"):
+        attempt(too_fast, (), steps=0)
+
+
+def test_a_change_that_leaves_a_key_out() -> None:
+    language = config_class("language").parse({"model": {"init_range": 2.0}})
+    new = changed(language, {"model.init": "orthogonal", "model.init_range": None})
+    assert new.model.init == "orthogonal"
+    remedy = Remedy("", {"model.init": "orthogonal", "model.init_range": None}, "")
+    assert (remedy.flags, remedy.without) == ("--model.init orthogonal", ("--model.init_range",))
+
+
+def test_json_is_a_line_for_each(too_fast: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(too_fast), "--try", "--steps", "5", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    kinds = [line["event"] for line in lines]
+    assert kinds[0] == "finding"
+    assert "trial" in kinds
+    assert lines[-1]["findings"] == codes(too_fast)
+    assert lines[0]["code"] in CODES
+    assert lines[0]["remedies"][0]["flags"].startswith("--train.lr")
+
+
+def test_the_text_says_code_figure_and_change(
+    too_fast: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", str(too_fast), "--try", "--steps", "5"]) == 0
+    shown = capsys.readouterr().out
+    first: Finding = examine(too_fast).findings[0]
+    assert all(part in shown for part in (first.code, first.figure, first.remedies[0].flags))
+    assert "as it is" in shown
