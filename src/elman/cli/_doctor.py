@@ -61,7 +61,10 @@ def described(finding: Finding) -> str:
     for place, remedy in enumerate(finding.remedies, 1):
         without = f" without {' '.join(remedy.without)}" if remedy.without else ""
         flags = f": {remedy.flags}{without}" if remedy.changes else ""
-        lines += [f"  {place}. {remedy.what}{flags}", f"     {remedy.reference}"]
+        lines += [
+            f"  {place}. {remedy.what}{flags}",
+            *([f"     {remedy.reference}"] if remedy.reference else []),
+        ]
     return "\n".join(lines)
 
 

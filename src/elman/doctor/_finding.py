@@ -13,7 +13,7 @@ class Remedy(NamedTuple):
         what: the change in words.
         changes: dotted keys of the configuration and their new values; None leaves a key out. Empty
             where the remedy is in the data or in code, which no setting changes.
-        reference: the paper that proposes or measures it.
+        reference: the paper that proposes or measures it; empty for mending data.
     """
 
     what: str
