@@ -337,4 +337,4 @@ def plain(text: str) -> str:
     >>> plain("5$ or 6$")
     '5\\$ or 6\\$'
     """
-    return text.replace("\\$", "$").replace("$", "\\$")
+    return text.replace("$", "\\$")

@@ -38,6 +38,8 @@ EXPONENTS = 12
 UNITS = 24
 """Units of a map; more are too thin to be seen on a phone."""
 NEXT = 10
+BEGINNING = 8
+"""Words of the validation text whose next one is guessed, where no text is given."""
 FRACTION = 0.01
 
 
@@ -203,7 +205,7 @@ def _said(task: Task, text: str | None) -> list[Said]:
     tables = list(task.tables(_split(task)))
     match task:
         case LanguageModel():
-            prompt = text or " ".join(task.excerpt(1).words[:8])
+            prompt = text or _beginning(task)
             likely = task.next_words(prompt, NEXT)
             tables.insert(0, Table(f"{prompt} ...", ["next", "probability"], likely))
         case TableTask() if text is not None:
@@ -214,6 +216,12 @@ def _said(task: Task, text: str | None) -> list[Said]:
         Said(title=t.title, columns=list(t.columns), rows=[list(row) for row in t.rows])
         for t in tables
     ]
+
+
+def _beginning(task: LanguageModel) -> str:
+    """The first words of the validation text, as text."""
+    read = task.excerpt(1).words[:BEGINNING]
+    return task.vocabulary.decode(map(task.vocabulary.index, read)).strip()
 
 
 def _short(value: Any) -> str | float:
@@ -240,7 +248,7 @@ def _draw(task: Task, found: Measures, path: Path) -> None:
     if not pictures.available():
         return
     folder = path / FILE.parent
-    pictures.save(figures({path.name: found}), folder)
+    pictures.save((figure.picture for figure in figures({path.name: found})), folder)
     own = task.pictures(_split(task))
     pictures.save([p._replace(name=f"task-{p.name}") for p in own], folder)
     found.pictures = [f"task-{picture.name}" for picture in own]
