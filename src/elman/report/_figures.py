@@ -22,7 +22,7 @@ WIDTH = 4.8
 """Inches; on a phone's screen the letters are then as large as those around the figure."""
 DECADES = 12
 """Orders of magnitude below the largest that colours tell apart."""
-MOST_WORDS = 40
+MOST_WORDS = 60
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (1, 4)), (0, (5, 1, 1, 1, 1, 1)))
 
 Events = Sequence[Mapping[str, Any]]
@@ -287,7 +287,7 @@ def _maps(run: Measures, layers: Sequence[LayerMeasures], sheet: Sheet) -> None:
     steps = len(layers[0].maps[drawn[0][1]])
     if 0 < len(run.words) == steps <= MOST_WORDS:
         words = [plain(word if word.strip() else repr(word)) for word in run.words]
-        panels[-1].set_xticks(range(steps), words, rotation=90, fontsize=8)
+        panels[-1].set_xticks(range(steps), words, rotation=90, fontsize=8 if steps <= 36 else 6)
     else:
         panels[-1].set_xlabel("step")
 

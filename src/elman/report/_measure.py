@@ -35,6 +35,8 @@ LOSS_STEPS = 12
 JACOBIANS = 32
 """Steps whose Jacobians are decomposed, evenly apart."""
 EXPONENTS = 12
+WORDS = 32
+"""Steps of a map, unless the text is given."""
 UNITS = 24
 """Units of a map; more are too thin to be seen on a phone."""
 NEXT = 10
@@ -77,6 +79,7 @@ def measure(
     task = load(path, which, task=task)
     task.network.eval()
     flow = _flow(task)
+    words = task.excerpt(1, text).words[: WORDS if text is None else None]
     found = Measures(
         task=task.name,
         checkpoint=which,
@@ -84,8 +87,8 @@ def measure(
         steps=flow.norm.shape[1],
         at=list(flow.at),
         text=text,
-        words=list(task.excerpt(1, text).words),
-        layers=_layers(task, flow, text),
+        words=list(words),
+        layers=_layers(task, flow, text, len(words)),
         said=_said(task, text),
     )
     _draw(task, found, path)
@@ -121,7 +124,7 @@ def _evenly(count: int, most: int) -> list[int]:
     return sorted({round(i) for i in torch.linspace(0, count - 1, min(count, most)).tolist()})
 
 
-def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
+def _layers(task: Task, flow: Flow, text: str | None, words: int) -> list[LayerMeasures]:
     model, batch = _Loss(task), task.excerpt(JACOBIAN_ROWS).batch
     with torch.no_grad():
         tracks = record(model, batch).tracks
@@ -140,7 +143,7 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
                 setattr(layer, name, of(model, batch, number, track))
             except ConfigError as error:
                 layer.left_out[name] = str(error)
-        _maps(layer, calls.get(layer.name, []))
+        _maps(layer, calls.get(layer.name, []), words)
         found.append(layer)
     return found
 
@@ -177,13 +180,13 @@ def _lyapunov(model: nn.Module, batch: Any, layer: int, track: Track) -> Exponen
     return Exponents(value=found.exponents.tolist(), interval=found.interval.tolist())
 
 
-def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
+def _maps(layer: LayerMeasures, calls: list[Call], words: int) -> None:
     """What the gates and states of a layer are, at the units that change most."""
     if not calls:
         return
     states = calls[0].cell.states
     values = {
-        name: torch.cat([call.seen[name][:, 0] for call in calls]).float()
+        name: torch.cat([call.seen[name][:, 0] for call in calls])[: words or None].float()
         for name, seen in calls[0].seen.items()
         if seen.dim() == 3
     }

@@ -112,7 +112,7 @@ class Measures(_Kept):
             DataError: they cannot be written.
         """
         with replacing(run / FILE) as file:
-            file.write(self.model_dump_json(indent=1).encode())
+            file.write(self.model_dump_json().encode())
 
     @classmethod
     def load(cls, run: Path) -> Measures | None:
