@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from elman import pictures
-from elman._errors import ConfigError, DataError
+from elman._errors import ConfigError
 from elman.diagnose import Estimate, Flow, Norms, gradient_flow, lyapunov, record, spectrum
 from elman.diagnose._look import Call, calls_of
 from elman.diagnose._observe import Track

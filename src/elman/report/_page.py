@@ -126,7 +126,7 @@ def _whole(title: str, body: ET.Element) -> bytes:
         el("style", style),
     )
     html = el("html", head, body, lang="en")
-    return b"<!doctype html>\n" + ET.tostring(html, "utf-8", method="html").partition(b"?>")[2]
+    return b"<!doctype html>\n" + ET.tostring(html, "unicode", method="html").encode()
 
 
 def _body(shown: Sequence[Shown], drawn: Sequence[Figure], findings: Findings) -> ET.Element:
@@ -258,8 +258,7 @@ def _said(shown: Shown, several: bool) -> ET.Element:
     for said in shown.measures.said:
         parts += [el("p", said.title, class_="soft"), _table(said.columns, said.rows)]
     for name in shown.measures.pictures:
-        file = (shown.run.path / FILE.parent / f"{name}.png").name
-        source = data_uri(shown.run.path / FILE.parent / file)
+        source = data_uri(shown.run.path / FILE.parent / f"{Path(name).name}.png")
         parts.append(el("figure", el("img", src=source, alt=name), el("figcaption", name)))
     return el("div", *parts or [el("p", "the task shows none", class_="soft")])
 

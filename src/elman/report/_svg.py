@@ -23,7 +23,7 @@ def inline(picture: Picture, title: str) -> ET.Element:
     file = io.BytesIO()
     with drawn(picture) as figure:
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    svg = ET.fromstring(file.getvalue())  # noqa: S314 - written just now
+    svg = ET.fromstring(file.getvalue())
     for parent in svg.iter():
         for child in list(parent):
             if _local(child.tag) in DROPPED:
@@ -60,6 +60,6 @@ def _own(key: str, value: str, name: str) -> str:
         return f"{name}-{value}"
     if not value.startswith("data:"):
         value = value.replace("#000000", "currentColor")
-    if _local(key) == "href" and value.startswith("#") or "url(#" in value:
+    if (_local(key) == "href" and value.startswith("#")) or "url(#" in value:
         return POINT.sub(lambda found: f"{name}-{found[0]}", value)
     return value
