@@ -11,6 +11,9 @@ from pydantic import BaseModel
 from elman.tasks import TASKS
 from elman.train import config_class
 
+BUDGETS = {"epochs", "max_steps"}
+"""Of these the one that is given replaces the other."""
+
 
 def command(config: Mapping[str, Any]) -> str | None:
     """What to type; None for a task of one's own, which only its program can train.
@@ -35,7 +38,7 @@ def _different(own: BaseModel, default: BaseModel, section: str = "") -> Iterato
         value, usual = getattr(own, name), getattr(default, name)
         if isinstance(value, BaseModel):
             yield from _different(value, usual, f"{section}{name}.")
-        elif value != usual:
+        elif value != usual and (value is not None or name not in BUDGETS):
             yield section + name, value
 
 

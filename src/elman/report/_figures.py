@@ -58,22 +58,22 @@ def _shared(runs: Mapping[str, Measures]) -> Iterator[Figure]:
         yield Figure(
             Picture("gradient", partial(_gradient, rows), (WIDTH, 3.2)),
             "The gradient through time",
-            "The norm of the gradient of the loss by the state at each step, inside the scan. A line "
-            "that falls to the left is a gradient that vanishes on its way back.",
+            "The norm of the gradient of the loss by the state at each step, inside the scan. A "
+            "line that falls to the left is a gradient that vanishes on its way back.",
         )
         yield Figure(
             Picture("gradient-map", partial(_gradient_map, rows), (WIDTH, 1.2 + 0.24 * len(rows))),
             "The gradient by layer and time",
-            f"The same in colours, {DECADES} orders of magnitude from the largest of each row down.",
+            f"The same in colours: {DECADES} orders of magnitude from each row's largest down.",
         )
     layers = list(_each(runs))
     if any(layer.jacobian for _, _, layer in layers):
         yield Figure(
             Picture("jacobian", partial(_jacobian, layers), (WIDTH, 4.4)),
             "Jacobians",
-            "How much all steps since the first can stretch a change of the state (the spectral norm "
-            "of their product), and each single step in the long run (its spectral radius). Below 1 "
-            "a change dies out, above 1 it grows.",
+            "How much all steps since the first can stretch a change of the state (the spectral "
+            "norm of their product), and each single step in the long run (its spectral radius). "
+            "Below 1 a change dies out, above 1 it grows.",
         )
     if any(layer.lyapunov for _, _, layer in layers):
         yield Figure(

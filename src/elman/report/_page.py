@@ -148,10 +148,17 @@ def _body(shown: Sequence[Shown], drawn: Sequence[Figure], findings: Findings) -
         *_section("Predictions", (_said(each, several) for each in shown if each.measures)),
         *_section("Settings", (_settings(each) for each in shown)),
     )
-    runs = shlex.join(str(each.run.path) for each in shown)
-    body.append(el("p", "This page: ", el("code", f"elman report {runs}"), class_="soft"))
+    body.append(el("p", "This page: ", el("code", _again(shown)), class_="soft"))
     _fit(body)
     return body
+
+
+def _again(shown: Sequence[Shown]) -> str:
+    """The command that makes this page."""
+    texts = {each.measures.text if each.measures else None for each in shown}
+    (text,) = texts if len(texts) == 1 else (None,)
+    asked = [] if text is None else ["--text", text]
+    return shlex.join(["elman", "report", *(str(each.run.path) for each in shown), *asked])
 
 
 def _section(title: str, parts: Iterable[ET.Element]) -> list[ET.Element]:
@@ -175,20 +182,24 @@ def _facts(shown: Shown) -> Iterator[tuple[str, Any]]:
         if name in config.get("model", {}):
             yield name, config["model"][name]
     for event in shown.events:
-        match event:
-            case {"event": "start", "parameters": parameters, "seed": seed}:
-                yield "parameters", parameters
-                yield "seed", seed
-            case {"event": "diverged"}:
-                yield "ended", "diverged"
-            case {"event": "end", "metrics": metrics}:
-                yield "updates", event["update"]
-                for split, values in metrics.items():
-                    yield from ((f"{split} {name}", value) for name, value in values.items())
+        yield from _told(event)
     if shown.measures:
         for layer in shown.measures.layers:
             for state, curve in layer.gradient.items():
                 yield f"half-life, steps: {layer.name} {state}", curve.half_life[0]
+
+
+def _told(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    match event:
+        case {"event": "start", "parameters": parameters, "seed": seed}:
+            yield "parameters", parameters
+            yield "seed", seed
+        case {"event": "diverged"}:
+            yield "ended", "diverged"
+        case {"event": "end", "metrics": metrics}:
+            yield "updates", event["update"]
+            for split, values in metrics.items():
+                yield from ((f"{split} {name}", value) for name, value in values.items())
 
 
 def _figure(figure: Figure) -> ET.Element:
