@@ -11,6 +11,7 @@ from elman._errors import ConfigError, ElmanError
 from elman.cli._output import emit, table
 from elman.cli._progress import Report
 from elman.cli._progress_many import reporting_many
+from elman.cli._report import made
 from elman.cli._request import Request, request
 from elman.cli._settings import Leaf
 from elman.pictures import MISSING, available
@@ -38,6 +39,7 @@ OPTIONS = (
     Leaf("name", str | None, None, "what the comparison is called; compare-TASK unless given"),
     Leaf("runs", Path, Path("runs"), "where its folder NAME-N is made, with the next free N"),
     Leaf("force", bool, False, "make it NAME-1, and replace the comparison that is there"),
+    Leaf("report", bool, False, "also make the page of each cell's first seed, side by side"),
     Leaf("resume", Path | None, None, "go on with the comparison in this folder"),
 )
 
@@ -50,10 +52,12 @@ def compare(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> No
     options = asked.options
     with reporting_many(json=options["json"], quiet=options["quiet"]) as report:
         found = _resumed(asked, report) if options["resume"] else _compared(asked, report)
+    file = _page(found) if options["report"] else None
     if options["json"]:
-        emit({"event": "end", "comparison": str(found.path), **found.model_dump(mode="json")})
+        end = {"event": "end", "comparison": str(found.path), **found.model_dump(mode="json")}
+        emit(end | ({"report": file} if file else {}))
     else:
-        print(summary(found))
+        print("\n".join([summary(found), *([f"report {file}"] if file else [])]))
     if found.failed:
         raise ElmanError(
             "\n".join(["these runs failed, and --resume tries them again:", *found.failed])
@@ -76,6 +80,12 @@ def summary(found: Comparison) -> str:
         pictures.append(MISSING)
     where = f"comparison {found.path} (table.md, table.json)"
     return "\n".join([table(rows(found)), *said, *lost, where, *pictures])
+
+
+def _page(found: Comparison) -> Path | None:
+    """The page of the first run of each candidate that came to its end."""
+    runs = [found.path / each.done[0].run for each in found.candidates if each.done]
+    return made(runs, output=found.path / "report") if runs else None
 
 
 def _plan(asked: Request) -> Any:
@@ -108,7 +118,7 @@ def _resumed(asked: Request, report: Report) -> Comparison:
     from elman.compare import load, resume
 
     path = Path(asked.options["resume"])
-    kept = {"resume", "json", "quiet", "jobs"}
+    kept = {"resume", "json", "quiet", "jobs", "report"}
     other = [f"--{key}" for key in asked.given.values if key not in kept]
     if other := [*other, *asked.given.words]:
         raise ConfigError(

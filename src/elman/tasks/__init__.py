@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from elman._errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from elman.tasks._base import Batch, Metrics, Table, Task
+    from elman.tasks._base import Batch, Excerpt, Metrics, Table, Task
     from elman.tasks._caption import Caption
     from elman.tasks._caption_config import CaptionData, CaptionNet
     from elman.tasks._classify import Classify
@@ -54,6 +54,7 @@ __all__ = [
     "Classify",
     "ClassifyData",
     "ClassifyNet",
+    "Excerpt",
     "Forecast",
     "ForecastData",
     "ForecastNet",
@@ -97,6 +98,7 @@ _WHERE = {
     "Classify": "_classify",
     "ClassifyData": "_classify_config",
     "ClassifyNet": "_classify_config",
+    "Excerpt": "_base",
     "Forecast": "_forecast",
     "ForecastData": "_forecast_config",
     "ForecastNet": "_forecast_config",

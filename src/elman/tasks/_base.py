@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from elman._errors import ConfigError
 from elman.bptt import State
 from elman.metrics import perplexity
 from elman.pictures import Picture
@@ -28,6 +29,16 @@ class Table(NamedTuple):
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str | float | int]]
+
+
+class Excerpt(NamedTuple):
+    """A few rows to look inside with; and what each step of the first one reads, if it has names.
+
+    Such as the words of a sentence; of numbers there is nothing to say.
+    """
+
+    batch: Any
+    words: Sequence[str] = ()
 
 
 class Batch(Protocol):
@@ -164,6 +175,20 @@ class Task(ABC):
     def pictures(self, split: str) -> list[Picture]:
         """What a report on a split shows as pictures; drawn only if they are wanted."""
         return []
+
+    def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
+        """A few validation rows to look inside with, or a text as a row of its own.
+
+        Args:
+            rows: at most so many, where the task chooses them itself.
+            text: what to read instead.
+
+        Raises:
+            ConfigError: the task reads no texts.
+        """
+        if text is not None:
+            raise ConfigError(f"{self.name} reads no texts here: leave the text out")
+        return Excerpt(next(iter(self.batches("valid"))))
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The metrics of simple models: ``{name: {split: metrics}}``."""

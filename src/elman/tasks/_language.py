@@ -23,9 +23,12 @@ from elman.data import Lanes, Source, Split, TextSource, Vocabulary, by_name, op
 from elman.decode import sample
 from elman.metrics import bits_per_char, perplexity
 from elman.nn import linear_cross_entropy
-from elman.tasks._base import Metrics, NamedTask, Reading
+from elman.tasks._base import Excerpt, Metrics, NamedTask, Reading
 from elman.tasks._language_config import LanguageAsked, LanguageData, LanguageNet
 from elman.tasks._language_net import LanguageNetwork
+
+SHOWN_STEPS = 64
+"""Steps of a row to look inside with, unless the text is given."""
 
 SCORES_AT_ONCE = 1 << 24
 """Evaluation reads as many steps at once as give this many scores: 64 MB of them."""
@@ -218,6 +221,19 @@ class LanguageModel(NamedTask):
             tokens = self.tokens[split]
             self._ratios[split] = len(tokens) / len(self.vocabulary.decode(tokens))
         return self._ratios[split]
+
+    def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
+        if text is None:
+            stream = self.tokens["valid" if "valid" in self.tokens else self.splits[0]]
+            steps = min(SHOWN_STEPS, len(stream) - 1)
+        else:
+            read, eos = self._context(text), self.vocabulary.eos
+            # Every word is read, so that the last one needs a target, too: the end of the line.
+            stream, steps = np.array([*read, read[-1] if eos is None else eos]), len(read)
+        rows = min(rows, (len(stream) - 1) // steps)
+        lanes = Lanes(stream[: rows * steps + 1], rows)
+        words = [self.vocabulary.token(int(index)) for index in stream[:steps]]
+        return Excerpt(Piece(lanes, 0, steps), words)
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """Unigram, bigram and trigram models of the same training tokens."""

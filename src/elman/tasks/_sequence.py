@@ -132,6 +132,18 @@ class SequenceTask(TableTask):
         """Rows to be answered, from values that need no target."""
         return Rows({"x": self.input.encode([self.input.parse(values) for values in given])})
 
+    def text_rows(self, text: str) -> Rows:
+        (target,) = self.part("valid").take(torch.tensor([0]))["y"]
+        return Rows({**self.sequences([self.row_of(text)]).columns, "y": target[None]})
+
+    def words_of(self, rows: Rows) -> list[str]:
+        if not isinstance(self.input, Text):
+            return []
+        read = rows.take(torch.tensor([0]))["x"][0].tolist()
+        most = self.data.max_length
+        kept = read[-most:] if self.data.keep == "tail" else read[:most]
+        return [self.input.vocabulary.token(index) for index in kept]
+
     def asked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What an answer begins with: the text and the words that are not known; or the numbers."""
         sequence = self.input.parse(values)

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from elman._errors import DataError
+from elman._errors import ConfigError, DataError
 from elman.bptt import State
 from elman.data import Rows, buckets
-from elman.tasks._base import Task, evaluating
+from elman.tasks._base import Excerpt, Task, evaluating
 
 Answer = TypeVar("Answer")
 
@@ -122,6 +122,20 @@ class Supervised(Task):
         """Any rows in batches: sorted by length, or shuffled where there is a generator."""
         order = buckets(self._lengths(rows), self.batch_rows, generator)
         return [Part(rows, some, self.terms(rows, some), self.device) for some in order]
+
+    def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
+        table = self.part("valid") if text is None else self.text_rows(text)
+        some = torch.arange(min(rows, len(table)))
+        batch = Part(table, some, self.terms(table, some), self.device)
+        return Excerpt(batch, self.words_of(table))
+
+    def text_rows(self, text: str) -> Rows:
+        """A text as a row; its target may be any, since only what is read is looked at."""
+        raise ConfigError(f"{self.name} reads no texts here: leave the text out")
+
+    def words_of(self, rows: Rows) -> list[str]:
+        """What each step of the first row reads, if it has a name."""
+        return []
 
     def _lengths(self, rows: Rows) -> Tensor:
         return rows.lengths(self.sort_by) if self.sort_by else torch.ones(len(rows))

@@ -255,6 +255,14 @@ class Tag(TableTask):
             raise DataError("the text is empty: give words with spaces between them")
         return {self.data.tokens: text.split()}
 
+    def text_rows(self, text: str) -> Rows:
+        words = list(self.row_of(text)[self.data.tokens])
+        return self.encode([Sentence(words, [self.labels[0]] * len(words))])
+
+    def words_of(self, rows: Rows) -> list[str]:
+        forms = self.forms.all()
+        return [forms[number] for number in rows.take(torch.tensor([0]))["x"][0].tolist()]
+
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
         return (values for _, values in self.read(path))
 

@@ -1,0 +1,59 @@
+"""``elman flow``: what a trained run does inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from elman.cli._output import Flag, emit, log, number, table
+from elman.pictures import MISSING, available
+
+if TYPE_CHECKING:
+    from elman.report import Measures
+
+
+def flow(
+    run: Path,
+    /,
+    *,
+    text: str | None = None,
+    checkpoint: Literal["best", "last"] = "best",
+    json: Flag = False,
+) -> None:
+    """Look inside a trained run: gradients, Jacobians, Lyapunov exponents, gates.
+
+    Parameters
+    ----------
+    run
+        The run folder, such as runs/language-1. What is found goes into its folder flow.
+    text
+        A sentence whose words the gates are shown at; else the first validation row.
+    checkpoint
+        Which weights.
+    json
+        One JSON object instead of lines.
+    """
+    from elman.report import measure
+    from elman.report._measures import FILE
+
+    found = measure(run, text, which=checkpoint)
+    if json:
+        emit({"event": "end", "file": run / FILE, **found.model_dump(mode="json")})
+        return
+    print(table(_rows(found)))
+    for layer in found.layers:
+        for what, why in layer.left_out.items():
+            log(f"{layer.name}: {what} is left out: {why}")
+    print(f"flow {run / FILE}")
+    if not available():
+        print(MISSING)
+
+
+def _rows(found: Measures) -> Iterator[list[str]]:
+    yield ["layer", "state", "half-life", "to 1 %", "largest exponent"]
+    for layer in found.layers:
+        largest = number(layer.lyapunov.value[0]) if layer.lyapunov else ""
+        for state, curve in layer.gradient.items():
+            reach = [number(curve.half_life[0]), number(curve.horizon[0])]
+            yield [layer.name, state, *reach, largest]

@@ -1,0 +1,56 @@
+"""``elman report``: a page of one run, or of several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from elman._errors import CheckpointError, ConfigError
+from elman.cli._output import Flag, emit, log
+
+
+def report(
+    run: Path,
+    /,
+    *more: Path,
+    text: str | None = None,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    json: Flag = False,
+) -> None:
+    """Make one self-contained page of HTML of a run, or of several side by side.
+
+    Parameters
+    ----------
+    run
+        The run folder. Where `elman flow` has not looked inside, that is done first.
+    more
+        Other runs, to be set beside it: a simple RNN, an LSTM and a GRU, for one.
+    text
+        A sentence whose words the gates are shown at, in all of them.
+    output
+        The folder for report.html and its figures; RUN/report unless given.
+    json
+        One JSON object instead of lines.
+    """
+    file = made([run, *more], text=text, output=output)
+    emit({"event": "end", "report": file}) if json else print(f"report {file}")
+
+
+def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
+    """The page's file, after looking inside where that has not been done for this text."""
+    from elman.report import Measures, measure, page
+
+    paths = list(runs)
+    for path in paths:
+        found = Measures.load(path)
+        if found is None or (text is not None and found.text != text):
+            try:
+                measure(path, text)
+            except (CheckpointError, ConfigError) as error:
+                if text is not None:
+                    raise
+                log(f"{path}: without a look inside: {error}")
+    return page(paths, output)

@@ -1,0 +1,340 @@
+"""The figures of runs: of their measures, and of how they were trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.pictures import COLOURS, Picture
+from elman.report._measures import LayerMeasures, Measures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Sheet
+
+WIDTH = 4.8
+"""Inches; on a phone's screen the letters are then as large as those around the figure."""
+DECADES = 12
+"""Orders of magnitude below the largest that colours tell apart."""
+MOST_WORDS = 60
+DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (1, 4)), (0, (5, 1, 1, 1, 1, 1)))
+
+Events = Sequence[Mapping[str, Any]]
+
+
+class Figure(NamedTuple):
+    """A picture, and what a page says of it; ``of`` is the run, if it shows one of several."""
+
+    picture: Picture
+    title: str
+    caption: str
+    of: str | None = None
+
+
+def figures(runs: Mapping[str, Measures]) -> list[Figure]:
+    """The figures of one run, or of several side by side.
+
+    >>> figures({})
+    []
+    """
+    found = [*_shared(runs)] if runs else []
+    for number, (name, run) in enumerate(runs.items(), 1):
+        end = f"-{number}" if len(runs) > 1 else ""
+        of = name if len(runs) > 1 else None
+        found += [f._replace(of=of) for f in _own(run, end)]
+    return found
+
+
+def _shared(runs: Mapping[str, Measures]) -> Iterator[Figure]:
+    """All runs in each."""
+    rows = list(_rows(runs))
+    if rows:
+        yield Figure(
+            Picture("gradient", partial(_gradient, rows), (WIDTH, 3.2)),
+            "The gradient through time",
+            "The norm of the gradient of the loss by the state at each step, inside the scan. A "
+            "line that falls to the left is a gradient that vanishes on its way back.",
+        )
+        yield Figure(
+            Picture("gradient-map", partial(_gradient_map, rows), (WIDTH, 1.2 + 0.24 * len(rows))),
+            "The gradient by layer and time",
+            f"The same in colours: {DECADES} orders of magnitude from each row's largest down.",
+        )
+    layers = list(_each(runs))
+    if any(layer.jacobian for _, _, layer in layers):
+        yield Figure(
+            Picture("jacobian", partial(_jacobian, layers), (WIDTH, 4.4)),
+            "Jacobians",
+            "How much all steps since the first can stretch a change of the state (the spectral "
+            "norm of their product), and each single step in the long run (its spectral radius). "
+            "Below 1 a change dies out, above 1 it grows.",
+        )
+    if any(layer.lyapunov for _, _, layer in layers):
+        yield Figure(
+            Picture("lyapunov", partial(_lyapunov, layers), (WIDTH, 3.2)),
+            "Lyapunov exponents",
+            "The rates at which small changes of the state grow along the sequence, with 95 % "
+            "intervals. Near 0 something is remembered for long; far below it is soon forgotten; "
+            "above 0 the layer is chaotic.",
+        )
+
+
+def _own(run: Measures, end: str) -> Iterator[Figure]:
+    """Those with one run in each."""
+    seen = [layer for layer in run.layers if np.any(np.array(layer.contribution) > 0)]
+    if seen:
+        yield Figure(
+            Picture(f"contribution{end}", partial(_contribution, run, seen), _tall(seen, 2.4)),
+            "Contributions",
+            "How much the loss at one step (downwards) has of the gradient by the state at another "
+            "(across): how far back each error is blamed.",
+        )
+    shown = [layer for layer in run.layers if layer.maps]
+    if shown:
+        panels = sum(len(layer.maps) for layer in shown)
+        bottom = 0.9 if run.words else 0.5
+        yield Figure(
+            Picture(f"gates{end}", partial(_maps, run, shown), (WIDTH, 1.15 * panels + bottom)),
+            "Gates and states" + (", word by word" if run.words else ", step by step"),
+            "Gates from 0 (closed) to 1 (open); states in colours of their own from low to high. A "
+            f"line is a unit, of those {len(shown[0].units)} whose output changes most.",
+        )
+
+
+def training(runs: Mapping[str, Events]) -> list[Figure]:
+    """How the runs went: loss, validation, and what the watch saw of the gradient.
+
+    >>> training({"a": [{"event": "start"}]})
+    []
+    """
+    measured = {name: _curves(events) for name, events in runs.items()}
+    titles = list(dict.fromkeys(title for curves in measured.values() for title in curves))
+    if not titles:
+        return []
+    size = WIDTH, 0.5 + 2.1 * len(titles)
+    return [
+        Figure(
+            Picture("training", partial(_training, measured, titles), size),
+            "Training",
+            "What was reported while training, by update.",
+        )
+    ]
+
+
+Line = tuple[list[float], list[float]]
+
+
+def _curves(events: Events) -> dict[str, dict[str, Line]]:
+    """By the title of a panel, its lines by name."""
+    found: dict[str, dict[str, Line]] = {}
+    for event in events:
+        for title, name, value in _points(event):
+            if isinstance(value, int | float):
+                x, y = found.setdefault(title, {}).setdefault(name, ([], []))
+                x.append(event["update"])
+                y.append(value)
+    return found
+
+
+NOT_MEASURES = {"event", "epoch", "update", "updates", "best", "seconds", "lr", "norm"}
+
+
+def _points(event: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    match event.get("event"):
+        case "valid":
+            for name, value in event.items():
+                if name not in NOT_MEASURES:
+                    yield name, "validation", value
+        case "watch" if event.get("norms"):
+            yield "gradient norm", "median", float(np.median(event["norms"]))
+            yield "gradient norm", "largest", max(event["norms"])
+
+
+def _training(
+    measured: Mapping[str, Mapping[str, Mapping[str, Line]]], titles: Sequence[str], sheet: Sheet
+) -> None:
+    panels = np.atleast_1d(sheet.subplots(len(titles), sharex=True))
+    for axes, title in zip(panels, titles, strict=True):
+        for colour, (run, curves) in zip(cycle(COLOURS), measured.items(), strict=False):
+            for dash, (name, line) in zip(cycle(DASHES), curves.get(title, {}).items()):
+                label = _label(run if len(measured) > 1 else "", name)
+                mark = "o" if len(line[0]) < 12 else None
+                axes.plot(*line, color=colour, linestyle=dash, marker=mark, ms=3, label=label)
+        axes.set_ylabel(plain(title.replace("_", " ")))
+        _legend(axes)
+    panels[-1].set_xlabel("update")
+
+
+class _Row(NamedTuple):
+    run: int
+    label: str
+    norm: NDArray[np.float64]
+
+
+def _each(runs: Mapping[str, Measures]) -> Iterator[tuple[int, str, LayerMeasures]]:
+    """Every layer of every run: the run's number, and what the layer is called."""
+    for number, (name, run) in enumerate(runs.items()):
+        for layer in run.layers:
+            several = layer.name if len(run.layers) > 1 else ""
+            yield number, _label(name if len(runs) > 1 else "", several), layer
+
+
+def _rows(runs: Mapping[str, Measures]) -> Iterator[_Row]:
+    """Every state of every layer that a gradient reaches."""
+    for number, label, layer in _each(runs):
+        for state, curve in layer.gradient.items():
+            yield _Row(number, _label(label, state), np.array(curve.norm))
+
+
+def _gradient(rows: Sequence[_Row], sheet: Sheet) -> None:
+    axes = sheet.subplots()
+    dashes: dict[int, Iterator[Any]] = {}
+    for row in rows:
+        dash = next(dashes.setdefault(row.run, cycle(DASHES)))
+        norm = np.where(row.norm > 0, row.norm, np.nan)
+        axes.plot(norm, color=_colour(row.run), linestyle=dash, label=row.label)
+    axes.set(xlabel="step", ylabel="gradient norm", yscale="log")
+    _legend(axes)
+
+
+def _gradient_map(rows: Sequence[_Row], sheet: Sheet) -> None:
+    axes = sheet.subplots()
+    steps = max(len(row.norm) for row in rows)
+    grid = np.full((len(rows), steps), np.nan)
+    for line, row in zip(grid, rows, strict=True):
+        line[: len(row.norm)] = row.norm / row.norm.max()
+    image = _image(axes, _decades(grid), vmin=-DECADES, vmax=0)
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_xlabel("step")
+    _bar(sheet, image, axes, "of the largest", shrink=0.9)
+
+
+def _contribution(run: Measures, layers: Sequence[LayerMeasures], sheet: Sheet) -> None:
+    panels = np.atleast_1d(sheet.subplots(len(layers), sharex=True))
+    for axes, layer in zip(panels, layers, strict=True):
+        grid = np.array(layer.contribution)
+        image = _image(axes, _decades(grid / grid.max()), vmin=-DECADES, vmax=0)
+        axes.set_yticks(range(len(run.at)), [str(t) for t in run.at], fontsize=7)
+        axes.set_ylabel("loss at step")
+        if len(layers) > 1:
+            axes.set_title(plain(layer.name), fontsize=9)
+        _bar(sheet, image, axes, "of the largest")
+    panels[-1].set_xlabel("state at step")
+
+
+def _jacobian(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) -> None:
+    whole, each = sheet.subplots(2, sharex=True)
+    dashes: dict[int, Iterator[Any]] = {}
+    for run, label, layer in layers:
+        if (found := layer.jacobian) is None:
+            continue
+        style = {"color": _colour(run), "linestyle": next(dashes.setdefault(run, cycle(DASHES)))}
+        norm = np.array(found.norm)
+        whole.plot(found.times, np.where(norm > 0, norm, np.nan), label=label or None, **style)
+        each.plot(found.times, found.step_radius, **style)
+    whole.set(ylabel="norm of the product", yscale="log")
+    each.set(xlabel="step", ylabel="radius of one step")
+    for axes in (whole, each):
+        axes.axhline(1, color="#000000", linewidth=0.6)
+    _legend(whole)
+
+
+def _lyapunov(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) -> None:
+    axes = sheet.subplots()
+    for number, (run, label, layer) in enumerate(layers):
+        if (found := layer.lyapunov) is None:
+            continue
+        value = np.array(found.value)
+        low, high = np.array(found.interval).T
+        there = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
+        x = np.arange(1, len(value) + 1) + 0.12 * (number - (len(layers) - 1) / 2)
+        axes.errorbar(
+            x[there],
+            value[there],
+            np.stack([value - low, high - value])[:, there].clip(min=0),
+            fmt="osD^v"[number % 5],
+            ms=4,
+            capsize=2,
+            color=_colour(run),
+            label=label or None,
+        )
+    axes.axhline(0, color="#000000", linewidth=0.6)
+    axes.set(xlabel="exponent", ylabel="nats a step")
+    _legend(axes)
+
+
+def _maps(run: Measures, layers: Sequence[LayerMeasures], sheet: Sheet) -> None:
+    drawn = [(layer, name) for layer in layers for name in layer.maps]
+    panels = np.atleast_1d(sheet.subplots(len(drawn), sharex=True))
+    for axes, (layer, name) in zip(panels, drawn, strict=True):
+        grid = np.array(layer.maps[name]).T
+        if name in layer.gates:
+            image = _image(axes, grid, vmin=0, vmax=1)
+        else:
+            most = max(1e-9, float(np.abs(grid).max()))
+            image = _image(axes, grid, vmin=-most, vmax=most, cmap="PuOr")
+        axes.set_yticks([])
+        axes.set_ylabel(name)
+        if len(layers) > 1 and name == next(iter(layer.maps)):
+            axes.set_title(plain(layer.name), fontsize=9)
+        sheet.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
+    steps = len(layers[0].maps[drawn[0][1]])
+    if 0 < len(run.words) == steps <= MOST_WORDS:
+        words = [plain(word if word.strip() else repr(word)) for word in run.words]
+        panels[-1].set_xticks(range(steps), words, rotation=90, fontsize=8 if steps <= 36 else 6)
+    else:
+        panels[-1].set_xlabel("step")
+
+
+def _image(axes: Axes, grid: NDArray[np.float64], **options: Any) -> Any:
+    axes.grid(visible=False)
+    return axes.imshow(grid, aspect="auto", interpolation="nearest", **options)
+
+
+def _bar(sheet: Sheet, image: Any, axes: Axes, label: str, **options: Any) -> None:
+    ticks = range(-DECADES, 1, 4)
+    bar = sheet.colorbar(image, ax=axes, pad=0.01, fraction=0.05, ticks=ticks, **options)
+    bar.set_ticklabels([f"$10^{{{tick}}}$" for tick in ticks])
+    bar.set_label(label, fontsize=8)
+
+
+def _decades(grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The logarithm; what is 0, as the future is for the past, stays empty."""
+    return np.log10(grid, out=np.full_like(grid, math.nan), where=grid > 0)
+
+
+def _tall(layers: Sequence[Any], each: float) -> tuple[float, float]:
+    return WIDTH, 0.4 + each * len(layers)
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def _legend(axes: Axes) -> None:
+    """Above the axes, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(labels) > 1:
+        columns = 1 if max(map(len, labels)) > 24 else 2
+        axes.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=8
+        )
+
+
+def _label(*parts: str) -> str:
+    return plain(", ".join(filter(None, parts)))
+
+
+def plain(text: str) -> str:
+    r"""A text that Matplotlib shows as it is: it takes dollars for formulas.
+
+    >>> plain("5$ or 6$")
+    '5\\$ or 6\\$'
+    """
+    return text.replace("$", "\\$")

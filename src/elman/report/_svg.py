@@ -1,0 +1,65 @@
+"""A figure as an element of a page, whose ink takes the page's colour, light or dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from elman._errors import DataError
+from elman.pictures import Picture, drawn
+
+DROPPED = {"metadata", "style"}
+POINT = re.compile(r"(?<=#)[\w-]+")
+
+
+def inline(picture: Picture, title: str) -> ET.Element:
+    """Draw a picture as SVG that can stand inside HTML, beside other pictures.
+
+    Names of parts get the picture's own name in front, black becomes ``currentColor``, and nothing
+    in it points outside.
+    """
+    file = io.BytesIO()
+    with drawn(picture) as figure:
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    svg = ET.fromstring(file.getvalue())
+    for parent in svg.iter():
+        for child in list(parent):
+            if _local(child.tag) in DROPPED:
+                parent.remove(child)
+    for element in svg.iter():
+        element.tag = _local(element.tag)
+        element.attrib = {_local(k): _own(k, v, picture.name) for k, v in element.attrib.items()}
+    for name in ("width", "height"):
+        svg.attrib.pop(name, None)
+    svg.attrib |= {"role": "img", "aria-label": title}
+    return svg
+
+
+def data_uri(file: Path) -> str:
+    """A PNG as an address that holds it.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    from base64 import b64encode
+
+    try:
+        return "data:image/png;base64," + b64encode(file.read_bytes()).decode()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: measure the run again") from error
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _own(key: str, value: str, name: str) -> str:
+    if key == "id":
+        return f"{name}-{value}"
+    if not value.startswith("data:"):
+        value = value.replace("#000000", "currentColor")
+    if (_local(key) == "href" and value.startswith("#")) or "url(#" in value:
+        return POINT.sub(lambda found: f"{name}-{found[0]}", value)
+    return value

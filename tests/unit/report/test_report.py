@@ -1,0 +1,208 @@
+"""The page of runs: whole, harmless, and quiet in a browser."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from elman._errors import CheckpointError, ConfigError
+from elman.cli import main
+from elman.cli._request import request
+from elman.cli._train import OPTIONS
+from elman.report import Measures, measure, page
+from elman.report._measures import FILE
+from elman.train import config_class, train
+from elman.train._run import Run
+
+EVIL = "<script>alert(1)<img src=x onerror=alert(2)>"
+VOID = {"meta", "link", "br", "img"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Seen(HTMLParser):
+    """Every element with its attributes, and which were left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def tags(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two tiny runs, one of a hostile name and with hostile words."""
+    folder = tmp_path_factory.mktemp("report")
+    text = folder / "book.txt"
+    text.write_text("the cat <b>sat</b> on the $mat and 5$ &amp; a 猫\n" * 60, encoding="utf-8")
+    for name, cell in ((EVIL, "lstm"), ("plain", "elman")):
+        tree = {
+            "data": {"train": [text], "lanes": 2, "eval_lanes": 1},
+            "model": {"hidden": 6, "layers": 2, "cell": cell},
+            "train": {"max_steps": 4, "watch": True, "threads": 1},
+        }
+        path = train(config_class("language").parse(tree), folder / name).run.path
+        measure(path, "the cat <b>sat</b> on 5$ 猫")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def both(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    findings = {str(trained / EVIL): [finding()], str(trained / "plain"): []}
+    return page(
+        [trained / EVIL, trained / "plain"], tmp_path_factory.mktemp("p"), findings=findings
+    )
+
+
+def finding() -> dict[str, object]:
+    remedy = {
+        "what": "clip <i>it</i>",
+        "flags": "--train.clip_limit 1",
+        "reference": "Pascanu 2013",
+    }
+    return {"code": "E-X", "problem": "it <u>explodes", "figure": "9 > 1", "remedies": [remedy]}
+
+
+def test_the_page_is_whole_and_points_nowhere(both: Path) -> None:
+    raw = both.read_text(encoding="utf-8")
+    seen = Seen(raw)
+    assert not seen.open
+    assert len(raw) < 3_000_000
+    assert "http" not in raw.replace("http-equiv", "").replace("http://www.w3.org", "http")
+    for tag, attributes in seen.elements:
+        assert tag not in {"script", "iframe", "object", "embed", "b", "u", "i"}
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    ids = [attributes["id"] for _, attributes in seen.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    targets = {a["href"][1:] for a in seen.tags("use") if a.get("href")}
+    assert targets <= set(ids)
+
+
+def test_every_figure_is_there_and_beside_it(both: Path) -> None:
+    seen = Seen(both.read_text(encoding="utf-8"))
+    names = {a["id"] for a in seen.tags("figure")}
+    assert names == {
+        "training", "gradient", "gradient-map", "jacobian", "lyapunov",
+        "contribution-1", "contribution-2", "gates-1", "gates-2",
+    }  # fmt: skip
+    for name in names:
+        assert (both.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (both.parent / f"{name}.svg").exists()
+    for text in (EVIL, "<b>sat</b>", "猫", "5$", "E-X: it <u>explodes", "nothing is wrong"):
+        assert text in seen.text
+
+
+def test_ink_follows_the_page(both: Path) -> None:
+    raw = both.read_text(encoding="utf-8")
+    svg = raw[raw.index("<svg") : raw.rindex("</svg>")]
+    assert "#000000" not in svg
+    assert "currentColor" in svg
+    assert "prefers-color-scheme: dark" in raw
+
+
+def test_measures_are_kept_and_read_again(trained: Path) -> None:
+    found = Measures.load(trained / EVIL)
+    assert found is not None
+    assert found.words == [
+        "<eos>",
+        "the",
+        "cat",
+        "<",
+        "b",
+        ">",
+        "sat",
+        "<",
+        "/",
+        "b",
+        ">",
+        "on",
+        "5",
+        "$",
+        "猫",
+    ]
+    lower, upper = found.layers
+    assert set(lower.gradient) == {"h", "c"}
+    assert lower.gates == ["store", "forget", "output"]
+    assert len(upper.maps["forget"]) == len(found.words)
+    assert lower.jacobian is not None
+    assert upper.lyapunov is not None
+
+
+def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained / "plain", tmp_path / "copy")
+    (copy / FILE).write_text("{}")
+    with pytest.raises(CheckpointError, match="measure the run again"):
+        page([copy])
+    with pytest.raises(ConfigError, match="different ones"):
+        page([copy, copy])
+
+
+def test_the_command_trains_the_same_run(trained: Path) -> None:
+    from elman.report._command import command
+
+    config = Run.open(trained / "plain").config
+    said = command(config)
+    assert said is not None
+    asked = request("train", "", shlex.split(said)[2:], OPTIONS)
+    assert asked is not None
+    assert asked.config.toml() == config
+    assert command({"task": "my own"}) is None
+
+
+def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(trained / "plain")
+    assert main(["flow", run, "--text", "the cat", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["words"] == ["<eos>", "the", "cat"]
+    assert main(["report", run]) == 0
+    assert Path(capsys.readouterr().out.split()[1]).name == "report.html"
+    assert (trained / "plain" / "report" / "gates.svg").exists()
+
+
+def in_browser(file: Path, profile: Path) -> tuple[str, list[str]]:
+    """The page as a browser has it, and what it complains of."""
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--dump-dom",
+    ]
+    run = subprocess.run(
+        [str(CHROMIUM), *options, f"--user-data-dir={profile}", file.as_uri()],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return run.stdout, [line for line in run.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_browser_has_nothing_to_say(both: Path, tmp_path: Path) -> None:
+    dom, said = in_browser(both, tmp_path / "profile")
+    assert said == []
+    assert dom.count("<figure") == 9
+    spoilt = tmp_path / "spoilt.html"
+    outside = '<img src="https://example.org/x.png"></body>'
+    spoilt.write_text(both.read_text(encoding="utf-8").replace("</body>", outside))
+    assert "Content Security Policy" in in_browser(spoilt, tmp_path / "profile")[1][0]
