@@ -22,6 +22,7 @@ WIDTH = 4.8
 """Inches; on a phone's screen the letters are then as large as those around the figure."""
 DECADES = 12
 """Orders of magnitude below the largest that colours tell apart."""
+MOST = 18
 MOST_WORDS = 60
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (1, 4)), (0, (5, 1, 1, 1, 1, 1)))
 
@@ -328,7 +329,12 @@ def _legend(axes: Axes) -> None:
 
 
 def _label(*parts: str) -> str:
-    return plain(", ".join(filter(None, parts)))
+    """Beside a figure there is room for so much of a name; its end tells it from others.
+
+    >>> _label("runs of a long name", "recurrent.layers.0", "c")
+    '…ns of a long name, recurrent.layers.0, c'
+    """
+    return plain(", ".join(p if len(p) <= MOST else f"…{p[1 - MOST :]}" for p in parts if p))
 
 
 def plain(text: str) -> str:

@@ -55,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two tiny runs, one of a hostile name and with hostile words."""
     folder = tmp_path_factory.mktemp("report")
     text = folder / "book.txt"
-    text.write_text("the cat <b>sat</b> on the $mat and 5$ &amp; a 猫\n" * 60, encoding="utf-8")
+    text.write_text("the cat <b>sat</b> on the $mat and 5$ &amp; a 猫\n" * 24, encoding="utf-8")
     for name, cell in ((EVIL, "lstm"), ("plain", "elman")):
         tree = {
             "data": {"train": [text], "lanes": 2, "eval_lanes": 1},
