@@ -36,8 +36,8 @@ def run_shell(block: Block) -> None:
         assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.timeout(900)  # a page that trains every task takes minutes where others compute too
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text(TEXT * 500, encoding="utf-8")
