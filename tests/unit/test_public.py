@@ -17,7 +17,7 @@ PUBLIC = """
     CheckpointError ConfigError DataError Diverged DtypeError ElmanError EngineError Interrupted
     ShapeError
     baselines bptt cells clip compare data decode diagnose doctor engine init layers metrics nn
-    pictures scan tasks train
+    pictures report scan tasks train
 """
 
 
