@@ -39,7 +39,7 @@ def doctor(
 
     found = examine(run)
     for finding in found.findings:
-        emit(_record(finding)) if json else print(described(finding))
+        emit(record(finding)) if json else print(described(finding))
     if not found.findings and not json:
         print("nothing is wrong, as far as can be told")
     trials = attempt(run, found.findings, steps=steps) if try_ and found.findings else []
@@ -83,7 +83,8 @@ def _rows(trials: list[Trial]) -> Iterator[list[str]]:
         yield [name, value, verdict if trial.remedy else ""]
 
 
-def _record(finding: Finding) -> dict[str, object]:
+def record(finding: Finding) -> dict[str, object]:
+    """A finding as JSON has it."""
     remedies = [
         {**r._asdict(), "flags": r.flags, "without": list(r.without)} for r in finding.remedies
     ]

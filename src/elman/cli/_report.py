@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman._errors import CheckpointError, ConfigError
+from elman.cli._doctor import record
 from elman.cli._output import Flag, emit, log
 
 
@@ -41,9 +42,10 @@ def report(
 
 def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
     """The page's file, after looking inside where that has not been done for this text."""
+    from elman.doctor import examine
     from elman.report import Measures, measure, page
 
-    paths = list(runs)
+    paths, findings = list(runs), {}
     for path in paths:
         found = Measures.load(path)
         if found is None or (text is not None and found.text != text):
@@ -53,4 +55,8 @@ def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None =
                 if text is not None:
                     raise
                 log(f"{path}: without a look inside: {error}")
-    return page(paths, output)
+        try:
+            findings[str(path)] = [record(finding) for finding in examine(path).findings]
+        except (CheckpointError, ConfigError) as error:
+            log(f"{path}: not examined: {error}")
+    return page(paths, output, findings=findings)

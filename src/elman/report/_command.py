@@ -18,15 +18,16 @@ BUDGETS = {"epochs", "max_steps"}
 def command(config: Mapping[str, Any]) -> str | None:
     """What to type; None for a task of one's own, which only its program can train.
 
-    >>> command({"task": "regress", "data": {"name": "adding"}, "train": {"lr": 0.01}})
-    'elman train regress --data.name adding --train.lr 0.01'
+    >>> command({"task": "language", "data": {"train": ["my book.txt"]}, "train": {"lr": 0.01}})
+    "elman train language 'my book.txt' --train.lr 0.01"
     """
     if config.get("task") not in dict(TASKS):
         return None
     schema = config_class(config["task"])
     files = config.get("data", {}).get("train", [])
+    usual = schema.parse({"data": {"train": files}} if files else {})
     words = ["elman", "train", config["task"], *map(str, files)]
-    for key, value in _different(schema.parse(config), schema.parse({})):
+    for key, value in _different(schema.parse(config), usual):
         if key != "data.train":
             words += _flags(key, value)
     return shlex.join(words)

@@ -70,7 +70,7 @@ def measure(
         >>> run = train(config_class("regress").parse(tree), Path(tempfile.mkdtemp(), "a")).run
         >>> found = measure(run.path)
         >>> found.steps, found.layers[0].cell, list(found.layers[0].gradient)
-        (12, 'LSTM', ['h', 'c'])
+        (12, 'GRU', ['h'])
         >>> found == Measures.load(run.path)
         True
     """

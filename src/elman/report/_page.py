@@ -49,7 +49,7 @@ def page(
         output: the folder for ``report.html``; ``RUN/report``, or beside the first of several runs
             ``report-NAME-NAME``.
         findings: by the path of a run what the doctor found: ``code``, ``problem``, ``figure`` and
-            ``remedies``, each with ``what``, ``flags`` and ``reference``.
+            ``remedies``, each with ``what``, ``flags``, ``without`` and ``reference``.
 
     Returns: the page's file.
 
@@ -249,10 +249,11 @@ def _finding(found: Mapping[str, Any]) -> ET.Element:
         el(
             "li",
             f"{remedy.get('what', '')} ",
-            el("code", str(remedy.get("flags", ""))),
+            el("code", " without ".join(filter(None, [flags, *remedy.get("without", ())]))),
             el("div", str(remedy.get("reference", "")), class_="soft"),
         )
         for remedy in found.get("remedies", ())
+        for flags in [str(remedy.get("flags", ""))]
     ]
     return el(
         "article",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -56,10 +55,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     text = folder / "book.txt"
     text.write_text("the cat <b>sat</b> on the $mat and 5$ &amp; a 猫\n" * 24, encoding="utf-8")
-    for name, cell in ((EVIL, "lstm"), ("plain", "elman")):
+    for name, cell, layers in ((EVIL, "lstm", 2), ("plain", "elman", 1)):
         tree = {
             "data": {"train": [text], "lanes": 2, "eval_lanes": 1},
-            "model": {"hidden": 6, "layers": 2, "cell": cell},
+            "model": {"hidden": 6, "layers": layers, "cell": cell},
             "train": {"max_steps": 4, "watch": True, "threads": 1},
         }
         path = train(config_class("language").parse(tree), folder / name).run.path
@@ -173,12 +172,15 @@ def test_the_command_trains_the_same_run(trained: Path) -> None:
 
 
 def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = str(trained / "plain")
-    assert main(["flow", run, "--text", "the cat", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["words"] == ["<eos>", "the", "cat"]
-    assert main(["report", run]) == 0
+    run = trained / "plain"
+    assert main(["report", str(run), "--text", "the cat"]) == 0
     assert Path(capsys.readouterr().out.split()[1]).name == "report.html"
-    assert (trained / "plain" / "report" / "gates.svg").exists()
+    assert (run / "report" / "gates.svg").exists()
+    found = Measures.load(run)
+    assert found is not None
+    assert found.words == ["<eos>", "the", "cat"]
+    assert main(["flow", str(run / "none")]) == 3
+    assert "not a run folder" in capsys.readouterr().err
 
 
 def in_browser(file: Path, profile: Path) -> tuple[str, list[str]]:
