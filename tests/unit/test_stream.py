@@ -55,7 +55,7 @@ def test_a_stream_gives_what_the_sequence_gives(make: Callable[[], nn.Module]) -
     assert torch.allclose(output, model.eval()(X)[0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=6, max_size=6))
 def test_rows_begin_anew_alone(resets: list[list[bool]]) -> None:
     model = stack().double().eval()

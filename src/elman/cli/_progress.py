@@ -23,17 +23,21 @@ Report = Callable[[Event], None]
 def reporting(*, json: bool, quiet: bool) -> Iterator[Report]:
     """What a run's events are told to; the terminal is whole again at the end."""
     bar = Bar()
-    shown: list[Report] = [emit_event] if json else []
-    shown.append(seed_only if quiet else bar if sys.stderr.isatty() else plain)
-
-    def report(event: Event) -> None:
-        for show in shown:
-            show(event)
-
     try:
-        yield report
+        yield telling(seed_only if quiet else bar if sys.stderr.isatty() else plain, json=json)
     finally:
         bar.close()
+
+
+def telling(show: Report, *, json: bool) -> Report:
+    """What shows each event, after it is a line of JSON if that is wanted."""
+
+    def report(event: Event) -> None:
+        if json:
+            emit_event(event)
+        show(event)
+
+    return report
 
 
 def emit_event(event: Event) -> None:

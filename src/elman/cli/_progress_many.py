@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from elman.cli._output import log, table
-from elman.cli._progress import Event, Report, described, emit_event, new_bar, now
+from elman.cli._progress import Event, Report, described, new_bar, now, telling
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -18,15 +18,8 @@ if TYPE_CHECKING:
 def reporting_many(*, json: bool, quiet: bool) -> Iterator[Report]:
     """What a comparison's events are told to; the terminal is whole again at the end."""
     bars = Bars()
-    shown: list[Report] = [emit_event] if json else []
-    shown.append(seeds_only if quiet else bars if sys.stderr.isatty() else plain)
-
-    def report(event: Event) -> None:
-        for show in shown:
-            show(event)
-
     try:
-        yield report
+        yield telling(seeds_only if quiet else bars if sys.stderr.isatty() else plain, json=json)
     finally:
         bars.close()
 

@@ -20,7 +20,7 @@ from elman import engine as engines
 from elman.cells import Cell
 from elman.diagnose._observe import _is_task, _module, _without_state
 from elman.engine import Recurrence
-from elman.scan import scan
+from elman.engine._reference import run
 
 _FILLS = ("empty", "new_empty", "full", "new_full", "fill", "masked_fill", "scalar_tensor")
 _OURS, _TORCHS = Path(__file__).parents[1], Path(torch.__file__).parent
@@ -272,16 +272,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return _of_rows(rows, r.step, inp, state)
 
         try:
-            return scan(
-                step,
-                r.projected(),
-                r.state,
-                active=r.active,
-                reset=r.reset,
-                start=r.start,
-                reverse=r.reverse,
-                observe=r.observe,
-            )
+            return run(r, step)
         finally:
             self.place = outer
 

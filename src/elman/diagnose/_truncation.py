@@ -13,7 +13,7 @@ from elman import engine as engines
 from elman._errors import ConfigError
 from elman.diagnose._observe import _is_task, _module, _scalar, _without_state
 from elman.engine import Recurrence
-from elman.scan import scan
+from elman.engine._reference import run
 
 
 class TruncationBias(NamedTuple):
@@ -185,16 +185,7 @@ class _Cutting:
                 state = type(state)(*(torch.where(cut, s.detach(), s) for s in state))
             return r.step(inp, state)
 
-        return scan(
-            step,
-            r.projected(),
-            r.state,
-            active=r.active,
-            reset=r.reset,
-            start=r.start,
-            reverse=r.reverse,
-            observe=r.observe,
-        )
+        return run(r, step)
 
     @staticmethod
     def _left(r: Recurrence) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from elman.engine._recurrence import Recurrence
-from elman.scan import scan
+from elman.scan import Step, scan
 
 
 def why_not(_: Recurrence) -> str | None:
@@ -15,10 +15,10 @@ def why_not(_: Recurrence) -> str | None:
     return None
 
 
-def run(r: Recurrence) -> tuple[Tensor, Any]:
-    """Outputs (time, batch, size) and the final state."""
+def run(r: Recurrence, step: Step | None = None) -> tuple[Tensor, Any]:
+    """Outputs (time, batch, size) and the final state; ``step`` stands in for the cell's own."""
     return scan(
-        r.step,
+        step or r.step,
         r.projected(),
         r.state,
         active=r.active,

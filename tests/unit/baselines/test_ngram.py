@@ -97,7 +97,7 @@ def test_equals_the_dictionaries(order: int) -> None:
 
 
 @given(st.lists(st.integers(0, VOCAB - 1), min_size=6, max_size=80), st.integers(0, 3))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_sums_to_one_after_any_context(tokens: list[int], length: int) -> None:
     model = NGram(np.array(tokens), VOCAB)
     p = model.distribution([5, 0, 3][:length])

@@ -33,7 +33,7 @@ def test_a_frame_has_the_notes_that_sound_in_it() -> None:
     assert sounding(piano_roll(notes, 0.5))[:3] == [[60], [60, 64, 67], [60]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=12))
 def test_notes_give_the_frames_again(keys: list[list[bool]]) -> None:
     roll = np.zeros((len(keys) + 2, 88), np.uint8)

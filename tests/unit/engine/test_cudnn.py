@@ -66,7 +66,7 @@ def test_it_keeps_the_contract_of_engines(make: Callable[[], Cell]) -> None:
     check_engine("cudnn", make, declines=["reset"])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(list(CELLS)),
     lengths=st.lists(st.integers(0, 9), min_size=1, max_size=6),

@@ -73,9 +73,7 @@ def exactly(r: Recurrence) -> list[Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@settings(
-    max_examples=500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=500, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(recurrences(), st.integers(1, 3))
 def test_is_right_and_repeats_bit_for_bit(r: Recurrence, threads: int) -> None:
     torch.set_num_threads(threads)
