@@ -13,8 +13,8 @@ struct Backward : Gradients<T> {
     using Base = Gradients<T>;
     using typename Base::Bank;
     using Base::carry, Base::column, Base::count, Base::dfresh, Base::flows_back, Base::for_groups, Base::gate_of,
-        Base::gates_of, Base::input_kinds, Base::input_panels, Base::inputs, Base::job, Base::offset, Base::out,
-        Base::padded, Base::panels, Base::rows, Base::scan, Base::seen, Base::state_before, Base::tiles, Base::tiling,
+        Base::gates_of, Base::hidden, Base::input_kinds, Base::input_panels, Base::inputs, Base::job, Base::offset, Base::out,
+        Base::padded, Base::panels, Base::rows, Base::scan, Base::seen, Base::states_after, Base::states_before, Base::tiles, Base::tiling,
         Base::units, Base::weight, Base::weight_ih;
     using Base::Base;
 
@@ -26,6 +26,7 @@ struct Backward : Gradients<T> {
         pack_weights();
         this->wait_all();
         const long most = this->chunk_steps(rows.active[0]);
+        if (rows.steps) gather_hidden(rows.steps - 1);
         for (long end = rows.steps, first; end > 0; end = first) {
             first = end > most ? end - most : 0;
             for (long t = end; t-- > first;) step(t);
@@ -72,16 +73,15 @@ struct Backward : Gradients<T> {
 
     void step(long t) {
         const long n = rows.active[t], later = t + 1 < rows.steps ? rows.active[t + 1] : 0, plane = padded * n;
-        T* before = state_before(t);
-        if (this->must_move(t))
-            this->move_states(t ? this->record(t - 1) : this->initial, t ? rows.active[t - 1] : count, before, t);
-        T* after = this->record(t);
+        if (t) gather_hidden(t - 1);
+        const Planes<T> before = states_before(t);
+        if (this->must_move(t)) this->move_states(states_after(t - 1), t ? rows.active[t - 1] : count, before, t);
         T* cotangent = later == n ? carry[0] : carry[2];
         Bank bank[Base::kBanks] = {};
         this->set_common_banks(bank, plane);
-        bank[ELMAN_PREVIOUS] = {before, plane};
-        bank[ELMAN_NEXT] = {after, plane};
-        bank[ELMAN_SAVED] = {after + scan.states * plane, plane};
+        bank[ELMAN_PREVIOUS] = before;
+        bank[ELMAN_NEXT] = states_after(t);
+        bank[ELMAN_SAVED] = {this->saved(t), plane};
         bank[ELMAN_COTANGENT] = {cotangent, plane};
         bank[ELMAN_GRADIENT] = {carry[1], plane};
         bank[ELMAN_GATE] = {gates_of(t), plane};
@@ -103,6 +103,14 @@ struct Backward : Gradients<T> {
         T* spent = carry[0];
         carry[0] = carry[1], carry[1] = spent;
         this->wait_team();
+    }
+
+    // The output of step t, this thread's units of it.
+    void gather_hidden(long t) const {
+        const long n = rows.active[t], kL = kLanes<T>, first = this->panel_first() * kL;
+        const long here = min_of(units, this->panel_last() * kL) - first;
+        for (long b = 0; b < n; ++b)
+            gather_row(this->at(scan.y, b, t) + first, hidden(t) + first * n + b * kL, here, n * kL);
     }
 
     // The gradient of the states after step t: what step t + 1 sent back, through W_hh and without; what

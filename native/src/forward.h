@@ -25,7 +25,7 @@ struct Forward : Scan<T> {
     Wave waves[kMostProducts];
     int wave_count = 0;
     T *weight_ih, *bias_x, *bias_h;  // of everyone; biases as [panel][gate][lane]
-    T *x, *inp, *ring, *moved, *seen;  // of the team
+    T *x, *inp, *ring, *moved, *seen;  // of the team; the ring has what no record has of the last two steps' states
     T* recurrent;                    // of the thread: one tile of every product
     long* chunk_offset;
 
@@ -81,11 +81,13 @@ struct Forward : Scan<T> {
         Base::take_team(s, team, phased() ? this->program().products : 0);
         T* a = s.take<T>(panels_of<T>(scan.inputs) * kLanes<T> * chunk);
         T* b = s.take<T>(gates * padded * chunk);
-        T* c = s.take<T>(scan.record ? 0 : 2 * scan.states * plane);
+        T* c = s.take<T>(2 * ring_states() * plane);
         T* d = s.take<T>(scan.states * plane);
         T* e = s.take<T>(scan.watched * plane);
         if (this->mine(team)) x = a, inp = b, ring = c, moved = d, seen = e;
     }
+
+    long ring_states() const { return scan.record ? 1 : scan.states; }
 
     bool phased() const { return this->program().phases > 1; }
 
@@ -190,28 +192,30 @@ struct Forward : Scan<T> {
         this->wait_team();
     }
 
-    T* state_after(long t) const {
-        if (t < 0) return this->initial;
-        return scan.record ? this->record(t) : ring + (t & 1) * scan.states * padded * count;
+    Planes<T> states_after(long t) const {
+        if (t < 0) return {this->initial, padded * count};
+        const long plane = padded * rows.active[t];
+        T* first = ring + (t & 1) * ring_states() * padded * count;
+        return {first, scan.record ? this->record(t) : first + plane, plane};
     }
 
-    T* state_before(long t) {
-        T* last = state_after(t - 1);
+    Planes<T> states_before(long t) {
+        const Planes<T> last = states_after(t - 1), here{moved, padded * rows.active[t]};
         if (!this->must_move(t)) return last;
-        this->move_states(last, t ? rows.active[t - 1] : count, moved, t);
+        this->move_states(last, t ? rows.active[t - 1] : count, here, t);
         this->wait_team();
-        return moved;
+        return here;
     }
 
     void step(long t, T* inp_t) {
         const long n = rows.active[t], plane = padded * n;
-        T *before = state_before(t), *after = state_after(t);
+        const Planes<T> before = states_before(t), after = states_after(t);
         Bank bank[Base::kBanks] = {};
         this->set_common_banks(bank, plane);
         bank[ELMAN_INPUT] = {inp_t, plane};
-        bank[ELMAN_PREVIOUS] = {before, plane};
-        bank[ELMAN_NEXT] = {after, plane};
-        bank[ELMAN_SAVED] = {after + scan.states * plane, plane};
+        bank[ELMAN_PREVIOUS] = before;
+        bank[ELMAN_NEXT] = after;
+        if (scan.record) bank[ELMAN_SAVED] = {this->saved(t), plane};
         bank[ELMAN_WATCHED] = {seen, plane};
         const int phases = this->program().phases;
         for (int phase = 0; phase < phases; ++phase) {
@@ -253,29 +257,29 @@ struct Forward : Scan<T> {
         const Bank &from = bank[p->bank], &to = bank[ELMAN_PRODUCT];
         for (long c = 0; c < columns; ++c) {
             const long panel = tile * tiling.panels + c / wave.count, i = c % wave.count, at = panel * n * kLanes<T>;
-            T* out = to.base + (wave.first + i) * to.plane + at;
+            T* out = to.at(wave.first + i) + at;
             if (p[i].start_bank < 0)
                 column[c] = {bias_h + (panel * products + wave.first + i) * kLanes<T>, out, 0};
             else
-                column[c] = {bank[p[i].start_bank].base + p[i].start_index * bank[p[i].start_bank].plane + at, out, 1};
+                column[c] = {bank[p[i].start_bank].at(p[i].start_index) + at, out, 1};
         }
-        const Left<T> left{from.base + p->index * from.plane, kLanes<T>, n * kLanes<T>, 0, units, 1};
+        const Left<T> left{from.at(p->index), kLanes<T>, n * kLanes<T>, 0, units, 1};
         product(left, n, weights_of(wave.weight, tile, wave.count, units), columns, column, offset);
     }
 
     // One tile of the output, of what is watched, and of the final states of rows that end here.
-    void put_out(long tile, const T* after, long t) const {
+    void put_out(long tile, const Planes<T>& after, long t) const {
         const long n = rows.active[t], first = tile * tiling.panels * kLanes<T>, pitch = n * kLanes<T>;
         const long here = min_of(units - first, this->panels_in(tile) * kLanes<T>);
         for (long b = 0; b < n; ++b)
-            scatter_row(after + first * n + b * kLanes<T>, this->at(scan.y, b, t) + first, here, pitch);
+            scatter_row(after.first + first * n + b * kLanes<T>, this->at(scan.y, b, t) + first, here, pitch);
         for (long w = 0; w < scan.watched; ++w)
             for (long b = 0; b < n; ++b)
                 scatter_row(seen + w * padded * n + first * n + b * kLanes<T>,
                             this->at(scan.watch[w], b, t) + first, here, pitch);
         for (int s = 0; s < scan.states; ++s)
             for (long b = rows.active[t + 1]; b < n; ++b)
-                scatter_row(after + s * padded * n + first * n + b * kLanes<T>,
+                scatter_row(after.at(s) + first * n + b * kLanes<T>,
                             static_cast<T*>(job.forward->final[s]) + rows.row[b] * units + first, here, pitch);
     }
 

@@ -18,7 +18,7 @@ struct Gradients : Scan<T> {
     const bool projects;
     const long kinds, input_kinds, inputs, input_panels, input_padded;
     T *weight[kMostProducts], *weight_ih;  // of everyone, by group: packed for dz W
-    T *ring, *moved, *x;                   // of the team: gate gradients and states before each step of a chunk
+    T *ring, *outputs, *moved, *x;         // of the team: gate gradients, outputs, states before each step of a chunk
     T* seen;                               // of the team: cotangents of what is watched
     T* carry[3];
     T* dfresh;
@@ -79,6 +79,7 @@ struct Gradients : Scan<T> {
         for_groups([&](const elman_group& g, int) { products = g.product >= products ? g.product + 1 : products; });
         Base::take_team(s, team, products);
         T* a = s.take<T>(slots * (kinds * plane + 2 * kRecordPadding));
+        T* o = s.take<T>(slots * plane);
         T* b = s.take<T>(may_move() ? slots * scan.states * plane : 0);
         T* c = s.take<T>(input_padded * this->chunk_capacity());
         T *d = s.take<T>(scan.states * plane), *e = s.take<T>(scan.states * plane), *f = s.take<T>(scan.states * plane);
@@ -93,7 +94,7 @@ struct Gradients : Scan<T> {
         of_team.scalars = s.take<T>(scan.slots);
         all[team] = of_team;
         if (!this->mine(team)) return;
-        ring = a, moved = b, x = c, carry[0] = d, carry[1] = e, carry[2] = f;
+        ring = a, outputs = o, moved = b, x = c, carry[0] = d, carry[1] = e, carry[2] = f;
         dfresh = g, this->unit_sums = h, seen = i, sums = of_team;
     }
 
@@ -125,9 +126,16 @@ struct Gradients : Scan<T> {
     long slots() const { return this->chunk_steps(rows.active[0]) + 1; }
     T* gates_of(long t) const { return ring + t % slots() * ring_step; }
 
-    T* state_before(long t) const {
-        if (this->must_move(t)) return moved + t % slots() * scan.states * padded * count;
-        return t ? this->record(t - 1) : this->initial;
+    T* hidden(long t) const { return outputs + t % slots() * padded * count; }
+
+    Planes<T> states_after(long t) const {
+        if (t < 0) return {this->initial, padded * count};
+        return {hidden(t), this->record(t), padded * rows.active[t]};
+    }
+
+    Planes<T> states_before(long t) const {
+        if (!this->must_move(t)) return states_after(t - 1);
+        return {moved + t % slots() * scan.states * padded * count, padded * rows.active[t]};
     }
 
     // ---- one chunk of steps ----
@@ -162,7 +170,7 @@ struct Gradients : Scan<T> {
     void sum_group(const elman_group& g, long first, long end, T* to) {
         for (long t = first; t < end; ++t) {
             const long n = rows.active[t], plane = padded * n;
-            run_list[t - first] = {gates_of(t) + g.first * plane, operand(g.bank, t) + g.index * plane,
+            run_list[t - first] = {gates_of(t) + g.first * plane, operand(g, t),
                                    n * kLanes<T>, n * kLanes<T>, n};
         }
         const Share mine = share_of(g.count * panels, member, job.team_size);
@@ -179,13 +187,14 @@ struct Gradients : Scan<T> {
         outer(run_list, end - first, mine.first, mine.last, units, inputs, sums.weight_ih, input_padded);
     }
 
-    // A bank of a step that is over.
-    const T* operand(int bank, long t) const {
-        switch (bank) {
-            case ELMAN_PREVIOUS: return state_before(t);
-            case ELMAN_NEXT: return this->record(t);
-            case ELMAN_SAVED: return this->record(t) + scan.states * padded * rows.active[t];
-            default: return gates_of(t);
+    // What a group's gates meet, of a step that is over.
+    const T* operand(const elman_group& g, long t) const {
+        const long plane = padded * rows.active[t];
+        switch (g.bank) {
+            case ELMAN_PREVIOUS: return states_before(t).at(g.index);
+            case ELMAN_NEXT: return states_after(t).at(g.index);
+            case ELMAN_SAVED: return this->saved(t) + g.index * plane;
+            default: return gates_of(t) + g.index * plane;
         }
     }
 

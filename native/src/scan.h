@@ -61,6 +61,17 @@ struct Share {
     bool has(long i) const { return first <= i && i < last; }
 };
 
+// Arrays of a step, each [panel][row][lane]: `plane` apart, but the first may lie elsewhere.
+template <class T>
+struct Planes {
+    T *first = nullptr, *others = nullptr;
+    long plane = 0;
+    Planes() = default;
+    Planes(T* base, long apart) : first(base), others(base + apart), plane(apart) {}
+    Planes(T* first_, T* others_, long apart) : first(first_), others(others_), plane(apart) {}
+    T* at(long i) const { return i ? others + (i - 1) * plane : first; }
+};
+
 inline Share share_of(long count, int part, int parts) {
     return {count * part / parts, count * (part + 1) / parts};
 }
@@ -222,32 +233,31 @@ struct Scan {
     long panel_first() const { return tiles.first * tiling.panels; }
     long panel_last() const { return min_of(panels, tiles.last * tiling.panels); }
 
-    // from: [state][panel][row] with `had` rows, `from_plane` apart; to: the same with the rows of step t.
-    void move_states(const T* from, long had, T* to, long t) const {
+    // from: the states of `had` rows; to: of the rows of step t.
+    void move_states(const Planes<T>& from, long had, const Planes<T>& to, long t) const {
         const long n = rows.active[t], kL = kLanes<T>;
+        const Planes<T> restarted(fresh, padded * count);
         for (long b = 0; b < n; ++b) {
             const bool anew = restarts(b, t);
-            const T* source = anew ? fresh : from;
+            const Planes<T>& source = anew ? restarted : from;
             const long pitch = anew ? count : had;
             for (int s = 0; s < scan.states; ++s)
                 for (long p = panel_first(); p < panel_last(); ++p)
-                    store(to + ((s * panels + p) * n + b) * kL,
-                          load(source + ((s * panels + p) * pitch + b) * kL));
+                    store(to.at(s) + (p * n + b) * kL, load(source.at(s) + (p * pitch + b) * kL));
         }
     }
 
-    // The record of step t: states, then saved values, each [panel][row][lane].
+    // The record of step t: states but the first, which is the output; then saved values; each [panel][row][lane].
     T* record(long t) const {
-        const long planes = scan.states + scan.saved;
+        const long planes = scan.states - 1 + scan.saved;
         return static_cast<T*>(scan.record) + planes * padded * (rows.offset + rows.before[t]) +
                kRecordPadding * (scan.steps * (job.teams == 1 ? 0 : thread) + t);
     }
 
-    // Where the operands of a bank begin in step t's arrays, and how far apart they are.
-    struct Bank {
-        T* base;
-        long plane;
-    };
+    // What step t saved.
+    T* saved(long t) const { return record(t) + (scan.states - 1) * padded * rows.active[t]; }
+
+    using Bank = Planes<T>;
 
     static constexpr int kBanks = ELMAN_WATCHED_COTANGENT + 1;
 
@@ -295,7 +305,7 @@ struct Scan {
             T* pointer[kMostOperands];
             for (int o = 0; o < r.operands; ++o) {
                 const Bank& b = bank[r.operand[o].bank];
-                pointer[o] = b.base + r.operand[o].index * b.plane;
+                pointer[o] = b.at(r.operand[o].index);
                 if (r.operand[o].bank != ELMAN_TEMPORARY && r.operand[o].bank != ELMAN_ROW)
                     pointer[o] += range.first * kLanes<T>;
             }

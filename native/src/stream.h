@@ -43,7 +43,7 @@ struct Streamed : Forward<T> {
             from_input[first * gates + gate] = {bias_x + (panel * gates + gate) * kLanes<T>, input(gate), 0};
         for (long i = 0; i < products; ++i) {
             const elman_product& p = this->program().product[i];
-            T* out = to.base + i * to.plane + panel * count * kLanes<T>;
+            T* out = to.at(i) + panel * count * kLanes<T>;
             from_state[first * products + i] =
                 p.start_bank < 0 ? Column<T>{bias_h + (panel * products + i) * kLanes<T>, out, 0}
                                  : Column<T>{input(p.start_index), out, 1};

@@ -88,20 +88,21 @@ class _Forward(torch.autograd.Function):
         ctx.fixed = (program, reverse, states, starts)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(output[-1])
-        ctx.save_for_backward(lengths, reset, output[-1], *tensors)
+        ctx.save_for_backward(lengths, reset, output[0], output[-1], *tensors)
         ctx.save_for_forward(lengths, reset, *tensors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        lengths, reset, record, *tensors = ctx.saved_tensors
+        lengths, reset, output, record, *tensors = ctx.saved_tensors
         needs = "".join(str(int(n)) for n in ctx.needs_input_grad[_FIXED:])
         if all(g is None for g in gradients[:-1]):
             return (None,) * (_FIXED + len(tensors))
         # A compiled graph has no second derivatives, and no Function within a Function.
         backward = _Backward.forward if torch.compiler.is_compiling() else _Backward.apply
         result = backward(
-            *ctx.fixed, lengths, reset, needs, record, len(gradients) - 1, *gradients[:-1], *tensors
-        )
+            *ctx.fixed, lengths, reset, needs, output, record,
+            len(gradients) - 1, *gradients[:-1], *tensors,
+        )  # fmt: skip
         return (None,) * _FIXED + tuple(
             g if need == "1" else None for g, need in zip(result, needs, strict=True)
         )
@@ -125,14 +126,15 @@ class _Eager(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         if torch.is_grad_enabled():  # someone will differentiate the gradient
             return _Forward.backward(ctx, *gradients)
-        lengths, reset, record, *tensors = ctx.saved_tensors
+        lengths, reset, output, record, *tensors = ctx.saved_tensors
         needs = ctx.needs_input_grad[_FIXED:]
         if all(g is None for g in gradients[:-1]):
             return (None,) * (_FIXED + len(tensors))
         program, reverse, states, starts = ctx.fixed
         found = _operators.backward(
-            program, reverse, states, starts, lengths, reset, needs, record, gradients[:-1], tensors
-        )
+            program, reverse, states, starts, lengths, reset, needs, output, record,
+            gradients[:-1], tensors,
+        )  # fmt: skip
         return (None,) * _FIXED + found
 
 
@@ -154,6 +156,9 @@ class _ForwardWithTangents(_Forward):
         return (*out, None)
 
 
+_BEFORE = 10  # arguments of _Backward before the gradients and the tensors
+
+
 class _Backward(torch.autograd.Function):
     """The scan's gradient: one for each tensor, empty where it is not needed."""
 
@@ -166,6 +171,7 @@ class _Backward(torch.autograd.Function):
         lengths: Any,
         reset: Any,
         needs: str,
+        output: Tensor,
         record: Tensor,
         outputs: int,
         *rest: Any,
@@ -178,6 +184,7 @@ class _Backward(torch.autograd.Function):
             lengths,
             reset,
             [n == "1" for n in needs],
+            output,
             record,
             rest[:outputs],
             rest[outputs:],
@@ -186,7 +193,7 @@ class _Backward(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        program, reverse, states, starts, lengths, reset, needs, _, outputs, *rest = inputs
+        program, reverse, states, starts, lengths, reset, needs, _, _, outputs, *rest = inputs
         ctx.fixed, ctx.needs, ctx.outputs = (program, reverse, states, starts), needs, outputs
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(lengths, reset, *rest)
@@ -224,7 +231,7 @@ class _Backward(torch.autograd.Function):
         )
         by_place = dict(zip(there, found, strict=True))
         count = ctx.outputs + len(ctx.needs)
-        return (None,) * 9 + tuple(by_place.get(i) for i in range(count))
+        return (None,) * _BEFORE + tuple(by_place.get(i) for i in range(count))
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
@@ -233,7 +240,7 @@ class _Backward(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
         function, there, values = _Backward._differentiable(ctx)
-        given = tangents[9:]
+        given = tangents[_BEFORE:]
         tangent = tuple(
             torch.zeros_like(v) if given[i] is None else given[i]
             for i, v in zip(there, values, strict=True)

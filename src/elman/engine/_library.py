@@ -34,7 +34,7 @@ from elman.engine._program import (
     Routine,
 )
 
-ABI = 3
+ABI = 4
 _BANK = {letter: number for number, letter in enumerate(BANKS)}
 
 
@@ -358,12 +358,6 @@ class Library:
     def _check(reason: bytes | None) -> None:
         if reason is not None:
             raise EngineError(f"the native engine failed: {reason.decode()}")
-
-
-_ABSENT = (
-    "the native library is missing: when elman was installed there was no C++ compiler with "
-    "OpenMP, or it failed (`pip install -v` shows how)"
-)
 
 
 class NativeStream:

@@ -29,7 +29,8 @@ torch.library.define(
 torch.library.define(
     "elman::recurrence_backward",
     "(str program, bool reverse, int states, int starts, Tensor? lengths, Tensor? reset,"
-    " bool[] needs, Tensor record, Tensor?[] gradients, Tensor?[] tensors) -> Tensor[]",
+    " bool[] needs, Tensor output, Tensor record, Tensor?[] gradients, Tensor?[] tensors)"
+    " -> Tensor[]",
 )
 
 
@@ -83,10 +84,10 @@ def _gates(inputs: Sequence[Tensor | None], widths: Sequence[int]) -> Iterator[i
 
 
 def _record_size(p: Program, steps: int, batch: int, units: int) -> int:
-    """How many numbers the forward keeps for the backward (the record of native/src/scan.h)."""
+    """How many numbers the forward keeps beside its output (the record of native/src/scan.h)."""
     padded = (units + 15) // 16 * 16
     paddings = 16 * steps * (torch.get_num_threads() + 1)
-    return (p.states + p.saved) * padded * batch * steps + paddings
+    return (p.states - 1 + p.saved) * padded * batch * steps + paddings
 
 
 class _Call:
@@ -225,6 +226,7 @@ def backward(
     lengths: Tensor | None,
     reset: Tensor | None,
     needs: Sequence[bool],
+    output: Tensor,
     record: Tensor,
     gradients: Sequence[Tensor | None],
     tensors: Sequence[Tensor | None],
@@ -261,7 +263,8 @@ def backward(
         *map(_address, weights),
         *map(_at, pointers[1:]),
     )  # fmt: skip
-    library().backward(call.scan(None, record, dseen), call.code.backward, out)
+    output = _rows_contiguous(output)
+    library().backward(call.scan(output, record, dseen), call.code.backward, out)
     return (*of_incoming, *rest)
 
 
@@ -293,6 +296,7 @@ def _recurrence_backward_fake(
     lengths: Tensor | None,
     reset: Tensor | None,
     needs: list[bool],
+    output: Tensor,
     record: Tensor,
     gradients: list[Tensor | None],
     tensors: list[Tensor | None],

@@ -57,8 +57,13 @@ class DropIn(nn.Module):
         self._suffixes = [f"_l{layer}{way}" for layer in range(num_layers) for way in ways]
         # In a tuple, so that torch does not register the templates as parts with weights.
         self._templates = tuple(self._template(cell, suffix) for suffix in self._suffixes)
+        self._names: dict[
+            str, tuple[str | None, ...]
+        ] = {}  # of the weights, None where there is none
         for template, suffix in zip(self._templates, self._suffixes, strict=True):
-            for part, tensor in zip(PARTS, template.weights, strict=True):
+            there = dict(zip(PARTS, template.weights, strict=True))
+            self._names[suffix] = tuple(None if there[p] is None else p + suffix for p in PARTS)
+            for part, tensor in there.items():
                 if tensor is not None:
                     empty = torch.empty(tensor.shape, device=device, dtype=dtype)
                     self.register_parameter(part + suffix, nn.Parameter(empty))
@@ -88,7 +93,9 @@ class DropIn(nn.Module):
         return [[t for t in self._weights(s) if t is not None] for s in self._suffixes]
 
     def _weights(self, suffix: str) -> Weights:
-        return Weights(*(getattr(self, part + suffix, None) for part in PARTS))  # type: ignore[arg-type]
+        # By name and not from the templates: where a weight is parametrized, it is computed here.
+        names = self._names[suffix]
+        return Weights(*(None if name is None else getattr(self, name) for name in names))  # type: ignore[arg-type]
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
         """What :func:`elman.init.initialise` fills."""
@@ -227,7 +234,7 @@ class DropIn(nn.Module):
         )
 
     def _check_input(self, input: Tensor) -> None:  # noqa: A002
-        weight = self._weights(self._suffixes[0]).ih
+        weight = getattr(self, PARTS[0] + self._suffixes[0])
         if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
             raise ConfigError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "

@@ -267,6 +267,14 @@ def test_declines_aloud(change: Any, reason: str) -> None:
     assert reason in str(_native.why_not(Recurrence(**{**fields, **change(wanted)})))
 
 
+def test_an_output_changed_in_place_is_an_error_and_not_a_wrong_gradient() -> None:
+    layer = elman.GRU(3, 5)
+    output, _ = layer(torch.randn(6, 4, 3))
+    output.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
 @pytest.mark.compile
 def test_a_compiled_layer_without_gradients() -> None:
     layer, x = elman.GRU(3, 5), torch.randn(6, 4, 3)

@@ -51,5 +51,5 @@ def test_the_backward(kind: type[PointwiseCell], ragged: bool) -> None:
     *outputs, record = torch.ops.elman.recurrence(text, reverse, True, *rest, tensors)
     gradients = [torch.randn_like(o) for o in outputs]
     needs = [i % 3 != 1 for i in range(len(tensors))]
-    asked = (text, reverse, *rest, needs, record, gradients, tensors)
+    asked = (text, reverse, *rest, needs, outputs[0], record, gradients, tensors)
     torch.library.opcheck(torch.ops.elman.recurrence_backward, asked)
