@@ -157,10 +157,8 @@ template <class T>
 ELMAN_INLINE Vec<T> sine(Vec<T> x, int quarters) {
     constexpr int kTerms = sizeof(T) == 4 ? 6 : 9;
     const T limit = sizeof(T) == 4 ? T(4096) : T(1048576);
-    Int<T> far = !((x < limit) & (x > -limit));
-    bool any = false;
-    for (int i = 0; i < kLanes<T>; ++i) any |= far[i] != 0;
-    if (any) return by_lanes<T>(x, [=](double v) { return quarters ? ::cos(v) : ::sin(v); });
+    const Int<T> far = !((x < limit) & (x > -limit));
+    if (any_of<T>(far)) return by_lanes<T>(x, [=](double v) { return quarters ? ::cos(v) : ::sin(v); });
     Vec<T> shifted = x * T(0.63661977236758134308) + kRounder<T>;
     Vec<T> n = shifted - kRounder<T>;
     Vec<T> r;

@@ -116,6 +116,20 @@ ELMAN_INLINE T sum_of(Vec<T> v) {
     return total;
 }
 
+// Whether a comparison holds anywhere.
+template <class T>
+ELMAN_INLINE bool any_of(Int<T> mask) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(__AVX2__)
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#else
+    bool any = false;
+    for (int i = 0; i < kLanes<T>; ++i) any |= mask[i] != 0;
+    return any;
+#endif
+}
+
 // Lanes at or after `n` become zero.
 template <class T>
 ELMAN_INLINE Vec<T> keep_some(Vec<T> v, int n) {
