@@ -100,13 +100,12 @@ class Caption(TableTask):
 
     def encode(self, examples: Sequence[Example]) -> Rows:
         texts = ["".join(f"{c}\n" for c in example.captions) for example in examples]
-        spelt = [list(text.encode()) for text in texts]
         return Rows(
             {
                 "image": torch.stack([torch.from_numpy(example.image) for example in examples]),
                 # All captions of an image, one after the other, each with its end.
                 "tokens": Ragged.of(map(self.vocabulary.encode, texts), torch.int32),
-                "right": Ragged.of(spelt, torch.uint8),
+                "right": Ragged.of([list(text.encode()) for text in texts], torch.uint8),
             }
         )
 
@@ -271,15 +270,12 @@ class Caption(TableTask):
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """A caption for each ``{"image": PATH}``; images that cannot be read may be left out."""
-        names, images = [], []
+        names, examples = [], []
         for values in given:
             with self.bad.caught(str(values["image"])):
-                images.append(torch.from_numpy(read_image(values["image"], self.data.size)))
+                examples.append(Example(read_image(values["image"], self.data.size), []))
                 names.append(str(values["image"]))
-        if not images:
-            return []
-        none = Ragged.of([[]] * len(images), torch.int32)
-        found = self.said(Rows({"image": torch.stack(images), "tokens": none}))
+        found = self.said(self.encode(examples)) if examples else []
         return [
             {"image": name, "caption": self.text(one), "log_probability": one.log_probability}
             for name, one in zip(names, found, strict=True)

@@ -72,7 +72,7 @@ class CaptionNet(RecurrentNet):
         "if unset, so that at first they keep what they begin from",
     )
     word_dropout: float = Field(
-        0.4,
+        0.6,
         ge=0,
         lt=1,
         description="share of the words before that the decoder is not told in training, so that "
@@ -96,7 +96,7 @@ SECTIONS = Sections(
     CaptionData,
     CaptionNet,
     {
-        "max_steps": 3000,
+        "max_steps": 6000,
         "optimizer": "adam",
         "lr": 3e-3,
         "schedule": "cosine",
