@@ -50,8 +50,8 @@ def lyapunov(
     vanish at that rate; above 0 the layer is chaotic, and they explode.
 
     Args:
-        model: see :func:`record`.
-        x: what it is called with.
+        model: a cell, a layer, a module that holds some, or a task with its network.
+        x: what the model is called with, or a batch of the task.
         k: how many, up to the units of all states.
         warm_up: steps that turn the columns into place and are not counted; a tenth if None.
         layer: its name or number, if there are several.
@@ -90,7 +90,10 @@ def lyapunov(
     counted = growth[~growth.isnan().any(-1)]
     if not len(counted):
         raise ConfigError("no step is left to count: no row is longer than warm_up")
-    return Lyapunov(counted.mean(0), _interval(growth), growth)
+    # The QR decomposition gives them in this order only in the long run.
+    exponents, order = counted.mean(0).sort(descending=True)
+    growth = growth[..., order]
+    return Lyapunov(exponents, _interval(growth), growth)
 
 
 def _growth(steps: Steps, k: int) -> Tensor:

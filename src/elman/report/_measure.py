@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from elman import pictures
 from elman._errors import ConfigError
@@ -95,22 +94,11 @@ def measure(
     return found
 
 
-class _Loss(nn.Module):
-    """A task as a module, whose call is the loss of a batch."""
-
-    def __init__(self, task: Task) -> None:
-        super().__init__()
-        self.network, self.task = task.network, task
-
-    def forward(self, batch: Any) -> Tensor:
-        return self.task.loss(batch, 0, batch.steps, None)[0]
-
-
 def _flow(task: Task) -> Flow:
     """The gradient flow, with the contributions of loss steps evenly apart."""
     batch = task.excerpt(ROWS).batch
     with torch.no_grad():
-        steps = len(record(_Loss(task), batch).tracks[-1])
+        steps = len(record(task, batch).tracks[-1])
     return gradient_flow(task, batch, at=_evenly(steps, LOSS_STEPS))
 
 
@@ -124,9 +112,9 @@ def _evenly(count: int, most: int) -> list[int]:
 
 
 def _layers(task: Task, flow: Flow, text: str | None, words: int) -> list[LayerMeasures]:
-    model, batch = _Loss(task), task.excerpt(JACOBIAN_ROWS).batch
+    batch = task.excerpt(JACOBIAN_ROWS).batch
     with torch.no_grad():
-        tracks = record(model, batch).tracks
+        tracks = record(task, batch).tracks
     calls = calls_of(task, task.excerpt(1, text).batch)
     found = []
     for number, track in enumerate(tracks):
@@ -139,7 +127,7 @@ def _layers(task: Task, flow: Flow, text: str | None, words: int) -> list[LayerM
         )
         for name, of in (("jacobian", _jacobian), ("lyapunov", _lyapunov)):
             try:
-                setattr(layer, name, of(model, batch, number, track))
+                setattr(layer, name, of(task, batch, number, track))
             except ConfigError as error:
                 layer.left_out[name] = str(error)
         _maps(layer, calls.get(layer.name, []), words)
@@ -161,10 +149,10 @@ def _three(estimate: Estimate, layer: int) -> Three:
     return value, low, high
 
 
-def _jacobian(model: nn.Module, batch: Any, layer: int, track: Track) -> Jacobians:
+def _jacobian(task: Task, batch: Any, layer: int, track: Track) -> Jacobians:
     after = list(track.order)[1:]
     times = [after[i] for i in _evenly(len(after), JACOBIANS)] if after else None
-    sizes = spectrum(model, batch, times=times, state="all", layer=layer, probes=8)
+    sizes = spectrum(task, batch, times=times, state="all", layer=layer, probes=8)
     return Jacobians(
         times=list(sizes.times),
         step_norm=sizes.step_norm.value.mean(1).tolist(),
@@ -173,9 +161,9 @@ def _jacobian(model: nn.Module, batch: Any, layer: int, track: Track) -> Jacobia
     )
 
 
-def _lyapunov(model: nn.Module, batch: Any, layer: int, track: Track) -> Exponents:
+def _lyapunov(task: Task, batch: Any, layer: int, track: Track) -> Exponents:
     k = min(EXPONENTS, sum(track.cell.state_sizes))
-    found = lyapunov(model, batch, k, layer=layer)
+    found = lyapunov(task, batch, k, layer=layer)
     return Exponents(value=found.exponents.tolist(), interval=found.interval.tolist())
 
 
