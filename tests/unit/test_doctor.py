@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+import elman
 from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.cli import main
 from elman.doctor import CODES, Finding, Reach, Remedy, Use, attempt, examine
+from elman.doctor._measure import _margins
 from elman.doctor._remedies import changed
 from elman.doctor._rules import findings
 from elman.tasks import Regress
@@ -155,6 +157,15 @@ def test_where_a_run_broke_comes_after_its_cause(tmp_path: Path) -> None:
     assert found.findings[1].figure == found.measures.broke
     assert found.findings[1].remedies
     assert not any("diverged" in line for line in found.unknown)
+
+
+def test_a_baseline_without_the_score_is_compared_by_the_leading_measure(too_fast: Path) -> None:
+    task = elman.load(too_fast)
+    end = {"event": "end", "metrics": {"valid": {"rmse": 3.0, "mse": 9.0}}}
+    alone = {**end, "baselines": {"a": {"valid": {"rmse": 2.0}}, "b": {"valid": {"rmse": 6.0}}}}
+    assert _margins(task, [alone]) == (0.5, -0.5)
+    scored = {**end, "baselines": {"a": {"valid": {"rmse": 2.0, "mse": 4.0}}}}
+    assert _margins(task, [scored]) == (1.25, 1.25)
 
 
 def test_what_cannot_be_known_is_said(too_fast: Path) -> None:

@@ -15,8 +15,9 @@ from torch import nn
 from elman._errors import ConfigError
 from elman.diagnose import Bad, first_bad, gates, gradient_flow, truncation_bias
 from elman.diagnose._look import calls_of
+from elman.metrics import leading
 from elman.tasks import Part, by_name
-from elman.tasks._base import NamedTask, evaluating
+from elman.tasks._base import Metrics, NamedTask, evaluating
 from elman.train import Config, Run, TrainConfig, config_class, load
 from elman.train import _parts as parts
 
@@ -326,9 +327,18 @@ def _margins(
     end = next((e for e in reversed(events) if e["event"] == "end"), None)
     if end is None or "valid" not in end["metrics"]:
         return None, None
-    simple = [task.score(of["valid"]) for of in end["baselines"].values() if of.get("valid")]
-    if not simple:
+    models = [of["valid"] for of in end["baselines"].values() if of.get("valid")]
+    if not models:
         return None, None
-    own = task.score(end["metrics"]["valid"])
+    own, *simple = _scores(task, [end["metrics"]["valid"], *models])
     best, weakest = ((own - s) / max(abs(s), 1e-9) for s in (min(simple), max(simple)))
     return best, weakest
+
+
+def _scores(task: NamedTask, measured: Sequence[Metrics]) -> list[float]:
+    """Lower is better: the task's score, or the leading measure where a model has no other."""
+    try:
+        return [task.score(metrics) for metrics in measured]
+    except KeyError:
+        name, higher = leading(measured[0])
+        return [-metrics[name] if higher else metrics[name] for metrics in measured]
