@@ -127,5 +127,5 @@ class Measures(_Kept):
             return None
         except (OSError, ValidationError) as error:
             raise CheckpointError(
-                f"{run / FILE}: cannot be read, or is of another version: run elman flow again"
+                f"{run / FILE}: cannot be read, or is of another version: elman flow writes it anew"
             ) from error

@@ -163,7 +163,7 @@ def test_layers_that_read_other_words_have_ticks_of_their_own(tmp_path: Path) ->
 def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained / "plain", tmp_path / "copy")
     (copy / FILE).write_text("{}")
-    with pytest.raises(CheckpointError, match="run elman flow again"):
+    with pytest.raises(CheckpointError, match="elman flow writes it anew"):
         page([copy])
     with pytest.raises(ConfigError, match="different ones"):
         page([copy, copy])
