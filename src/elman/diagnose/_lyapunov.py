@@ -98,9 +98,9 @@ def lyapunov(
 
 def _growth(steps: Steps, k: int) -> Tensor:
     draw = torch.Generator().manual_seed(0)
-    rows = steps.track.rows
-    q = torch.linalg.qr(torch.randn(rows, steps.size, k, generator=draw, dtype=torch.float64))[0]
-    q, found = q.to(steps.device), []
+    # All rows begin with the same columns, so that none depends on the others.
+    q = torch.linalg.qr(torch.randn(steps.size, k, generator=draw, dtype=torch.float64))[0]
+    q, found = q.to(steps.device).expand(steps.track.rows, -1, -1), []
     for t in steps.track.order:
         q, r = torch.linalg.qr(steps.ahead(t, q.permute(2, 0, 1)).permute(1, 2, 0))
         real = steps.track.active[t][:, None]
