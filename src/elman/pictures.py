@@ -12,7 +12,7 @@ from warnings import catch_warnings, filterwarnings
 from elman._errors import ConfigError
 from elman.data._files import replacing
 
-__all__ = ["COLOURS", "Picture", "available", "drawn", "save"]
+__all__ = ["COLOURS", "Picture", "available", "drawn", "save", "save_dark"]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,13 +60,32 @@ def save(pictures: Iterable[Picture], folder: Path) -> list[Path]:
         with drawn(picture) as figure:
             for kind in FORMATS:
                 files.append(folder / f"{picture.name}.{kind}")
-                with replacing(files[-1]) as file:
-                    figure.savefig(file, format=kind, metadata=_METADATA[kind])
+                _write(figure, files[-1])
     return files
 
 
+def save_dark(pictures: Iterable[Picture], folder: Path) -> list[Path]:
+    """Draw pictures in light ink on no ground, for dark pages, as NAME-dark.png.
+
+    Raises:
+        ConfigError, DataError: as `save`.
+    """
+    files = []
+    for picture in pictures:
+        with drawn(picture, dark=True) as figure:
+            files.append(folder / f"{picture.name}-dark.png")
+            _write(figure, files[-1], transparent=True)
+    return files
+
+
+def _write(figure: Figure, path: Path, **options: Any) -> None:
+    kind = path.suffix[1:]
+    with replacing(path) as file:
+        figure.savefig(file, format=kind, metadata=_METADATA[kind], **options)
+
+
 @contextmanager
-def drawn(picture: Picture) -> Iterator[Figure]:
+def drawn(picture: Picture, *, dark: bool = False) -> Iterator[Figure]:
     """The figure with the picture on it, while the house's style is in force."""
     if not available():
         raise ConfigError(MISSING)
@@ -74,16 +93,22 @@ def drawn(picture: Picture) -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}), catch_warnings():
+    colours = [*COLOURS[:-1], _LIGHT] if dark else COLOURS
+    style = {**_STYLE, **(dict.fromkeys(_INK, _LIGHT) if dark else {})}
+    with rc_context({**style, "axes.prop_cycle": cycler(color=colours)}), catch_warnings():
         # A box stands for a letter that Matplotlib's own font lacks; an SVG shows it all the same.
         filterwarnings("ignore", r"Glyph \d+", UserWarning)
         figure = Figure(figsize=picture.size, layout="constrained")
         picture.draw(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # it is laid out now, for every file that is made of it
         yield figure
 
 
 # Without a date and with fixed names inside, so that a picture can be compared.
 _METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None}}
+_LIGHT = "#e8e8e8"
+_INK = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
 _STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,

@@ -90,6 +90,23 @@ def test_a_run_is_what_train_makes_of_the_same_settings(
         assert weight.equal(second.network.state_dict()[name]), name
 
 
+def test_a_page_sets_the_cells_side_by_side(tmp_path: Path) -> None:
+    asked = [
+        *("compare", "regress", "--data.rows", "40", "--data.steps", "6", "--cells", "elman,gru"),
+        *("--model.hidden", "4", "--train.max_steps", "2", "--train.threads", "1"),
+        *("--seeds", "1", "--jobs", "2", "--json", "--quiet", "--report"),
+    ]
+    with started(tmp_path, *asked) as process:
+        out, err = process.communicate(timeout=250)
+    assert process.returncode == 0, err
+    file = tmp_path / objects(out)[-1]["report"]
+    assert file == tmp_path / "runs/compare-regress-1/report/report.html"
+    page = file.read_text(encoding="utf-8")
+    for cell in ("elman-0", "gru-0"):
+        assert f"Contributions: {cell}" in page
+    assert (file.parent / "jacobian.png").exists()
+
+
 def without_clocks(found: Comparison) -> Any:
     left = found.model_dump(mode="json", exclude={"path", "pictures"})
     for candidate in left["candidates"]:

@@ -6,15 +6,19 @@ import hashlib
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import elman
 from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.cli import main
-from elman.doctor import CODES, Finding, Remedy, attempt, examine
+from elman.doctor import CODES, Finding, Reach, Remedy, Use, attempt, examine
+from elman.doctor._measure import _margins
 from elman.doctor._remedies import changed
+from elman.doctor._rules import findings
 from elman.tasks import Regress
 from elman.train import Run, config_class, fit, train
 
@@ -112,6 +116,56 @@ def test_a_nan_in_the_data_is_found_in_a_run_that_diverged(tmp_path: Path) -> No
     assert found.measures.bad_rows == (17,)
     assert any("--watch" in line for line in found.unknown)
     assert not found.findings[0].remedies[0].changes
+
+
+@pytest.mark.parametrize(
+    ("margin", "gain", "last", "named"),
+    [
+        (0.0, -0.01, 9, True),  # as good as any baseline, and blind
+        (0.0, -0.01, math.inf, True),  # what it came to see did not help
+        (0.0, -0.2, 9, True),  # it learned what is near, and is blind
+        (0.0, -0.2, math.inf, False),  # it learned something, and sees far by now
+        (0.3, 0.1, 9, False),  # it has not even learned what is near
+        (-0.1, -0.2, 9, False),  # it is better than all
+    ],
+)
+def test_vanishing_gradients_are_a_fault_of_what_learned_no_more_than_a_baseline(
+    too_fast: Path, margin: float, gain: float, last: float, named: bool
+) -> None:
+    measures = replace(
+        examine(too_fast).measures,
+        ratio=0.01,
+        margin=margin,
+        gain=gain,
+        first=Reach(0.6, 9, 32),
+        last=Reach(0.9, last, 32),
+        first_use=Use(0.1, "", 0.0),
+        last_use=Use(0.1, "", 0.0),
+        clipped=0.0,
+    )
+    codes = [finding.code for finding in findings(measures)]
+    assert codes == (["E-VANISH"] if named else [])
+
+
+def test_where_a_run_broke_comes_after_its_cause(tmp_path: Path) -> None:
+    settings = config(lr=1e30)
+    task = Regress.prepare(settings.data, settings.model, tmp_path)
+    with pytest.raises(Diverged):
+        fit(task, settings.train, Run.create(tmp_path / "run", settings.toml()))
+    found = examine(tmp_path / "run")
+    assert [finding.code for finding in found.findings] == ["E-LR", "E-NAN"]
+    assert found.findings[1].figure == found.measures.broke
+    assert found.findings[1].remedies
+    assert not any("diverged" in line for line in found.unknown)
+
+
+def test_a_baseline_without_the_score_is_compared_by_the_leading_measure(too_fast: Path) -> None:
+    task = elman.load(too_fast)
+    end = {"event": "end", "metrics": {"valid": {"rmse": 3.0, "mse": 9.0}}}
+    alone = {**end, "baselines": {"a": {"valid": {"rmse": 2.0}}, "b": {"valid": {"rmse": 6.0}}}}
+    assert _margins(task, [alone]) == (0.5, -0.5)
+    scored = {**end, "baselines": {"a": {"valid": {"rmse": 2.0, "mse": 4.0}}}}
+    assert _margins(task, [scored]) == (1.25, 1.25)
 
 
 def test_what_cannot_be_known_is_said(too_fast: Path) -> None:

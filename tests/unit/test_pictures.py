@@ -9,7 +9,7 @@ import pytest
 
 from elman import pictures
 from elman._errors import ConfigError
-from elman.pictures import Picture, save
+from elman.pictures import Picture, save, save_dark
 
 LINE = Picture("line", lambda figure: figure.subplots().plot([1, 3, 2]))
 
@@ -33,6 +33,20 @@ def test_letters_that_the_font_lacks_are_kept_as_text(tmp_path: Path) -> None:
 def test_the_same_picture_is_the_same_bytes(tmp_path: Path) -> None:
     once, again = save([LINE], tmp_path / "1"), save([LINE], tmp_path / "2")
     assert [f.read_bytes() for f in once] == [f.read_bytes() for f in again]
+
+
+def test_in_the_dark_ink_is_light_and_there_is_no_ground(tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    def darkest(file: Path) -> float:
+        pixels = imread(file)
+        return float((pixels[..., :3].max(-1) + (1 - pixels[..., 3])).min())
+
+    (file,) = save_dark([LINE], tmp_path)
+    assert file.name == "line-dark.png"
+    assert imread(file)[0, 0, 3] == 0
+    assert darkest(save([LINE], tmp_path)[0]) < 0.1
+    assert darkest(file) > 0.4  # the line's own blue
 
 
 def test_without_matplotlib_the_extra_is_named(

@@ -47,7 +47,11 @@ def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None =
 
     paths, findings = list(runs), {}
     for path in paths:
-        found = Measures.load(path)
+        try:
+            found = Measures.load(path)
+        except CheckpointError as error:
+            log(f"{error}; that is done now")
+            found = None
         if found is None or (text is not None and found.text != text):
             try:
                 measure(path, text)

@@ -17,8 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from elman import engine as engines
+from elman._errors import ConfigError
 from elman.cells import Cell
-from elman.diagnose._observe import _is_task, _module, _without_state
+from elman.diagnose._observe import _is_task, _network, _ran
 from elman.engine import Recurrence
 from elman.engine._reference import run
 
@@ -105,11 +106,11 @@ def first_bad(
         >>> bad.value, bad.name, bad.step, bad.gate, bad.rows
         ('nan', 'sqrt', 1, 'z', (0, 1))
     """
-    if _is_task(model):
-        return find(_module(model.network), lambda: model.loss(batch, 0, batch.steps, None)[0])
-    module = _module(model)
+    module = _network(model)
+    if loss is not None and _is_task(model):
+        raise ConfigError("a task has its own loss: leave out loss")
     of = loss or (lambda output: sum(t.sum() for t in tree_leaves(output)))
-    return find(module, lambda: of(_without_state(module(batch, **options))))
+    return find(module, lambda: of(_ran(model, module, batch, options)))
 
 
 def find(network: nn.Module, forward: Callable[[], Any]) -> Bad | None:

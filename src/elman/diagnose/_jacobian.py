@@ -44,8 +44,8 @@ def jacobian(
     also counts what c_k does through h_k.
 
     Args:
-        model: see :func:`record`.
-        x: what it is called with.
+        model: a cell, a layer, a module that holds some, or a task with its network.
+        x: what the model is called with, or a batch of the task.
         t: the later step in the order of the layer, from the end if negative; the state after it.
         k: the earlier one; for t = k it is the identity.
         of: the later state, by name; the first if None.
@@ -129,8 +129,8 @@ def spectrum(
     by Arnoldi's iteration, with its residual, which bounds the error only for normal matrices.
 
     Args:
-        model: see :func:`record`.
-        x: what it is called with.
+        model: a cell, a layer, a module that holds some, or a task with its network.
+        x: what the model is called with, or a batch of the task.
         k: from which step on; the layer's first if None.
         times: the steps t to look at; all after k, or sixteen of them if it is not exact.
         state: a state by name, the first if None, or "all" of them.

@@ -15,7 +15,7 @@ from elman import engine as engines
 from elman._errors import ConfigError
 from elman.cells import Cell, Weights
 from elman.cells._base import named
-from elman.diagnose._observe import _is_task, _module
+from elman.diagnose._observe import _network, _ran
 from elman.engine import Recurrence
 from elman.scan import Observation
 
@@ -140,16 +140,10 @@ def calls_of(model: Any, x: Any, **options: Any) -> dict[str, list[Call]]:
 
     The model stays in its mode.
     """
-    task = _is_task(model)
-    if task and options:
-        raise ConfigError(f"a task reads a batch itself: leave out {', '.join(options)}")
-    module = _module(model.network if task else model)
+    module = _network(model)
     look = Look(module)
     with torch.no_grad(), engines.run_by(look._run):
-        if task:
-            model.loss(x, 0, x.steps, None)
-        else:
-            module(x, **options)
+        _ran(model, module, x, options)
     if not look._calls:
         raise ConfigError(f"no layer of elman ran inside {type(module).__name__}")
     return look._calls

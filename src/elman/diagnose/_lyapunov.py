@@ -50,8 +50,8 @@ def lyapunov(
     vanish at that rate; above 0 the layer is chaotic, and they explode.
 
     Args:
-        model: see :func:`record`.
-        x: what it is called with.
+        model: a cell, a layer, a module that holds some, or a task with its network.
+        x: what the model is called with, or a batch of the task.
         k: how many, up to the units of all states.
         warm_up: steps that turn the columns into place and are not counted; a tenth if None.
         layer: its name or number, if there are several.
@@ -90,14 +90,17 @@ def lyapunov(
     counted = growth[~growth.isnan().any(-1)]
     if not len(counted):
         raise ConfigError("no step is left to count: no row is longer than warm_up")
-    return Lyapunov(counted.mean(0), _interval(growth), growth)
+    # The QR decomposition gives them in this order only in the long run.
+    exponents, order = counted.mean(0).sort(descending=True)
+    growth = growth[..., order]
+    return Lyapunov(exponents, _interval(growth), growth)
 
 
 def _growth(steps: Steps, k: int) -> Tensor:
     draw = torch.Generator().manual_seed(0)
-    rows = steps.track.rows
-    q = torch.linalg.qr(torch.randn(rows, steps.size, k, generator=draw, dtype=torch.float64))[0]
-    q, found = q.to(steps.device), []
+    # All rows begin with the same columns, so that none depends on the others.
+    q = torch.linalg.qr(torch.randn(steps.size, k, generator=draw, dtype=torch.float64))[0]
+    q, found = q.to(steps.device).expand(steps.track.rows, -1, -1), []
     for t in steps.track.order:
         q, r = torch.linalg.qr(steps.ahead(t, q.permute(2, 0, 1)).permute(1, 2, 0))
         real = steps.track.active[t][:, None]

@@ -40,6 +40,7 @@ def memory(
     *,
     delays: int | Sequence[int] = 50,
     seed: int = 0,
+    **options: Any,
 ) -> tuple[Memory, ...]:
     r"""How well the input of some steps ago can be read off the state, layer by layer.
 
@@ -55,6 +56,7 @@ def memory(
             need a cell or a layer: 4 rows of 4,000 steps.
         delays: from 0 to this many steps ago, or which.
         seed: of the numbers.
+        **options: what else the model is called with.
 
     Returns: a :class:`Memory` for each layer; what is recalled is the first layer's input.
 
@@ -77,7 +79,7 @@ def memory(
     chosen = torch.arange(delays + 1) if isinstance(delays, int) else torch.tensor(list(delays))
     if not len(chosen) or int(chosen.min()) < 0:
         raise ConfigError(f"expected delays of 0 or more steps, got {delays}")
-    layers = calls_of(model, _noise(model, seed) if x is None else x)
+    layers = calls_of(model, _noise(model, seed) if x is None else x, **options)
     given = _whole(next(iter(layers.values())), "x")
     return tuple(_memory(layer, given, calls, chosen) for layer, calls in layers.items())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,7 +98,7 @@ class Recording:
 
     Attributes:
         tracks: every recurrence, in the order of their first steps.
-        output: what the model returned, without its states; None for a task.
+        output: what the model returned, without its states; of a task the loss, summed.
         top: the last layer, stack or drop-in that was called, if any.
         entry: what it put out at each call, and the dimension of time there.
     """
@@ -219,20 +219,20 @@ def _flags(mask: Tensor | None, output: Tensor, usual: bool) -> list[Tensor]:
 
 
 def record(model: Any, x: Any, *, gates: bool = False, **options: Any) -> Recording:
-    """Runs ``model(x, **options)`` and records every recurrence inside it.
+    """Runs a model, or a task, on some data and records every recurrence inside it.
 
     It runs on the reference, whichever engine the layers have or were trained by; the model stays
     in its mode, so that dropout falls only if it is training.
 
     Args:
-        model: a cell, a layer, or any module that holds some.
-        x: what it is called with.
+        model: a cell, a layer, any module that holds some, or a task with its network.
+        x: what the model is called with, or a batch of the task.
         gates: also keep what the cells watch.
-        **options: ``lengths=``, ``reset=`` ...
+        **options: what else the model is called with: ``lengths=``, ``reset=`` ...
 
     Raises:
-        DtypeError: it is no module.
-        ConfigError: no layer of elman ran, or one of torch.nn is inside.
+        DtypeError: it is neither a module nor a task.
+        ConfigError: no layer of elman ran, or one of torch.nn is inside; options for a task.
 
     Example:
         >>> import torch, elman
@@ -242,10 +242,9 @@ def record(model: Any, x: Any, *, gates: bool = False, **options: Any) -> Record
         >>> track.name, len(track), track.after[-1].h.shape
         ('Recurrent', 7, torch.Size([2, 5]))
     """
-    module = _module(model)
+    module = _network(model)
     with _recording(module, gates) as recording:
-        result = module(x, **options)
-    recording.output = _without_state(result)
+        recording.output = _ran(model, module, x, options)
     _check_found(recording, module)
     return recording
 
@@ -256,7 +255,7 @@ def record_loss(
     """Records a model or a task, and computes its loss, with the graph between the two.
 
     Args:
-        model: what :func:`record` takes, or a task with its network.
+        model: what :func:`record` takes.
         x: what the model is called with, or a batch of the task.
         loss: a function of the model's output alone to a scalar. A task has its own: the mean that
             training descends, from a state of zeros.
@@ -274,29 +273,37 @@ def record_loss(
         torch.Size([2, 5])
     """
     with torch.enable_grad():
-        if not _is_task(model):
-            if loss is None:
-                raise ConfigError(
-                    "expected loss=, a function of the model's output to a scalar; only a task has "
-                    "a loss of its own"
-                )
+        if _is_task(model):
+            if loss is not None:
+                raise ConfigError("a task has its own loss: leave out loss")
             recording = record(model, x, **options)
-            return recording, _scalar(loss(recording.output))
-        if loss is not None or options:
-            given = ", ".join([*(["loss"] if loss is not None else []), *options])
+            return recording, _scalar(recording.output) / x.count(0, x.steps)
+        if loss is None:
             raise ConfigError(
-                f"a task has its own loss and reads a batch itself: leave out {given}"
+                "expected loss=, a function of the model's output to a scalar; only a task has a "
+                "loss of its own"
             )
-        module = _module(model.network)
-        with _recording(module, False) as recording:
-            total, _ = model.loss(x, 0, x.steps, None)
-        _check_found(recording, module)
-        return recording, _scalar(total) / x.count(0, x.steps)
+        recording = record(model, x, **options)
+        return recording, _scalar(loss(recording.output))
 
 
 def _is_task(model: Any) -> bool:
     """By its shape, since tasks and measures do not know one another."""
     return not isinstance(model, nn.Module) and hasattr(model, "network") and hasattr(model, "loss")
+
+
+def _network(model: Any) -> nn.Module:
+    """What is looked inside: the model, or a task's network."""
+    return _module(model.network if _is_task(model) else model)
+
+
+def _ran(model: Any, module: nn.Module, x: Any, options: Mapping[str, Any]) -> Any:
+    """What a model returns, without its states; of a task the loss of a batch, summed."""
+    if not _is_task(model):
+        return _without_state(module(x, **options))
+    if options:
+        raise ConfigError(f"a task reads a batch itself: leave out {', '.join(options)}")
+    return model.loss(x, 0, x.steps, None)[0]
 
 
 def _module(model: Any) -> nn.Module:

@@ -70,10 +70,10 @@ def _unknown(m: Measures) -> Iterator[str]:
         )
     if m.clipped is None:
         yield "no line of progress was written, so how often clipping acted is not known"
-    if m.diverged and m.bad is None:
+    if m.diverged and m.bad is None and m.broke is None:
         yield (
             "the run diverged, but its last checkpoint and its data are finite: where that arose "
-            "is not known; --watch says it"
+            "is not known"
         )
     if m.margin is None:
         yield (

@@ -15,8 +15,9 @@ from torch import nn
 from elman._errors import ConfigError
 from elman.diagnose import Bad, first_bad, gates, gradient_flow, truncation_bias
 from elman.diagnose._look import calls_of
+from elman.metrics import leading
 from elman.tasks import Part, by_name
-from elman.tasks._base import NamedTask, evaluating
+from elman.tasks._base import Metrics, NamedTask, evaluating
 from elman.train import Config, Run, TrainConfig, config_class, load
 from elman.train import _parts as parts
 
@@ -33,7 +34,7 @@ NORMS = 16
 class Reach(NamedTuple):
     """How the gradient of each row's last loss changes on its way back through time.
 
-    Of the layer and the state in which it falls least.
+    Of the layer and the state in which it falls least, among layers of long sequences.
 
     Attributes:
         growth: the factor of its norm for a step back: above 1 it explodes, below it vanishes.
@@ -71,6 +72,8 @@ class Measures:
         bad: where the first value that is not finite arises, on the last checkpoint and the
             training data; None if nowhere.
         bad_rows: the rows of the training data it arises in, where that can be told.
+        broke: where the first value that is not finite arose when the run diverged, if it did, in
+            words.
         first: `Reach` of the weights that the run began with.
         last: the same of its last checkpoint.
         first_use, last_use: `Use` of the same two.
@@ -85,12 +88,14 @@ class Measures:
         losses: (first, lowest, last) of the training loss, as logged.
         margin: validation score against the best simple baseline's, 0 if equal, above 0 if worse;
             None if the run did not end or has no baseline.
+        gain: the same against the weakest of them.
     """
 
     config: Config
     events: Sequence[Mapping[str, Any]]
     bad: Bad | None
     bad_rows: tuple[int, ...]
+    broke: str | None
     first: Reach
     last: Reach
     first_use: Use
@@ -103,6 +108,7 @@ class Measures:
     scale: float
     losses: tuple[float, float, float] | None
     margin: float | None
+    gain: float | None
 
     @property
     def steps(self) -> int:
@@ -163,22 +169,25 @@ def measure(path: Path, kind: type[NamedTask] | None = None) -> Measures:
         ratio = _ratio(task, config, _head(good, config))
     clipped, logged = _of_updates(events)
     return Measures(
-        config, events, bad, rows, first, last, first_use, last_use, clipped, logged or norms,
-        ratio, bias, enough, scale, _losses(events, task.unit), _margin(task, events),
+        config, events, bad, rows, _broke(events), first, last, first_use, last_use, clipped,
+        logged or norms, ratio, bias, enough, scale, _losses(events, task.unit),
+        *_margins(task, events),
     )  # fmt: skip
 
 
 def _seen(task: NamedTask, config: Config, batch: Any) -> tuple[Reach, Use]:
     head = _head(batch, config)
     flow = gradient_flow(task, head)
+    steps = flow.active.any(2).sum(1)
+    # A layer over the letters of a word says nothing of how far a sentence is seen.
+    long = 2 * steps >= steps.max()
     each: list[tuple[float, float]] = []
     for norms in flow.states.values():
-        rates, horizons = norms.decay_rate.value, norms.horizon().value
+        rates, horizons = norms.decay_rate.value[long], norms.horizon().value[long]
         each += zip(rates.tolist(), horizons.tolist(), strict=True)
     known = [(-rate, horizon) for rate, horizon in each if not math.isnan(rate)]
     rate, horizon = max(known, default=(-math.inf, 0.0))
-    steps = int(flow.active.any(2).sum(1).max())
-    return Reach(math.exp(min(rate, 700.0)), horizon, steps), _use(task, head)
+    return Reach(math.exp(min(rate, 700.0)), horizon, int(steps.max())), _use(task, head)
 
 
 def _use(task: NamedTask, batch: Any) -> Use:
@@ -297,18 +306,39 @@ def _of_updates(events: Sequence[Mapping[str, Any]]) -> tuple[float | None, tupl
     return None, norms
 
 
+def _broke(events: Sequence[Mapping[str, Any]]) -> str | None:
+    """Where the run broke, as training found it."""
+    found = next((e.get("first_bad") for e in reversed(events) if e["event"] == "diverged"), None)
+    if found is None:
+        return None
+    lists = {key: tuple(value) for key, value in found.items() if isinstance(value, list)}
+    return str(Bad(**{**found, **lists}))
+
+
 def _losses(events: Sequence[Mapping[str, Any]], unit: str) -> tuple[float, float, float] | None:
     logged = [e[unit] for e in events if e["event"] == "train" and e.get(unit) is not None]
     return (logged[0], min(logged), logged[-1]) if logged else None
 
 
-def _margin(task: NamedTask, events: Sequence[Mapping[str, Any]]) -> float | None:
+def _margins(
+    task: NamedTask, events: Sequence[Mapping[str, Any]]
+) -> tuple[float | None, float | None]:
+    """Against the best and against the weakest baseline."""
     end = next((e for e in reversed(events) if e["event"] == "end"), None)
     if end is None or "valid" not in end["metrics"]:
-        return None
-    simple = [of["valid"] for of in end["baselines"].values() if of.get("valid")]
-    scores = [task.score(metrics) for metrics in simple]
-    if not scores:
-        return None
-    best = min(scores)
-    return (task.score(end["metrics"]["valid"]) - best) / max(abs(best), 1e-9)
+        return None, None
+    models = [of["valid"] for of in end["baselines"].values() if of.get("valid")]
+    if not models:
+        return None, None
+    own, *simple = _scores(task, [end["metrics"]["valid"], *models])
+    best, weakest = ((own - s) / max(abs(s), 1e-9) for s in (min(simple), max(simple)))
+    return best, weakest
+
+
+def _scores(task: NamedTask, measured: Sequence[Metrics]) -> list[float]:
+    """Lower is better: the task's score, or the leading measure where a model has no other."""
+    try:
+        return [task.score(metrics) for metrics in measured]
+    except KeyError:
+        name, higher = leading(measured[0])
+        return [-metrics[name] if higher else metrics[name] for metrics in measured]

@@ -11,7 +11,7 @@ from elman.doctor._finding import Finding, Remedy
 from elman.doctor._measure import Measures
 
 RATIO, GROWTH, SATURATED, STUCK, DEAD = 0.5, 1.03, 0.6, 0.9, 0.5
-CLIPPED, BIAS, LEARNED, WHOLE = 0.9, 0.15, -0.02, 0.5
+CLIPPED, BIAS, LEARNED, NEAR, WHOLE = 0.9, 0.15, -0.02, 0.05, 0.5
 """Bounds of the rules below; chosen on seed 0 of the faults in benchmarks/doctor.py."""
 
 CODES = MappingProxyType(
@@ -134,13 +134,25 @@ def _truncated(m: Measures) -> Iterator[Finding]:
     yield Finding("E-TRUNCATED", CODES["E-TRUNCATED"], figure, m.bias, BIAS, fits)
 
 
+def _broke(m: Measures) -> Iterator[Finding]:
+    """After what may be the cause of it."""
+    if m.bad is None and m.broke is not None:
+        fits = remedies.fitting(m.config, remedies.slower(m.config, 10), remedies.tighter(m))
+        yield Finding("E-NAN", CODES["E-NAN"], m.broke, math.nan, 0.0, fits)
+
+
 def _vanishes(m: Measures) -> Iterator[Finding]:
-    if m.margin is None or m.margin < LEARNED or m.first.horizon >= WHOLE * m.steps:
+    if m.margin is None or m.gain is None or m.first.horizon >= WHOLE * m.steps:
+        return
+    # What is far worse than a simple baseline has not even learned what is near, and what has
+    # learned something with a gradient that now reaches back is on its way: they need training.
+    on_its_way = m.gain < LEARNED and m.last.horizon >= WHOLE * m.steps
+    if on_its_way or not LEARNED <= m.margin <= NEAR:
         return
     figure = (
-        f"with the first weights the gradient falls below 1 % within {m.first.horizon:.0f} of "
-        f"{m.steps} steps (with the last within {m.last.horizon:.0f}), and the network learned no "
-        "more than a simple baseline"
+        f"the gradient falls below 1 % within {m.first.horizon:.0f} of {m.steps} steps with the "
+        f"first weights, {m.last.horizon:.0f} with the last, and the network learned what a simple "
+        "baseline says and no more"
     )
     fits = remedies.fitting(m.config, *remedies.memory(m))
     value, limit = m.first.horizon, WHOLE * m.steps
@@ -148,5 +160,5 @@ def _vanishes(m: Measures) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Measures], Iterator[Finding]], ...] = (
-    _nan, _rate, _explodes, _saturated, _dead, _clips, _truncated,
+    _nan, _rate, _explodes, _saturated, _dead, _clips, _truncated, _broke,
 )  # fmt: skip

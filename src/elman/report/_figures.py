@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import cycle
+from itertools import cycle, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -99,10 +99,11 @@ def _own(run: Measures, end: str) -> Iterator[Figure]:
     shown = [layer for layer in run.layers if layer.maps]
     if shown:
         panels = sum(len(layer.maps) for layer in shown)
-        bottom = 0.9 if run.words else 0.5
+        words = any(layer.words for layer in shown)
+        bottom = (0.9 if words else 0.5) * len([*_groups(shown)])
         yield Figure(
-            Picture(f"gates{end}", partial(_maps, run, shown), (WIDTH, 1.15 * panels + bottom)),
-            "Gates and states" + (", word by word" if run.words else ", step by step"),
+            Picture(f"gates{end}", partial(_maps, shown), (WIDTH, 1.15 * panels + bottom)),
+            "Gates and states" + (", word by word" if words else ", step by step"),
             "Gates from 0 (closed) to 1 (open); states in colours of their own from low to high. A "
             f"line is a unit, of those {len(shown[0].units)} whose output changes most.",
         )
@@ -270,27 +271,49 @@ def _lyapunov(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
     _legend(axes)
 
 
-def _maps(run: Measures, layers: Sequence[LayerMeasures], sheet: Sheet) -> None:
+def _groups(layers: Sequence[LayerMeasures]) -> Iterator[list[LayerMeasures]]:
+    """Layers one after the other that read the same."""
+    for _, group in groupby(
+        layers, lambda layer: (layer.words, len(next(iter(layer.maps.values()))))
+    ):
+        yield list(group)
+
+
+def _maps(layers: Sequence[LayerMeasures], sheet: Sheet) -> None:
     drawn = [(layer, name) for layer in layers for name in layer.maps]
-    panels = np.atleast_1d(sheet.subplots(len(drawn), sharex=True))
-    for axes, (layer, name) in zip(panels, drawn, strict=True):
-        grid = np.array(layer.maps[name]).T
-        if name in layer.gates:
-            image = _image(axes, grid, vmin=0, vmax=1)
-        else:
-            most = max(1e-9, float(np.abs(grid).max()))
-            image = _image(axes, grid, vmin=-most, vmax=most, cmap="PuOr")
-        axes.set_yticks([])
-        axes.set_ylabel(name)
-        if len(layers) > 1 and name == next(iter(layer.maps)):
-            axes.set_title(plain(layer.name), fontsize=9)
-        sheet.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
-    steps = len(layers[0].maps[drawn[0][1]])
-    if 0 < len(run.words) == steps <= MOST_WORDS:
-        words = [plain(word if word.strip() else repr(word)) for word in run.words]
-        panels[-1].set_xticks(range(steps), words, rotation=90, fontsize=8 if steps <= 36 else 6)
+    panels = np.atleast_1d(sheet.subplots(len(drawn)))
+    rest = iter(panels)
+    for group in _groups(layers):
+        for layer in group:
+            for name, axes in zip(layer.maps, rest, strict=False):
+                _map(layer, name, axes, sheet)
+                if len(layers) > 1 and name == next(iter(layer.maps)):
+                    axes.set_title(plain(layer.name), fontsize=9)
+        _steps(axes, group[0])
+
+
+def _map(layer: LayerMeasures, name: str, axes: Axes, sheet: Sheet) -> None:
+    grid = np.array(layer.maps[name]).T
+    if name in layer.gates:
+        image = _image(axes, grid, vmin=0, vmax=1)
     else:
-        panels[-1].set_xlabel("step")
+        most = max(1e-9, float(np.abs(grid).max()))
+        image = _image(axes, grid, vmin=-most, vmax=most, cmap="PuOr")
+    axes.set_yticks([])
+    axes.set_ylabel(name)
+    axes.tick_params(labelbottom=False)
+    sheet.colorbar(image, ax=axes, pad=0.01, fraction=0.05)
+
+
+def _steps(axes: Axes, layer: LayerMeasures) -> None:
+    """Under the last map of a group, what its steps are."""
+    axes.tick_params(labelbottom=True)
+    steps = len(next(iter(layer.maps.values())))
+    if 0 < len(layer.words) == steps <= MOST_WORDS:
+        words = [plain(word if word.strip() else repr(word)) for word in layer.words]
+        axes.set_xticks(range(steps), words, rotation=90, fontsize=8 if steps <= 36 else 6)
+    else:
+        axes.set_xlabel("step")
 
 
 def _image(axes: Axes, grid: NDArray[np.float64], **options: Any) -> Any:

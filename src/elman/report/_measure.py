@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from elman import pictures
 from elman._errors import ConfigError
@@ -78,7 +77,6 @@ def measure(
     task = load(path, which, task=task)
     task.network.eval()
     flow = _flow(task)
-    words = task.excerpt(1, text).words[: WORDS if text is None else None]
     found = Measures(
         task=task.name,
         checkpoint=which,
@@ -86,8 +84,7 @@ def measure(
         steps=flow.norm.shape[1],
         at=list(flow.at),
         text=text,
-        words=list(words),
-        layers=_layers(task, flow, text, len(words)),
+        layers=_layers(task, flow, text),
         said=_said(task, text),
     )
     _draw(task, found, path)
@@ -95,22 +92,11 @@ def measure(
     return found
 
 
-class _Loss(nn.Module):
-    """A task as a module, whose call is the loss of a batch."""
-
-    def __init__(self, task: Task) -> None:
-        super().__init__()
-        self.network, self.task = task.network, task
-
-    def forward(self, batch: Any) -> Tensor:
-        return self.task.loss(batch, 0, batch.steps, None)[0]
-
-
 def _flow(task: Task) -> Flow:
     """The gradient flow, with the contributions of loss steps evenly apart."""
     batch = task.excerpt(ROWS).batch
     with torch.no_grad():
-        steps = len(record(_Loss(task), batch).tracks[-1])
+        steps = len(record(task, batch).tracks[-1])
     return gradient_flow(task, batch, at=_evenly(steps, LOSS_STEPS))
 
 
@@ -123,11 +109,12 @@ def _evenly(count: int, most: int) -> list[int]:
     return sorted({round(i) for i in torch.linspace(0, count - 1, min(count, most)).tolist()})
 
 
-def _layers(task: Task, flow: Flow, text: str | None, words: int) -> list[LayerMeasures]:
-    model, batch = _Loss(task), task.excerpt(JACOBIAN_ROWS).batch
+def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
+    batch = task.excerpt(JACOBIAN_ROWS).batch
     with torch.no_grad():
-        tracks = record(model, batch).tracks
-    calls = calls_of(task, task.excerpt(1, text).batch)
+        tracks = record(task, batch).tracks
+    shown = task.excerpt(1, text)
+    calls = calls_of(task, shown.batch)
     found = []
     for number, track in enumerate(tracks):
         first = track.cell.states[0]
@@ -139,10 +126,13 @@ def _layers(task: Task, flow: Flow, text: str | None, words: int) -> list[LayerM
         )
         for name, of in (("jacobian", _jacobian), ("lyapunov", _lyapunov)):
             try:
-                setattr(layer, name, of(model, batch, number, track))
+                setattr(layer, name, of(task, batch, number, track))
             except ConfigError as error:
                 layer.left_out[name] = str(error)
-        _maps(layer, calls.get(layer.name, []), words)
+        read = [words for name, words in shown.words.items() if layer.name.startswith(name)]
+        if read or not shown.words:  # what reads something else, such as letters, is not mapped
+            layer.words = [*next(iter(read), [])][: WORDS if text is None else None]
+            _maps(layer, calls.get(layer.name, []))
         found.append(layer)
     return found
 
@@ -161,10 +151,10 @@ def _three(estimate: Estimate, layer: int) -> Three:
     return value, low, high
 
 
-def _jacobian(model: nn.Module, batch: Any, layer: int, track: Track) -> Jacobians:
+def _jacobian(task: Task, batch: Any, layer: int, track: Track) -> Jacobians:
     after = list(track.order)[1:]
     times = [after[i] for i in _evenly(len(after), JACOBIANS)] if after else None
-    sizes = spectrum(model, batch, times=times, state="all", layer=layer, probes=8)
+    sizes = spectrum(task, batch, times=times, state="all", layer=layer, probes=8)
     return Jacobians(
         times=list(sizes.times),
         step_norm=sizes.step_norm.value.mean(1).tolist(),
@@ -173,19 +163,19 @@ def _jacobian(model: nn.Module, batch: Any, layer: int, track: Track) -> Jacobia
     )
 
 
-def _lyapunov(model: nn.Module, batch: Any, layer: int, track: Track) -> Exponents:
+def _lyapunov(task: Task, batch: Any, layer: int, track: Track) -> Exponents:
     k = min(EXPONENTS, sum(track.cell.state_sizes))
-    found = lyapunov(model, batch, k, layer=layer)
+    found = lyapunov(task, batch, k, layer=layer)
     return Exponents(value=found.exponents.tolist(), interval=found.interval.tolist())
 
 
-def _maps(layer: LayerMeasures, calls: list[Call], words: int) -> None:
+def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
     """What the gates and states of a layer are, at the units that change most."""
     if not calls:
         return
-    states = calls[0].cell.states
+    states, steps = calls[0].cell.states, len(layer.words) or None
     values = {
-        name: torch.cat([call.seen[name][:, 0] for call in calls])[: words or None].float()
+        name: torch.cat([call.seen[name][:, 0] for call in calls])[:steps].float()
         for name, seen in calls[0].seen.items()
         if seen.dim() == 3
     }
@@ -222,7 +212,7 @@ def _said(task: Task, text: str | None) -> list[Said]:
 
 def _beginning(task: LanguageModel) -> str:
     """The first words of the validation text, as text."""
-    read = task.excerpt(1).words[:BEGINNING]
+    read = task.excerpt(1).words[""][:BEGINNING]
     return task.vocabulary.decode(map(task.vocabulary.index, read)).strip()
 
 
@@ -251,6 +241,7 @@ def _draw(task: Task, found: Measures, path: Path) -> None:
         return
     folder = path / FILE.parent
     pictures.save((figure.picture for figure in figures({path.name: found})), folder)
-    own = task.pictures(_split(task))
-    pictures.save([p._replace(name=f"task-{p.name}") for p in own], folder)
-    found.pictures = [f"task-{picture.name}" for picture in own]
+    own = [p._replace(name=f"task-{p.name}") for p in task.pictures(_split(task))]
+    pictures.save(own, folder)
+    pictures.save_dark(own, folder)
+    found.pictures = [picture.name for picture in own]

@@ -11,7 +11,7 @@ from elman._errors import CheckpointError
 from elman.data._files import replacing
 
 FILE = Path("flow", "flow.json")
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
 
 Steps = list[float]
 Three = tuple[float, float, float]
@@ -53,6 +53,7 @@ class LayerMeasures(_Kept):
     Attributes:
         gradient: by the name of the state.
         contribution: ||dL_tau/dh_t|| of the first state: a list over time for each loss step.
+        words: what the steps of the maps read; empty where they have no names.
         maps: what gates and states are at each step of the excerpt: (step, unit).
         gates: which of the maps are gates, in [0, 1].
         units: the numbers of the units in the maps, those that change most from step to step.
@@ -65,6 +66,7 @@ class LayerMeasures(_Kept):
     contribution: list[Steps] = []
     jacobian: Jacobians | None = None
     lyapunov: Exponents | None = None
+    words: list[str] = []
     maps: dict[str, list[Steps]] = {}
     gates: list[str] = []
     units: list[int] = []
@@ -87,20 +89,18 @@ class Measures(_Kept):
         rows, steps: of the batch whose gradients are measured.
         at: the loss steps of the contributions.
         text: what was read for the maps, where it was given.
-        words: what the steps of the maps read; empty where they have no names.
         layers: in the order of their first steps.
         said: the task's tables, and what it says of the text.
         pictures: the task's pictures, by name, in the folder of the measures.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     task: str
     checkpoint: str
     rows: int
     steps: int
     at: list[int]
     text: str | None = None
-    words: list[str] = []
     layers: list[LayerMeasures]
     said: list[Said] = []
     pictures: list[str] = []
@@ -126,4 +126,6 @@ class Measures(_Kept):
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
-            raise CheckpointError(f"{run / FILE}: cannot be read: measure the run again") from error
+            raise CheckpointError(
+                f"{run / FILE}: cannot be read, or is of another version: elman flow writes it anew"
+            ) from error

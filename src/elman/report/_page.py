@@ -270,9 +270,20 @@ def _said(shown: Shown, several: bool) -> ET.Element:
     for said in shown.measures.said:
         parts += [el("p", said.title, class_="soft"), _table(said.columns, said.rows)]
     for name in shown.measures.pictures:
-        source = data_uri(shown.run.path / FILE.parent / f"{Path(name).name}.png")
-        parts.append(el("figure", el("img", src=source, alt=name), el("figcaption", name)))
+        title = name.removeprefix("task-").replace("-", " ")
+        image = _image(shown.run.path / FILE.parent, name, title)
+        parts.append(el("figure", image, el("figcaption", title)))
     return el("div", *parts or [el("p", "the task shows none", class_="soft")])
+
+
+def _image(folder: Path, name: str, title: str) -> ET.Element:
+    """A picture of the task, in dark colours where the page is."""
+    light, dark = (data_uri(folder / f"{Path(name).name}{end}.png") for end in ("", "-dark"))
+    return el(
+        "picture",
+        el("source", srcset=dark, media="(prefers-color-scheme: dark)"),
+        el("img", src=light, alt=title),
+    )
 
 
 def _settings(shown: Shown) -> ET.Element:
@@ -313,7 +324,7 @@ def _cell(value: Any) -> str:
 
 def _fit(body: ET.Element) -> None:
     """Leave out the last of the pictures that came as PNG, until the page is small enough."""
-    images = [(f, f.find("img")) for f in body.iter("figure") if f.find("img") is not None]
+    images = [(f, f.find("picture")) for f in body.iter("figure") if f.find("picture") is not None]
     while images and len(ET.tostring(body, method="html")) > LIMIT:
         figure, image = images.pop()
         if image is not None:

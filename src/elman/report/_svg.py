@@ -48,7 +48,7 @@ def data_uri(file: Path) -> str:
     try:
         return "data:image/png;base64," + b64encode(file.read_bytes()).decode()
     except OSError as error:
-        raise DataError(f"{file}: cannot be read: measure the run again") from error
+        raise DataError(f"{file}: cannot be read: elman flow writes it anew") from error
 
 
 def _local(name: str) -> str:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import torch
@@ -34,11 +35,12 @@ class Table(NamedTuple):
 class Excerpt(NamedTuple):
     """A few rows to look inside with; and what each step of the first one reads, if it has names.
 
-    Such as the words of a sentence; of numbers there is nothing to say.
+    Such as the words of a sentence, by what the names of the layers that read them begin with, ""
+    for all layers: ``{"encoder": source, "decoder": target}``. Of numbers there is nothing to say.
     """
 
     batch: Any
-    words: Sequence[str] = ()
+    words: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Batch(Protocol):

@@ -160,6 +160,12 @@ class Caption(TableTask):
         hidden = torch.rand(before.shape, device=before.device) < self.model.word_dropout
         return before.masked_fill(hidden & (before != self.end), self.unknown)
 
+    def words_of(self, rows: Rows) -> dict[str, list[str]]:
+        """Of the first caption of the first image, each word and before it the end."""
+        read = rows.take(torch.tensor([0]))["tokens"][0].tolist()
+        first = [self.end, *read[: read.index(self.end)]]
+        return {"decoder": [self.vocabulary.token(index) for index in first]}
+
     def said(self, rows: Rows) -> list[Hypothesis]:
         """The best caption that is found for each image, in their order."""
         return self.in_order(rows, self._search)

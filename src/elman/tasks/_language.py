@@ -233,7 +233,7 @@ class LanguageModel(NamedTask):
         rows = min(rows, (len(stream) - 1) // steps)
         lanes = Lanes(stream[: rows * steps + 1], rows)
         words = [self.vocabulary.token(int(index)) for index in stream[:steps]]
-        return Excerpt(Piece(lanes, 0, steps), words)
+        return Excerpt(Piece(lanes, 0, steps), {"": words})
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """Unigram, bigram and trigram models of the same training tokens."""

@@ -124,9 +124,8 @@ class Music(TableTask):
     def terms(self, rows: Rows, indices: Tensor) -> int:
         return int((rows.lengths("frames")[indices] - 1).sum())
 
-    def batched(self, rows: Rows, generator: torch.Generator | None = None) -> list[Part]:
-        parts = super().batched(rows, generator)
-        return [Pieces(part.of, part.indices, part.terms, part.device) for part in parts]
+    def some(self, rows: Rows, indices: Tensor) -> Pieces:
+        return Pieces(rows, indices, self.terms(rows, indices), self.device)
 
     def lengths(self) -> list[int]:
         return [batch.steps for batch in self.batches("train")]

@@ -136,13 +136,13 @@ class SequenceTask(TableTask):
         (target,) = self.part("valid").take(torch.tensor([0]))["y"]
         return Rows({**self.sequences([self.row_of(text)]).columns, "y": target[None]})
 
-    def words_of(self, rows: Rows) -> list[str]:
+    def words_of(self, rows: Rows) -> dict[str, list[str]]:
         if not isinstance(self.input, Text):
-            return []
+            return {}
         read = rows.take(torch.tensor([0]))["x"][0].tolist()
         most = self.data.max_length
         kept = read[-most:] if self.data.keep == "tail" else read[:most]
-        return [self.input.vocabulary.token(index) for index in kept]
+        return {"": [self.input.vocabulary.token(index) for index in kept]}
 
     def asked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What an answer begins with: the text and the words that are not known; or the numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -121,21 +121,24 @@ class Supervised(Task):
     def batched(self, rows: Rows, generator: torch.Generator | None = None) -> list[Part]:
         """Any rows in batches: sorted by length, or shuffled where there is a generator."""
         order = buckets(self._lengths(rows), self.batch_rows, generator)
-        return [Part(rows, some, self.terms(rows, some), self.device) for some in order]
+        return [self.some(rows, indices) for indices in order]
+
+    def some(self, rows: Rows, indices: Tensor) -> Part:
+        """Those of the rows as a batch."""
+        return Part(rows, indices, self.terms(rows, indices), self.device)
 
     def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
         table = self.part("valid") if text is None else self.text_rows(text)
-        some = torch.arange(min(rows, len(table)))
-        batch = Part(table, some, self.terms(table, some), self.device)
+        batch = self.some(table, torch.arange(min(rows, len(table))))
         return Excerpt(batch, self.words_of(table))
 
     def text_rows(self, text: str) -> Rows:
         """A text as a row; its target may be any, since only what is read is looked at."""
         raise ConfigError(f"{self.name} reads no texts here: leave the text out")
 
-    def words_of(self, rows: Rows) -> list[str]:
-        """What each step of the first row reads, if it has a name."""
-        return []
+    def words_of(self, rows: Rows) -> Mapping[str, Sequence[str]]:
+        """What each step of the first row reads, if it has a name; see `Excerpt`."""
+        return {}
 
     def _lengths(self, rows: Rows) -> Tensor:
         return rows.lengths(self.sort_by) if self.sort_by else torch.ones(len(rows))

@@ -259,9 +259,10 @@ class Tag(TableTask):
         words = list(self.row_of(text)[self.data.tokens])
         return self.encode([Sentence(words, [self.labels[0]] * len(words))])
 
-    def words_of(self, rows: Rows) -> list[str]:
+    def words_of(self, rows: Rows) -> dict[str, list[str]]:
         forms = self.forms.all()
-        return [forms[number] for number in rows.take(torch.tensor([0]))["x"][0].tolist()]
+        read = rows.take(torch.tensor([0]))["x"][0].tolist()
+        return {"recurrent": [forms[number] for number in read]}
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
         return (values for _, values in self.read(path))

@@ -164,6 +164,22 @@ class Translate(PairTask):
         nats = super().evaluate(split)["nats"]
         return {**report.measured(self.data.aim, self.said(rows), _right(rows)), "nats": nats}
 
+    def text_rows(self, text: str) -> Rows:
+        """A source, and as its target what the network says of it."""
+        source = self.source_of(self.row_of(text))
+        (said,) = self.said(Rows({"x": _numbers(self.source, [source])}))
+        return self.encode([Pair(source, (said,))])
+
+    def words_of(self, rows: Rows) -> dict[str, list[str]]:
+        row = rows.take(torch.tensor([0]))
+        most = self.data.max_length
+        source, target = row["x"][0, :most], row["y"][0, :most]
+        told = torch.cat([target.new_tensor([self._end]), target[:-1]])
+        return {
+            "encoder": _named(self.source, source),
+            "decoder": _named(self.target, told),
+        }
+
     def score(self, metrics: Metrics) -> float:
         return metrics[self.data.aim] * (1 if self.data.aim == "phoneme_error" else -1)
 
@@ -260,6 +276,11 @@ def _right(rows: Rows) -> list[list[str]]:
     assert isinstance(column, Ragged)
     texts = torch.split(column.values, column.lengths.tolist())
     return [bytes(text.tolist()).decode().split("\n") for text in texts]
+
+
+def _named(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
+    """Each token as text, or by its name where it is none."""
+    return [vocabulary.decode([t]).strip() or vocabulary.token(t) for t in tokens.tolist()]
 
 
 def _shown(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:

@@ -194,6 +194,18 @@ def reports_are_well_formed(make: MakeTask) -> None:
         expect(len(names) == len(set(names)), f"each picture has a name of its own: {names}")
 
 
+def an_excerpt_is_a_batch(make: MakeTask) -> None:
+    """The rows to look inside with have a loss, and names of their steps where these have some."""
+    task = _task(make)
+    if "valid" not in task.splits:
+        return
+    shown = task.excerpt(2)
+    with evaluating(task.network):
+        loss, _ = task.loss(shown.batch, 0, shown.batch.steps, None)
+    expect(bool(loss.isfinite()), "an excerpt is a batch that the loss can be computed of")
+    expect(all(map(len, shown.words.values())), "where steps have names, there are some")
+
+
 def saved_is_restored(make: MakeTask) -> None:
     """A task that was saved and restored measures what the first one did.
 
@@ -224,6 +236,7 @@ TASK_CONTRACTS: tuple[TaskContract, ...] = (
     evaluation_leaves_no_trace,
     metrics_are_numbers,
     reports_are_well_formed,
+    an_excerpt_is_a_batch,
     saved_is_restored,
 )
 

@@ -69,7 +69,7 @@ class Trainer:
         self.state: State = None
         self.stop = Stop()
         self.board = TensorBoard(run.path / "tensorboard") if config.tensorboard else None
-        self.watch = Watch(task.network, self.policy) if config.watch else None
+        self.watch = Watch(task.network, self.policy)  # of a run without, where it diverges
         self.begun = self.resumed_at = time.perf_counter()
         self.loss, self.terms, self.windows = torch.zeros(()), 0, 0  # since the last update
 
@@ -105,8 +105,7 @@ class Trainer:
                 terms = batch.count(window.loss_from, window.stop)
                 divisor = self._divisor(batch, terms)
                 (loss / divisor).backward()  # type: ignore[no-untyped-call]
-                if self.watch:
-                    self.watch.follow(segment, window, before, divisor)
+                self.watch.follow(segment, window, before, divisor)
                 at.window += 1
                 self._gather(loss.detach(), terms)
                 if self.windows == self.config.accumulate:
@@ -129,15 +128,15 @@ class Trainer:
         self._check_finite(loss, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * self.schedule(self.at.epoch, self.at.update)
-        looks = self.watch is not None and self._looks_after(self.at.update + 1)
-        if self.watch and looks:
+        looks = self.config.watch and self._looks_after(self.at.update + 1)
+        if looks:
             self.watch.hold()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.at.update += 1
         self.at.tally.add(loss, self.terms, norm, clipped, time.perf_counter() - self.resumed_at)
         self._clear()
-        if self.watch:
+        if self.config.watch:
             self.at.norms.append(norm)
             self.at.clipped += bool(clipped)
         self._after_update(looks)
@@ -189,18 +188,18 @@ class Trainer:
         if math.isfinite(loss) and math.isfinite(norm):
             return
         what = "gradient's norm" if math.isfinite(loss) else "loss"
-        mean, where = {self.task.unit: loss / max(1, self.terms)}, None
-        if self.watch:
+        if self.config.watch:
             self.at.norms.append(norm)
             self._look()
-            where = self.watch.first_bad()
+        where = self.watch.first_bad()
         found = {"first_bad": asdict(where)} if where else {}
-        self._emit("diverged", **mean, norm=norm, **found)
+        self._emit("diverged", **{self.task.unit: loss / max(1, self.terms)}, norm=norm, **found)
+        in_data = where is not None and where.source == "data"
         raise Diverged(
             f"the {what} is not finite at update {self.at.update + 1} (epoch {self.at.epochs})"
             + (f", {where}" if where else "")
-            + ": lower train.lr or train.clip_limit; the last good checkpoint is in "
-            f"{self.run.path}" + ("" if self.watch else "; --watch says where it arises")
+            + (": mend the data" if in_data else ": lower train.lr or train.clip_limit")
+            + f"; the last good checkpoint is in {self.run.path}"
         )
 
     def _validate(self) -> None:
@@ -309,7 +308,6 @@ class Trainer:
         return update in (1, self.updates) or update % self.config.watch_every == 0
 
     def _look(self) -> None:
-        assert self.watch is not None
         at = self.at
         clipped = at.clipped / max(1, len(at.norms))
         self._emit("watch", norms=at.norms, clipped=clipped, **self.watch.look())

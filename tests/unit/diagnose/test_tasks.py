@@ -9,7 +9,18 @@ import torch
 
 import elman
 from elman._errors import CheckpointError, ConfigError
-from elman.diagnose import factors, gradient_flow, jacobian, lyapunov, record_loss
+from elman.diagnose import (
+    factors,
+    first_bad,
+    gates,
+    gradient_flow,
+    jacobian,
+    lyapunov,
+    record,
+    record_loss,
+    spectrum,
+    truncation_bias,
+)
 from elman.tasks import (
     LanguageData,
     LanguageModel,
@@ -66,6 +77,36 @@ def test_a_classifier_of_whole_rows_enters_at_its_end() -> None:
     flow = gradient_flow(task, task.batches("train")[0])
     assert flow.norm[0, 0] < 1e-3 * flow.norm[0, -1]
     assert 0 < flow.half_life.value < 10
+
+
+def test_jacobians_and_exponents_of_a_task_are_those_of_its_network(
+    language: LanguageModel,
+) -> None:
+    batch = next(iter(language.batches("train")))
+    inputs, _ = batch.window(0, 12)
+    network = language.network
+    for name in ("recurrent.layers.0", "recurrent.layers.1"):
+        of_task = lyapunov(language, batch, k=2, layer=name)
+        assert of_task.exponents[0] >= of_task.exponents[1]
+        expected = lyapunov(network, inputs, k=2, layer=name)
+        torch.testing.assert_close(of_task.growth, expected.growth, rtol=0, atol=0, equal_nan=True)
+        sizes = spectrum(language, batch, layer=name, state="all")
+        of_network = spectrum(network, inputs, layer=name, state="all")
+        assert torch.equal(sizes.norm.value, of_network.norm.value)
+        one = jacobian(language, batch, 5, 2, layer=name)
+        assert torch.equal(one, jacobian(network, inputs, 5, 2, layer=name))
+    recording = record(language, batch)
+    assert torch.equal(recording.output, language.loss(batch, 0, batch.steps, None)[0])
+
+
+def test_a_task_takes_no_options_and_no_loss(language: LanguageModel) -> None:
+    batch = next(iter(language.batches("train")))
+    for measure in (record, gradient_flow, spectrum, lyapunov, gates, first_bad, truncation_bias):
+        with pytest.raises(ConfigError, match="leave out"):
+            measure(language, batch, lengths=torch.tensor([1]))
+    for of_loss in (gradient_flow, first_bad, truncation_bias):
+        with pytest.raises(ConfigError, match="leave out"):
+            of_loss(language, batch, torch.sum)
 
 
 def test_inside_a_model_a_layer_is_measured_along_its_own_input(language: LanguageModel) -> None:

@@ -20,7 +20,7 @@ from elman.train import config_class, train
 from elman.train._run import Run
 
 EVIL = "<script>alert(1)<img src=x onerror=alert(2)>"
-VOID = {"meta", "link", "br", "img"}
+VOID = {"meta", "link", "br", "img", "source"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -49,7 +49,7 @@ class Seen(HTMLParser):
         return [attributes for tag, attributes in self.elements if tag == name]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two tiny runs, one of a hostile name and with hostile words."""
     folder = tmp_path_factory.mktemp("report")
@@ -66,7 +66,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def both(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     findings = {str(trained / EVIL): [finding()], str(trained / "plain"): []}
     return page(
@@ -92,7 +92,7 @@ def test_the_page_is_whole_and_points_nowhere(both: Path) -> None:
     for tag, attributes in seen.elements:
         assert tag not in {"script", "iframe", "object", "embed", "b", "u", "i"}
         assert not any(name.startswith("on") for name in attributes)
-        for name in ("src", "href"):
+        for name in ("src", "srcset", "href"):
             assert (attributes.get(name) or "#").startswith(("#", "data:"))
     ids = [attributes["id"] for _, attributes in seen.elements if "id" in attributes]
     assert len(set(ids)) == len(ids)
@@ -125,35 +125,45 @@ def test_ink_follows_the_page(both: Path) -> None:
 def test_measures_are_kept_and_read_again(trained: Path) -> None:
     found = Measures.load(trained / EVIL)
     assert found is not None
-    assert found.words == [
-        "<eos>",
-        "the",
-        "cat",
-        "<",
-        "b",
-        ">",
-        "sat",
-        "<",
-        "/",
-        "b",
-        ">",
-        "on",
-        "5",
-        "$",
-        "猫",
-    ]
     lower, upper = found.layers
+    assert lower.words == upper.words
+    assert lower.words[0] == "<eos>"
+    assert "".join(lower.words[1:]) == "thecat<b>sat</b>on5$猫"
     assert set(lower.gradient) == {"h", "c"}
     assert lower.gates == ["store", "forget", "output"]
-    assert len(upper.maps["forget"]) == len(found.words)
+    assert len(upper.maps["forget"]) == len(upper.words)
     assert lower.jacobian is not None
     assert upper.lyapunov is not None
+
+
+def test_layers_that_read_other_words_have_ticks_of_their_own(tmp_path: Path) -> None:
+    table = tmp_path / "rows.tsv"
+    lines = ["source\ttarget", *(f"a {i}\tein b {i}" for i in range(30))]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    tree = {
+        "data": {"train": [table]},
+        "model": {"hidden": 4, "embedding": 4},
+        "train": {"max_steps": 1, "threads": 1},
+    }
+    run = train(config_class("translate").parse(tree), tmp_path / "run").run.path
+    found = measure(run, "a 7")
+    words = {layer.name.split(".")[0]: layer.words for layer in found.layers}
+    assert words["encoder"] == ["a", "7", "<eos>"]
+    assert words["decoder"][0] == "<eos>"
+    for layer in found.layers:
+        assert {len(steps) for steps in layer.maps.values()} == {len(layer.words)}
+    drawn = (run / "flow" / "gates.svg").read_text(encoding="utf-8")
+    assert drawn.count("&lt;eos&gt;") == 2
+    seen = Seen(page([run]).read_text(encoding="utf-8"))
+    dark = [a["srcset"] or "" for a in seen.tags("source")]
+    assert len(dark) == len(seen.tags("img")) > 0
+    assert all(source.startswith("data:image/png") for source in dark)
 
 
 def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained / "plain", tmp_path / "copy")
     (copy / FILE).write_text("{}")
-    with pytest.raises(CheckpointError, match="measure the run again"):
+    with pytest.raises(CheckpointError, match="elman flow writes it anew"):
         page([copy])
     with pytest.raises(ConfigError, match="different ones"):
         page([copy, copy])
@@ -178,7 +188,7 @@ def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]
     assert (run / "report" / "gates.svg").exists()
     found = Measures.load(run)
     assert found is not None
-    assert found.words == ["<eos>", "the", "cat"]
+    assert found.layers[0].words == ["<eos>", "the", "cat"]
     assert main(["flow", str(run / "none")]) == 3
     assert "not a run folder" in capsys.readouterr().err
 

@@ -5,9 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from elman._errors import ConfigError
-from elman.tasks import Classify, ClassifyData, ClassifyNet, Tag, TagData, TagNet, by_name, sections
+from elman.tasks import (
+    Caption,
+    CaptionData,
+    CaptionNet,
+    Classify,
+    ClassifyData,
+    ClassifyNet,
+    Tag,
+    TagData,
+    TagNet,
+    Translate,
+    TranslateData,
+    TranslateNet,
+    by_name,
+    sections,
+)
 
 
 def test_a_classifier_names_the_words_it_reads(tmp_path: Path) -> None:
@@ -19,8 +35,9 @@ def test_a_classifier_names_the_words_it_reads(tmp_path: Path) -> None:
     task = Classify.prepare(data, ClassifyNet(hidden=4))
     task.network = task.build()
     shown = task.excerpt(2, "film 1 was good")
-    assert list(shown.words)[-2:] == ["was", "good"]
-    assert (len(shown.words), shown.batch.rows) == (3, 1)
+    (words,) = shown.words.values()
+    assert words[-2:] == ["was", "good"]
+    assert (len(words), shown.batch.rows) == (3, 1)
     task.loss(shown.batch, 0, 1, None)
     assert task.excerpt(2).batch.rows == 2
 
@@ -31,9 +48,38 @@ def test_a_tagger_names_every_word(tmp_path: Path) -> None:
     task = Tag.prepare(TagData(train=[file], unique=False), TagNet(hidden=4))
     task.network = task.build()
     shown = task.excerpt(1, "the zebra")
-    assert shown.words == ["the", "zebra"]
+    assert shown.words == {"recurrent": ["the", "zebra"]}
     task.loss(shown.batch, 0, 1, None)
-    assert task.excerpt(1).words == ["the", "cat"]
+    assert task.excerpt(1).words == {"recurrent": ["the", "cat"]}
+
+
+def test_both_sides_of_a_translation_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "rows.tsv"
+    rows = "".join(f"one {i}\teins {i}\n" for i in range(40))
+    file.write_text("source\ttarget\n" + rows, encoding="utf-8")
+    task = Translate.prepare(TranslateData(train=[file]), TranslateNet(hidden=4))
+    task.network = task.build()
+    shown = task.excerpt(1, "one 3")
+    assert shown.words["encoder"] == ["one", "3", "<eos>"]
+    said = task.answers([{"source": "one 3"}])[0]["translation"]
+    assert shown.words["decoder"][0] == "<eos>"
+    assert "".join(shown.words["decoder"][1:]) == said.replace(" ", "")
+    task.loss(shown.batch, 0, 1, None)
+    known = task.excerpt(1).words
+    assert known["decoder"][:2] == ["<eos>", "eins"]
+    assert known["decoder"][2] == known["encoder"][1]
+
+
+def test_a_caption_is_named_from_the_end_before_it() -> None:
+    task = Caption.prepare(
+        CaptionData(name="scenes", rows=30, steps=1), CaptionNet(channels=[4, 4], hidden=4)
+    )
+    task.network = task.build()
+    shown = task.excerpt(1)
+    first = bytes(task.part("valid").take(torch.tensor([0]))["right"][0].tolist()).decode()
+    assert shown.words == {"decoder": ["<eos>", *first.splitlines()[0].split()]}
+    with pytest.raises(ConfigError, match="reads no texts"):
+        task.excerpt(1, "a red ball")
 
 
 def test_numbers_have_no_names_and_read_no_text() -> None:
@@ -42,6 +88,6 @@ def test_numbers_have_no_names_and_read_no_text() -> None:
         kinds.data.parse({"rows": 40, "steps": 5}), kinds.model.parse({})
     )
     task.network = task.build()
-    assert task.excerpt(3).words == []
+    assert not task.excerpt(3).words
     with pytest.raises(ConfigError, match="no texts"):
         task.excerpt(3, "a text")

@@ -253,6 +253,8 @@ def test_a_run_that_diverges_says_where(tmp_path: Path, policy: str) -> None:
 
     message, events = diverged(tmp_path, Spoilt(), bptt=policy, every=4)
     assert "what came in has a first NaN at [2, " in message
+    assert "mend the data" in message
+    assert "train.lr" not in message
     assert [event["event"] for event in events[-2:]] == ["watch", "diverged"]
     assert events[-1]["first_bad"]["source"] == "data"
     assert events[-2]["norms"][-1] is None  # JSON has no NaN
@@ -270,10 +272,18 @@ def test_too_large_a_rate_is_followed_to_the_operation(tmp_path: Path) -> None:
     found = events[-1]["first_bad"]
     assert (found["value"], found["source"]) == ("inf", "operation")
     assert "the first infinity arises" in message
+    assert "lower train.lr" in message
 
 
-def test_without_the_watch_it_says_that_there_is_one(tmp_path: Path) -> None:
-    task = Sums()
-    task.spoiled_at = 1
-    with pytest.raises(Diverged, match="--watch says where it arises"):
-        run(tmp_path, task)
+def test_without_the_watch_it_says_so_too(tmp_path: Path) -> None:
+    class Spoilt(Sums):
+        def batches(self, split: str, epoch: int = 0) -> Any:
+            for batch in super().batches(split, epoch):
+                batch.inputs[2, 5] = math.nan
+                yield batch
+
+    with pytest.raises(Diverged, match=r"what came in has a first NaN at \[2, .*: mend the data; "):
+        run(tmp_path, Spoilt())
+    events = Run.open(tmp_path / "run-0").events()
+    assert events[-1]["first_bad"]["source"] == "data"
+    assert not named(events, "watch")
