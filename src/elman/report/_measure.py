@@ -88,9 +88,10 @@ def measure(
         text=text,
         words=list(words),
         layers=_layers(task, flow, text, len(words)),
-        said=_said(task, text),
     )
-    _draw(task, found, path)
+    with task.unchanged():
+        found.said = _said(task, text)
+        _draw(task, found, path)
     found.save(path)
     return found
 
