@@ -37,7 +37,7 @@ def run_shell(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-@pytest.mark.timeout(900)  # a page that trains every task takes minutes where others compute too
+@pytest.mark.timeout(900)  # a page takes minutes where others compute too
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text(TEXT * 500, encoding="utf-8")

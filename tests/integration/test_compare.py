@@ -18,8 +18,8 @@ from elman.compare import Comparison, load
 
 # Long enough to be stopped in the middle, short enough to wait for.
 ASKED = [
-    *("compare", "classify", "--data", "parity", "--data.rows", "600", "--data.steps", "40"),
-    *("--data.batch", "8", "--model.hidden", "48", "--train.max_steps", "400"),
+    *("compare", "classify", "--data", "parity", "--data.rows", "300", "--data.steps", "40"),
+    *("--data.batch", "8", "--model.hidden", "48", "--train.max_steps", "240"),
     *("--train.log_every", "10", "--cells", "elman,wild=gru", "--set", "wild:train.lr=1e39"),
     *("--seeds", "1", "--seed", "3", "--jobs", "2", "--train.threads", "1", "--json", "--quiet"),
 ]
@@ -76,14 +76,15 @@ def test_a_run_that_diverges_is_told_and_stops_nobody(
 
 
 def test_a_run_is_what_train_makes_of_the_same_settings(
-    whole: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+    whole: tuple[Path, list[dict[str, Any]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = whole[0] / "runs/elman-3"
-    again = ["train", "classify", "--config", str(run / "config.toml"), "--json"]
-    with started(tmp_path, *again) as process:
-        out, err = process.communicate(timeout=250)
-    assert process.returncode == 0, err
-    end = objects(out)[-1]
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "classify", "--config", str(run / "config.toml"), "--json"]) == 0
+    end = objects(capsys.readouterr().out)[-1]
     assert end["metrics"] == load(whole[0]).candidates[0].done[0].metrics
     first, second = elman.load(run), elman.load(tmp_path / end["run"])
     for name, weight in first.network.state_dict().items():
@@ -117,7 +118,10 @@ def without_clocks(found: Comparison) -> Any:
 
 @pytest.mark.slow
 def test_stopped_and_resumed_it_comes_to_the_same(
-    whole: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+    whole: tuple[Path, list[dict[str, Any]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with started(tmp_path, *ASKED, "--name", "c") as process:
         assert process.stdout is not None
@@ -133,10 +137,13 @@ def test_stopped_and_resumed_it_comes_to_the_same(
     assert not load(path).candidates[0].runs
     elman.load(path / "runs/elman-3", "last")
 
-    with started(tmp_path, "compare", "classify", "--resume", "runs/c-1", "--json") as process:
-        out, err = process.communicate(timeout=250)
-    assert process.returncode == 0, err
-    begun = [e for e in objects(out) if e["event"] == "start" and e["candidate"] == "elman"]
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "classify", "--resume", "runs/c-1", "--json"]) == 0
+    begun = [
+        e
+        for e in objects(capsys.readouterr().out)
+        if e["event"] == "start" and e["candidate"] == "elman"
+    ]
     assert begun[0]["resumed"]
     assert without_clocks(load(path)) == without_clocks(load(whole[0]))
 

@@ -35,7 +35,9 @@ def evaluate(
     lanes
         Rows of a batch: a text is cut into so many, and 1 reads it from beginning to end.
     beam
-        Translations: how many sequences the search keeps, as in training unless given; 1 is greedy.
+        Translations and captions: how many sequences the search goes on with side by side, of which
+        the best wins. 1 is greedy, the likeliest token each time. Unless given it is the run's
+        model.beam, whose default is 1.
     checkpoint
         Which weights.
     device
@@ -53,8 +55,9 @@ def evaluate(
     loaded = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row)
     task = with_beam(loaded, beam).on(files, lanes)
     split = "test" if files else split
-    metrics, tables, data = task.evaluate(split), task.tables(split), task.facts()
-    drawn = [str(file) for file in save(task.pictures(split), pictures)] if pictures else []
+    with task.unchanged():
+        metrics, tables, data = task.evaluate(split), task.tables(split), task.facts()
+        drawn = [str(file) for file in save(task.pictures(split), pictures)] if pictures else []
     if json:
         more = {t.title: [dict(zip(t.columns, row, strict=True)) for row in t.rows] for t in tables}
         end = {"event": "end", "metrics": metrics}

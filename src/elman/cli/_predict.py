@@ -70,7 +70,9 @@ def predict(
     word
         Language models: this word's probability and its frequency in training; may be repeated.
     beam
-        Translations: how many sequences the search keeps, as in training unless given; 1 is greedy.
+        Translations and captions: how many sequences the search goes on with side by side, of which
+        the best wins. 1 is greedy, the likeliest token each time. Unless given it is the run's
+        model.beam, whose default is 1.
     checkpoint
         Which weights.
     device

@@ -15,9 +15,6 @@ from elman.metrics import leading
 from elman.tasks._base import Metrics
 
 FORMAT = 1
-BY_LENGTH = "by length"
-"""The title of the table, of those that a task gives, that is averaged over seeds."""
-
 Rows: TypeAlias = list[list[str | float | int]]
 
 
@@ -25,8 +22,9 @@ class Outcome(BaseModel):
     """A run that has ended: its metrics, or why it has none.
 
     ``curve`` has the update and the leading metric of each validation; ``peak_memory`` is in bytes
-    and of the whole process, with torch and the data. ``by_length`` is the task's table of that
-    title, whose last column has ``by_length_of``. A run that ``failed`` is tried again.
+    and of the whole process, with torch and the data. ``by_length`` is the task's table of
+    short and long rows, whose last column has ``by_length_of``. A run that ``failed`` is tried
+    again.
     """
 
     seed: int

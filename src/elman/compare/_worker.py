@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 from elman._errors import CheckpointError, Diverged, ElmanError, Interrupted
 from elman.compare._folder import Folder
-from elman.compare._result import BY_LENGTH, Outcome
+from elman.compare._result import Outcome
 from elman.metrics import leading
+from elman.tasks._base import BY_LENGTH, MEASURE
 from elman.train import Result, load, resume, train
 from elman.train._run import Run
 
@@ -81,9 +82,9 @@ def by_length(result: Result) -> dict[str, Any]:
     if not result.metrics:
         return {}
     for table in load(result.run.path).tables(list(result.metrics)[-1]):
-        if table.title == BY_LENGTH:
-            rows = [list(row) for row in table.rows]
-            return {"by_length": rows, "by_length_of": table.columns[-1]}
+        if table.title.startswith(BY_LENGTH):
+            rows = [list(row[: MEASURE + 1]) for row in table.rows]
+            return {"by_length": rows, "by_length_of": table.columns[MEASURE]}
     return {}
 
 

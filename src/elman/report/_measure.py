@@ -85,9 +85,10 @@ def measure(
         at=list(flow.at),
         text=text,
         layers=_layers(task, flow, text),
-        said=_said(task, text),
     )
-    _draw(task, found, path)
+    with task.unchanged():
+        found.said = _said(task, text)
+        _draw(task, found, path)
     found.save(path)
     return found
 

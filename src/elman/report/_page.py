@@ -16,6 +16,8 @@ from elman._errors import ConfigError
 from elman.data._files import replacing
 from elman.report._command import command
 from elman.report._figures import Figure, figures, training
+from elman.report._lengths import NAME as BY_LENGTH
+from elman.report._lengths import lengths
 from elman.report._measures import FILE, Measures
 from elman.report._svg import data_uri, inline
 from elman.train._run import Run
@@ -65,6 +67,7 @@ def page(
     folder = output or _folder(shown)
     measured = {each.name: each.measures for each in shown if each.measures}
     drawn = [*training({each.name: each.events for each in shown}), *figures(measured)]
+    drawn += lengths(measured)
     pictures.save((figure.picture for figure in drawn), folder)
     body = _body(shown, drawn, findings or {})
     file = folder / "report.html"
@@ -131,6 +134,7 @@ def _whole(title: str, body: ET.Element) -> bytes:
 
 def _body(shown: Sequence[Shown], drawn: Sequence[Figure], findings: Findings) -> ET.Element:
     several = len(shown) > 1
+    inside = [f for f in drawn if not f.picture.name.startswith(("training", BY_LENGTH))]
     body = el(
         "body",
         el("h1", " · ".join(each.name for each in shown)),
@@ -141,11 +145,17 @@ def _body(shown: Sequence[Shown], drawn: Sequence[Figure], findings: Findings) -
             "Inside",
             [
                 *(_unmeasured(each) for each in shown if not each.measures),
-                *(_figure(f) for f in drawn if f.picture.name != "training"),
+                *(_figure(f) for f in inside),
                 *(_left_out(each) for each in shown if each.measures and _reasons(each.measures)),
             ],
         ),
-        *_section("Predictions", (_said(each, several) for each in shown if each.measures)),
+        *_section(
+            "Predictions",
+            [
+                *(_figure(f) for f in drawn if f.picture.name.startswith(BY_LENGTH)),
+                *(_said(each, several) for each in shown if each.measures),
+            ],
+        ),
         *_section("Settings", (_settings(each) for each in shown)),
     )
     body.append(el("p", "This page: ", el("code", _again(shown)), class_="soft"))
@@ -178,7 +188,7 @@ def _results(shown: Sequence[Shown]) -> ET.Element:
 def _facts(shown: Shown) -> Iterator[tuple[str, Any]]:
     config = shown.run.config
     yield "task", config.get("task", "")
-    for name in ("cell", "layers", "hidden"):
+    for name in ("cell", "layers", "hidden", "attention"):
         if name in config.get("model", {}):
             yield name, config["model"][name]
     for event in shown.events:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,14 @@ Metrics: TypeAlias = dict[str, float]
 
 Reading: TypeAlias = Callable[[str, int, int], object]
 """Called while data are read: with what it is, the bytes done, and the bytes there are."""
+
+
+Found = TypeVar("Found")
+
+
+BY_LENGTH, MEASURE = "by length", 2
+"""How the title begins of a table that tells short rows from long ones. Its columns are a group of
+lengths, how many rows have them, and what a run is judged by; others may follow."""
 
 
 class Table(NamedTuple):
@@ -103,6 +111,7 @@ class Task(ABC):
     """Seed of the order of training data; the loop sets it to that of the run."""
 
     network: nn.Module
+    _searched: dict[Hashable, Any] | None = None
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -195,6 +204,27 @@ class Task(ABC):
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The metrics of simple models: ``{name: {split: metrics}}``."""
         return {}
+
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Within, weights and data stay as they are, and what `once` found is kept.
+
+        So the translations of a split are made once for its metrics, tables and pictures.
+        """
+        self._searched = {}
+        try:
+            yield
+        finally:
+            self._searched = None
+
+    def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
+        """What ``find`` finds; within `unchanged` it is asked only once for a key."""
+        if self._searched is None:
+            return find()
+        if key not in self._searched:
+            self._searched[key] = find()
+        found: Found = self._searched[key]
+        return found
 
     @property
     def device(self) -> torch.device:

@@ -190,9 +190,11 @@ class Caption(TableTask):
         return self.vocabulary.decode(caption.tokens)
 
     def evaluate(self, split: str) -> Metrics:
-        rows = self.part(split)
-        nats = super().evaluate(split)["nats"]
-        return {**self._measured(map(self.text, self.said(rows)), rows), "nats": nats}
+        said, nats = self._texts_of(split), super().evaluate(split)["nats"]
+        return {**self._measured(said, self.part(split)), "nats": nats}
+
+    def _texts_of(self, split: str) -> list[str]:
+        return self.once(("said", split), lambda: [*map(self.text, self.said(self.part(split)))])
 
     def _measured(self, said: Iterable[str], rows: Rows) -> Metrics:
         said, right = list(said), _right(rows)
@@ -212,8 +214,7 @@ class Caption(TableTask):
 
     def tables(self, split: str) -> list[Table]:
         """Some captions, beside those of people, and how BLEU was counted."""
-        rows = self.part(split)
-        said, right = [self.text(caption) for caption in self.said(rows)], _right(rows)
+        said, right = self._texts_of(split), _right(self.part(split))
         pairs = [[one, " / ".join(of)] for one, of in zip(said, right, strict=True)]
         signature = measure.bleu(said, right).signature
         return [Table(f"captions, BLEU {signature}", ["said", "right"], pairs[:SHOWN])]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from elman import metrics as measure
 from elman.baselines import BagOfWords, Linear, TfidfLogistic, has_scikit_learn
 from elman.data import BadValue, Rows
-from elman.tasks._base import Metrics, Table
+from elman.tasks._base import BY_LENGTH, Metrics, Table
 from elman.tasks._classify_config import ClassifyData, ClassifyNet
 from elman.tasks._inputs import Text
 from elman.tasks._sequence import Example, SequenceTask, flat, words
@@ -170,7 +170,7 @@ class Classify(SequenceTask):
             share = float(right[some].double().mean())
             group = f"{low} to {high - 1}" if high - low > 1 else str(low)
             found.append([group, int(some.sum()), share])
-        return Table("by length", ["steps", "rows", "accuracy"], found)
+        return Table(BY_LENGTH, ["steps", "rows", "accuracy"], found)
 
     def _contrast(self) -> Table:
         """Texts of the same words: what order tells, beside a model that has none."""

