@@ -71,7 +71,7 @@ SECTIONS = Sections(
     MotionData,
     MotionNet,
     {
-        "max_steps": 3000,
+        "max_steps": 7000,
         "optimizer": "adam",
         "lr": 3e-3,
         "schedule": "cosine",
