@@ -225,3 +225,17 @@ def test_a_beam_is_for_what_is_searched(here: Path, capsys: pytest.CaptureFixtur
     assert main([*TRAIN, "--train.epochs", "1", "--quiet"]) == 0
     assert main(["predict", "runs/classify-1", "--text", "good", "--beam", "2"]) == 2
     assert "--beam is for tasks that search for a sequence" in capsys.readouterr().err
+
+
+def test_a_network_without_recurrence_says_the_size_of_its_input(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = ["--model.cell", "feedforward", "--model.steps", "3", "--train.max_steps", "2"]
+    assert main([*TRAIN, *alone]) == 0
+    assert "parameters, 3 steps of input, 2 updates" in capsys.readouterr().err
+    compare = ["compare", *TRAIN[1:], "--cells", "gru,feedforward", "--seeds", "1", "--quiet"]
+    sees = ["--set", "feedforward:model.steps=3", "--train.max_steps", "2"]
+    assert main([*compare, *sees]) == 0
+    table = Path("runs/compare-classify-1/table.md").read_text()
+    assert "feedforward sees 3 steps." in table
+    assert "gru sees" not in table

@@ -71,3 +71,5 @@ def evaluate(
         print(shown(more_of_it))
     for file in drawn:
         print(f"picture {file}")
+    if pictures and not drawn:
+        log(f"no picture: {task.name} draws none of its data")

@@ -145,6 +145,8 @@ def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
     from elman.metrics import leading
 
     splits = list(dict.fromkeys(split for measured in models.values() for split in measured))
+    if not splits:
+        return "nothing was measured: no rows are held out"
     name, higher = leading(next(iter(models.values()))[splits[0]])
     sign = -1 if higher else 1
     rows = [

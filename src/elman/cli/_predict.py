@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -40,7 +40,9 @@ def predict(
     prompt: Annotated[
         list[str] | None, Parameter(name=("--prompt", "--text", "--image"), negative=())
     ] = None,
-    input: Path | None = None,  # noqa: A002 - the name of the flag
+    input: Annotated[  # noqa: A002 - the name of the flag
+        Path | None, Parameter(allow_leading_hyphen=True)
+    ] = None,
     output: Path | None = None,
     top: int | None = None,
     word: Texts = None,
@@ -121,20 +123,34 @@ def answered(
     """What a task says of texts and of the rows of a file, or of what it can go on with itself."""
     from elman.pictures import save
 
-    tabular = path is not None and task.reads(path)
-    lines = () if tabular else _lines(path)
-    rows: Iterable[Mapping[str, Any]] = map(task.row_of, chain(texts, lines))
-    if not texts and path is None:
-        rows = task.upcoming()
-    if tabular and path is not None:
-        rows = chain(rows, task.rows_of(path))
-    rows = iter(rows)
+    rows = _rows(task, texts, path)
+    drawn = 0
     while some := list(islice(rows, AT_ONCE)):
         yield from task.answers(some)
         for file in save(task.portraits(some), pictures) if pictures else ():
             log(f"picture {file}")
+            drawn += 1
+    if pictures and not drawn:
+        log(f"no picture: there is none of such answers of {task.name}")
     for line in task.bad.skipped:
         log(f"left out: {line}")
+
+
+def _rows(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[Mapping[str, Any]]:
+    """The texts as rows, then those of the file; what the task can go on with where there is none.
+
+    A line of a text file that cannot be used is named, or left out, as a row of a table is.
+    """
+    if not texts and path is None:
+        yield from task.upcoming()
+    yield from map(task.row_of, texts)
+    if path is not None and task.reads(path):
+        yield from task.rows_of(path)
+        return
+    name = "standard input" if str(path) == "-" else path
+    for at, line in enumerate(_lines(path), 1):
+        with task.bad.caught(f"{name}, line {at}"):
+            yield task.row_of(line)
 
 
 def described_answer(answer: dict[str, Any]) -> str:

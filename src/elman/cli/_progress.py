@@ -117,7 +117,8 @@ def _started(event: Event) -> str:
     return (
         f"run {event['run']}{resumed}\nseed {event['seed']}, {event['device']}, "
         f"{event['threads']} threads, {event['parameters']:,} parameters, "
-        f"{event['updates']:,} updates"
+        + (f"{event['input_steps']} steps of input, " if "input_steps" in event else "")
+        + f"{event['updates']:,} updates"
         + "".join(f"\n{line}" for line in facts(event.get("data", {})))
     )
 

@@ -22,9 +22,9 @@ class Outcome(BaseModel):
     """A run that has ended: its metrics, or why it has none.
 
     ``curve`` has the update and the leading metric of each validation; ``peak_memory`` is in bytes
-    and of the whole process, with torch and the data. ``by_length`` is the task's table of
-    short and long rows, whose last column has ``by_length_of``. A run that ``failed`` is tried
-    again.
+    and of the whole process, with torch and the data. ``input_steps`` is how many steps a
+    network without recurrence sees. ``by_length`` is the task's table of short and long rows,
+    whose last column has ``by_length_of``. A run that ``failed`` is tried again.
     """
 
     seed: int
@@ -33,6 +33,7 @@ class Outcome(BaseModel):
     run: str = ""
     seconds: float = 0.0
     peak_memory: int | None = None
+    input_steps: int | None = None
     metrics: dict[str, Metrics] = {}
     baselines: dict[str, dict[str, Metrics]] = {}
     curve: list[tuple[int, float]] = []

@@ -32,8 +32,14 @@ def _conditions(found: Comparison) -> str:
         f"{equal}. Equal budget: {budget}. Seeds {', '.join(map(str, found.seeds))}; "
         f"runs at once {found.jobs}, threads of each {found.threads}. The best checkpoint by "
         "validation is measured; ± is the standard deviation over seeds. Memory is the peak of the "
-        "whole process."
+        "whole process." + "".join(_seen(candidate) for candidate in found.candidates)
     )
+
+
+def _seen(candidate: Candidate) -> str:
+    """The size of the input of a network that has no recurrence."""
+    steps = next((run.input_steps for run in candidate.done if run.input_steps), None)
+    return f" {candidate.name} sees {steps:,} step{'s' * (steps > 1)}." if steps else ""
 
 
 def rows(found: Comparison) -> list[list[str]]:

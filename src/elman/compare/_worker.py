@@ -56,9 +56,10 @@ def emit(event: dict[str, Any]) -> None:
 
 def finished(result: Result) -> dict[str, Any]:
     """What an outcome says of a run that came to its end."""
-    end = result.run.events()[-1]
+    start, *_, end = result.run.events()
     return {
         "status": "done",
+        "input_steps": start.get("input_steps"),
         "seconds": end["seconds"],
         "metrics": result.metrics,
         "baselines": result.baselines,

@@ -6,13 +6,16 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from elman.data._table import BadRows, BadValue, Record, opened_text
+from elman._errors import ConfigError, nearest
+from elman.data._table import BadRows, BadValue, Record, check_field, opened_text
 from elman.data._text import _files
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of a CoNLL-U file."""
 
 Block = list[tuple[int, str]]
+Fields = Callable[[str], Sequence[str]]
+"""The word and the label in a line, nothing if it is neither, or a BadValue."""
 
 
 def read_tagged(
@@ -31,6 +34,9 @@ def read_tagged(
         tag: the label's column: of CoNLL-U a name, upos unless given; else a number from 1.
         encoding: of the files.
 
+    Raises:
+        ConfigError: there can be no such column.
+
     Returns:
         Records with the values "tokens" and "tags", two lists.
 
@@ -46,12 +52,11 @@ def read_tagged(
     """
     for file in _files(path):
         conllu = ".conllu" in file.suffixes
-        fields = _conllu(tag or "upos") if conllu else _columns(tag)
+        fields = _conllu(tag or "upos", encoding) if conllu else _columns(tag, encoding)
         with opened_text(file, encoding) as stream:
             for block in _blocks(stream):
-                place = f"{file}, line {block[0][0]}"
-                with bad.caught(place):
-                    yield Record(place, _sentence(block, fields))
+                with bad.caught(f"{file}, line {_malformed(block, fields)}"):
+                    yield Record(f"{file}, line {block[0][0]}", _sentence(block, fields))
 
 
 def _blocks(stream: io.TextIOWrapper) -> Iterator[Block]:
@@ -68,36 +73,52 @@ def _blocks(stream: io.TextIOWrapper) -> Iterator[Block]:
         yield block
 
 
-def _sentence(block: Block, fields: Callable[[int, str], Sequence[str]]) -> dict[str, list[str]]:
-    pairs = [pair for number, line in block if (pair := fields(number, line))]
+def _malformed(block: Block, fields: Fields) -> int:
+    """The number of the first line that is no word, or that of the first line at all."""
+    for number, line in block:
+        try:
+            fields(line)
+        except BadValue:
+            return number
+    return block[0][0]
+
+
+def _sentence(block: Block, fields: Fields) -> dict[str, list[str]]:
+    pairs = [pair for _, line in block if (pair := fields(line))]
     if not pairs:
         raise BadValue("", "no word in it")
     return {"tokens": [word for word, _ in pairs], "tags": [tag for _, tag in pairs]}
 
 
-def _conllu(tag: str) -> Callable[[int, str], Sequence[str]]:
+def _conllu(tag: str, encoding: str) -> Fields:
     if tag not in CONLLU:
-        raise BadValue(tag, f"CoNLL-U has no such column, but {', '.join(CONLLU)}")
+        raise ConfigError(f"CoNLL-U has no column {tag!r} for data.tag: {nearest(tag, CONLLU)}")
     column = CONLLU.index(tag)
 
-    def fields(number: int, line: str) -> Sequence[str]:
+    def fields(line: str) -> Sequence[str]:
+        check_field("", line, encoding)
         parts = line.split("\t")
         if len(parts) != len(CONLLU):
-            raise BadValue(
-                "", f"line {number}: {len(CONLLU)} fields were expected, got {len(parts)}"
-            )
+            raise BadValue("", f"{len(CONLLU)} fields were expected, got {len(parts)}")
         return (parts[1], parts[column]) if parts[0].isdecimal() else ()
 
     return fields
 
 
-def _columns(tag: str | None) -> Callable[[int, str], Sequence[str]]:
+def _columns(tag: str | None, encoding: str) -> Fields:
+    if tag and (not tag.isdecimal() or int(tag) < 1):
+        raise ConfigError(
+            "data.tag of a file of columns, whose name does not end in .conllu, is the number of "
+            f"the labels' column, from 1 on, got {tag!r}"
+        )
     at = int(tag) - 1 if tag else -1
 
-    def fields(number: int, line: str) -> Sequence[str]:
+    def fields(line: str) -> Sequence[str]:
+        check_field("", line, encoding)
         parts = line.split("\t") if "\t" in line else line.split()
         if len(parts) < max(2, at + 1) or not parts[0] or not parts[at]:
-            raise BadValue("", f"line {number}: a word and a label were expected, got {line!r}")
+            which = f"a label in column {tag}" if tag else "a label"
+            raise BadValue("", f"a word and {which} were expected, got {line!r}")
         return parts[0], parts[at]
 
     return fields

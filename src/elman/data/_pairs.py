@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from elman._errors import DataError
-from elman.data._table import Record, opened_text
+from elman.data._table import BadRows, Record, check_field, opened_text
 
 LANGUAGES = ("ar", "de", "es", "fa", "fr", "id", "it", "ja", "ko", "pt", "ru", "tr", "zh")
 """Beside English, the languages that the package emoji has names in."""
@@ -20,7 +20,12 @@ _QUALIFIED = 2  # the status of an emoji that is written in full; its shorter fo
 
 
 def read_parallel(
-    source: Path, target: Path, names: tuple[str, str], *, encoding: str = "utf-8"
+    source: Path,
+    target: Path,
+    names: tuple[str, str],
+    bad: BadRows | None = None,
+    *,
+    encoding: str = "utf-8",
 ) -> Iterator[Record]:
     r"""The lines of two text files (also ``.gz``), of which one translates the other line by line.
 
@@ -28,10 +33,11 @@ def read_parallel(
         source: the file to translate.
         target: its translation.
         names: the columns that their lines become.
+        bad: what becomes of a line with bytes that are not in the encoding; an error unless given.
         encoding: of both.
 
     Raises:
-        DataError: a file cannot be read, or they have different numbers of lines.
+        DataError: a file cannot be read, they have different numbers of lines, or a bad line.
 
     Example:
         >>> import tempfile
@@ -44,14 +50,17 @@ def read_parallel(
     for file in files:
         if not file.is_file():
             raise DataError(f"{file}: no such file: check the path (looked in {Path.cwd()})")
-    counts = [0, 0]
+    counts, bad = [0, 0], bad or BadRows()
     with ExitStack() as stack:
         streams = [stack.enter_context(opened_text(file, encoding)) for file in files]
         for number, lines in enumerate(zip_longest(*streams), 1):
             counts = [n + (line is not None) for n, line in zip(counts, lines, strict=True)]
             if None not in lines:
-                texts = (line.rstrip("\r\n") for line in lines)
-                yield Record(f"{source}, line {number}", dict(zip(names, texts, strict=True)))
+                values = {n: line.rstrip("\r\n") for n, line in zip(names, lines, strict=True)}
+                with bad.caught(f"{source} and {target}, line {number}"):
+                    for name, text in values.items():
+                        check_field(name, text, encoding)
+                    yield Record(f"{source}, line {number}", values)
     if counts[0] != counts[1]:
         raise DataError(
             f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}: parallel files need as "

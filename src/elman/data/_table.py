@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from elman._errors import DataError, nearest
-from elman.data._text import _files, _opened
+from elman.data._text import _files, _opened, codec
 
 LONGEST = 1 << 30
 """Characters of one field of a CSV file; Python's own limit is that of a chapter."""
@@ -153,6 +153,8 @@ def _separated(file: Path, plan: Plan, **dialect: Any) -> Iterator[Record]:
         with opened_text(file, plan.encoding) as stream:
             reader = csv.reader(stream, strict=True, **dialect)
             header = list(plan.names) or next(reader, [])
+            if not header:
+                raise DataError(f"{file}: a line with the names of the columns was expected first")
             check_columns(file, plan.wanted, header)
             yield from _fields(file, reader, header, plan)
     finally:
@@ -168,15 +170,21 @@ def _fields(file: Path, reader: Any, header: Sequence[str], plan: Plan) -> Itera
             except StopIteration:
                 return
             except csv.Error as error:
-                raise BadValue("", f"not well-formed: {error}") from error
+                raise BadValue("", _malformed(error, reader.line_num)) from error
             if not row:
                 continue
             if len(row) != len(header):
                 fields = "1 field was" if len(header) == 1 else f"{len(header)} fields were"
                 raise BadValue("", f"{fields} expected, got {len(row)}")
             for name, field in zip(header, row, strict=True):
-                _check_field(name, field, plan.encoding)
+                check_field(name, field, plan.encoding)
             yield Record(place, dict(zip(header, row, strict=True)))
+
+
+def _malformed(error: csv.Error, last: int) -> str:
+    if "unexpected end of data" in str(error):
+        return f"a quote opens here and is not closed, so that all up to line {last} is one field"
+    return f"not well-formed: {error}"
 
 
 def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
@@ -186,7 +194,7 @@ def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
             with plan.bad.caught(place):
                 if not line.strip():
                     continue
-                _check_field("", line, plan.encoding)
+                check_field("", line, plan.encoding)
                 yield Record(place, _object(line, plan.wanted))
 
 
@@ -226,15 +234,15 @@ def _parquet(file: Path, plan: Plan) -> Iterator[Record]:
 @contextmanager
 def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
     """The file as text; bytes that are not in the encoding are kept, to be found in their row."""
-    known = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
     with (
         _opened(file) as (_, binary),
-        io.TextIOWrapper(binary, known, errors="surrogateescape", newline="") as text,
+        io.TextIOWrapper(binary, codec(encoding), errors="surrogateescape", newline="") as text,
     ):
         yield text
 
 
-def _check_field(name: str, field: str, encoding: str) -> None:
+def check_field(name: str, field: str, encoding: str) -> None:
+    """Refuse a text with bytes that `opened_text` could not read, or that is none."""
     if stray := _STRAY.search(field):
         byte = ord(stray[0]) - 0xDC00
         raise BadValue(name, f"byte 0x{byte:02x} is not {encoding}: name the file's encoding")

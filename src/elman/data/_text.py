@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import os
@@ -152,8 +153,7 @@ class TextSource(Source):
             )
 
     def _decoded(self, file: Path, binary: io.BufferedReader | gzip.GzipFile) -> Iterator[str]:
-        # utf-8-sig reads plain UTF-8 as well, and leaves out the mark that Windows puts in front
-        encoding = "utf-8-sig" if self.encoding.lower() in ("utf-8", "utf8") else self.encoding
+        encoding = codec(self.encoding)
         number = 1
         try:
             with io.TextIOWrapper(binary, encoding) as text:
@@ -238,8 +238,24 @@ def _files(path: Path) -> list[Path]:
         raise DataError(f"{path}: no such file or folder: check the path (looked in {Path.cwd()})")
     found = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
     if not found:
-        raise DataError(f"{path}: the folder holds no file: give one with text files in it")
+        raise DataError(f"{path}: the folder holds no file: give one with files in it")
     return found
+
+
+def codec(encoding: str) -> str:
+    """What reads an encoding: UTF-8 also without the mark that Windows puts in front.
+
+    Raises:
+        ConfigError: there is no such encoding.
+    """
+    try:
+        name = codecs.lookup(encoding).name
+    except LookupError:
+        raise ConfigError(
+            f"unknown encoding {encoding!r}: one that Python knows was expected, such as utf-8, "
+            "latin-1, cp1252 or utf-16"
+        ) from None
+    return "utf-8-sig" if name == "utf-8" else name
 
 
 def _hidden(file: Path, folder: Path) -> bool:

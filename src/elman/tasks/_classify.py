@@ -167,6 +167,8 @@ class Classify(SequenceTask):
         found: list[list[str | float | int]] = []
         for low, high in pairwise(sorted({*cuts[:-1], *alone, cuts[-1] + 1})):
             some = (lengths >= low) & (lengths < high)
+            if not some.any():
+                continue
             share = float(right[some].double().mean())
             group = f"{low} to {high - 1}" if high - low > 1 else str(low)
             found.append([group, int(some.sum()), share])

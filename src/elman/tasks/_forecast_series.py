@@ -55,7 +55,9 @@ class SeriesTask(TableTask):
             raise BadValue(
                 data.time, f"a date or a number was expected, got {values[data.time]!r}"
             ) from None
-        series = str(values[data.series]) if data.series else data.name or data.target
+        series = str(values[data.series] or "") if data.series else data.name or data.target
+        if not series:
+            raise BadValue(data.series or "", "the name of a series was expected, got none")
         target = values[data.target]
         empty = target is None or str(target).strip().lower() in EMPTY
         known = [_number(name, values[name]) for name in data.covariates]
@@ -114,7 +116,9 @@ class SeriesTask(TableTask):
             with self.bad.caught(f"series {line.name!r}"):
                 if line.observed < least:
                     raise BadValue(
-                        "", f"has {line.observed} steps up to its last target, and needs {least}"
+                        "",
+                        f"has {line.observed} steps up to its last target, and {least} are needed "
+                        f"with data.horizon = {self.data.horizon}",
                     )
                 kept.append(line)
         if not kept:

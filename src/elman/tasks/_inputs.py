@@ -122,6 +122,7 @@ class Series(Input):
 
     mean: list[float]
     deviation: list[float]
+    features: int | None = None
 
     def __init__(self, data: SequenceData) -> None:
         self.data = data
@@ -142,18 +143,16 @@ class Series(Input):
         if not np.isfinite(steps).all():
             step = int(np.flatnonzero(~np.isfinite(steps).all(1))[0])
             raise BadValue(name, f"step {step + 1} is {steps[step].tolist()}: give finite numbers")
-        if hasattr(self, "mean") and steps.shape[1] != len(self.mean):
-            raise BadValue(name, f"{len(self.mean)} numbers a step expected, got {steps.shape[1]}")
+        self.features = self.features or steps.shape[1]  # the first row says how many
+        if steps.shape[1] != self.features:
+            raise BadValue(name, f"{self.features} numbers a step expected, got {steps.shape[1]}")
         return steps
 
     def key(self, sequence: Reals) -> bytes:
         return sequence.tobytes()
 
     def learn(self, sequences: Sequence[Reals]) -> None:
-        sizes = {sequence.shape[1] for sequence in sequences}
-        if len(sizes) > 1:
-            raise ConfigError(f"{self.data.series}: rows with different numbers a step: {sizes}")
-        features = sizes.pop()
+        features = sequences[0].shape[1]
         self.mean, self.deviation = [0.0] * features, [1.0] * features
         if self.data.standardise:
             steps = np.concatenate(sequences).astype(np.float64)
@@ -170,6 +169,7 @@ class Series(Input):
 
     def recall(self, learned: Mapping[str, Any]) -> None:
         self.mean, self.deviation = list(learned["mean"]), list(learned["deviation"])
+        self.features = len(self.mean)
 
     def layer(self, model: SequenceNet) -> AsItIs:
         return AsItIs(len(self.mean))
@@ -199,7 +199,11 @@ def _numbers(name: str, value: Any) -> Reals:
     try:
         return np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise BadValue(name, f"numbers were expected: {error}") from error
+        ragged = "inhomogeneous" in str(error)
+        why = "lists of different lengths" if ragged else str(error)
+        raise BadValue(
+            name, f"numbers, or lists of equally many, were expected, one a step: {why}"
+        ) from error
 
 
 def _number(name: str, value: Any) -> float:

@@ -41,13 +41,13 @@ class PairTask(TableTask):
         if len(texts) % 2:
             raise DataError(
                 f"{texts[-1]} has no translation: give parallel files two by two, the source first"
-                f", or a table ({', '.join(FORMATS)}) with columns {' and '.join(self.wanted())}"
+                f", or a table ({', '.join(FORMATS)}) with columns {' and '.join(self.wanted())}; "
+                "--valid and --test are repeated for each file"
             )
         yield from super().read_all([file for file in files if self.reads(file)])
         for source, target in zip(texts[::2], texts[1::2], strict=True):
-            yield from read_parallel(
-                source, target, (data.source, data.target), encoding=data.encoding
-            )
+            names = data.source, data.target
+            yield from read_parallel(source, target, names, self.bad, encoding=data.encoding)
 
     def parse(self, values: Mapping[str, Any]) -> Pair:
         said = values[self.data.target]
@@ -86,7 +86,7 @@ class PairTask(TableTask):
 
     def row_of(self, text: str) -> Mapping[str, Any]:
         if not text.strip():
-            raise DataError("the text is empty: give one to translate")
+            raise BadValue("", "the text is empty: give one to translate")
         return {self.data.source: text}
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:

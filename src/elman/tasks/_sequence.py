@@ -117,7 +117,9 @@ class SequenceTask(TableTask):
     def row_of(self, text: str) -> Mapping[str, Any]:
         if not isinstance(self.input, Text):
             return super().row_of(text)
-        return {self.data.text or "": text}
+        values = {self.data.text or "": text}
+        self.input.parse(values)
+        return values
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
         data = self.data

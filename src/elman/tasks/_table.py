@@ -168,6 +168,13 @@ class TableTask(Supervised, NamedTask):
         )
         whole = parts.get("train", [])
         cut = divide([self.stratum(example) for example in whole], shares, data.seed)
+        for split, share in shares._asdict().items():
+            if share and not cut[split]:
+                raise DataError(
+                    f"no {split} row can be split off: {counted(whole)} are too few for "
+                    f"data.{split}_share = {share:g}; give more rows, a larger share, files with "
+                    f"--{split}, or the share 0 to go without{self._why(of='')}"
+                )
         return {
             split: parts[split] if split in parts and split != "train" else [whole[i] for i in some]
             for split, some in cut.items()
@@ -188,10 +195,13 @@ class TableTask(Supervised, NamedTask):
             self.duplicates += len(parts[split]) - len(kept[split])
         return {split: kept[split] for split in parts}
 
-    def _why(self) -> str:
-        if not self.bad.skipped:
-            return ": give more rows"
-        return f": {counted(self.bad.skipped)} left out, the first: {self.bad.skipped[0]}"
+    def _why(self, of: str = ": give more rows") -> str:
+        why = []
+        if self.duplicates:
+            why.append(f"{self.duplicates:,} were there before, see data.unique")
+        if self.bad.skipped:
+            why.append(f"{counted(self.bad.skipped)} left out, the first: {self.bad.skipped[0]}")
+        return f": {'; '.join(why)}" if why else of
 
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = {"rows": {split: len(rows) for split, rows in self.parts.items()}}
@@ -221,7 +231,7 @@ class TableTask(Supervised, NamedTask):
 
     def upcoming(self) -> Iterator[Mapping[str, Any]]:
         """What is answered where nothing is given; a ConfigError unless the task can go on."""
-        raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
+        raise ConfigError("nothing to predict from: give --text TEXT or --input FILE")
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """What the network says of rows without a target: what was asked comes first in each."""

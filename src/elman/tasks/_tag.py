@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman import metrics as measure
-from elman._errors import DataError
 from elman.baselines import MostFrequentTag
 from elman.data import (
     BadValue,
@@ -95,7 +94,9 @@ class Tag(TableTask):
         if len(tokens) != len(tags):
             raise BadValue(self.data.tags, f"{len(tokens)} words have {len(tags)} labels")
         if self.known and (new := set(map(str, tags)) - set(self.labels)):
-            raise BadValue(self.data.tags, f"{min(new)!r} was not in training")
+            raise BadValue(
+                self.data.tags, f"{min(new)!r} was not in training: {', '.join(self.labels[:20])}"
+            )
         return Sentence(list(map(str, tokens)), list(map(str, tags)))
 
     def key(self, example: Sentence) -> str:
@@ -248,11 +249,17 @@ class Tag(TableTask):
         return found
 
     def reads(self, path: Path) -> bool:
-        return bool(set(path.suffixes) & set(FORMATS)) or ".conllu" in path.suffixes
+        return bool(set(path.suffixes) & set(FORMATS)) or bool(
+            {".conllu", ".conll"} & set(path.suffixes)
+        )
 
     def row_of(self, text: str) -> Mapping[str, Any]:
         if not text.split():
-            raise DataError("the text is empty: give words with spaces between them")
+            raise BadValue(
+                "",
+                "the text is empty: give words with spaces between them; a file of words with "
+                "labels is read as one where its name ends in .conllu, .conll or .tsv",
+            )
         return {self.data.tokens: text.split()}
 
     def text_rows(self, text: str) -> Rows:

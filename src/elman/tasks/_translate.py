@@ -220,6 +220,17 @@ class Translate(PairTask):
         lengths = self._by_length(rows, self._said_of(split))
         return report.pictures(self.data.aim, lengths, looks)
 
+    def portraits(self, given: Iterable[Mapping[str, Any]]) -> list[Picture]:
+        """For each source where the tokens of its translation looked, if they could."""
+        if self.network.decoder.attention is None:
+            return []
+        texts = [self.source_of(values) for values in given]
+        rows = [Rows({"x": _numbers(self.source, [text])}) for text in texts]
+        return [
+            report.attention(report.file_name(text), [self.look(row)])
+            for text, row in zip(texts, rows, strict=True)
+        ]
+
     def look(self, row: Rows) -> report.Look:
         """Where each token of the translation of one row looked."""
         [several] = self.translations(row)

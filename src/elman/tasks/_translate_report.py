@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,8 +72,23 @@ def pictures(
     """The aim by the length of the source; and the attention, if there is any."""
     drawn = [Picture("by-length", partial(_draw_lengths, aim, found))]
     if looks:
-        drawn.append(Picture("attention", partial(_draw_looks, looks), (9.0, 8.0)))
+        drawn.append(attention("attention", looks))
     return drawn
+
+
+def attention(name: str, looks: Sequence[Look]) -> Picture:
+    """Where the tokens of one translation, or of several side by side, looked."""
+    return Picture(name, partial(_draw_looks, looks), (9.0, 8.0) if len(looks) > 1 else (5.5, 4.5))
+
+
+def file_name(text: str) -> str:
+    """A name for the picture of a text: its letters and digits, and a number that tells it apart.
+
+    >>> file_name("Der Hund, er schläft!")
+    'der-hund-er-schläft-65f7d1c2'
+    """
+    words = re.findall(r"\w+", text.lower())
+    return f"{'-'.join(words)[:40] or 'text'}-{zlib.crc32(text.encode()):08x}"
 
 
 def _draw_lengths(
@@ -92,7 +109,8 @@ def _draw_lengths(
 
 def _draw_looks(looks: Sequence[Look], figure: Figure) -> None:
     """A square for each pair of tokens, the darker the more the one looked at the other."""
-    grid = figure.subplots(-(-len(looks) // 2), 2, squeeze=False)
+    columns = min(2, len(looks))
+    grid = figure.subplots(-(-len(looks) // columns), columns, squeeze=False)
     for axes in grid.flat[len(looks) :]:
         axes.set_axis_off()
     for axes, look in zip(grid.flat, looks, strict=False):

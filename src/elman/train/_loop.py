@@ -17,6 +17,7 @@ from torch import Tensor
 from elman import pictures
 from elman._errors import Diverged, Interrupted
 from elman.bptt import State
+from elman.nn import FeedForward
 from elman.tasks._base import Batch, Metrics, NamedTask, Task
 from elman.train import _parts as parts
 from elman.train._checkpoint import (
@@ -278,6 +279,11 @@ class Trainer:
             return []
         return pictures.save(self.task.pictures(measured[-1]), self.run.path / "pictures")
 
+    def _fixed_input(self) -> dict[str, int]:
+        """How many steps a network without recurrence sees; nothing of one that has it."""
+        steps = [m.steps for m in self.task.network.modules() if isinstance(m, FeedForward)]
+        return {"input_steps": max(steps)} if steps else {}
+
     def _start(self) -> None:
         resumed = self.at.update > 0
         self.begun = time.perf_counter() - self.at.seconds
@@ -293,6 +299,7 @@ class Trainer:
             device=str(self.device),
             threads=torch.get_num_threads(),
             parameters=sum(p.numel() for p in self.parameters),
+            **self._fixed_input(),
             epochs=self.config.epochs,
             resumed=resumed,
             data=self.task.facts(),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from elman._errors import DataError
+from elman._errors import ConfigError, DataError
 from elman.data import BadRows, read_tagged
 
 CONLLU = """# sent_id = 1
@@ -38,7 +38,7 @@ def test_conllu_leaves_out_ranges_and_empty_nodes(tmp_path: Path, name: str) -> 
         (["#"], ["SYM"]),
     ]
     assert read(tmp_path / name, CONLLU, tag="xpos")[1] == (["#"], ["NN"])
-    with pytest.raises(DataError, match=r"no such column, but id, form, lemma, upos"):
+    with pytest.raises(ConfigError, match=r"no column 'pos' for data.tag: did you mean"):
         read(tmp_path / name, CONLLU, tag="pos")
 
 
@@ -53,10 +53,24 @@ def test_two_columns_or_more(tmp_path: Path, gap: str) -> None:
 
 def test_a_malformed_line_spoils_its_sentence_only(tmp_path: Path) -> None:
     content = "a\tX\n\nb\tX\nlonely\n\nc\tX\n"
-    with pytest.raises(DataError, match=r"a.tsv, line 3: line 4: a word and a label .* 'lonely'"):
+    with pytest.raises(DataError, match=r"a.tsv, line 4: a word and a label .* 'lonely'"):
         read(tmp_path / "a.tsv", content)
     first, last, skipped = read(tmp_path / "a.tsv", content, "skip")
     assert (first, last) == ((["a"], ["X"]), (["c"], ["X"]))
     assert "line 4" in str(skipped)
     with pytest.raises(DataError, match=r"line 1: 10 fields were expected, got 2"):
         read(tmp_path / "a.conllu", content)
+
+
+@pytest.mark.parametrize("tag", ["upos", "0", "-1"])
+def test_a_column_of_labels_has_a_number(tmp_path: Path, tag: str) -> None:
+    with pytest.raises(ConfigError, match="the number of the labels' column"):
+        read(tmp_path / "a.txt", "a X\n", tag=tag)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.conllu"])
+def test_bytes_in_another_encoding_spoil_their_sentence(tmp_path: Path, name: str) -> None:
+    bad = BadRows("skip")
+    (tmp_path / name).write_bytes("caf\xe9 X\n".encode("latin-1"))
+    assert not list(read_tagged(tmp_path / name, bad))
+    assert "line 1: byte 0xe9 is not utf-8" in bad.skipped[0]

@@ -6,7 +6,10 @@ import gzip
 import json
 from pathlib import Path
 
-from elman.data import read_parallel, records
+import pytest
+
+from elman._errors import DataError
+from elman.data import BadRows, read_parallel, records
 from elman.data._pairs import LANGUAGES, emoji_names, pronunciations
 
 
@@ -18,6 +21,18 @@ def test_parallel_files_line_by_line_packed_or_not(tmp_path: Path) -> None:
     assert [record.place for record in found] == [f"{ours}, line {i}" for i in (1, 2, 3)]
     pairs = [tuple(record.values.values()) for record in found]
     assert pairs == [("ein Hund", "a dog"), ("", ""), ("zwei", "two")]
+
+
+def test_a_line_in_another_encoding_is_bad(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "a.de", tmp_path / "a.en"
+    ours.write_bytes(b"eins\nzw\xf6lf\ndrei\n")
+    theirs.write_bytes(b"one\ntwelve\nthree\n")
+    bad = BadRows("skip")
+    found = list(read_parallel(ours, theirs, ("de", "en"), bad))
+    assert [record.values["en"] for record in found] == ["one", "three"]
+    assert "line 2, column 'de': byte 0xf6 is not utf-8" in bad.skipped[0]
+    with pytest.raises(DataError, match="line 2, column 'de'"):
+        list(read_parallel(ours, theirs, ("de", "en")))
 
 
 def test_a_spelling_comes_once_with_all_its_pronunciations(tmp_path: Path) -> None:

@@ -235,6 +235,16 @@ def test_accuracy_by_length_counts_each_row_once(tmp_path: Path) -> None:
     assert whole == pytest.approx(task.evaluate("train")["accuracy"])
 
 
+def test_no_group_of_lengths_is_empty(tmp_path: Path) -> None:
+    """A length that is a group alone, and none between it and the next one that is."""
+    path = tmp_path / "alike.csv"
+    lengths = [1] * 5 + [3] * 20 + [6] * 25
+    rows = [f"{'w ' * n}{i},{i % 2}" for i, n in enumerate(lengths)]
+    path.write_text("text,label\n" + "\n".join(rows))
+    task = prepared(path)
+    assert all(row[1] for row in task.tables("train")[1].rows)
+
+
 def test_save_and_restore(reviews: Path, tmp_path: Path) -> None:
     task = prepared(reviews)
     task.save(tmp_path)

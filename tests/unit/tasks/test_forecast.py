@@ -132,7 +132,8 @@ BAD_ROWS = {
     "a,soon,5": "line 132, column 'time': a date or a number was expected, got 'soon'",
     "a,2020-01-01,5": "line 132, column 'time': 2020-01-01 00:00:00 of series 'a' is no whole",
     "a,69,5": "line 132, column 'time': 69 of series 'a' was there before, at",
-    "c,0,5": "series 'c': has 1 steps up to its last target, and needs 24",
+    ",0,5": "line 132, column 'series': the name of a series was expected, got none",
+    "c,0,5": "series 'c': has 1 steps up to its last target, and 24 are needed",
 }
 
 
@@ -286,7 +287,7 @@ def test_answers_for_new_history_continue_its_dates(two: Path, tmp_path: Path) -
     assert [step["time"] for step in answer["steps"]] == [str(t) for t in range(16, 22)]
     assert all(step["low"] < step["value"] < step["high"] for step in answer["steps"])
     short = written(tmp_path / "short.csv", {"new": list(enumerate(values(3)))})
-    with pytest.raises(DataError, match="has 3 steps up to its last target, and needs 6"):
+    with pytest.raises(DataError, match="has 3 steps up to its last target, and 6 are needed"):
         list(task.rows_of(short))
 
 
