@@ -272,7 +272,7 @@ def _said(shown: Shown, several: bool) -> ET.Element:
     for name in shown.measures.pictures:
         title = name.removeprefix("task-").replace("-", " ")
         image = _image(shown.run.path / FILE.parent, name, title)
-        parts.append(el("figure", image, el("figcaption", title)))
+        parts.append(el("figure", el("div", image, class_="wide"), el("figcaption", title)))
     return el("div", *parts or [el("p", "the task shows none", class_="soft")])
 
 
@@ -324,9 +324,7 @@ def _cell(value: Any) -> str:
 
 def _fit(body: ET.Element) -> None:
     """Leave out the last of the pictures that came as PNG, until the page is small enough."""
-    images = [(f, f.find("picture")) for f in body.iter("figure") if f.find("picture") is not None]
+    images = [figure for figure in body.iter("figure") if figure.find(".//img") is not None]
     while images and len(ET.tostring(body, method="html")) > LIMIT:
-        figure, image = images.pop()
-        if image is not None:
-            figure.remove(image)
-            figure.insert(0, el("p", "too large for this page: see the run's folder"))
+        figure = images.pop()
+        figure[0] = el("p", "too large for this page: see the run's folder")
