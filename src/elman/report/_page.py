@@ -65,8 +65,7 @@ def page(
     folder = output or _folder(shown)
     measured = {each.name: each.measures for each in shown if each.measures}
     drawn = [*training({each.name: each.events for each in shown}), *figures(measured)]
-    pictures.save((figure.picture for figure in drawn), folder)
-    body = _body(shown, drawn, findings or {})
+    body = _body(shown, {f.picture.name: _figure(f, folder) for f in drawn}, findings or {})
     file = folder / "report.html"
     with replacing(file) as out:
         out.write(_whole(" · ".join(each.name for each in shown), body))
@@ -129,19 +128,21 @@ def _whole(title: str, body: ET.Element) -> bytes:
     return b"<!doctype html>\n" + ET.tostring(html, "unicode", method="html").encode()
 
 
-def _body(shown: Sequence[Shown], drawn: Sequence[Figure], findings: Findings) -> ET.Element:
+def _body(
+    shown: Sequence[Shown], drawn: Mapping[str, ET.Element], findings: Findings
+) -> ET.Element:
     several = len(shown) > 1
     body = el(
         "body",
         el("h1", " · ".join(each.name for each in shown)),
         _results(shown),
         *_section("Findings", (_found(each, findings, several) for each in shown)),
-        *_section("Training", (_figure(f) for f in drawn if f.picture.name == "training")),
+        *_section("Training", (drawn[name] for name in drawn if name == "training")),
         *_section(
             "Inside",
             [
                 *(_unmeasured(each) for each in shown if not each.measures),
-                *(_figure(f) for f in drawn if f.picture.name != "training"),
+                *(drawn[name] for name in drawn if name != "training"),
                 *(_left_out(each) for each in shown if each.measures and _reasons(each.measures)),
             ],
         ),
@@ -202,15 +203,14 @@ def _told(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield from ((f"{split} {name}", value) for name, value in values.items())
 
 
-def _figure(figure: Figure) -> ET.Element:
+def _figure(figure: Figure, folder: Path) -> ET.Element:
+    """A figure on the page; its files go to the folder."""
     title = figure.title if figure.of is None else f"{figure.title}: {figure.of}"
-    return el(
-        "figure",
-        el("h3", title),
-        inline(figure.picture, title),
-        el("figcaption", figure.caption),
-        id=figure.picture.name,
-    )
+    name = figure.picture.name
+    with pictures.drawn(figure.picture) as sheet:
+        pictures.write(sheet, name, folder)
+        svg = inline(sheet, name, title)
+    return el("figure", el("h3", title), svg, el("figcaption", figure.caption), id=name)
 
 
 def _unmeasured(shown: Shown) -> ET.Element:
