@@ -12,7 +12,7 @@ from warnings import catch_warnings, filterwarnings
 from elman._errors import ConfigError
 from elman.data._files import replacing
 
-__all__ = ["COLOURS", "Picture", "available", "drawn", "save", "save_dark"]
+__all__ = ["COLOURS", "Picture", "available", "drawn", "save", "save_dark", "write"]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,9 +58,15 @@ def save(pictures: Iterable[Picture], folder: Path) -> list[Path]:
     files = []
     for picture in pictures:
         with drawn(picture) as figure:
-            for kind in FORMATS:
-                files.append(folder / f"{picture.name}.{kind}")
-                _write(figure, files[-1])
+            files += write(figure, picture.name, folder)
+    return files
+
+
+def write(figure: Figure, name: str, folder: Path) -> list[Path]:
+    """The files of a figure that is `drawn`, as `save` makes them."""
+    files = [folder / f"{name}.{kind}" for kind in FORMATS]
+    for file in files:
+        _write(figure, file)
     return files
 
 

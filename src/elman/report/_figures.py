@@ -180,11 +180,15 @@ class _Row(NamedTuple):
 
 
 def _each(runs: Mapping[str, Measures]) -> Iterator[tuple[int, str, LayerMeasures]]:
-    """Every layer of every run: the run's number, and what the layer is called."""
+    """Every layer of every run: the number of its colour, and what the layer is called.
+
+    Runs are told apart by colours, and the layers of one that is alone.
+    """
     for number, (name, run) in enumerate(runs.items()):
-        for layer in run.layers:
+        for place, layer in enumerate(run.layers):
             several = layer.name if len(run.layers) > 1 else ""
-            yield number, _label(name if len(runs) > 1 else "", several), layer
+            label = _label(name if len(runs) > 1 else "", several)
+            yield number if len(runs) > 1 else place, label, layer
 
 
 def _rows(runs: Mapping[str, Measures]) -> Iterator[_Row]:
@@ -361,9 +365,9 @@ def _label(*parts: str) -> str:
 
 
 def plain(text: str) -> str:
-    r"""A text that Matplotlib shows as it is: it takes dollars for formulas.
+    r"""A text that Matplotlib shows as it is, without formulas and control characters.
 
-    >>> plain("5$ or 6$")
-    '5\\$ or 6\\$'
+    >>> plain("5$ or\x016$")
+    '5\\$ or\\x016\\$'
     """
-    return text.replace("$", "\\$")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).replace("$", "\\$")

@@ -68,8 +68,7 @@ def page(
     measured = {each.name: each.measures for each in shown if each.measures}
     drawn = [*training({each.name: each.events for each in shown}), *figures(measured)]
     drawn += lengths(measured)
-    pictures.save((figure.picture for figure in drawn), folder)
-    body = _body(shown, drawn, findings or {})
+    body = _body(shown, {f.picture.name: _figure(f, folder) for f in drawn}, findings or {})
     file = folder / "report.html"
     with replacing(file) as out:
         out.write(_whole(" · ".join(each.name for each in shown), body))
@@ -132,27 +131,29 @@ def _whole(title: str, body: ET.Element) -> bytes:
     return b"<!doctype html>\n" + ET.tostring(html, "unicode", method="html").encode()
 
 
-def _body(shown: Sequence[Shown], drawn: Sequence[Figure], findings: Findings) -> ET.Element:
+def _body(
+    shown: Sequence[Shown], drawn: Mapping[str, ET.Element], findings: Findings
+) -> ET.Element:
     several = len(shown) > 1
-    inside = [f for f in drawn if not f.picture.name.startswith(("training", BY_LENGTH))]
+    inside = [name for name in drawn if not name.startswith(("training", BY_LENGTH))]
     body = el(
         "body",
         el("h1", " · ".join(each.name for each in shown)),
         _results(shown),
         *_section("Findings", (_found(each, findings, several) for each in shown)),
-        *_section("Training", (_figure(f) for f in drawn if f.picture.name == "training")),
+        *_section("Training", (drawn[name] for name in drawn if name == "training")),
         *_section(
             "Inside",
             [
                 *(_unmeasured(each) for each in shown if not each.measures),
-                *(_figure(f) for f in inside),
+                *(drawn[name] for name in inside),
                 *(_left_out(each) for each in shown if each.measures and _reasons(each.measures)),
             ],
         ),
         *_section(
             "Predictions",
             [
-                *(_figure(f) for f in drawn if f.picture.name.startswith(BY_LENGTH)),
+                *(drawn[name] for name in drawn if name.startswith(BY_LENGTH)),
                 *(_said(each, several) for each in shown if each.measures),
             ],
         ),
@@ -212,15 +213,14 @@ def _told(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield from ((f"{split} {name}", value) for name, value in values.items())
 
 
-def _figure(figure: Figure) -> ET.Element:
+def _figure(figure: Figure, folder: Path) -> ET.Element:
+    """A figure on the page; its files go to the folder."""
     title = figure.title if figure.of is None else f"{figure.title}: {figure.of}"
-    return el(
-        "figure",
-        el("h3", title),
-        inline(figure.picture, title),
-        el("figcaption", figure.caption),
-        id=figure.picture.name,
-    )
+    name = figure.picture.name
+    with pictures.drawn(figure.picture) as sheet:
+        pictures.write(sheet, name, folder)
+        svg = inline(sheet, name, title)
+    return el("figure", el("h3", title), svg, el("figcaption", figure.caption), id=name)
 
 
 def _unmeasured(shown: Shown) -> ET.Element:
@@ -282,7 +282,7 @@ def _said(shown: Shown, several: bool) -> ET.Element:
     for name in shown.measures.pictures:
         title = name.removeprefix("task-").replace("-", " ")
         image = _image(shown.run.path / FILE.parent, name, title)
-        parts.append(el("figure", image, el("figcaption", title)))
+        parts.append(el("figure", el("div", image, class_="wide"), el("figcaption", title)))
     return el("div", *parts or [el("p", "the task shows none", class_="soft")])
 
 
@@ -334,9 +334,7 @@ def _cell(value: Any) -> str:
 
 def _fit(body: ET.Element) -> None:
     """Leave out the last of the pictures that came as PNG, until the page is small enough."""
-    images = [(f, f.find("picture")) for f in body.iter("figure") if f.find("picture") is not None]
+    images = [figure for figure in body.iter("figure") if figure.find(".//img") is not None]
     while images and len(ET.tostring(body, method="html")) > LIMIT:
-        figure, image = images.pop()
-        if image is not None:
-            figure.remove(image)
-            figure.insert(0, el("p", "too large for this page: see the run's folder"))
+        figure = images.pop()
+        figure[0] = el("p", "too large for this page: see the run's folder")

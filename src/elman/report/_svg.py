@@ -5,24 +5,26 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from elman._errors import DataError
-from elman.pictures import Picture, drawn
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DROPPED = {"metadata", "style"}
 POINT = re.compile(r"(?<=#)[\w-]+")
 
 
-def inline(picture: Picture, title: str) -> ET.Element:
-    """Draw a picture as SVG that can stand inside HTML, beside other pictures.
+def inline(figure: Figure, name: str, title: str) -> ET.Element:
+    """A drawn figure as SVG that can stand inside HTML, beside others.
 
-    Names of parts get the picture's own name in front, black becomes ``currentColor``, and nothing
+    Names of parts get the figure's own name in front, black becomes ``currentColor``, and nothing
     in it points outside.
     """
     file = io.BytesIO()
-    with drawn(picture) as figure:
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = ET.fromstring(file.getvalue())
     for parent in svg.iter():
         for child in list(parent):
@@ -30,9 +32,9 @@ def inline(picture: Picture, title: str) -> ET.Element:
                 parent.remove(child)
     for element in svg.iter():
         element.tag = _local(element.tag)
-        element.attrib = {_local(k): _own(k, v, picture.name) for k, v in element.attrib.items()}
-    for name in ("width", "height"):
-        svg.attrib.pop(name, None)
+        element.attrib = {_local(k): _own(k, v, name) for k, v in element.attrib.items()}
+    for size in ("width", "height"):
+        svg.attrib.pop(size, None)
     svg.attrib |= {"role": "img", "aria-label": title}
     return svg
 

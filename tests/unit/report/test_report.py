@@ -14,8 +14,9 @@ from elman._errors import CheckpointError, ConfigError
 from elman.cli import main
 from elman.cli._request import request
 from elman.cli._train import OPTIONS
-from elman.report import Measures, _measure, measure, page
+from elman.report import Measures, _measure, _page, measure, page
 from elman.report._measures import FILE
+from elman.report._page import el
 from elman.train import config_class, train
 from elman.train._run import Run
 
@@ -54,8 +55,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two tiny runs, one of a hostile name and with hostile words."""
     folder = tmp_path_factory.mktemp("report")
     text = folder / "book.txt"
-    text.write_text("the cat <b>sat</b> on the $mat and 5$ &amp; a 猫\n" * 24, encoding="utf-8")
-    for name, cell, layers in ((EVIL, "lstm", 2), ("plain", "elman", 1)):
+    text.write_text(
+        "the cat <b>sat</b> on the $mat and 5$ &amp; a 猫 \x01\n" * 24, encoding="utf-8"
+    )
+    for name, cell, layers in ((EVIL, "lstm", 1), ("plain", "elman", 2)):
         tree = {
             "data": {"train": [text], "lanes": 2, "eval_lanes": 1},
             "model": {"hidden": 6, "layers": layers, "cell": cell},
@@ -64,7 +67,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = train(config_class("language").parse(tree), folder / name).run.path
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_measure, "_draw", lambda *_: None)  # the page draws all of it again
-            measure(path, "the cat <b>sat</b> on 5$ 猫")
+            measure(path, "the cat <b>sat</b> on 5$ 猫 \x01")
     return folder
 
 
@@ -125,15 +128,17 @@ def test_ink_follows_the_page(both: Path) -> None:
 
 
 def test_measures_are_kept_and_read_again(trained: Path) -> None:
-    found = Measures.load(trained / EVIL)
-    assert found is not None
-    lower, upper = found.layers
-    assert lower.words == upper.words
-    assert lower.words[0] == "<eos>"
-    assert "".join(lower.words[1:]) == "thecat<b>sat</b>on5$猫"
-    assert set(lower.gradient) == {"h", "c"}
-    assert lower.gates == ["store", "forget", "output"]
-    assert len(upper.maps["forget"]) == len(upper.words)
+    gated, plain = (Measures.load(trained / name) for name in (EVIL, "plain"))
+    assert gated is not None
+    assert plain is not None
+    (layer,) = gated.layers
+    assert layer.words[0] == "<eos>"
+    assert "".join(layer.words[1:]) == "thecat<b>sat</b>on5$猫\x01"
+    assert set(layer.gradient) == {"h", "c"}
+    assert layer.gates == ["store", "forget", "output"]
+    assert len(layer.maps["forget"]) == len(layer.words)
+    lower, upper = plain.layers
+    assert lower.words == upper.words == layer.words
     assert lower.jacobian is not None
     assert upper.lyapunov is not None
 
@@ -144,7 +149,7 @@ def test_layers_that_read_other_words_have_ticks_of_their_own(tmp_path: Path) ->
     table.write_text("\n".join(lines), encoding="utf-8")
     tree = {
         "data": {"train": [table]},
-        "model": {"hidden": 4, "embedding": 4},
+        "model": {"hidden": 4, "embedding": 4, "cell": "elman", "bidirectional": False},
         "train": {"max_steps": 1, "threads": 1},
     }
     run = train(config_class("translate").parse(tree), tmp_path / "run").run.path
@@ -160,6 +165,19 @@ def test_layers_that_read_other_words_have_ticks_of_their_own(tmp_path: Path) ->
     dark = [a["srcset"] or "" for a in seen.tags("source")]
     assert len(dark) == len(seen.tags("img")) > 0
     assert all(source.startswith("data:image/png") for source in dark)
+
+
+def test_pictures_that_do_not_fit_are_said_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_page, "LIMIT", 2000)
+    pictures = [el("figure", el("div", el("img", src="data:" + 900 * "x"))) for _ in range(3)]
+    drawn = el("figure", el("svg"), el("figcaption", "the gradient"))
+    body = el("body", drawn, *pictures)
+    _page._fit(body)
+    assert ["".join(figure.itertext()) for figure in body] == [
+        "the gradient",
+        "",
+        *(["too large for this page: see the run's folder"] * 2),
+    ]
 
 
 def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
