@@ -100,7 +100,7 @@ def drawn(picture: Picture, *, dark: bool = False) -> Iterator[Figure]:
     from matplotlib.figure import Figure
 
     colours = [*COLOURS[:-1], _LIGHT] if dark else COLOURS
-    style = {**_STYLE, **(dict.fromkeys(_INK, _LIGHT) if dark else {})}
+    style = _STYLE | (_DARK if dark else {})
     with rc_context({**style, "axes.prop_cycle": cycler(color=colours)}), catch_warnings():
         # A box stands for a letter that Matplotlib's own font lacks; an SVG shows it all the same.
         filterwarnings("ignore", r"Glyph \d+", UserWarning)
@@ -114,7 +114,12 @@ def drawn(picture: Picture, *, dark: bool = False) -> Iterator[Figure]:
 # Without a date and with fixed names inside, so that a picture can be compared.
 _METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None}}
 _LIGHT = "#e8e8e8"
-_INK = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
+_DARK: dict[Any, Any] = {
+    "axes.facecolor": "#202328",  # of the box of a legend; that of the axes is not drawn
+    **dict.fromkeys(
+        ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), _LIGHT
+    ),
+}
 _STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,

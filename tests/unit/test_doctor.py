@@ -15,6 +15,8 @@ import pytest
 import elman
 from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.cli import main
+from elman.cli._request import request
+from elman.cli._train import OPTIONS
 from elman.doctor import CODES, Finding, Reach, Remedy, Use, attempt, examine
 from elman.doctor._measure import _margins
 from elman.doctor._remedies import changed
@@ -94,7 +96,15 @@ def test_input_that_saturates(tmp_path: Path, cell: str) -> None:
     data = {"train": [str(rows)], "rows": None, "steps": None, "series": "series"}
     path = run(tmp_path / "run", cell=cell, data={**data, "standardise": False, "unique": False})
     finding = next(f for f in examine(path).findings if f.code == "E-SATURATED")
-    assert finding.remedies[0].flags == "--data.standardise true"
+    assert finding.remedies[0].flags == "--data.standardise=true"
+    for remedy in finding.remedies:
+        asked = request("train", "", ["regress", str(rows), *remedy.flags.split()], OPTIONS)
+        assert asked is not None
+        given = asked.config.toml()
+        for key, value in remedy.changes.items():
+            section, _, name = key.partition(".")
+            assert given[section][name] == value
+        assert given["data"]["train"] == [str(rows)]
 
 
 class Spoilt(Regress):

@@ -27,7 +27,7 @@ class Remedy(NamedTuple):
         >>> Remedy("clip", {"train.clip_limit": 0.8}, "").flags
         '--train.clip_limit 0.8'
         """
-        return " ".join(f"--{k} {_said(v)}" for k, v in self.changes.items() if v is not None)
+        return " ".join(_option(k, v) for k, v in self.changes.items() if v is not None)
 
     @property
     def without(self) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Finding(NamedTuple):
     remedies: tuple[Remedy, ...] = ()
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _option(key: str, value: Any) -> str:
+    if isinstance(value, bool):  # a word after a switch would be taken for a file
+        return f"--{key}={str(value).lower()}"
+    return f"--{key} {f'{value:.3g}' if isinstance(value, float) else value}"

@@ -27,27 +27,31 @@ def command(config: Mapping[str, Any]) -> str | None:
     files = config.get("data", {}).get("train", [])
     usual = schema.parse({"data": {"train": files}} if files else {})
     words = ["elman", "train", config["task"], *map(str, files)]
-    for key, value in _different(schema.parse(config), usual):
+    for key, value, switch in _different(schema.parse(config), usual):
         if key != "data.train":
-            words += _flags(key, value)
+            words += _flags(key, value, switch)
     return shlex.join(words)
 
 
-def _different(own: BaseModel, default: BaseModel, section: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings with another value than the default."""
-    for name in type(own).model_fields:
+def _different(
+    own: BaseModel, default: BaseModel, section: str = ""
+) -> Iterator[tuple[str, Any, bool]]:
+    """The settings with another value than the default, and whether each is a switch."""
+    for name, field in type(own).model_fields.items():
         value, usual = getattr(own, name), getattr(default, name)
         if isinstance(value, BaseModel):
             yield from _different(value, usual, f"{section}{name}.")
         elif value != usual and (value is not None or name not in BUDGETS):
-            yield section + name, value
+            yield section + name, value, field.annotation is bool
 
 
-def _flags(key: str, value: Any) -> list[str]:
+def _flags(key: str, value: Any, switch: bool) -> list[str]:
     section, _, name = key.rpartition(".")
     match value:
         case bool():
-            return [f"--{key}" if value else f"--{section}.no-{name}"]
+            if switch:
+                return [f"--{key}" if value else f"--{section}.no-{name}"]
+            return [f"--{key}={str(value).lower()}"]  # one that may be left to the task
         case list():
             return [word for each in value for word in (f"--{key}", str(each))]
         case tuple():

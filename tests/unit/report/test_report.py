@@ -200,6 +200,14 @@ def test_the_command_trains_the_same_run(trained: Path) -> None:
     assert asked.config.toml() == config
     assert command({"task": "my own"}) is None
 
+    data = {"train": ["rows.csv"], "lowercase": False, "unique": False}
+    config = config_class("classify").parse({"data": data, "train": {"watch": True}}).toml()
+    said = command(config)
+    assert said is not None
+    asked = request("train", "", shlex.split(said)[2:], OPTIONS)
+    assert asked is not None
+    assert asked.config.toml() == config
+
 
 def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained / "plain"
