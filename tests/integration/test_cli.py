@@ -16,6 +16,7 @@ import pytest
 
 import elman
 from elman.cli import main
+from elman.train._run import Run
 
 LINES = (
     "the cat sat on the mat .\nthe dog lay on the log .\nthis morning i took my cat for a walk .\n"
@@ -231,6 +232,11 @@ def test_a_signal_saves_and_exits_130(here: Path, number: signal.Signals) -> Non
     assert "runs/language-2" in err
     assert "Traceback" not in err
     elman.load("runs/language-2", "last")
+    at = int(err.split("after update ")[1].split(":")[0])
+    assert "--resume RUN` goes on" in err
+    go_on = ["--resume", "runs/language-2", "--train.max_steps", str(at + 3), "--quiet"]
+    assert main(["train", "language", *go_on]) == 0
+    assert [e["update"] for e in Run.open(Path("runs/language-2")).events()][-1] == at + 3
 
 
 def test_training_stops_when_its_reader_leaves(here: Path) -> None:

@@ -245,3 +245,10 @@ def test_unknown_words_are_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert json.loads(out)["unknown"] == ["xyz"]
     assert "read as <unk>: xyz" in err
+
+
+@pytest.mark.parametrize("folder", ["book.txt/runs", "book.txt", "/proc/runs"])
+def test_a_folder_that_cannot_be_written(refused: Refused, folder: str) -> None:
+    said = refused(3, "train", "language", "book.txt", *SMALL, "--runs", folder, "--quiet")
+    assert f"{folder}: this folder cannot be made or written: " in said
+    assert "choose a folder in which you may write" in said

@@ -151,7 +151,7 @@ def test_tag(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.conllu").write_text((sentence + other) * 20)
     small = [*SMALL, "--model.characters", "4", "--train.epochs", "8", "--json"]
     assert main(["train", "tag", "a.conllu", *small]) == 3
-    assert "38 were there before, see data.unique" in capsys.readouterr().err
+    assert "row is left: 38 were there before, see data.unique" in capsys.readouterr().err
     assert main(["train", "tag", "a.conllu", *small, "--data.no-unique"]) == 0
     *_, end = objects(capsys.readouterr().out)
     assert end["metrics"]["test"]["accuracy"] == 1
@@ -161,6 +161,10 @@ def test_tag(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (answer["tokens"], answer["tags"]) == (["It", "lies"], ["PRON", "VERB"])
     assert main(["predict", end["run"], "--input", "a.conllu", "--json"]) == 0
     assert len(objects(capsys.readouterr().out)) == 40
+    Path("b.conll").write_text("It X\nlies X\n\nBonn X\n")  # of columns: a word first
+    assert main(["predict", end["run"], "--input", "b.conll", "--json"]) == 0
+    told = [answer["tokens"] for answer in objects(capsys.readouterr().out)]
+    assert told == [["It", "lies"], ["Bonn"]]
     assert main(["evaluate", end["run"], "a.conllu"]) == 0
     assert "precision" in capsys.readouterr().out
 
@@ -213,6 +217,10 @@ def test_translate_from_parallel_files(here: Path, capsys: pytest.CaptureFixture
     assert main(asked) == 0
     assert capsys.readouterr().out.startswith("3 rote äpfel\n  translation: ")
     Path("more.txt").write_text("1 rote äpfel\n2 rote äpfel\n")
+    assert main(["predict", end["run"], "--input", "more.txt", "--pictures", "looks"]) == 0
+    looks = sorted(file.name for file in Path("looks").glob("*.png"))
+    assert len(looks) == 2  # one a sentence
+    assert f"picture looks/{looks[0]}" in capsys.readouterr().err
     assert main(["predict", end["run"], "--input", "more.txt", "--json"]) == 0
     assert [a["text"] for a in objects(capsys.readouterr().out)] == ["1 rote äpfel", "2 rote äpfel"]
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from elman._errors import CheckpointError, ConfigError
 from elman.compare._plan import Plan, Share
 from elman.compare._result import FORMAT, Candidate, Comparison, Outcome
-from elman.data._files import replacing
+from elman.data._files import replacing, writing_in
 from elman.train import Config, config_class
 
 ASKED = "comparison.toml"
@@ -42,7 +42,8 @@ class Folder:
             if not force:
                 raise ConfigError(f"{path}: this comparison exists: resume it, or use force")
             shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
+        with writing_in(path):
+            path.mkdir(parents=True, exist_ok=True)
         return cls(path)
 
     def ask(

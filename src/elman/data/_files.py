@@ -41,6 +41,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             partial.unlink()
 
 
+@contextmanager
+def writing_in(folder: Path) -> Iterator[None]:
+    """Name the folder if it, or what belongs into it, cannot be made within.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{folder}: this folder cannot be made or written: {error.strerror or error}; "
+            "choose a folder in which you may write, then run again"
+        ) from error
+
+
 def _sync(folder: Path) -> None:
     """Make the new name last, too; Windows cannot open a folder and does not need it."""
     if os.name == "posix":

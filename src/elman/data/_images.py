@@ -22,6 +22,12 @@ Pixels = NDArray[np.uint8]
 IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """The ends of the names of image files."""
 
+FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset")
+"""Where images may be, in the folder of their captions file; the third is Flickr8k's own name."""
+
+_WHOLE = frozenset({"Flickr8k.token.txt"})
+"""Of several tables in a folder, what has all captions."""
+
 _NUMBERED = re.compile(r"(.+)#\d+\t(.*)")
 _MOJI, _EM = 64, 84
 
@@ -102,10 +108,12 @@ def read_captions(
     text, or the header ``image,caption`` in a file called ``.txt``.
 
     Args:
-        path: the file, or a folder in which it is the only table or is called ``captions``.
+        path: the file, or a folder in which it is the only table or is called ``captions`` or
+            ``Flickr8k.token.txt``.
         bad: what becomes of bad rows.
-        images: the folder of the image files; unless given, that of the captions file, or
-            ``Images`` in it.
+        images: the folder of the image files; unless given, that of the captions file, or in it
+            ``Images``, ``images``, ``Flicker8k_Dataset`` (as Flickr8k spells it) or
+            ``Flickr8k_Dataset``.
         image: the column of the image's file.
         caption: that of the caption.
         names: the columns of a CSV or TSV file without a header.
@@ -144,7 +152,8 @@ def _captions_file(path: Path) -> Path:
     if not path.is_dir():
         return path
     tables = sorted(f for f in path.iterdir() if set(f.suffixes) & {".txt", *FORMATS})
-    named = [file for file in tables if file.name.split(".")[0] == "captions"] or tables
+    captions = [file for file in tables if file.name.split(".")[0] == "captions"]
+    named = captions or [file for file in tables if file.name in _WHOLE] or tables
     if len(named) != 1:
         raise DataError(
             f"{path}: one file of captions was expected in this folder, got "
@@ -186,7 +195,7 @@ def _text(values: Mapping[str, Any], column: str) -> str:
 
 
 def _place_of(name: str, file: Path, images: Path | None) -> Path:
-    folders = [images] if images else [file.parent, file.parent / "Images"]
+    folders = [images] if images else [file.parent, *(file.parent / f for f in FOLDERS)]
     return next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
 
 

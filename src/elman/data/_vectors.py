@@ -58,7 +58,11 @@ def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
             # A word may itself have spaces in it.
             word = " ".join(fields[: len(fields) - size])
             if len(fields) <= size or size < 1:
-                raise DataError(f"{path}, line {number}: a word and {size} numbers were expected")
+                raise DataError(
+                    f"{path}, line {number}: a word and {size or 'its'} numbers were expected, as "
+                    f"in the first vector, got {len(fields) - 1} numbers: is the file cut short? "
+                    "Correct the line or take it out"
+                )
             index = wanted.get(word)
             if index is not None and index not in found:
                 found[index] = _numbers(path, number, fields[-size:])

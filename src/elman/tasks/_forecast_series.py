@@ -111,9 +111,9 @@ class SeriesTask(TableTask):
     def _panel(self, readings: Sequence[Reading], least: int) -> Panel:
         """The series that have at least so many steps."""
         options: Any = {"column": self.data.time, "gaps": self.data.missing}
-        kept = []
+        kept, first = [], {reading.series: reading.place for reading in reversed(readings)}
         for line in lines(readings, self.grid, self.bad, **options):
-            with self.bad.caught(f"series {line.name!r}"):
+            with self.bad.caught(f"{first[line.name]}: series {line.name!r}, which begins here"):
                 if line.observed < least:
                     raise BadValue(
                         "",

@@ -46,12 +46,13 @@ def straight(last: Tensor) -> Tensor:
 def foretold(after: Next, truth: Truth, steps: int) -> Paths:
     """What a function of the last two positions says of each step, and rolled out.
 
-    After one position alone it says that nothing moves.
+    After one position alone it says that nothing moves. Where all rows are shorter than what is to
+    be seen, they are rolled out from their end.
     """
-    path = truth.path
+    path, seen = truth.path, min(truth.seen, truth.path.shape[1])
     pairs = torch.stack([path[:, :-2], path[:, 1:-1]])
     later = after(pairs.flatten(1, 2)).view_as(pairs[1])
-    ahead = list(path[:, truth.seen - 2 : truth.seen].unbind(1))
+    ahead = list(path[:, seen - 2 : seen].unbind(1))
     for _ in range(steps):
         ahead.append(after(torch.stack(ahead[-2:])))
     return Paths(torch.cat([path[:, :1], later], 1), torch.stack(ahead[2:], 1))
@@ -90,8 +91,10 @@ def by_steps(ahead: Tensor, truth: Truth) -> list[float]:
     """The rmse of roll-outs after each number of steps; of rows that are so long, if any."""
     end = truth.seen + ahead.shape[1]
     whole = truth.lengths >= end
+    if not whole.any():
+        return []
     squares = _squares(ahead[whole], truth.path[whole, truth.seen : end])
-    found: list[float] = squares.mean(0).sqrt().tolist() if whole.any() else []
+    found: list[float] = squares.mean(0).sqrt().tolist()
     return found
 
 

@@ -60,7 +60,8 @@ def side_by_side(
     def draw(figure: Any) -> None:
         above, below = figure.subfigures(2, 1, height_ratios=(1, 2.4))
         first = next(iter(found.values()))
-        at = torch.linspace(0, first.seen + len(first.ahead) - 1, STRIP).long().tolist()
+        count = min(first.seen + len(first.ahead), len(first.frames))
+        at = torch.linspace(0, count - 1, STRIP).long().tolist()
         for axes, step in zip(above.subplots(1, STRIP), at, strict=True):
             _show(axes, first.frames[step])
             axes.set_title(f"frame {step + 1}" + ("" if step < first.seen else ", hidden"))

@@ -14,21 +14,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from elman.data._files import writing_in
+
 
 def next_folder(directory: Path, name: str) -> Path:
     """Make ``directory/NAME-N`` with the first free number above all that there are."""
-    directory.mkdir(parents=True, exist_ok=True)
-    pattern = re.compile(re.escape(name) + r"-(\d+)")
-    taken = (pattern.fullmatch(entry.name) for entry in directory.iterdir())
-    number = max((int(match[1]) for match in taken if match), default=0)
-    while True:
-        number += 1
-        path = directory / f"{name}-{number}"
-        try:
-            path.mkdir()
-        except FileExistsError:  # another process was quicker
-            continue
-        return path
+    with writing_in(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        pattern = re.compile(re.escape(name) + r"-(\d+)")
+        taken = (pattern.fullmatch(entry.name) for entry in directory.iterdir())
+        number = max((int(match[1]) for match in taken if match), default=0)
+        while True:
+            number += 1
+            path = directory / f"{name}-{number}"
+            try:
+                path.mkdir()
+            except FileExistsError:  # another process was quicker
+                continue
+            return path
 
 
 def current(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 
 from elman._errors import CheckpointError, ConfigError
-from elman.data._files import replacing
+from elman.data._files import replacing, writing_in
 from elman.train._checkpoint import Checkpoint, check_format
 from elman.train._folder import current, next_folder, replacing_folder
 
@@ -58,7 +58,8 @@ class Run:
         """
         if path.exists():
             _make_way(path, force)
-        path.mkdir(parents=True, exist_ok=True)
+        with writing_in(path):
+            path.mkdir(parents=True, exist_ok=True)
         run = cls(path, config)
         run.configure(config)
         return run

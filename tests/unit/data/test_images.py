@@ -114,6 +114,22 @@ def test_where_the_images_are(tmp_path: Path) -> None:
     assert place(tmp_path / "mine") == tmp_path / "mine" / "dog.png"
 
 
+@pytest.mark.parametrize("images", ["Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset"])
+@pytest.mark.parametrize("name", ["captions.txt", "Flickr8k.token.txt"])
+def test_the_layouts_of_flickr8k_are_found(tmp_path: Path, images: str, name: str) -> None:
+    numbered = name == "Flickr8k.token.txt"
+    (tmp_path / name).write_text(
+        "dog.jpg#0\ta dog\n" if numbered else "image,caption\ndog.jpg,a dog"
+    )
+    if numbered:  # what else lies in that folder
+        (tmp_path / "Flickr_8k.trainImages.txt").write_text("dog.jpg\n")
+        (tmp_path / "readme.txt").touch()
+    (tmp_path / images).mkdir()
+    (tmp_path / images / "dog.jpg").touch()
+    [record] = read_captions(tmp_path, BadRows())
+    assert record.values == {"image": tmp_path / images / "dog.jpg", "captions": ["a dog"]}
+
+
 def test_bad_rows_are_named(tmp_path: Path) -> None:
     file, bad = tmp_path / "a.txt", BadRows("skip")
     file.write_text("dog.png#0\ta dog\ncat.png a cat\ncat.png#1\t \ndog.png#1\tone dog\n")

@@ -91,6 +91,22 @@ def test_padding_changes_nothing(tmp_path: Path) -> None:
     assert set(task.evaluate("valid")) >= {"rmse"}
 
 
+@pytest.mark.parametrize("predict", ["positions", "frames"])
+def test_films_that_are_shorter_than_what_is_to_be_seen(tmp_path: Path, predict: str) -> None:
+    for number in range(12):
+        saved_gif(tmp_path / f"{number}.gif", 3 + number % 3, number)
+    task = prepared({"train": [tmp_path], "rows": None, "steps": None}, seen=10, predict=predict)
+    task.network.train()
+    task.criterion(task.batches("train")[0]).backward()
+    metrics, baselines = task.evaluate("test"), task.baselines()
+    assert not {"rollout_rmse", "inside"} & set(metrics)  # no film goes on for so long
+    assert "rmse" in metrics
+    assert set(baselines["constant_velocity"]["test"]) == {"rmse"}
+    assert task.tables("test") == []
+    drawn = [*task.pictures("test"), side_by_side({"one": task})]
+    assert [file.suffix for file in save(drawn, tmp_path / "drawn")] == [".png", ".svg"] * 2
+
+
 def test_metrics_of_what_is_known() -> None:
     path = torch.zeros(2, 8, 1, 2)
     path[0, :, 0, 0] = torch.arange(8) / 10
