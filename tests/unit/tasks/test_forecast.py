@@ -133,7 +133,7 @@ BAD_ROWS = {
     "a,2020-01-01,5": "line 132, column 'time': 2020-01-01 00:00:00 of series 'a' is no whole",
     "a,69,5": "line 132, column 'time': 69 of series 'a' was there before, at",
     ",0,5": "line 132, column 'series': the name of a series was expected, got none",
-    "c,0,5": "line 132: series 'c', which begins here: has 1 steps up to its last target, and 24 are needed",
+    "c,0,5": "line 132: series 'c', which begins here: has 1 steps up to its last target",
 }
 
 
