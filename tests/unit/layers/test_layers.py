@@ -181,6 +181,7 @@ def test_lengths_that_cannot_be_looked_at_are_not() -> None:
             ),
             "batch_first both True and False",
         ),
+        (lambda: elman.Bidirectional(GRU(4, 3), elman.GRU(4, 3)), "Recurrent layer, got GRU"),
         (lambda: elman.Bidirectional(GRU(4, 3), GRU(5, 3)), "one input_size, got 4 and 5"),
         (
             lambda: elman.Bidirectional(elman.Recurrent(GRU(4, 3)), elman.Recurrent(GRU(4, 3))),
