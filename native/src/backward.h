@@ -13,9 +13,9 @@ struct Backward : Gradients<T> {
     using Base = Gradients<T>;
     using typename Base::Bank;
     using Base::carry, Base::column, Base::count, Base::dfresh, Base::flows_back, Base::for_groups, Base::gate_of,
-        Base::gates_of, Base::hidden, Base::input_kinds, Base::input_panels, Base::inputs, Base::job, Base::offset, Base::out,
-        Base::padded, Base::panels, Base::rows, Base::scan, Base::seen, Base::states_after, Base::states_before, Base::tiles, Base::tiling,
-        Base::units, Base::weight, Base::weight_ih;
+        Base::gates_of, Base::hidden, Base::input_kinds, Base::input_panels, Base::inputs, Base::job, Base::offset,
+        Base::out, Base::padded, Base::panels, Base::rows, Base::scan, Base::seen, Base::states_after,
+        Base::states_before, Base::tiles, Base::tiling, Base::units, Base::weight, Base::weight_ih;
     using Base::Base;
 
     void run() {

@@ -57,9 +57,8 @@ class DropIn(nn.Module):
         self._suffixes = [f"_l{layer}{way}" for layer in range(num_layers) for way in ways]
         # In a tuple, so that torch does not register the templates as parts with weights.
         self._templates = tuple(self._template(cell, suffix) for suffix in self._suffixes)
-        self._names: dict[
-            str, tuple[str | None, ...]
-        ] = {}  # of the weights, None where there is none
+        # Of the weights of each layer and direction, None where there is none.
+        self._names: dict[str, tuple[str | None, ...]] = {}
         for template, suffix in zip(self._templates, self._suffixes, strict=True):
             there = dict(zip(PARTS, template.weights, strict=True))
             self._names[suffix] = tuple(None if there[p] is None else p + suffix for p in PARTS)
