@@ -18,6 +18,15 @@ bool split_by_rows(const elman_scan& scan, int threads) {
     return rows >= kRowsPerThread && scan.gates * scan.units * scan.units * size <= kBytesPerRow * rows;
 }
 
+// How many threads may share a step: one without a whole vector of units would only wait, and where a step is
+// short, waiting for each other takes longer than a share of it. Whoever asks for a split gets it.
+int64_t worth_waiting_for(const elman_scan& scan) {
+    constexpr int64_t kBytesPerThread = 96 << 10;  // of weights, which each row of the batch reads
+    const int64_t panels = (scan.units + 15) / 16, size = scan.float64 ? 8 : 4;
+    const int64_t bytes = scan.batch * scan.gates * scan.units * (scan.units + scan.inputs) * size;
+    return scan.split ? panels : std::clamp<int64_t>(bytes / kBytesPerThread, 1, panels);
+}
+
 std::vector<int64_t> longest_first(const elman_scan& scan) {
     std::vector<int64_t> order(static_cast<size_t>(scan.batch));
     for (int64_t i = 0; i < scan.batch; ++i) order[size_t(i)] = i;
@@ -32,9 +41,7 @@ std::vector<int64_t> longest_first(const elman_scan& scan) {
 Plan::Plan(const elman_scan& scan, int threads) {
     const bool by_rows = scan.split ? scan.split == 1 : threads == 1 || split_by_rows(scan, threads);
     teams = by_rows ? int(std::min<int64_t>(threads, scan.batch)) : 1;
-    // A thread without a whole vector of units would only wait.
-    const int64_t panels = (scan.units + 15) / 16;
-    team_size = by_rows ? 1 : int(std::min<int64_t>(threads, panels));
+    team_size = by_rows ? 1 : int(std::min<int64_t>(threads, worth_waiting_for(scan)));
     const std::vector<int64_t> order = longest_first(scan);
     int64_t offset = 0;
     for (int team = 0; team < teams; ++team) {

@@ -33,27 +33,26 @@ def frozen_attributes(module: nn.Module, path: str, apart: Sequence[str] = ()) -
 
     Tensors count by their shapes, but for those ``apart``.
     """
-    attributes = tuple(
-        (name, _frozen(value, f"{path}.{name}"))
+    # Lists, since at every call a generator takes twice as long.
+    attributes = [
+        (name, _frozen(value, path, name))
         for name, value in module.__dict__.items()
         if name not in _MODULE_ATTRIBUTES
-    )
-    of_class = tuple(
-        (name, _frozen(value, f"{path}.{name}"))
+    ]
+    of_class = [
+        (name, _frozen(value, path, name))
         for base in _own_classes(type(module))  # type: ignore[arg-type]
         for name, value in vars(base).items()
         if isinstance(value, (bool, int, float, types.FunctionType))
-    )
-    shapes = tuple(
-        (name, tensor.shape, tensor.dtype) for name, tensor in own_tensors(module, apart)
-    )
+    ]
+    shapes = [(name, tensor.shape, tensor.dtype) for name, tensor in own_tensors(module, apart)]
     # A parametrized tensor comes to a program as it is computed, whatever does that.
-    children = tuple(
+    children = [
         (name, frozen_attributes(m, f"{path}.{name}"))
         for name, m in module._modules.items()
         if m is not None and name != "parametrizations"
-    )
-    return type(module), attributes, of_class, shapes, children
+    ]
+    return type(module), tuple(attributes), tuple(of_class), tuple(shapes), tuple(children)
 
 
 @lru_cache(maxsize=256)
@@ -66,9 +65,10 @@ def _own_classes(kind: type) -> tuple[type, ...]:
     )
 
 
-def _frozen(value: Any, path: str) -> Any:  # noqa: PLR0911 - one return for each type
+def _frozen(value: Any, path: str, name: str = "") -> Any:  # noqa: PLR0911 - a return a type
     if isinstance(value, _PLAIN):
         return type(value), value
+    path = f"{path}.{name}" if name else path
     if isinstance(value, (tuple, list)):
         return type(value), tuple(_frozen(v, path) for v in value)
     if isinstance(value, dict):

@@ -71,8 +71,11 @@ def _nobody_looks_on(tensors: Sequence[Tensor | None]) -> bool:
     return (
         torch._C._len_torch_dispatch_stack() == 0
         and torch._C._functorch.peek_interpreter_stack() is None
-        and all(t is None or type(t) in (Tensor, torch.nn.Parameter) for t in tensors)
+        and _PLAIN.issuperset(map(type, tensors))
     )
+
+
+_PLAIN = {type(None), Tensor, torch.nn.Parameter}
 
 
 class _Forward(torch.autograd.Function):

@@ -36,11 +36,11 @@ def why_not(r: Recurrence) -> str | None:
 
 def _of_sizes(r: Recurrence, inherited: bool) -> str | None:
     cell = r.cell
-    if any(size != cell.hidden_size for size in cell.state_sizes):
+    if set(cell.state_sizes) != {cell.hidden_size}:
         return f"its states have {cell.state_sizes} units, and hidden_size is {cell.hidden_size}"
     if r.weights is not None and not inherited:
         return f"the weights of {type(cell).__name__} are kept elsewhere"
-    if 0 in r.x.shape[:2]:
+    if not r.x.numel():
         return "there is nothing to compute"
     return None
 
@@ -52,14 +52,14 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
         affine = r.found["affine"] = weights[:4]
     apart = AFFINE if inherited else ()
     own = [t for _, t in own_tensors(r.cell, apart) if t.is_floating_point()]
-    given = [t for t in (*affine, *r.state, *(r.start or ()), *own) if t is not None]
+    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *own) if t is not None]
     dtype = r.x.dtype
-    elsewhere = next((t.device for t in (r.x, *given) if not t.is_cpu), None)
-    if elsewhere is not None:
-        return f"it runs on the CPU, and this layer is on {elsewhere}"
+    elsewhere = [t.device for t in given if not t.is_cpu]
+    if elsewhere:
+        return f"it runs on the CPU, and this layer is on {elsewhere[0]}"
     if dtype not in (torch.float32, torch.float64):
         return f"it computes in float32 and float64, and x is {dtype}"
-    if any(t.dtype != dtype for t in given):
+    if [t for t in given if t.dtype != dtype]:
         return f"x is {dtype}, and not every weight and state is"
     return None
 

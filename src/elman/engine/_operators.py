@@ -34,10 +34,15 @@ torch.library.define(
 )
 
 
+split = 0
+"""How threads divide a scan: 0 as is fastest; tests ask for rows, 1, or units, 2."""
+
+
 def _like_x(x: Tensor, size: int) -> Tensor:
     """A new (time, batch, size), laid out as x: time or batch outermost."""
-    steps, batch = x.shape[:2]
-    if x.stride(0) >= x.stride(1):
+    steps, batch, _ = x.shape
+    step, row, _ = x.stride()
+    if step >= row:
         return x.new_empty(steps, batch, size)
     return x.new_empty(batch, steps, size).transpose(0, 1)
 
@@ -48,20 +53,35 @@ def _gradient_of(t: Tensor, comes_in: bool) -> Tensor:
 
 def _sequence(t: Tensor | None) -> tuple[int, int, int]:
     """Where a (time, batch, size) begins, and its strides over the batch and over time."""
-    return (0, 0, 0) if t is None else (t.data_ptr(), t.stride(1), t.stride(0))
+    if t is None:
+        return (0, 0, 0)
+    step, row, _ = t.stride()
+    return t.data_ptr(), row, step
 
 
-def _address(t: Tensor | None) -> int:
-    return 0 if t is None else t.data_ptr()
+def addresses(tensors: Iterable[Tensor | None]) -> list[int]:
+    """Where each begins; 0 for none."""
+    return [0 if t is None else t.data_ptr() for t in tensors]
 
 
-def _addresses(tensors: Iterable[Tensor | None]) -> array[int]:
-    """An array of addresses: it must live as long as the call that reads it."""
-    return array("q", map(_address, tensors))
+class Lists:
+    """Lists of addresses, one after the other in memory that lives as long as this.
+
+    ``at`` says where each begins.
+    """
+
+    def __init__(self, *lists: Iterable[int]) -> None:
+        numbers, begin = array("q"), []
+        for each in lists:
+            begin.append(8 * len(numbers))
+            numbers.extend(each)
+        self._numbers = numbers
+        first, _ = numbers.buffer_info()
+        self.at = [first + b for b in begin]
 
 
-def _at(addresses: array[int]) -> int:
-    return addresses.buffer_info()[0]
+def _contiguous(t: Tensor | None) -> Tensor | None:
+    return t if t is None or t.is_contiguous() else t.contiguous()
 
 
 def _rows_contiguous(t: Tensor) -> Tensor:
@@ -108,9 +128,11 @@ class _Call:
         first, *others = tensors[:count]
         assert first is not None
         self.x = _rows_contiguous(first)
-        prepare = Tensor.contiguous if self.code.program.projected else _rows_contiguous
-        self.incoming = [self.x, *(None if t is None else prepare(t) for t in others)]
-        rest = [None if t is None else t.contiguous() for t in tensors[count:]]
+        if self.code.program.projected:
+            self.incoming = [self.x, *map(_contiguous, others)]
+        else:
+            self.incoming = [self.x, *(None if t is None else _rows_contiguous(t) for t in others)]
+        rest = [*map(_contiguous, tensors[count:])]
         self.state = rest[:states]
         self.start = rest[states : states + starts]
         self.own = rest[states + starts :]
@@ -126,37 +148,47 @@ class _Call:
         return own[:matrices], own[matrices:]
 
     def scan(
-        self, output: Tensor | None, record: Tensor | None, watch: Sequence[Tensor | None] = ()
-    ) -> Scan:
-        """The structure; its arrays of addresses live as long as this call."""
+        self,
+        output: Tensor | None,
+        record: Tensor | None,
+        watch: Sequence[Tensor | None] = (),
+        *more: Iterable[int],
+    ) -> tuple[Scan, list[int]]:
+        """The structure, and where ``more`` lists are: they live as long as this call."""
         p, reset = self.code.program, self.reset
         steps, batch, inputs = self.x.shape
         matrices, others = self.cut(self.own)
-        self._pointers = (
-            _addresses(self.state),
-            _addresses(self.start or [None] * p.states),
-            array("q", _slots(others, self.units)),
-            _addresses(matrices),
-            array("q", () if p.projected else _gates(self.incoming, p.inputs)),
-            array("q", chain.from_iterable(map(_sequence, watch))),
+        weights: Sequence[int] = (0, 0, 0)
+        given: Iterable[int] = ()
+        if p.projected:
+            weights = addresses(self.incoming[1:])
+        else:
+            inputs, given = 0, _gates(self.incoming, p.inputs)
+        self._lists = Lists(
+            addresses(self.state),
+            addresses(self.start) if self.start else [0] * p.states,
+            _slots(others, self.units),
+            addresses(matrices),
+            given,
+            chain.from_iterable(map(_sequence, watch)),
+            *more,
         )
-        initial, fresh, parameter, matrix, given, watched = map(_at, self._pointers)
-        weights = self.incoming[1:] if p.projected else [None] * 3
+        initial, fresh, parameter, matrix, inputs_at, watched, *places = self._lists.at
         return Scan._make((
-            self.x.dtype == torch.float64, torch.get_num_threads(), 0, self.reverse,
+            self.x.dtype == torch.float64, torch.get_num_threads(), split, self.reverse,
             self.code.gates, p.states, p.saved, len(self.code.slots),
-            batch, steps, inputs if p.projected else 0, self.units,
-            _address(self.lengths),
+            batch, steps, inputs, self.units,
+            0 if self.lengths is None else self.lengths.data_ptr(),
             *((0, 0, 0) if reset is None else (reset.data_ptr(), reset.stride(1), reset.stride(0))),
             *_sequence(self.x),
             *_sequence(output),
-            *map(_address, weights),
+            *weights,
             initial, fresh, parameter, self.code.scalars,
-            0 if p.projected else given,
+            0 if p.projected else inputs_at,
             self.code.blocks, matrix,
-            _address(record),
+            0 if record is None else record.data_ptr(),
             len(watch), watched,
-        ))  # fmt: skip
+        )), places  # fmt: skip
 
 
 def forward(
@@ -181,9 +213,8 @@ def forward(
     else:
         record = call.x.new_empty(0)
     routine = call.code.forward if save else call.code.inference
-    pointers = _addresses(final)
-    scan = call.scan(output, record if save else None, seen)
-    library().forward(scan, routine, _at(pointers))
+    scan, (at_final,) = call.scan(output, record if save else None, seen, addresses(final))
+    library().forward(scan, routine, at_final)
     return (output, *final, *seen, record)
 
 
@@ -246,25 +277,27 @@ def backward(
     dfresh = rest[states : states + starts] or [None] * states
     matrices, others = call.cut(rest[states + starts :])
     dx, *weights = of_incoming if p.projected else [None] * 4
-    pointers = (
-        _addresses(dfinal),
-        _addresses(rest[:states]),
-        _addresses(dfresh),
-        array("q", _slots_like(others, call.cut(call.own)[1], call.units)),
-        array("q", () if p.projected else _gates(of_incoming, p.inputs)),
-        _addresses(matrices),
+    scan, places = call.scan(
+        _rows_contiguous(output),
+        record,
+        dseen,
+        addresses(dfinal),
+        addresses(rest[:states]),
+        addresses(dfresh),
+        _slots_like(others, call.cut(call.own)[1], call.units),
+        () if p.projected else _gates(of_incoming, p.inputs),
+        addresses(matrices),
     )
     out = BackwardOut(
         p.kinds, len(p.groups), len(call.code.number), 0,
         call.code.input_kind, call.code.groups,
         *_sequence(dy),
         *_sequence(dx),
-        _at(pointers[0]),
-        *map(_address, weights),
-        *map(_at, pointers[1:]),
+        places[0],
+        *addresses(weights),
+        *places[1:],
     )  # fmt: skip
-    output = _rows_contiguous(output)
-    library().backward(call.scan(output, record, dseen), call.code.backward, out)
+    library().backward(scan, call.code.backward, out)
     return (*of_incoming, *rest)
 
 

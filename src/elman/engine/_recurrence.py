@@ -15,7 +15,7 @@ from elman.data._batch import mask
 from elman.scan import Observer
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Recurrence:
     """One cell over one batch of sequences, time first.
 
@@ -44,7 +44,7 @@ class Recurrence:
     observe: Observer | None = None
     layer: nn.Module | None = None
     part: str = ""
-    found: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    found: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def active(self) -> Bool[Tensor, "T B"] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from elman._errors import DtypeError, ShapeError
 from elman.engine import _native
 from elman.engine._library import encoded, library
-from elman.engine._operators import _addresses, _at, _Call
+from elman.engine._operators import Lists, _Call, addresses
 from elman.engine._recurrence import Recurrence
 from elman.engine._select import asked_for
 
@@ -84,7 +83,7 @@ class NativeSteps:
         self._calls = [_call_of(part.recurrence) for part in parts]
         self._native = library().stream(
             [
-                (call.scan(None, None), call.code.inference, part.adds)
+                (call.scan(None, None)[0], call.code.inference, part.adds)
                 for call, part in zip(self._calls, parts, strict=True)
             ]
         )
@@ -122,16 +121,16 @@ class NativeSteps:
     def read(self) -> list[Tensor]:
         """A copy of each state (rows, units), part by part."""
         states = [s.new_empty(s.shape) for call in self._calls for s in call.state if s is not None]
-        addresses: array[int] = _addresses(states)
-        self._native.read(_at(addresses))
+        lists = Lists(addresses(states))
+        self._native.read(lists.at[0])
         return states
 
     def write(self, states: Iterable[Tensor], where: Tensor | None = None) -> None:
         """Sets the states of all rows, or of those that are True in ``where``."""
         states = [s.contiguous() for s in states]
         where = None if where is None else where.cpu().contiguous()
-        addresses: array[int] = _addresses(states)
-        self._native.write(_at(addresses), 0 if where is None else where.data_ptr())
+        lists = Lists(addresses(states))
+        self._native.write(lists.at[0], 0 if where is None else where.data_ptr())
 
 
 def _rows(t: Tensor) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, final
 
@@ -93,8 +93,13 @@ class DropIn(nn.Module):
 
     def _weights(self, suffix: str) -> Weights:
         # By name and not from the templates: where a weight is parametrized, it is computed here.
-        names = self._names[suffix]
-        return Weights(*(None if name is None else getattr(self, name) for name in names))  # type: ignore[arg-type]
+        plain = self._parameters
+        return Weights(
+            *[
+                plain[name] if name in plain else None if name is None else getattr(self, name)
+                for name in self._names[suffix]
+            ]  # type: ignore[arg-type]
+        )
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
         """What :func:`elman.init.initialise` fills."""
@@ -150,22 +155,25 @@ class DropIn(nn.Module):
         return output, self._pack_state(final)
 
     def _run(
-        self, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor | None, reset: Tensor | None
+        self,
+        x: Tensor,
+        states: Iterable[Iterable[Tensor]],
+        lengths: Tensor | None,
+        reset: Tensor | None,
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """All layers and directions, time first; states (layers * directions, batch, size)."""
+        """All layers and directions, time first; final states as torch.nn stacks them."""
         outputs: list[Tensor] = []
-        finals = []
-        for k, (cell, suffix) in enumerate(zip(self._templates, self._suffixes, strict=True)):
+        finals: list[Any] = []
+        for cell, suffix, state in zip(self._templates, self._suffixes, states, strict=True):
             reverse = suffix.endswith("_reverse")
-            if k and not reverse:
+            if finals and not reverse:
                 x = F.dropout(_side_by_side(outputs), self.dropout, self.training)
                 outputs = []
-            before, weights = cell.State(*(each[k] for each in state)), self._weights(suffix)
             recurrence = engines.Recurrence(
                 cell,
                 x,
-                before,
-                weights,
+                cell.State(*state),
+                self._weights(suffix),
                 lengths=lengths,
                 reset=reset,
                 reverse=reverse,
@@ -175,9 +183,9 @@ class DropIn(nn.Module):
             output, final = engines.run(recurrence, self.engine)
             outputs.append(output)
             finals.append(final)
-        return _side_by_side(outputs), tuple(
-            torch.stack(each) for each in zip(*finals, strict=True)
-        )
+        if len(finals) == 1:
+            return output, tuple([each.unsqueeze(0) for each in final])
+        return _side_by_side(outputs), tuple(map(torch.stack, zip(*finals, strict=True)))
 
     def initial_state(self, batch_size: int) -> Any:
         """What :meth:`step` begins with: zeros, a tuple of states by name, one for each layer."""
@@ -246,12 +254,12 @@ class DropIn(nn.Module):
                 f"got {input.shape[-1]}"
             )
 
-    def _initial(self, hx: Any, x: Tensor, batched: bool) -> tuple[Tensor, ...]:
-        """A (layers * directions, batch, size) tensor for each state: ``hx``, checked, or zeros."""
-        sizes = self._templates[0].state_sizes
-        shapes = [(len(self._suffixes), x.shape[1], size) for size in sizes]
+    def _initial(self, hx: Any, x: Tensor, batched: bool) -> Iterable[Iterable[Tensor]]:
+        """For each layer and direction its (batch, size) states: those of ``hx``, or zeros."""
+        sizes, batch = self._templates[0].state_sizes, x.shape[1]
         if hx is None:
-            return tuple(x.new_zeros(shape) for shape in shapes)
+            zeros = [x.new_zeros(batch, size) for size in sizes]
+            return [zeros] * len(self._suffixes)
         states = (hx,) if len(sizes) == 1 else hx
         if not isinstance(states, (tuple, list)) or len(states) != len(sizes):
             raise DtypeError(
@@ -261,12 +269,13 @@ class DropIn(nn.Module):
             _check_dimensions(states, 2, "unbatched")
             states = [state.unsqueeze(1) for state in states]
         _check_dimensions(states, 3, "batched")
-        for i, (state, shape) in enumerate(zip(states, shapes, strict=True)):
+        for i, (state, size) in enumerate(zip(states, sizes, strict=True)):
+            shape = (len(self._suffixes), batch, size)
             name = "hidden" if len(sizes) == 1 else f"hidden[{i}]"
             if tuple(state.shape) != shape:
                 raise ShapeError(f"Expected {name} size {shape}, got {list(state.shape)}")
             check_dtype(name, state, x)
-        return tuple(states)
+        return zip(*[state.unbind() for state in states], strict=True)
 
     def _pack_state(self, states: tuple[Tensor, ...]) -> Any:
         return states[0] if len(states) == 1 else states

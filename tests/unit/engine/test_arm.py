@@ -75,7 +75,7 @@ def test_operations_equal_torch(arm: Remote, op: str, dtype: torch.dtype) -> Non
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", [test_native.GRU, Peephole, NormedGRU, Sine, Statistics])
 def test_equals_the_reference(arm: Remote, kind: type, threads: int) -> None:
-    torch.set_num_threads(threads)
+    test_native.share(threads, 9)
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 5e-6)):
         for ragged, resets, reverse in test_native.OPTIONS:
             case = test_native.case(

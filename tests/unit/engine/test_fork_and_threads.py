@@ -15,6 +15,7 @@ import elman
 from elman.cells import PointwiseCell
 from elman.engine import _pool, _trace
 from unit.engine.own_cells import NormedGRU, Peephole
+from unit.engine.test_native import share
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -112,7 +113,7 @@ def test_a_fork_while_another_thread_is_at_it(lock: Any) -> None:
 
 @pytest.mark.parametrize("batch", [40, 2])  # threads that share rows, or units
 def test_all_threads_treat_subnormal_numbers_as_the_calling_one(batch: int) -> None:
-    torch.set_num_threads(2)
+    share(2, batch)
     layer = elman.Recurrent(elman.cells.Elman(1, 40, "identity", bias=False), engine="native")
     torch.nn.init.constant_(layer.cell.weight_ih, 0.01)
     x = torch.full((batch, 1, 1), 1e-38)

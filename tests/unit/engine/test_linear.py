@@ -15,7 +15,15 @@ from elman.bench._plan import CUSTOM
 from elman.cells import Cell
 from elman.engine import Recurrence, _native, _reference
 from unit.engine.linear_cells import CELLS, Multiplicative, Normed, TwoMatrices, Zoneout
-from unit.engine.test_native import LARGER_THAN_A_CHUNK, OPTIONS, SHAPES, agree, case, results
+from unit.engine.test_native import (
+    LARGER_THAN_A_CHUNK,
+    OPTIONS,
+    SHAPES,
+    agree,
+    case,
+    results,
+    share,
+)
 
 
 def both(wanted: Recurrence) -> tuple[list[Tensor], list[Tensor]]:
@@ -33,7 +41,7 @@ def both(wanted: Recurrence) -> tuple[list[Tensor], list[Tensor]]:
 def test_equals_the_reference(
     kind: type[Cell], shape: tuple[int, int, int, int], threads: int
 ) -> None:
-    torch.set_num_threads(threads)
+    share(threads, shape[1])
     for ragged, resets, reverse in OPTIONS:
         wanted = case(kind, shape, ragged=ragged, resets=resets, reverse=reverse)
         agree(*both(wanted), 1e-12)

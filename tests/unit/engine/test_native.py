@@ -14,7 +14,7 @@ from torch import Tensor
 
 import elman
 from elman.cells import GRU, LSTM, Elman, PointwiseCell
-from elman.engine import Recurrence, _native, _reference
+from elman.engine import Recurrence, _native, _operators, _reference
 from elman.engine._library import library
 from unit.engine.own_cells import CELLS, Peephole, Statistics
 
@@ -81,13 +81,19 @@ def agree(got: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
         assert (a - b).abs().max() <= tolerance * b.abs().max().clamp_min(1)
 
 
+def share(threads: int, batch: int) -> None:
+    """As many threads; they divide the units of few rows, however little there is to divide."""
+    torch.set_num_threads(threads)
+    _operators.split = 2 if batch < 8 * threads else 0
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", [*BUILT_IN, *CELLS])
 def test_equals_the_reference(
     kind: type[PointwiseCell], shape: tuple[int, int, int, int], threads: int
 ) -> None:
-    torch.set_num_threads(threads)
+    share(threads, shape[1])
     for ragged, resets, reverse in OPTIONS:
         wanted = case(kind, shape, ragged=ragged, resets=resets, reverse=reverse)
         agree(results(_native, wanted), results(_reference, wanted), 1e-12)
@@ -96,7 +102,7 @@ def test_equals_the_reference(
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", LARGER_THAN_A_CHUNK)
 def test_sums_over_chunks(shape: tuple[int, int, int, int], threads: int) -> None:
-    torch.set_num_threads(threads)
+    share(threads, shape[1])
     wanted = case(Statistics, shape, ragged=True, resets=True)
     agree(results(_native, wanted), results(_reference, wanted), 1e-12)
 
@@ -127,7 +133,7 @@ def test_float32_is_as_near_as_torch(kind: type[PointwiseCell]) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("batch", [1, 40])
 def test_repeats_bit_for_bit(threads: int, batch: int) -> None:
-    torch.set_num_threads(threads)
+    share(threads, batch)
     wanted = case(Peephole, (30, batch, 9, 33), dtype=torch.float32, ragged=True)
     first = results(_native, wanted)
     for _ in range(3):

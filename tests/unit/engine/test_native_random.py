@@ -13,7 +13,7 @@ from torch import Tensor
 from elman.cells import GRU, LSTM, Elman
 from elman.engine import Recurrence, _native, _reference
 from unit.engine.own_cells import MinimalGated, NormedGRU, Peephole, Sine, Statistics, TwoMatrices
-from unit.engine.test_native import case, results
+from unit.engine.test_native import case, results, share
 
 SMOOTH = (Elman, LSTM, GRU, MinimalGated, Peephole, NormedGRU, Sine)
 # A sum within rounding of a kink takes the other branch in float32, whoever adds it up.
@@ -35,7 +35,8 @@ LAYOUTS: dict[str, Any] = {
 def recurrences(draw: Any) -> Recurrence:
     dtype = draw(st.sampled_from([torch.float32, torch.float64]))
     kind = draw(st.sampled_from(SMOOTH if dtype is torch.float32 else SMOOTH + KINKED))
-    inputs, units = draw(st.sampled_from(SIZES))
+    # A norm over one unit divides rounding errors by the root of eps, whoever computes it.
+    inputs, units = draw(st.sampled_from(SIZES[kind is NormedGRU :]))
     steps, batch = draw(st.integers(1, 12)), draw(st.integers(1, 20))
     torch.manual_seed(draw(st.integers(0, 2**31)))
     cell = kind(inputs, units, bias=draw(st.booleans())).to(dtype)
@@ -76,7 +77,7 @@ def exactly(r: Recurrence) -> list[Tensor]:
 @settings(max_examples=500, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(recurrences(), st.integers(1, 3))
 def test_is_right_and_repeats_bit_for_bit(r: Recurrence, threads: int) -> None:
-    torch.set_num_threads(threads)
+    share(threads, r.x.shape[1])
     got, again, exact = results(_native, r), results(_native, r), exactly(r)
     parameters = len(list(r.cell.parameters()))
     terms = [1] * (len(got) - parameters) + [r.x[..., 0].numel()] * parameters

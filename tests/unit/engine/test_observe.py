@@ -14,7 +14,7 @@ from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.engine import Recurrence, _native, _reference
 from elman.engine._trace import traced
 from elman.scan import Observation
-from unit.engine.test_native import LARGER_THAN_A_CHUNK, OPTIONS, SHAPES, agree, case
+from unit.engine.test_native import LARGER_THAN_A_CHUNK, OPTIONS, SHAPES, agree, case, share
 
 
 class Watched(PointwiseCell):
@@ -81,7 +81,7 @@ def observed(
 def test_values_and_gradients_are_those_of_the_reference(
     kind: type[PointwiseCell], shape: tuple[int, int, int, int], threads: int
 ) -> None:
-    torch.set_num_threads(threads)
+    share(threads, shape[1])
     for ragged, resets, reverse in OPTIONS:
         wanted = case(kind, shape, ragged=ragged, resets=resets, reverse=reverse)
         for through in (1.0, 0.5):
@@ -95,7 +95,7 @@ def test_values_and_gradients_are_those_of_the_reference(
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", LARGER_THAN_A_CHUNK)
 def test_over_chunks(shape: tuple[int, int, int, int], threads: int) -> None:
-    torch.set_num_threads(threads)
+    share(threads, shape[1])
     wanted = case(WatchedNorm, shape, ragged=True, resets=True)
     agree(observed(_native, wanted)[0], observed(_reference, wanted)[0], 1e-12)
 
