@@ -61,7 +61,7 @@ const char* run(const elman_scan* scan, const elman_forward_out* forward, const 
         Signals signals[kMostThreads];
         for (int i = 0; i < threads; ++i) signals[i] = {};
         Job job{scan, forward, backward, threads, plan.teams, plan.team_size, plan.most_rows,
-                plan.team_rows.data(), signals, nullptr, {}};
+                plan.team_rows.data(), signals, nullptr, {}, plan.chunk_rows};
         const Kernels& set = *kernels();
         job.shared = scratch(true, set.shared_bytes[kind][type](job));
         return on_all_threads(job, set.own_bytes[kind][type](job), set.run[kind][type]);

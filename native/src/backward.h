@@ -36,6 +36,7 @@ struct Backward : Gradients<T> {
         this->finish_rows();
         this->wait_all();
         this->put_weights();
+        this->put_biases();
         this->put_parameters();
     }
 

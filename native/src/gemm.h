@@ -193,10 +193,17 @@ template <class T>
 constexpr int kOuterRows = kLanes<T> < 8 ? kLanes<T> : (kBlockRows == 9 ? 8 : 4);
 constexpr int kOuterWidth = 3;
 
-// out[m][v] += sum over rows of a[row][m] b[row][v], for M units and N panels.
+// A matrix in plain rows that are added to: null where nobody wants it.
+template <class T>
+struct Target {
+    T* data;
+    long row;
+};
+
+// out[m][v] += sum over rows of a[row][m] b[row][v], for M units and N panels, of the last the first `lanes`.
 template <class T, int N>
 __attribute__((noinline)) void outer_block(const Run<T>* run, long runs, long a_panel, int lane,
-                                           long b_panel, T* out, long out_row, int units) {
+                                           long b_panel, T* out, long out_row, int units, int lanes) {
     constexpr int M = kOuterRows<T>, kL = kLanes<T>;
     Vec<T> sum[M][N];
     ELMAN_UNROLL
@@ -225,25 +232,28 @@ __attribute__((noinline)) void outer_block(const Run<T>* run, long runs, long a_
             ELMAN_UNROLL
             for (int v = 0; v < N; ++v) {
                 T* to = out + m * out_row + v * kL;
-                store(to, load(to) + sum[m][v]);
+                const int here = v < N - 1 ? kL : lanes;
+                store_some(to, load_some(to, here) + sum[m][v], here);
             }
 }
 
-// out (units of a, panels of b) += a^T b for the panels [first, last) of a; `units` in each segment of a.
-template <class T>
-void outer(const Run<T>* run, long runs, long first, long last, long units, long b_units, T* out,
-           long out_row) {
+// target(i) += a^T b for each segment i of `units` in the panels [first, last) of a.
+template <class T, class F>
+void outer(const Run<T>* run, long runs, long first, long last, long units, long b_units, F target) {
     const long panels = panels_of<T>(units), columns = panels_of<T>(b_units);
     for (long v = 0; v < columns; v += kOuterWidth)
         for (long p = first; p < last; ++p) {
-            const long here = min_of<long>(kLanes<T>, units - p % panels * kLanes<T>);
-            for (int lane = 0; lane < here; lane += kOuterRows<T>) {
-                T* to = out + (p * kLanes<T> + lane) * out_row + v * kLanes<T>;
+            const Target<T> out = target(p / panels);
+            const long row = p % panels * kLanes<T>, here = min_of<long>(kLanes<T>, units - row);
+            const long width = min_of<long>(kOuterWidth, columns - v);
+            const int lanes = int(min_of<long>(kLanes<T>, b_units - (v + width - 1) * kLanes<T>));
+            for (int lane = 0; out.data && lane < here; lane += kOuterRows<T>) {
+                T* to = out.data + (row + lane) * out.row + v * kLanes<T>;
                 const int m = int(min_of<long>(kOuterRows<T>, here - lane));
-                switch (min_of<long>(kOuterWidth, columns - v)) {
-                    case 1: outer_block<T, 1>(run, runs, p, lane, v, to, out_row, m); break;
-                    case 2: outer_block<T, 2>(run, runs, p, lane, v, to, out_row, m); break;
-                    case 3: outer_block<T, 3>(run, runs, p, lane, v, to, out_row, m); break;
+                switch (width) {
+                    case 1: outer_block<T, 1>(run, runs, p, lane, v, to, out.row, m, lanes); break;
+                    case 2: outer_block<T, 2>(run, runs, p, lane, v, to, out.row, m, lanes); break;
+                    case 3: outer_block<T, 3>(run, runs, p, lane, v, to, out.row, m, lanes); break;
                 }
             }
         }

@@ -23,12 +23,12 @@ struct Gradients : Scan<T> {
     T* carry[3];
     T* dfresh;
 
-    // A team's sums: rows of weights are [kind][unit]; added up over teams at the end, in order.
+    // A team's sums, added up over teams at the end, in order. The first team has no weights here: it adds to the
+    // gradients themselves.
     struct Sums {
-        T *weight, *weight_ih, *bias, *units, *scalars;
+        T *weights, *bias, *units, *scalars;
     };
     Sums all[kMostThreads], sums;
-    long sum_at[kMostProducts + 1];  // where those of a group begin
     T *dx_tile, *scalars_chunk;  // of the thread
     Run<T>* run_list;
     long ring_step;
@@ -37,10 +37,6 @@ struct Gradients : Scan<T> {
         : Base(j, thread, 1), out(*j.backward), projects(scan.inputs > 0), kinds(out.kinds),
           input_kinds(count_input_kinds()), inputs(scan.inputs), input_panels(panels_of<T>(inputs)),
           input_padded(input_panels * kLanes<T>), ring_step(kinds * padded * count + 2 * kRecordPadding) {
-        sum_at[0] = 0;
-        for_groups([&](const elman_group& g, int i) {
-            sum_at[i + 1] = sum_at[i] + (g.bank >= 0 ? g.count * padded * padded : 0);
-        });
         take(shared, own);
         this->shared_used = shared.used(), this->own_used = own.used();
     }
@@ -87,8 +83,7 @@ struct Gradients : Scan<T> {
         T* h = s.take<T>(scan.slots * padded);
         T* i = s.take<T>(scan.watched * plane);
         Sums of_team;
-        of_team.weight = s.take<T>(sum_at[out.groups]);
-        of_team.weight_ih = s.take<T>(input_kinds * padded * input_padded);
+        of_team.weights = team ? s.take<T>((out.blocks * units + scan.gates * inputs) * units) : nullptr;
         of_team.bias = s.take<T>(projects ? kinds * padded : 0);
         of_team.units = s.take<T>(scan.slots * padded);
         of_team.scalars = s.take<T>(scan.slots);
@@ -105,8 +100,6 @@ struct Gradients : Scan<T> {
             const Share s = share_of(n, member, job.team_size);
             zero(p + s.first, s.last - s.first);
         };
-        part(sums.weight, sum_at[out.groups]);
-        part(sums.weight_ih, input_kinds * padded * input_padded);
         part(sums.bias, projects ? kinds * padded : 0);
         part(dfresh, this->reset ? scan.states * padded * count : 0);
         part(this->unit_sums, scan.slots * padded);
@@ -114,6 +107,28 @@ struct Gradients : Scan<T> {
         if (member == 0) zero(sums.scalars, scan.slots);
         zero(scalars_chunk, scan.slots);
         this->scalar_sums = scalars_chunk;
+        each_row(member, job.team_size, sums, [](T* row, long, long, long width) { zero(row, width); });
+    }
+
+    // Where a team sums up the gradient of block i, or, after those of the blocks, of a gate's part of W_ih.
+    Target<T> target(const Sums& of, long i) const {
+        const long gate = i - out.blocks, row = gate < 0 ? this->row_of(int(i)) : inputs;
+        T* ih = static_cast<T*>(out.dweight_ih);
+        T* to = gate < 0 ? this->block(int(i), out.dmatrix) : ih ? ih + gate * units * inputs : nullptr;
+        if (!to || !of.weights) return {to, row};
+        return {of.weights + (gate < 0 ? i * units : out.blocks * units + gate * inputs) * units, width(i)};
+    }
+
+    long width(long i) const { return i < out.blocks ? units : inputs; }
+
+    // f(row, i, r, width): a part's share of the rows of all that a team sums up for the weights.
+    template <class F>
+    void each_row(int part, int parts, const Sums& of, F f) const {
+        const Share mine = share_of(units, part, parts);
+        for (long i = 0; i < out.blocks + scan.gates; ++i) {
+            const Target<T> to = target(of, i);
+            for (long r = mine.first; to.data && r < mine.last; ++r) f(to.data + r * to.row, i, r, width(i));
+        }
     }
 
     // The gate of the input whose gradient this is.
@@ -144,8 +159,8 @@ struct Gradients : Scan<T> {
         const long total = rows.before[end] - rows.before[first];
         if (projects) gather_x(first, end, total);
         this->wait_team();
-        for_groups([&](const elman_group& g, int i) {
-            if (g.bank >= 0) sum_group(g, first, end, sums.weight + sum_at[i]);
+        for_groups([&](const elman_group& g, int) {
+            if (g.bank >= 0) sum_group(g, first, end);
         });
         if (projects) {
             sum_input_weights(first, end, total);
@@ -167,14 +182,15 @@ struct Gradients : Scan<T> {
     }
 
     // This thread's share of the rows, which are units of the gradients, of the weights' gradients.
-    void sum_group(const elman_group& g, long first, long end, T* to) {
+    void sum_group(const elman_group& g, long first, long end) {
         for (long t = first; t < end; ++t) {
             const long n = rows.active[t], plane = padded * n;
             run_list[t - first] = {gates_of(t) + g.first * plane, operand(g, t),
                                    n * kLanes<T>, n * kLanes<T>, n};
         }
         const Share mine = share_of(g.count * panels, member, job.team_size);
-        outer(run_list, end - first, mine.first, mine.last, units, units, to, padded);
+        outer(run_list, end - first, mine.first, mine.last, units, units,
+              [&](long kind) { return target(sums, g.block[kind]); });
     }
 
     void sum_input_weights(long first, long end, long total) {
@@ -184,7 +200,8 @@ struct Gradients : Scan<T> {
             run_list[t - first] = {gates_of(t), x_t, n * kLanes<T>, total * kLanes<T>, n};
         }
         const Share mine = share_of(input_kinds * panels, member, job.team_size);
-        outer(run_list, end - first, mine.first, mine.last, units, inputs, sums.weight_ih, input_padded);
+        outer(run_list, end - first, mine.first, mine.last, units, inputs,
+              [&](long kind) { return target(sums, out.blocks + gate_of(kind)); });
     }
 
     // What a group's gates meet, of a step that is over.
@@ -302,71 +319,42 @@ struct Gradients : Scan<T> {
             zero(row + rows.row[b] * to.row + t * to.step, units);
     }
 
-    // The sum over teams of `width` numbers, added to what is there or in its place.
+    // The sum over teams of `width` numbers; from the second on it is added to what is there.
     template <class F>
-    void put_sum(F part, T* to, long width, bool adds = false) const {
+    void put_sum(F part, T* to, long width, int first = 0) const {
         for (long i = 0; i < width; i += kLanes<T>) {
             const int lanes = int(min_of<long>(width - i, kLanes<T>));
-            Vec<T> sum = adds ? load_some(to + i, lanes) : Vec<T>{};
-            for (int team = 0; team < job.teams; ++team) sum += load_some(part(all[team]) + i, lanes);
+            Vec<T> sum = first ? load_some(to + i, lanes) : Vec<T>{};
+            for (int team = first; team < job.teams; ++team) sum += load_some(part(all[team]) + i, lanes);
             store_some(to + i, sum, lanes);
         }
     }
 
-    // A gate without a gradient had no part in the result.
-    template <class F>
-    void put_gates(void* to, long width, F part) const {
-        const Share mine = share_of(scan.gates * units, this->thread, job.threads);
-        for (long row = mine.first; to && row < mine.last; ++row) {
-            const long kind = out.input_kind[row / units], from = kind * padded + row % units;
-            T* out_row = static_cast<T*>(to) + row * width;
-            if (kind < 0) zero(out_row, width);
-            else put_sum([&](const Sums& s) { return part(s, from); }, out_row, width);
-        }
-    }
-
     void put_weights() const {
-        if (projects) {
-            put_gates(out.dweight_ih, inputs, [this](const Sums& s, long row) { return s.weight_ih + row * input_padded; });
-            put_gates(out.dbias_ih, 1, [](const Sums& s, long row) { return s.bias + row; });
-            if (out.dbias_hh) put_recurrent_bias();
-        }
-        const Share mine = share_of(out.blocks * units, this->thread, job.threads);
-        for (long row = mine.first; row < mine.last; ++row) put_block_row(int(row / units), row % units);
+        if (job.teams == 1) return;
+        each_row(this->thread, job.threads, all[0], [&](T* row, long i, long r, long width) {
+            put_sum([&](const Sums& s) { return target(s, i).data + r * width; }, row, width, 1);
+        });
     }
 
-    // Of W_hh, which is matrix 0 and whose gates are all in one group.
-    void put_recurrent_bias() const {
-        const Share mine = share_of(scan.gates * units, this->thread, job.threads);
-        for (long row = mine.first; row < mine.last; ++row) {
-            T* to = static_cast<T*>(out.dbias_hh) + row;
-            *to = 0;
-            each_use(int(row / units), [&](const elman_group& g, int, int kind) {
-                const long from = (g.first + kind) * padded + row % units;
-                put_sum([&](const Sums& s) { return s.bias + from; }, to, 1);
+    // Those of W_hh are of matrix 0, whose gates are all in one group.
+    void put_biases() const {
+        for (int gate = this->thread; projects && gate < scan.gates; gate += job.threads) {
+            put_bias(out.dbias_ih, gate, out.input_kind[gate]);
+            put_bias(out.dbias_hh, gate, -1);
+            for_groups([&](const elman_group& g, int) {
+                for (int kind = 0; kind < g.count; ++kind)
+                    if (g.bank >= 0 && g.block[kind] == gate) put_bias(out.dbias_hh, gate, g.first + kind);
             });
         }
     }
 
-    // The sums that are gradients of a block; there are several where it multiplies several operands.
-    template <class F>
-    void each_use(int block, F f) const {
-        for_groups([&](const elman_group& g, int i) {
-            for (int kind = 0; kind < g.count; ++kind)
-                if (g.bank >= 0 && g.block[kind] == block) f(g, i, kind);
-        });
-    }
-
-    void put_block_row(int block, long row) const {
-        T* to = this->block(block, out.dmatrix);
+    // A gate without a gradient had no part in the result.
+    void put_bias(void* to, long gate, long kind) const {
         if (!to) return;
-        to += row * this->row_of(block);
-        int uses = 0;
-        each_use(block, [&](const elman_group&, int i, int kind) {
-            const long from = sum_at[i] + (kind * padded + row) * padded;
-            put_sum([&](const Sums& s) { return s.weight + from; }, to, units, uses++ > 0);
-        });
-        if (!uses) zero(to, units);
+        T* row = static_cast<T*>(to) + gate * units;
+        if (kind < 0) zero(row, units);
+        else put_sum([=](const Sums& s) { return s.bias + kind * padded; }, row, units);
     }
 
     void put_parameters() const {

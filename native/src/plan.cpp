@@ -27,6 +27,13 @@ int64_t worth_waiting_for(const elman_scan& scan) {
     return scan.split ? panels : std::clamp<int64_t>(bytes / kBytesPerThread, 1, panels);
 }
 
+// As many as keep the work of a chunk well above that of adding it to the gradients of the weights; half of that
+// where those are in a core's second cache, and every team has its own buffers.
+int64_t rows_of_chunk(const elman_scan& scan, int teams) {
+    const int64_t weights = scan.gates * scan.units * (scan.units + scan.inputs), size = scan.float64 ? 8 : 4;
+    return teams > 1 && weights * size < 3 << 19 ? 128 : 256;
+}
+
 std::vector<int64_t> longest_first(const elman_scan& scan) {
     std::vector<int64_t> order(static_cast<size_t>(scan.batch));
     for (int64_t i = 0; i < scan.batch; ++i) order[size_t(i)] = i;
@@ -42,6 +49,7 @@ Plan::Plan(const elman_scan& scan, int threads) {
     const bool by_rows = scan.split ? scan.split == 1 : threads == 1 || split_by_rows(scan, threads);
     teams = by_rows ? int(std::min<int64_t>(threads, scan.batch)) : 1;
     team_size = by_rows ? 1 : int(std::min<int64_t>(threads, worth_waiting_for(scan)));
+    chunk_rows = rows_of_chunk(scan, teams);
     const std::vector<int64_t> order = longest_first(scan);
     int64_t offset = 0;
     for (int team = 0; team < teams; ++team) {

@@ -13,7 +13,7 @@ struct Plan {
     Plan(const elman_scan& scan, int threads);
 
     int teams = 1, team_size = 1;
-    int64_t most_rows = 0;
+    int64_t most_rows = 0, chunk_rows = 0;
     std::vector<Rows> team_rows;
 
   private:

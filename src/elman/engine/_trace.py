@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import traceback
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -97,8 +99,11 @@ def _traced(key: _Key) -> Traced | str:
     dtype, projection, watches, _ = key.key
 
     def trace(batch: int) -> Traced:
-        with _one_at_a_time:
-            return _Step(cell, dtype, projection, batch, watches).trace()
+        # Imported when first needed: it takes longer than all of elman.
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        with _one_at_a_time, _swept():
+            return _Step(cell, dtype, projection, batch, watches).trace(make_fx)
 
     # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
     try:
@@ -107,6 +112,24 @@ def _traced(key: _Key) -> Traced | str:
     except Untraceable as error:
         return str(error)
     return first if first == second else "its step depends on the number of rows"
+
+
+@contextmanager
+def _swept() -> Iterator[None]:
+    """Free at the end what was made inside: a trace is full of cycles, and holds megabytes.
+
+    All of it is in the youngest generation, since no collection ran meanwhile, and only that is
+    looked through: the others take longer than the trace.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.collect(0)
 
 
 class _Stepping(nn.Module):
@@ -186,7 +209,7 @@ class _Step:
         self.seen = tuple(shown)
         return (*new, *shown.values())
 
-    def trace(self) -> Traced:
+    def trace(self, make_fx: Any) -> Traced:
         """Its program."""
         leaves, tensors = [leaf for leaf, _ in self.leaves], [t for _, t in self.leaves]
         count = sum(not leaf.fixed for leaf in leaves)
@@ -194,9 +217,6 @@ class _Step:
         def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
             new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
             return new, vjp(tuple(cotangents))
-
-        # Imported when first needed: it takes longer than all of elman.
-        from torch.fx.experimental.proxy_tensor import make_fx
 
         projected = self.projection is None
         try:

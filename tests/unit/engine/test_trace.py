@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -160,3 +161,12 @@ def test_a_cell_of_a_notebook_has_no_file() -> None:
     output, _ = layer(x)
     with elman.use_engine("reference"):
         torch.testing.assert_close(elman.Recurrent(layer.cell)(x)[0], output)
+
+
+def test_a_trace_leaves_no_cycles_behind() -> None:
+    traced(elman.cells.LSTM(3, 5), torch.float32, None)  # imports what it needs
+    new = elman.cells.LSTM(3, 29)
+    gc.collect()
+    traced(new, torch.float32, None)
+    assert gc.collect() < 1000
+    assert gc.isenabled()
