@@ -16,7 +16,7 @@ import elman
 from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.engine import Recurrence, _native, _operators, _reference
 from elman.engine._library import library
-from unit.engine.own_cells import CELLS, Peephole, Statistics
+from unit.engine.own_cells import CELLS, Peephole, Statistics, TwoMatrices
 
 BUILT_IN = (LSTM, GRU, Elman)
 # steps, batch, inputs, units
@@ -128,6 +128,28 @@ def test_float32_is_as_near_as_torch(kind: type[PointwiseCell]) -> None:
         error = (ours - right).abs().max() / right.abs().max().clamp_min(1)
         peer = (theirs - right).abs().max() / right.abs().max().clamp_min(1)
         assert error <= 2e-6 + 3 * peer
+
+
+@pytest.mark.parametrize("kind", [GRU, TwoMatrices])
+@pytest.mark.parametrize("batch", [3, 20])
+def test_a_frozen_weight_changes_no_other_gradient(kind: type[PointwiseCell], batch: int) -> None:
+    torch.set_num_threads(2)
+    wanted = case(kind, (5, batch, 9, 19), dtype=torch.float32)
+    assert _native.why_not(wanted) is None
+
+    def gradients() -> dict[str, Tensor]:
+        wanted.cell.zero_grad()
+        output, final = _native.run(wanted)
+        sum((t * t).sum() for t in (output, *final)).backward()  # type: ignore[union-attr]
+        return {n: t.grad for n, t in wanted.cell.named_parameters() if t.grad is not None}
+
+    everything = gradients()
+    for name, weight in wanted.cell.named_parameters():
+        weight.requires_grad_(False)
+        left = gradients()
+        assert left.keys() == everything.keys() - {name}
+        assert all(torch.equal(t, everything[n]) for n, t in left.items())
+        weight.requires_grad_(True)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
