@@ -183,8 +183,6 @@ class DropIn(nn.Module):
             output, final = engines.run(recurrence, self.engine)
             outputs.append(output)
             finals.append(final)
-        if len(finals) == 1:
-            return output, tuple([each.unsqueeze(0) for each in final])
         return _side_by_side(outputs), tuple(map(torch.stack, zip(*finals, strict=True)))
 
     def initial_state(self, batch_size: int) -> Any:

@@ -259,6 +259,15 @@ def test_a_packed_sequence_has_its_own_lengths() -> None:
         elman.LSTM(3, 5)(packed, lengths=torch.tensor([4, 2]))
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_state_may_be_cut_off_in_place_between_windows(layers: int) -> None:
+    ours, x = elman.LSTM(3, 5, layers), torch.randn(7, 2, 3)
+    _, state = ours(x)
+    for s in state:
+        s.detach_()  # torch refuses this for a view
+    ours(x, state)[0].sum().backward()
+
+
 def test_the_state_of_an_lstm_is_a_pair() -> None:
     layer, x, h = elman.LSTM(3, 5), torch.randn(4, 2, 3), torch.zeros(1, 2, 5)
     with pytest.raises(elman.DtypeError, match="tuple of 2 tensors, got Tensor"):
