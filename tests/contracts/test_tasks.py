@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from elman import testing
 from elman.cells import GRU
-from elman.data import Ragged, Rows
+from elman.data import Note, Ragged, Rows, write_midi
 from elman.layers import Recurrent
 from elman.tasks import (
     TASKS,
@@ -46,14 +46,25 @@ def book(folder: Path) -> dict[str, Any]:
     return {"train": [str(path)], "lanes": 3, "length": 8, "valid_share": 0.2, "test_share": 0.2}
 
 
+def tunes(folder: Path) -> dict[str, Any]:
+    for i in range(40):
+        notes = [Note(t, t + 1 + t % 2, 60 + (i + 2 * t) % 9) for t in range(4 + i % 7)]
+        write_midi(folder / f"{i:02}.mid", notes)
+    return {"train": [str(folder)]}
+
+
+FILES = {"language": book, "music": tunes}
+"""Those whose own default takes long to read."""
+
+
 @pytest.fixture(scope="module", params=[name for name, _ in TASKS])
 def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MakeTask:
     name = request.param
     asked = sections(name)
     kind: Any = by_name(name)
     given = SMALL.get(name, {"rows": 40} if "rows" in asked.data.model_fields else {})
-    if name == "language":
-        given = book(tmp_path_factory.mktemp("book"))
+    if name in FILES:
+        given = FILES[name](tmp_path_factory.mktemp(name))
     data, model = asked.data.parse(given), asked.model.parse({"hidden": 6})
     return lambda: kind.prepare(data, model)
 
