@@ -277,8 +277,9 @@ def backward(
     dfresh = rest[states : states + starts] or [None] * states
     matrices, others = call.cut(rest[states + starts :])
     dx, *weights = of_incoming if p.projected else [None] * 4
+    output = _rows_contiguous(output)  # lives until the library is done
     scan, places = call.scan(
-        _rows_contiguous(output),
+        output,
         record,
         dseen,
         addresses(dfinal),
