@@ -15,7 +15,7 @@ from elman.data._batch import mask
 from elman.scan import Observer
 
 
-@dataclass(eq=False)
+@dataclass(eq=False)  # not frozen, which takes twice as long, at every call
 class Recurrence:
     """One cell over one batch of sequences, time first.
 

@@ -133,7 +133,7 @@ def test_float32_is_as_near_as_torch(kind: type[PointwiseCell]) -> None:
 @pytest.mark.parametrize("kind", [GRU, TwoMatrices])
 @pytest.mark.parametrize("batch", [3, 20])
 def test_a_frozen_weight_changes_no_other_gradient(kind: type[PointwiseCell], batch: int) -> None:
-    torch.set_num_threads(2)
+    share(2, batch)
     wanted = case(kind, (5, batch, 9, 19), dtype=torch.float32)
     assert _native.why_not(wanted) is None
 
