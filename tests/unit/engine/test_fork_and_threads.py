@@ -20,6 +20,8 @@ from unit.engine.test_native import share
 pytestmark = [
     pytest.mark.timeout(120),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
+    # Where a benchmark's test has loaded JAX before, whose threads no child here uses.
+    pytest.mark.filterwarnings("ignore:.*JAX is multithreaded:RuntimeWarning"),
 ]
 
 
