@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import settings
 
+import sampling
+
+# Fixed before workers start, so that all of them collect the same cases, also at midnight.
+os.environ["ELMAN_SAMPLE_SEED"] = str(sampling.seed())
+
 # No test is about time: a machine that does other work too would fail it.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_report_header() -> str:
+    """How much of the generated suites runs, and the seed that draws it."""
+    if sampling.is_full():
+        return f"generated suites: all cases, seed {sampling.seed()}"
+    return f"generated suites: a sample, ELMAN_SAMPLE_SEED={sampling.seed()}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The same below what failed, since -q prints no header."""
+    if terminalreporter.stats.get("failed"):
+        terminalreporter.write_line(pytest_report_header())
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,79 @@
+"""The convention of generated suites: all, or a sample that can be repeated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import sampling
+
+
+@pytest.fixture(autouse=True)
+def _a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ELMAN_FULL", raising=False)
+    monkeypatch.setenv("ELMAN_SAMPLE_SEED", "3")
+
+
+def test_a_sample_is_drawn_by_the_seed_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = list(range(1000))
+    drawn = sampling.cases(everything, 20)
+    assert len(set(drawn)) == 20
+    assert drawn == sorted(drawn) == sampling.cases(everything, 20)
+    monkeypatch.setenv("ELMAN_SAMPLE_SEED", "4")
+    assert sampling.cases(everything, 20) != drawn
+
+
+def test_every_case_is_drawn_by_some_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[int] = set()
+    for number in range(100):
+        monkeypatch.setenv("ELMAN_SAMPLE_SEED", str(number))
+        drawn.update(sampling.cases(range(20), 2))
+    assert drawn == set(range(20))
+
+
+def test_a_short_suite_and_a_full_run_leave_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sampling.cases("abc", 5) == list("abc")
+    assert sampling.count(500, 5) == 5
+    monkeypatch.setenv("ELMAN_FULL", "1")
+    assert sampling.cases("abcdef", 2) == list("abcdef")
+    assert sampling.count(500, 5) == 500
+
+
+def test_without_a_seed_it_is_the_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ELMAN_SAMPLE_SEED")
+    assert 20_250_101 <= sampling.seed() < 30_000_000
+
+
+@pytest.mark.parametrize("name", ["ELMAN_FULL", "ELMAN_SAMPLE_SEED"])
+def test_a_value_that_is_none_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "yes")
+    with pytest.raises(ValueError, match=f"expected {name} as .*, got 'yes'"):
+        sampling.cases(range(10), 2)
+
+
+def test_the_seed_stands_in_the_header(request: pytest.FixtureRequest) -> None:
+    lines = request.config.hook.pytest_report_header(
+        config=request.config, start_path=Path.cwd(), startdir=Path.cwd()
+    )
+    assert any("ELMAN_SAMPLE_SEED=3" in str(line) for line in lines)
+
+
+def test_counts_are_kept_only_where_they_are_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ELMAN_RESULTS", raising=False)
+    sampling.record("Random configurations", {"cases": 7})
+    monkeypatch.setenv("ELMAN_RESULTS", str(tmp_path))
+    monkeypatch.setenv("ELMAN_COMMIT", "abc")
+    sampling.record("Random configurations", {"cases": 7, "mismatches": 0})
+    (file,) = tmp_path.iterdir()
+    assert file.name == "suite-random-configurations.json"
+    assert json.loads(file.read_text()) == {
+        "suite": "Random configurations",
+        "commit": "abc",
+        "seed": 3,
+        "cases": 7,
+        "mismatches": 0,
+    }
