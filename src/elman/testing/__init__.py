@@ -39,6 +39,7 @@ from elman.testing._engines import (
 )
 from elman.testing._probes import KINDS, Kind
 from elman.testing._random import Tally, check_configuration, check_configurations
+from elman.testing._selftest import Check, selftest
 from elman.testing._tasks import (
     TASK_CONTRACTS,
     MakeTask,
@@ -62,6 +63,7 @@ __all__ = [
     "ENGINE_CONTRACTS",
     "KINDS",
     "TASK_CONTRACTS",
+    "Check",
     "Configuration",
     "Contract",
     "ContractError",
@@ -100,6 +102,7 @@ __all__ = [
     "rows_are_independent",
     "saved_is_restored",
     "scan_is_the_fold_of_step",
+    "selftest",
     "settings_change_nothing",
     "state_dict_round_trips",
     "the_loss_is_a_sum",

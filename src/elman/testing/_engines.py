@@ -28,6 +28,7 @@ from elman.testing._probes import (
     Optioned,
     Scaled,
 )
+from elman.testing._problem import device_of
 from elman.testing._random import check_configuration
 
 EngineContract = Callable[[str, MakeCell], None]
@@ -123,15 +124,16 @@ _BASE = Configuration(
 )
 
 
-def _check(name: str, make: MakeCell, **changes: Any) -> None:
-    """One configuration; an engine may refuse it with a reason."""
-    kinds = {"cell": Kind(lambda *_: make())}
-    check_configuration(name, replace(_BASE, **changes), kinds)
+def check_with(name: str, make: MakeCell, **changes: Any) -> str | None:
+    """One configuration; why the engine refuses it, or None."""
+    cell = changes.pop("cell", type(make()).__name__)
+    kinds = {cell: Kind(lambda *_: make())}
+    return check_configuration(name, replace(_BASE, cell=cell, **changes), kinds)
 
 
 def _sized(make: MakeCell, probe: MakeSized, units: int = 5) -> MakeCell:
     """Probes on the device of the cell that is checked."""
-    device = next(make().parameters()).device
+    device = device_of(make())
     return lambda: probe(4, units).to(device)
 
 
@@ -141,68 +143,68 @@ def threads_may_change(name: str, make: MakeCell) -> None:
     for threads in ((1, 2), (2, 1), (3, 2), (1, 3)):
         for places in ((0, 0), (1, 0), (0, 1)):
             calls = (Call(threads, places),)
-            _check(name, make, calls=calls)
-            _check(name, wide, calls=calls, split=2, lengths=torch.int64)
+            check_with(name, make, calls=calls)
+            check_with(name, wide, calls=calls, split=2, lengths=torch.int64)
 
 
 def calls_in_any_order(name: str, make: MakeCell) -> None:
     """Two calls and their backward passes in any order; a graph twice; second gradients."""
     two = (Call((1, 1), (0, 0)),) * 2
     for order in ("f0 f1 b0 b1", "f0 f1 b1 b0", "f0 b0 f1 b1"):
-        _check(name, make, calls=two, order=order)
+        check_with(name, make, calls=two, order=order)
     for needs in ("input", "weights", "some"):
-        _check(name, make, needs=needs)
+        check_with(name, make, needs=needs)
     for mode in ("retain", "double"):
-        _check(name, make, mode=mode, steps=3)
+        check_with(name, make, mode=mode, steps=3)
 
 
 def settings_change_nothing(name: str, make: MakeCell) -> None:
     """Deterministic algorithms, another default dtype, subnormal numbers, inference mode."""
-    on_cuda = next(make().parameters()).is_cuda  # where the first wants a variable of its own
+    on_cuda = device_of(make()).type == "cuda"  # where the first wants a variable of its own
     for setting in ("double_by_default", "flush", *(() if on_cuda else ("deterministic",))):
-        _check(name, make, **{setting: True})
+        check_with(name, make, **{setting: True})
     for mode in ("no_grad", "inference"):
-        _check(name, make, mode=mode, order="f0")
+        check_with(name, make, mode=mode, order="f0")
 
 
 def lengths_are_read_as_they_are(name: str, make: MakeCell) -> None:
     """Lengths of every integer type, contiguous and not; those on no device are an error."""
     for dtype in LENGTHS:
         for strided in (False, True):
-            _check(name, make, form="recurrent", lengths=dtype, strided=strided)
-    _check(name, make, lengths=torch.int64, elsewhere=True)
+            check_with(name, make, form="recurrent", lengths=dtype, strided=strided)
+    check_with(name, make, lengths=torch.int64, elsewhere=True)
 
 
 def buffers_are_read_as_they_are(name: str, make: MakeCell) -> None:
     """Buffers, and masks that a cell projects, of booleans, of integers and of floats."""
     for dtype in BUFFERS:
-        _check(name, _sized(make, partial(Buffered, dtype=dtype)))
-        if dtype is not None:
-            _check(name, _sized(make, partial(Scaled, dtype=dtype)))
-            _check(name, _sized(make, partial(Masked, dtype=dtype)))
+        kinds = (Buffered,) if dtype is None else (Buffered, Scaled, Masked)
+        for kind in kinds:
+            probe = _sized(make, partial(kind, dtype=dtype))
+            check_with(name, probe, cell=f"{kind.__name__} with {dtype or 'floats'}")
 
 
 def options_are_kept(name: str, make: MakeCell) -> None:
     """An operation with options, such as alpha, gives what it gives with them, or is refused."""
-    _check(name, _sized(make, Optioned))
+    check_with(name, _sized(make, Optioned))
 
 
 def changes_are_noticed(name: str, make: MakeCell) -> None:
     """A number of the cell, of its class or around it that changes between two calls."""
     cell = _sized(make, Changeable)().double()
     keep: MakeCell = lambda: cell  # noqa: E731 - one cell, which changes
-    _check(name, keep)
+    check_with(name, keep)
     cell.leak = 0.6
-    _check(name, keep)
+    check_with(name, keep)
     with _changed(Changeable, "gains", (0.4,)):
-        _check(name, keep)
+        check_with(name, keep)
     outer = CONSTANTS["sharpness"]
     CONSTANTS["sharpness"] = 2.5
     try:
-        _check(name, keep)
+        check_with(name, keep)
     finally:
         CONSTANTS["sharpness"] = outer
-    _check(name, keep)
+    check_with(name, keep)
 
 
 @contextmanager
@@ -260,8 +262,8 @@ def check_engine(
     agrees_with_the_reference(name, make, declines)
     for contract in ENGINE_CONTRACTS[1:]:
         contract(name, make)
-    on_cuda = next(make().parameters()).is_cuda
-    kinds: Mapping[str, Kind] = {"cell": Kind(lambda *_: make(), kinked=True)}
+    on_cuda = device_of(make()).type == "cuda"
+    kinds: Mapping[str, Kind] = {type(make()).__name__: Kind(lambda *_: make(), kinked=True)}
     for number in range(seed, seed + cases):
         drawn = draw(number, kinds, sized=False)
         check_configuration(

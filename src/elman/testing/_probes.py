@@ -105,6 +105,42 @@ class Changeable(PointwiseCell):
         return self.State(h=self.leak * state.h + a)
 
 
+OPERATIONS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "add, mul": lambda a, b: 0.5 * a + a * b,
+    "sub, neg": lambda a, b: -a - 2 * b,
+    "div": lambda a, b: a / (2 + b * b),
+    "sigmoid": lambda a, b: torch.sigmoid(3 * a) * b,
+    "tanh": lambda a, b: torch.tanh(a * b),
+    "exp": lambda a, b: torch.exp(-a * a) * b,
+    "log1p, abs": lambda a, b: torch.log1p(a.abs()) - b,
+    "sqrt": lambda a, b: torch.sqrt(1 + a * a) - b,
+    "sin, cos": lambda a, b: torch.sin(a) * torch.cos(b),
+    "erf": lambda a, b: torch.erf(a) - b,
+    "softplus": lambda a, b: F.softplus(a) - b,
+    "gelu": lambda a, b: F.gelu(a) + b,
+    "maximum, minimum": lambda a, b: torch.maximum(a, b) - torch.minimum(a, 2 * b),
+    "where": lambda a, b: torch.where(a > b, a, 0.5 * b),
+    "clamp": lambda a, b: a.clamp(-0.3, 0.3) * b,
+    "sum, mean": lambda a, b: a - b.mean(-1, keepdim=True) + 0.1 * b.sum(-1, keepdim=True),
+    "layer norm": lambda a, b: F.layer_norm(a, a.shape[-1:]) * b,
+    "cat, split": lambda a, b: torch.cat([a, b], -1).sigmoid().chunk(2, -1)[1] * a,
+}
+"""By name, what :func:`elman.testing.selftest` has a step compute."""
+
+
+class Operated(PointwiseCell):
+    """One operation on what the input and the state put in."""
+
+    gates, states = ("a",), ("h",)
+
+    def __init__(self, input_size: int, hidden_size: int, operation: str) -> None:
+        super().__init__(input_size, hidden_size)
+        self.operation = operation
+
+    def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+        return self.State(h=torch.tanh(OPERATIONS[self.operation](inp.a, rec.a)))
+
+
 class Kind(NamedTuple):
     """A cell that configurations draw.
 

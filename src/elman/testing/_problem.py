@@ -125,25 +125,33 @@ def problem(configuration: Configuration, kinds: Mapping[str, Kind]) -> Problem:
     with torch.random.fork_rng([]):
         torch.manual_seed(c.number)
         module = _module(c, kinds[c.cell]).to(c.dtype)
-        device = next(module.parameters()).device
+        device = device_of(module)
         arguments = [_arguments(c, module, device) for _ in c.calls]
     return Problem(c, module, arguments)
 
 
-def _module(c: Configuration, kind: Kind) -> nn.Module:
-    def cell() -> Cell:
-        return kind.make(*(c.sizes or (0, 0)))
+def device_of(module: nn.Module) -> torch.device:
+    """Where its weights are; the CPU if it has none."""
+    return next(module.parameters(), torch.empty(0)).device
 
-    def recurrent(**options: Any) -> layers.Recurrent:
-        return layers.Recurrent(cell(), learn_initial_state=bool(c.starts), **options)
+
+def _module(c: Configuration, kind: Kind) -> nn.Module:
+    inputs, units = c.sizes or (0, 0)
+
+    def recurrent(size: int = inputs, **options: Any) -> layers.Recurrent:
+        cell = kind.make(size, units)
+        return layers.Recurrent(cell, learn_initial_state=bool(c.starts), **options)
 
     match c.form:
         case "recurrence":
-            return Bare(cell(), c.reverse)
+            return Bare(kind.make(inputs, units), c.reverse)
         case "recurrent":
             return recurrent(reverse=c.reverse)
         case "stack":
-            return layers.Stack(recurrent(reverse=c.reverse), layers.Residual(recurrent()))
+            below = recurrent(reverse=c.reverse)
+            above = recurrent(below.output_size)
+            fits = above.output_size == above.input_size
+            return layers.Stack(below, layers.Residual(above) if fits else above)
         case "bidirectional":
             return layers.Bidirectional(recurrent(), recurrent(reverse=True))
     assert c.sizes is not None
