@@ -53,6 +53,11 @@ def record(suite: str, counts: Mapping[str, Any]) -> None:
     if folder:
         file = Path(folder) / f"suite-{re.sub(r'[^a-z0-9]+', '-', suite.lower())}.json"
         unfinished = file.with_suffix(".tmp")
-        facts = {"suite": suite, "commit": os.environ.get("ELMAN_COMMIT", ""), "seed": seed()}
+        facts = {
+            "suite": suite,
+            "commit": os.environ.get("ELMAN_COMMIT", ""),
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "seed": seed(),
+        }
         unfinished.write_text(json.dumps({**facts, **counts}, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(file)
