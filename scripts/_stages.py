@@ -116,10 +116,10 @@ def lacks(isa: str) -> str | None:
     """Why the library cannot run on an instruction set."""
     code = "from elman.engine import _library; print(_library.missing() or '')"
     environment = {**os.environ, "ELMAN_ISA": isa}
-    told = subprocess.run(
+    answer = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
-    return told.stdout.strip() or told.stderr.strip() or None
+    return answer.stdout.strip() or answer.stderr.strip() or None
 
 
 class Outcome(NamedTuple):

@@ -96,8 +96,8 @@ class Configuration:
 
     def __str__(self) -> str:
         values = ((f.name, getattr(self, f.name)) for f in fields(self)[1:])
-        shown = (f"{name}={value!s}" for name, value in values if value not in (None, False, 0))
-        return f"configuration {self.number} ({', '.join(shown)})"
+        words = (f"{name}={value!s}" for name, value in values if value not in (None, False, 0))
+        return f"configuration {self.number} ({', '.join(words)})"
 
 
 def draw(number: int, kinds: Mapping[str, Kind] = KINDS, *, sized: bool = True) -> Configuration:

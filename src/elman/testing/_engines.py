@@ -178,8 +178,8 @@ def lengths_are_read_as_they_are(name: str, make: MakeCell) -> None:
 def buffers_are_read_as_they_are(name: str, make: MakeCell) -> None:
     """Buffers, and masks that a cell projects, of booleans, of integers and of floats."""
     for dtype in BUFFERS:
-        kinds = (Buffered,) if dtype is None else (Buffered, Scaled, Masked)
-        for kind in kinds:
+        kinds: tuple[Any, ...] = (Buffered, Scaled, Masked)
+        for kind in kinds[: 1 if dtype is None else 3]:
             probe = _sized(make, partial(kind, dtype=dtype))
             check_with(name, probe, cell=f"{kind.__name__} with {dtype or 'floats'}")
 
@@ -191,7 +191,7 @@ def options_are_kept(name: str, make: MakeCell) -> None:
 
 def changes_are_noticed(name: str, make: MakeCell) -> None:
     """A number of the cell, of its class or around it that changes between two calls."""
-    cell = _sized(make, Changeable)().double()
+    cell: Any = _sized(make, Changeable)().double()
     keep: MakeCell = lambda: cell  # noqa: E731 - one cell, which changes
     check_with(name, keep)
     cell.leak = 0.6

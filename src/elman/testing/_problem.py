@@ -50,12 +50,12 @@ class Bare(nn.Module):
         self.cell, self.reverse = cell, reverse
 
     def forward(self, x: Tensor, state: Any, start: Any, observe: bool, **masks: Any) -> Any:
-        seen = Observation() if observe else None
+        observation = Observation() if observe else None
         recurrence = engines.Recurrence(
-            self.cell, x, state, start=start, reverse=self.reverse, observe=seen, **masks
+            self.cell, x, state, start=start, reverse=self.reverse, observe=observation, **masks
         )
         output, final = engines.run(recurrence)
-        return (output, final) if seen is None else (output, final, seen.stacked(0))
+        return (output, final) if observation is None else (output, final, observation.stacked(0))
 
 
 class Arguments(NamedTuple):
@@ -95,8 +95,8 @@ class Problem(NamedTuple):
         parameters = {id(p) for p in self.module.parameters()}
         for number in range(len(self.arguments)):
             for name, t in self.inputs(number).items():
-                wanted = {"input": name == "x", "weights": id(t) in parameters}
-                t.requires_grad_(wanted.get(needs, needs == "all" or dice.random() < 0.5))
+                alone = {"input": name == "x", "weights": id(t) in parameters}
+                t.requires_grad_(alone.get(needs, needs == "all" or dice.random() < 0.5))
 
     def call(self, number: int) -> list[tuple[str, Tensor]]:
         """Calls the module; everything that comes back, by name. A cell may draw masks."""

@@ -250,8 +250,8 @@ def _settings(c: Configuration, threads: int) -> Iterator[None]:
         torch.get_default_dtype(),
         sys.float_info.min / 2 == 0,  # torch does not say whether subnormal numbers are zero
     )
-    wanted = torch.float64 if c.double_by_default else torch.float32
-    _set(threads, c.deterministic, wanted, c.flush)
+    dtype = torch.float64 if c.double_by_default else torch.float32
+    _set(threads, c.deterministic, dtype, c.flush)
     try:
         yield
     finally:
