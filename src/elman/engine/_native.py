@@ -51,12 +51,16 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
         weights: Weights = r.cell.weights if r.weights is None else r.weights  # type: ignore[assignment]
         affine = r.found["affine"] = weights[:4]
     apart = AFFINE if inherited else ()
-    own = [t for _, t in own_tensors(r.cell, apart) if t.is_floating_point()]
-    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *own) if t is not None]
+    own = [t for _, t in own_tensors(r.cell, apart)]
+    floats = [t for t in own if t.is_floating_point()]
+    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats) if t is not None]
     dtype = r.x.dtype
-    elsewhere = [t.device for t in given if not t.is_cpu]
+    elsewhere = [t.device for t in (*given, *own) if not t.is_cpu]
     if elsewhere:
         return f"it runs on the CPU, and this layer is on {elsewhere[0]}"
+    for name, mask in (("lengths", r.lengths), ("reset", r.reset)):
+        if mask is not None and not mask.is_cpu:
+            return f"it runs on the CPU, and {name} is on {mask.device}"
     if dtype not in (torch.float32, torch.float64):
         return f"it computes in float32 and float64, and x is {dtype}"
     if [t for t in given if t.dtype != dtype]:

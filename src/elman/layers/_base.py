@@ -67,7 +67,7 @@ def check_sequences(layer: Layer, x: Tensor) -> int:
     return x.shape[0 if layer.batch_first else 1]
 
 
-def check_lengths(lengths: Tensor, batch: int, steps: int) -> Tensor:
+def check_lengths(lengths: Tensor, batch: int, steps: int, x: Tensor) -> Tensor:
     """``lengths`` if they are (batch,) integers from 0 to ``steps``, or a clear error.
 
     Their values are looked at where that is free: on the CPU, and outside of what transforms a
@@ -79,6 +79,11 @@ def check_lengths(lengths: Tensor, batch: int, steps: int) -> Tensor:
     if tuple(lengths.shape) != (batch,):
         raise ShapeError(
             f"expected lengths of shape ({batch},), one for each row, got {tuple(lengths.shape)}"
+        )
+    if lengths.is_meta and not x.is_meta:
+        raise DtypeError(
+            f"expected lengths on {x.device}, as x is, or on another device that holds their "
+            "values, got them on meta"
         )
     if batch and lengths.device.type == "cpu" and not _transformed(lengths):
         low, high = (int(n) for n in lengths.aminmax())

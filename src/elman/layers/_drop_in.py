@@ -144,7 +144,7 @@ class DropIn(nn.Module):
         self._check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
         if lengths is not None:
-            lengths = check_lengths(lengths, x.shape[1], x.shape[0])
+            lengths = check_lengths(lengths, x.shape[1], x.shape[0], x)
         if reset is not None:
             reset = check_reset(reset, tuple(input.shape[:2]))
             reset = reset.T if self.batch_first else reset

@@ -86,7 +86,7 @@ class Recurrent(Layer):
         start = self.initial_state(batch)
         state = start if state is None else check_state(self.cell, state, x, batch)
         if lengths is not None:
-            lengths = check_lengths(lengths, batch, x.shape[1 if self.batch_first else 0])
+            lengths = check_lengths(lengths, batch, x.shape[1 if self.batch_first else 0], x)
         if reset is not None:
             reset = check_reset(reset, tuple(x.shape[:2]))
         seen = Observation() if observe else None
