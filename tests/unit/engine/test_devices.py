@@ -23,7 +23,7 @@ def test_lengths_on_the_meta_device(make: Any, engine: str) -> None:
     x, lengths = torch.randn(6, 4, 3), torch.tensor([1, 2, 3, 6], device="meta")
     with (
         elman.use_engine(engine),
-        pytest.raises(elman.DtypeError, match="lengths on cpu, as x is, .* got them on meta"),
+        pytest.raises(elman.DtypeError, match=r"lengths on cpu, as x is, .* got them on meta"),
     ):
         make()(x, lengths=lengths)
 
