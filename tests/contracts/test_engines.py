@@ -43,7 +43,17 @@ def _ignores_resets(case: Recurrence) -> Any:
     return _reference.run(Recurrence(case.cell, case.x, case.state, None, case.lengths))
 
 
-@pytest.mark.parametrize("run", [_wrong_output, _wrong_gradient, _ignores_resets])
+def _needs_the_same_threads(case: Recurrence) -> Any:
+    """Its gradient counts on the number of threads that the forward had."""
+    output, final = _reference.run(case)
+    count = torch.get_num_threads()
+    output.register_hook(lambda g: g if torch.get_num_threads() == count else 2 * g)
+    return output, final
+
+
+@pytest.mark.parametrize(
+    "run", [_wrong_output, _wrong_gradient, _ignores_resets, _needs_the_same_threads]
+)
 def test_a_broken_engine_fails(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = SimpleNamespace(why_not=lambda _: None, run=run)
     monkeypatch.setitem(_select._ENGINES, "broken", broken)

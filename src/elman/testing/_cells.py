@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
 
@@ -190,8 +191,9 @@ def check_cell(make: MakeCell) -> None:
 def check_engine(name: str, make: MakeCell, declines: Collection[str] = ()) -> None:
     """Outputs, final state and every gradient of an engine against the reference.
 
-    Odd sizes, one step, one row, lengths with zeros, resets, both directions, non-contiguous input;
-    and the engine that was asked for must be the one that ran.
+    Odd sizes, one step, one row, lengths with zeros, resets, both directions, non-contiguous input,
+    a backward on more or fewer threads than the forward; and the engine that was asked for must be
+    the one that ran.
 
     Args:
         name: an entry of ``elman.engine.ENGINES``.
@@ -226,6 +228,19 @@ def check_engine(name: str, make: MakeCell, declines: Collection[str] = ()) -> N
             expect(engines.choose(case, name) == name, f"{name} is the engine that runs")
             ours, theirs = _run_with_gradients(case, name), _run_with_gradients(case, "reference")
             expect(_close(ours, theirs), f"{name} agrees with the reference ({shown})")
+    _check_threads(name, cell, lengths="lengths" not in declines)
+
+
+def _check_threads(name: str, cell: Cell, *, lengths: bool) -> None:
+    """The backward may have another number of threads than the forward."""
+    x, state = _sequences(cell, steps=4, batch=40)  # enough rows to be divided among threads
+    ragged = (torch.arange(40, device=x.device) % 5) if lengths else None
+    case = engines.Recurrence(cell, x.transpose(0, 1), state, lengths=ragged)
+    theirs = _run_with_gradients(case, "reference")
+    for counts in ((2, 1), (1, 2), (3, 2), (2, 4)):
+        ours = _run_with_gradients(case, name, counts)
+        shown = "{} threads forward, {} backward".format(*counts)
+        expect(_close(ours, theirs), f"{name} agrees with the reference ({shown})")
 
 
 _ASKED: tuple[tuple[str, ...], ...] = (
@@ -246,19 +261,37 @@ def _raises_the_reason(case: engines.Recurrence, name: str) -> bool:
     return False
 
 
-def _run_with_gradients(case: engines.Recurrence, name: str) -> list[Tensor]:
-    """Outputs, final state, and the gradients of input, state and every parameter."""
+def _run_with_gradients(
+    case: engines.Recurrence, name: str, threads: tuple[int, int] | None = None
+) -> list[Tensor]:
+    """Outputs, final state, and the gradients of input, state and every parameter.
+
+    ``threads``: how many the forward has, and how many the backward.
+    """
     x = case.x.detach().requires_grad_()
     state = case.cell.State(*(s.detach().requires_grad_() for s in case.state))
     parameters = list(case.cell.parameters())
     again = engines.Recurrence(
         case.cell, x, state, None, case.lengths, case.reset, reverse=case.reverse
     )
-    output, final = engines.run(again, name)
+    forward, backward = threads or (torch.get_num_threads(),) * 2
+    with _threads(forward):
+        output, final = engines.run(again, name)
     generator = torch.Generator().manual_seed(4)
     loss = sum(
         (t * torch.randn(t.shape, dtype=t.dtype, generator=generator).to(t.device)).sum()
         for t in (output, *final)
     )
-    gradients = torch.autograd.grad(loss, [x, *state, *parameters], materialize_grads=True)
+    with _threads(backward):
+        gradients = torch.autograd.grad(loss, [x, *state, *parameters], materialize_grads=True)
     return [output, *final, *gradients]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
