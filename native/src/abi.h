@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define ELMAN_ABI 4
+#define ELMAN_ABI 5
 
 // Where an operand of an instruction lives. TEMPORARY is a tile in cache, WIDE a whole step's worth that
 // outlives a row sum, ROW one number per row; all others are arrays of the step at hand.
@@ -83,6 +83,7 @@ typedef struct {
     const elman_block* block;
     const void* const* matrix;
     void* record;          // of all steps, states but the first, which is y, and saved values; null: nothing is kept
+    int64_t numbers;       // that the record has room for
     int64_t watched;
     const elman_sequence* watch;  // each watched value, or its cotangent, of every step
     elman_routine program;

@@ -1,6 +1,8 @@
 // The exported functions: check, plan, start the threads.
 #include <omp.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <atomic>
 #include <new>
@@ -26,11 +28,41 @@ const char* wrong(const elman_scan& scan, const elman_backward_out* backward) {
 
 int threads_for(int wanted) { return forked || wanted < 1 ? 1 : wanted > kMostThreads ? kMostThreads : wanted; }
 
-// `run(job, thread)` on every thread of the job; `own` bytes for each of them.
+void write_header(const elman_scan& scan, int64_t teams) {
+    const RecordHeader header = header_of(scan, teams);
+    memset(scan.record, 0, kRecordHeader * (scan.float64 ? sizeof(double) : sizeof(float)));
+    memcpy(scan.record, &header, sizeof header);
+}
+
+// What is wrong with a record, as its header has it; its teams.
+const char* wrong_record(const elman_scan& scan, int64_t& teams) {
+    if (!scan.record) return "the backward has no record of the forward";
+    if (scan.numbers < kRecordHeader) return "the record is too short to be one";
+    RecordHeader is;
+    memcpy(&is, scan.record, sizeof is);
+    const RecordHeader expected = header_of(scan, is.teams);
+    if (is.mark != expected.mark || is.teams < 1 || is.teams > scan.batch || is.teams > kMostThreads)
+        return "the record is not what a forward wrote: a hook on saved tensors may have changed it";
+    teams = is.teams;
+    if (!memcmp(&is, &expected, sizeof is)) return nullptr;
+    static thread_local char text[320];
+    auto show = [](const RecordHeader& h, char (&to)[120]) {
+        snprintf(to, sizeof to, "%ld rows of %ld steps and %ld units (%ld planes, %ld lanes%s, lengths %016lx)", long(h.batch),
+                 long(h.steps), long(h.units), long(h.planes), long(h.lanes), h.reverse ? ", reversed" : "",
+                 static_cast<unsigned long>(h.lengths));
+        return to;
+    };
+    char written[120], called[120];
+    snprintf(text, sizeof text, "the record is of a forward over %s, and this is the backward of one over %s",
+             show(is, written), show(expected, called));
+    return text;
+}
+
+// `run(job, worker)` on every worker of the job; `own` bytes for each of them.
 template <class J>
 const char* on_all_threads(J& job, size_t own, void (*run)(const J&, int)) {
     if (!job.shared) return "out of memory";
-    if (job.threads == 1) {
+    if (job.workers == 1) {
         job.own[0] = scratch(false, own);
         if (!job.own[0]) return "out of memory";
         run(job, 0);
@@ -39,12 +71,12 @@ const char* on_all_threads(J& job, size_t own, void (*run)(const J&, int)) {
     bool failed = false;
     fenv_t caller;
     fegetenv(&caller);
-#pragma omp parallel num_threads(job.threads)
+#pragma omp parallel num_threads(job.workers)
     {
         const AsCaller arithmetic(caller);
         const int thread = omp_get_thread_num();
         job.own[thread] = scratch(false, own);
-        if (!job.own[thread] || omp_get_num_threads() != job.threads) failed = true;
+        if (!job.own[thread] || omp_get_num_threads() != job.workers) failed = true;
 #pragma omp barrier
         if (!failed) run(job, thread);
     }
@@ -56,12 +88,16 @@ const char* run(const elman_scan* scan, const elman_forward_out* forward, const 
     try {
         const int kind = backward != nullptr, type = scan->float64 != 0;
         const int most = threads_for(scan->threads);
-        const Plan plan(*scan, most);
-        const int threads = plan.teams * plan.team_size;
+        int64_t teams = 0;
+        const char* reason = backward ? wrong_record(*scan, teams) : nullptr;
+        if (reason) return reason;
+        const Plan plan(*scan, most, int(teams));
+        if (scan->record && scan->numbers < numbers_of_record(*scan, plan)) return "the record is too short";
+        if (forward && scan->record) write_header(*scan, plan.teams);
         Signals signals[kMostThreads];
-        for (int i = 0; i < threads; ++i) signals[i] = {};
-        Job job{scan, forward, backward, threads, plan.teams, plan.team_size, plan.most_rows,
-                plan.team_rows.data(), signals, nullptr, {}, plan.chunk_rows};
+        for (int i = 0; i < plan.workers; ++i) signals[i] = {};
+        Job job{scan, forward, backward, plan.teams * plan.team_size, plan.teams, plan.team_size, plan.most_rows,
+                plan.team_rows.data(), signals, nullptr, {}, plan.chunk_rows, plan.record_gap, plan.workers};
         const Kernels& set = *kernels();
         job.shared = scratch(true, set.shared_bytes[kind][type](job));
         return on_all_threads(job, set.own_bytes[kind][type](job), set.run[kind][type]);
@@ -107,7 +143,7 @@ const char* elman_cross_entropy_run(const elman_cross_entropy* call) {
     const int threads = threads_for(call->threads);
     Signals signals[kMostThreads];
     for (int i = 0; i < threads; ++i) signals[i] = {};
-    CrossEntropyJob job{call, threads, signals, nullptr, {}};
+    CrossEntropyJob job{call, threads, threads, signals, nullptr, {}};
     job.shared = scratch(true, set.cross_entropy_shared[type](job));
     return on_all_threads(job, set.cross_entropy_own[type](job), set.cross_entropy[type]);
 }

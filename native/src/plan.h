@@ -20,13 +20,25 @@ struct Rows {
     int64_t offset;         // row-steps of the teams before this one
 };
 
+// A record begins with this. The backward takes the teams from here, not from the threads that it has itself,
+// and refuses a record that is not of this very scan.
+struct RecordHeader {
+    int64_t mark, teams, batch, steps, units, planes, lanes, reverse;
+    uint64_t lengths;  // a digest
+};
+constexpr int64_t kRecordHeader = 32;  // elements that it takes
+static_assert(sizeof(RecordHeader) <= kRecordHeader * sizeof(float), "in a record of float32 too");
+constexpr int64_t kRecordGap = 16;  // elements between the records of two steps
+
+
 // How often a thread was signalled in each round of a barrier; see wait_for_all.
 struct Signals {
     alignas(64) unsigned sent[8];
 };
 static_assert(kMostThreads <= 1 << 8, "a round for each doubling");
 
-// Either one team of all threads, that share every row and split the units, or a team for each thread.
+// Either one team of all threads, that share every row and split the units, or a team for each thread. Of the
+// latter a worker may play several, one after the other, where the forward had more threads than the backward.
 struct Job {
     const elman_scan* scan;
     const elman_forward_out* forward;
@@ -37,6 +49,8 @@ struct Job {
     Signals* signals;                  // of each thread
     char *shared, *own[kMostThreads];  // scratch memory: of everyone, of each thread
     int64_t chunk_rows = 256;          // row-steps whose projection, or gate gradients, stay in the cache
+    int64_t record_gap = 0;            // elements between the records of two steps
+    int workers = threads;
 };
 
 // Rows of units: number u of row r is at data[r * row + u / lanes * panel + u % lanes].
@@ -60,7 +74,7 @@ struct StreamKernels {
 
 struct CrossEntropyJob {
     const elman_cross_entropy* call;
-    int threads;
+    int threads, workers;
     Signals* signals;
     char *shared, *own[kMostThreads];
 };

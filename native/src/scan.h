@@ -16,7 +16,6 @@ namespace {
 
 constexpr long kTileBytes = 2048;   // of one operand of the interpreter, at most
 constexpr int kMostOperands = 256;
-constexpr long kRecordPadding = 16;  // elements between the records of two steps
 
 // Hands out aligned pieces of one block; from a null block it only counts.
 class Scratch {
@@ -250,8 +249,8 @@ struct Scan {
     // The record of step t: states but the first, which is the output; then saved values; each [panel][row][lane].
     T* record(long t) const {
         const long planes = scan.states - 1 + scan.saved;
-        return static_cast<T*>(scan.record) + planes * padded * (rows.offset + rows.before[t]) +
-               kRecordPadding * (scan.steps * (job.teams == 1 ? 0 : thread) + t);
+        return static_cast<T*>(scan.record) + kRecordHeader + planes * padded * (rows.offset + rows.before[t]) +
+               job.record_gap * (scan.steps * (job.teams == 1 ? 0 : thread) + t);
     }
 
     // What step t saved.

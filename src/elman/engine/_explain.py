@@ -106,7 +106,10 @@ def explain(model: nn.Module, /, *args: Any, program: bool = False, **options: A
 
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with _looking_on(note), _random_state_kept(model, args, options), uncompiled():
-        functional_call(model, buffers, args, options)
+        if buffers:
+            functional_call(model, buffers, args, options)
+        else:  # also while torch.jit.trace records, where torch refuses a functional call
+            model(*args, **options)
     return Explanation(tuple(seen), tuple(seen.values()))
 
 

@@ -34,7 +34,7 @@ from elman.engine._program import (
     Routine,
 )
 
-ABI = 4
+ABI = 5
 _BANK = {letter: number for number, letter in enumerate(BANKS)}
 
 
@@ -118,6 +118,7 @@ class Scan(NamedTuple):
     block: int
     matrix: int
     record: int
+    numbers: int
     watched: int
     watch: int
 

@@ -97,6 +97,11 @@ def _around() -> str | None:
         return "an exported program must run where this library is not"
     if torch.compiler.is_compiling():
         return None
+    if torch.jit.is_tracing():
+        return (
+            "torch.jit.trace, with which torch.onnx.export(dynamo=False) begins, records the "
+            "operations of torch alone"
+        )
     # The rule for jvp opens a level of dual numbers, and torch refuses a second one.
     inside_func = torch._C._functorch.peek_interpreter_stack() is not None
     if forward_ad._current_level >= 0 and not inside_func:

@@ -104,10 +104,14 @@ def _gates(inputs: Sequence[Tensor | None], widths: Sequence[int]) -> Iterator[i
 
 
 def _record_size(p: Program, steps: int, batch: int, units: int) -> int:
-    """How many numbers the forward keeps beside its output (the record of native/src/scan.h)."""
+    """How many numbers the forward keeps beside its output (the record of native/src/scan.h).
+
+    At most: it depends on no number of threads, which may be another one when a compiled graph
+    runs, or its backward. There are gaps for each team of at least eight rows.
+    """
     padded = (units + 15) // 16 * 16
-    paddings = 16 * steps * (torch.get_num_threads() + 1)
-    return (p.states - 1 + p.saved) * padded * batch * steps + paddings
+    gaps = 16 * steps * (batch // 8 + 1)
+    return 32 + (p.states - 1 + p.saved) * padded * batch * steps + gaps
 
 
 class _Call:
@@ -186,7 +190,7 @@ class _Call:
             initial, fresh, parameter, self.code.scalars,
             0 if p.projected else inputs_at,
             self.code.blocks, matrix,
-            0 if record is None else record.data_ptr(),
+            *((0, 0) if record is None else (record.data_ptr(), record.numel())),
             len(watch), watched,
         )), places  # fmt: skip
 
