@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from elman.cells import Cell, Weights
 from elman.engine._depends import AFFINE, own_tensors
 from elman.engine._functions import recurrence
+from elman.engine._kinds import is_integer
 from elman.engine._library import encoded, missing
 from elman.engine._lower import Untraceable
 from elman.engine._recurrence import Recurrence
@@ -74,12 +75,12 @@ def _projection(r: Recurrence) -> tuple[Any, ...] | str:
                 f"{type(r.cell).__name__}.project() gives a tensor of shape {tuple(t.shape)}, "
                 f"expected (time, batch, a multiple of the {units} units)"
             )
-        if t.dtype not in (r.x.dtype, torch.bool):
+        if t.dtype not in (r.x.dtype, torch.bool) and not is_integer(t.dtype):
             return f"{type(r.cell).__name__}.project() gives {t.dtype}, and x is {r.x.dtype}"
     return (  # plain, since torch.compile hands no NamedTuple that it has made to _program
         None if isinstance(given, Tensor) else type(given),
         tuple(t.shape[2] // units for t in tensors),
-        tuple(t.dtype == torch.bool for t in tensors),
+        tuple(t.dtype for t in tensors),
     )
 
 
@@ -155,6 +156,8 @@ def arguments(r: Recurrence) -> tuple[tuple[Tensor | None, ...], list[Any]]:
     named: dict[str, Any] = {
         name: reduce(getattr, name.split("."), r.cell) for name, _ in program.own
     }
+    # The library computes in one type: booleans and integers come to it as torch promotes them.
+    named = {n: t if t.is_floating_point() else t.to(r.x.dtype) for n, t in named.items()}
     own: list[Any] = [named[name].t() if turned else named[name] for name, turned in program.own]
     if "affine" in r.found:
         ih, hh, b_ih, b_hh = r.found["affine"]
