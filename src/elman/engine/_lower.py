@@ -156,7 +156,9 @@ class Lowering:
         if all(self.graph.known(part) is not None for part in value.parts):
             return
         if kind_of(tensor.dtype, self.dtype) is Kind.FOREIGN:
-            raise Untraceable(f"{node.target} to {tensor.dtype}: programs compute in one dtype", node)
+            raise Untraceable(
+                f"{node.target} to {tensor.dtype}: programs compute in one dtype", node
+            )
         if not shape:
             return
         others, last = math.prod(shape[:-1]), shape[-1]

@@ -52,8 +52,8 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
         weights: Weights = r.cell.weights if r.weights is None else r.weights  # type: ignore[assignment]
         affine = r.found["affine"] = weights[:4]
     apart = AFFINE if inherited else ()
-    own = [t for _, t in own_tensors(r.cell, apart) if t.is_floating_point()]
-    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *own) if t is not None]
+    own = {name: t for name, t in own_tensors(r.cell, apart) if t.is_floating_point()}
+    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *own.values()) if t is not None]
     dtype = r.x.dtype
     elsewhere = [t.device for t in given if not t.is_cpu]
     if elsewhere:
@@ -61,7 +61,8 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
     if dtype not in (torch.float32, torch.float64):
         return f"it computes in float32 and float64, and x is {dtype}"
     if [t for t in given if t.dtype != dtype]:
-        return f"x is {dtype}, and not every weight and state is"
+        others = [f": {name} is {t.dtype}" for name, t in own.items() if t.dtype != dtype]
+        return f"x is {dtype}, and not every weight and state is{''.join(others[:1])}"
     return None
 
 

@@ -107,3 +107,71 @@ def _var(
 ) -> Value:
     variance: Value = _var_mean(low, node, a, dims, correction, keepdim)[0]
     return variance
+
+
+@rule("amax", gives="real bool whole")
+def _amax(
+    low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
+) -> Value:
+    return _largest(low, node, a, dims)
+
+
+@rule("amin", gives="real bool whole")
+def _amin(
+    low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
+) -> Value:
+    return low.map("neg", _largest(low, node, a, dims, "neg"))
+
+
+@rule("any", moves=True)
+def _any(
+    low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
+) -> Value:
+    return _largest(low, node, a, dims, "truth")
+
+
+@rule("all", moves=True)
+def _all(
+    low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
+) -> Value:
+    return low.map("eq", _largest(low, node, a, dims, "falsehood"), 0.0)
+
+
+def _largest(low: Lowering, node: fx.Node, a: fx.Node, dims: Any, of: str = "itself") -> Value:
+    """The largest over ``dims`` of what is made of each number."""
+    forms = {
+        "itself": low.value,
+        "neg": lambda x: low.map("neg", x),
+        "truth": low.truth,
+        "falsehood": lambda x: low.map("eq", x, 0.0),
+    }
+    value, over_units = forms[of](a), _over_units(low, node, a, dims)
+    if not over_units or low.is_row(value):
+        return value
+    return _folded(low, "maximum", [low.graph.reduced("row_max", part) for part in value.parts])
+
+
+def _shifted(low: Lowering, node: fx.Node, a: fx.Node, dim: int) -> tuple[Value, Value]:
+    """Less the largest over the units, and the sum of the exponentials of that."""
+    largest = _largest(low, node, a, dim)
+    if not low.value(a).parts or low.is_row(low.value(a)) or not _over_units(low, node, a, dim):
+        raise Untraceable(f"{node.target} over dimension {dim}: only over the units of a row", node)
+    apart = low.map("sub", a, largest)
+    parts = [low.graph.row_sum(part) for part in low.map("exp", apart).parts]
+    return apart, _folded(low, "add", parts)
+
+
+@rule("_softmax")
+def _softmax(
+    low: Lowering, node: fx.Node, a: fx.Node, dim: int, half_to_float: bool = False
+) -> Value:
+    apart, total = _shifted(low, node, a, dim)
+    return low.map("div", low.map("exp", apart), total)
+
+
+@rule("_log_softmax")
+def _log_softmax(
+    low: Lowering, node: fx.Node, a: fx.Node, dim: int, half_to_float: bool = False
+) -> Value:
+    apart, total = _shifted(low, node, a, dim)
+    return low.map("sub", apart, low.map("log", total))

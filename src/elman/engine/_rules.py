@@ -17,12 +17,14 @@ _ALL = "real bool whole"
 
 def _one(name: str, operands: int, ours: str, gives: str) -> None:
     """Registers an operation that is one instruction on its tensors, and takes nothing else."""
-    rules = {
-        1: lambda low, node, a: low.map(ours, a),
-        2: lambda low, node, a, b: low.map(ours, a, b),
-        3: lambda low, node, a, b, c: low.map(ours, a, b, c),
-    }
-    rule(name, gives=gives)(rules[operands])
+
+    def unary(low: Lowering, node: fx.Node, a: Any) -> Value:
+        return low.map(ours, a)
+
+    def binary(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+        return low.map(ours, a, b)
+
+    rule(name, gives=gives)(unary if operands == 1 else binary)
 
 
 for _name in (
@@ -34,15 +36,14 @@ for _name in (
 for _name in ("neg", "abs", "relu", "sign"):
     _one(_name, 1, _name, "real whole")
 _one("sgn", 1, "sign", "real whole")
-for _name in ("floor", "ceil", "round", "trunc"):
-    _one(_name, 1, _name, "real")
+for _name in ("floor", "ceil", "trunc"):
+    _one(_name, 1, _name, "real whole")
 for _name in ("atan2", "fmod", "hypot", "copysign", "sigmoid_backward", "tanh_backward"):
     _one(_name, 2, _name, "real")
 for _name in ("maximum", "minimum"):
     _one(_name, 2, _name, _ALL)
 for _name in ("lt", "le", "eq"):
     _one(_name, 2, _name, "bool")
-_one("fma", 3, "fma", "real")
 
 
 # ---- arithmetic ----
@@ -129,6 +130,16 @@ def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
                 power = low.map("mul", power, a)
             return power if b >= 0 else low.map("div", 1.0, power)
     return low.map("pow", a, b)
+
+
+@rule("round", gives="real whole")
+def _round(low: Lowering, node: fx.Node, a: Any, decimals: int = 0) -> Value:
+    if not decimals or low.types.kind(node) is not Kind.REAL:
+        return low.map("round", a)
+    # As torch has it: by a power of ten that is itself exact, multiplied or divided.
+    power = 10.0 ** abs(decimals)
+    there, back = ("mul", "quotient") if decimals > 0 else ("quotient", "mul")
+    return low.map(back, low.map("round", low.map(there, a, power)), power)
 
 
 @rule("frac")
@@ -285,75 +296,49 @@ def _threshold_backward(
 # ---- constants and conversions ----
 
 
-@rule("full", "scalar_tensor", "full_like", "new_full", moves=True)
-def _full(
-    low: Lowering,
-    node: fx.Node,
-    *args: Any,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: Any = None,
-    memory_format: Any = None,
-) -> Value:
-    return _constant(low, node, args[-1])
+def _creates(count: int, number: float | None, *names: str) -> None:
+    """Registers what makes a tensor full of a number: the last of ``count`` arguments, if None."""
+
+    def created(
+        low: Lowering,
+        node: fx.Node,
+        first: Any,
+        second: Any = None,
+        third: Any = None,
+        *,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        pin_memory: Any = None,
+        memory_format: Any = None,
+    ) -> Value:
+        value = (first, second, third)[count - 1] if number is None else number
+        return _constant(low, node, value)
+
+    rule(*names, moves=True)(created)
 
 
-@rule("zeros", "zeros_like", "new_zeros", moves=True)
-def _zeros(
-    low: Lowering,
-    node: fx.Node,
-    like: Any,
-    size: Any = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: Any = None,
-    memory_format: Any = None,
-) -> Value:
-    return _constant(low, node, 0)
-
-
-@rule("ones", "ones_like", "new_ones", moves=True)
-def _ones(
-    low: Lowering,
-    node: fx.Node,
-    like: Any,
-    size: Any = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: Any = None,
-    memory_format: Any = None,
-) -> Value:
-    return _constant(low, node, 1)
+_creates(1, None, "scalar_tensor")
+_creates(2, None, "full", "full_like")
+_creates(3, None, "new_full")
+_creates(2, 0.0, "zeros", "zeros_like", "new_zeros")
+_creates(2, 1.0, "ones", "ones_like", "new_ones")
+_creates(3, math.nan, "empty_permuted", "empty_like", "empty", "new_empty")
+_creates(3, math.nan, "new_empty_strided", "empty_strided")
 
 
 def _constant(low: Lowering, node: fx.Node, number: Any) -> Value:
     """A number, as the type of the result has it."""
     tensor = node.meta["val"]
-    if isinstance(number, fx.Node) or tensor.is_complex() or tensor.layout != torch.strided:
+    try:
+        rounded = torch.full((), number, dtype=tensor.dtype).item()
+    except (RuntimeError, TypeError):
+        rounded = None
+    if not isinstance(rounded, (bool, int, float)) or tensor.layout != torch.strided:
         raise Untraceable(f"{node.target} of {number} in {tensor.dtype} is no constant", node)
-    rounded = torch.full((), number, dtype=tensor.dtype).item()
     if low.types.kind(node) is Kind.WHOLE:
         low.types.ranges[node] = (rounded, rounded)
     return low.value(rounded)
-
-
-@rule("empty_permuted", "empty_like", "empty", "new_empty", "new_empty_strided", "empty_strided")
-def _empty(
-    low: Lowering,
-    node: fx.Node,
-    like: Any,
-    size: Any = None,
-    stride: Any = None,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: Any = None,
-    memory_format: Any = None,
-) -> Value:
-    return low.value(math.nan)
 
 
 @rule("alias", "detach", "lift_fresh_copy", "contiguous", "clone", moves=True)
@@ -374,6 +359,8 @@ def _to_copy(
     dtype: Any = None,
     layout: Any = None,
     device: Any = None,
+    pin_memory: Any = None,
+    non_blocking: bool = False,
     memory_format: Any = None,
 ) -> Any:
     return _converted(low, node, a)

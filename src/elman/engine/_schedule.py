@@ -111,8 +111,10 @@ class Scheduler:
         sources: Mapping[int, tuple[str, ...]] | None = None,
     ) -> None:
         self.graph, self.given, self.sources = graph, given, sources or {}
-        self.targets, self.effects = targets, effects
-        wanted = [node for _, node in targets] + [e.node for e in effects]
+        # What is filled is a tile, also where one number is known for all of it.
+        self.targets = [(operand, graph.as_tile(node)) for operand, node in targets]
+        self.effects = effects
+        wanted = [node for _, node in self.targets] + [e.node for e in effects]
         self.needed = graph.closure(wanted, given)
         self.phase = self._phases()
         self.products = self._in_order()
@@ -280,9 +282,7 @@ class _Tiles:
                 continue
             if node.op in REDUCTIONS and s.phase[n] == self.phase + 1:
                 source = self._operand(node.inputs[0])
-                self.lines.append(
-                    Instruction(node.op, "-", (source,), slot=int(s.home[n, -1][1:]))
-                )
+                self.lines.append(Instruction(node.op, "-", (source,), slot=int(s.home[n, -1][1:])))
             elif not node.row and s.phase[n] == self.phase:
                 self._make(n)
         self._finish_targets()
