@@ -146,6 +146,9 @@ ELMAN_INLINE Vec<T> log1p(Vec<T> x) {
 }
 
 // One lane at a time, for what is rare or needs a long argument reduction.
+#define ELMAN_OF(function) [](double v) { return function(v); }
+#define ELMAN_OF_TWO(function) [](double v, double w) { return function(v, w); }
+
 template <class T, class F>
 ELMAN_INLINE Vec<T> by_lanes(Vec<T> x, F f) {
     for (int i = 0; i < kLanes<T>; ++i) x[i] = T(f(x[i]));
@@ -206,10 +209,41 @@ ELMAN_INLINE Vec<T> root(Vec<T> x) {
 #endif
 }
 
-template <class T>
-ELMAN_INLINE Vec<T> power(Vec<T> x, Vec<T> y) {
-    for (int i = 0; i < kLanes<T>; ++i) x[i] = T(::pow(double(x[i]), double(y[i])));
+template <class T, class F>
+ELMAN_INLINE Vec<T> by_pairs(Vec<T> x, Vec<T> y, F f) {
+    for (int i = 0; i < kLanes<T>; ++i) x[i] = T(f(double(x[i]), double(y[i])));
     return x;
+}
+
+inline double log_gamma(double x) {
+    int sign;  // of the gamma function; lgamma would write it where all threads see it
+    return lgamma_r(x, &sign);
+}
+
+template <class T>
+constexpr Lane<T> kSign = Lane<T>(1) << (8 * sizeof(T) - 1);
+
+template <class T>
+ELMAN_INLINE Vec<T> absolute(Vec<T> x) {
+    return as_float<T>(Int<T>(Bits<T>(as_int<T>(x)) & ~kSign<T>));
+}
+
+template <class T>
+ELMAN_INLINE Vec<T> with_sign_of(Vec<T> x, Vec<T> y) {
+    const Bits<T> sign = Bits<T>(as_int<T>(y)) & kSign<T>;
+    return as_float<T>(Int<T>(Bits<T>(as_int<T>(absolute<T>(x))) | sign));
+}
+
+template <class T>
+ELMAN_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {  // NaN where either is
+    return select<T>(a != a, a, select<T>(a > b, a, b));
+}
+
+template <class T>
+ELMAN_INLINE T largest_of(Vec<T> v) {
+    T most = v[0];
+    for (int i = 1; i < kLanes<T>; ++i) most = most != most || most > v[i] ? most : v[i];
+    return most;
 }
 
 }  // namespace

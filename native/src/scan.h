@@ -319,27 +319,30 @@ struct Scan {
                 row_sums + long(member) * program().rows * count * kLanes<T>, padded, n * kLanes<T>};
     }
 
-    // Before a phase's tiles: its sums start from zero.
+    // Before a phase's tiles: its sums start from zero, and what looks for the largest from the least.
     void clear_row_sums(int phase, long n) {
-        each_row_sum(phase, [&](long slot) {
-            zero(row_sums + (long(member) * program().rows * count + slot * n) * kLanes<T>, n * kLanes<T>);
+        each_row_sum(phase, [&](long slot, bool largest) {
+            T* sums = row_sums + (long(member) * program().rows * count + slot * n) * kLanes<T>;
+            for (long b = 0; b < n; ++b) store(sums + b * kLanes<T>, splat(largest ? -kInfinity<T> : T(0)));
         });
     }
 
     bool has_row_sums(int phase) const {
         bool any = false;
-        each_row_sum(phase, [&](long) { any = true; });
+        each_row_sum(phase, [&](long, bool) { any = true; });
         return any;
     }
 
     // After a phase's tiles: everyone adds up everyone's sums, in the same order.
     void finish_row_sums(int phase, long n) {
-        each_row_sum(phase, [&](long slot) {
+        each_row_sum(phase, [&](long slot, bool largest) {
             for (long b = 0; b < n; ++b) {
-                Vec<T> sum{};
-                for (int m = 0; m < job.team_size; ++m)
-                    sum += load(row_sums + ((long(m) * program().rows * count) + slot * n + b) * kLanes<T>);
-                row_registers[slot * row_capacity() + b] = sum_of<T>(sum);
+                Vec<T> sum = splat(largest ? -kInfinity<T> : T(0));
+                for (int m = 0; m < job.team_size; ++m) {
+                    const Vec<T> part = load(row_sums + ((long(m) * program().rows * count) + slot * n + b) * kLanes<T>);
+                    sum = largest ? maximum<T>(sum, part) : sum + part;
+                }
+                row_registers[slot * row_capacity() + b] = largest ? largest_of<T>(sum) : sum_of<T>(sum);
             }
         });
         wait_team();
@@ -349,7 +352,8 @@ struct Scan {
     void each_row_sum(int phase, F f) const {
         const elman_routine& r = program();
         for (long i = r.ends[2 * phase]; i < r.ends[2 * phase + 1]; ++i)
-            if (Op(r.instructions[i].op) == Op::row_sum) f(r.instructions[i].slot);
+            if (const Op op = Op(r.instructions[i].op); op == Op::row_sum || op == Op::row_max)
+                f(r.instructions[i].slot, op == Op::row_max);
     }
 };
 

@@ -27,11 +27,13 @@ from elman._errors import EngineError
 from elman.engine._program import (
     BANKS,
     OPCODES,
+    REDUCTIONS,
     Block,
     Group,
     Instruction,
     Program,
     Routine,
+    table,
 )
 
 ABI = 5
@@ -262,7 +264,7 @@ def _routine(routine: Routine, number: Mapping[Block, int]) -> _Routine:
     rows = max(
         [
             count("q"),
-            *(line.slot + 1 for phase in routine for line in phase.tiles if line.op == "row_sum"),
+            *(line.slot + 1 for phase in routine for line in phase.tiles if line.op in REDUCTIONS),
         ]
     )
     return _Routine(
@@ -307,6 +309,8 @@ class Library:
         self._c.elman_apply.argtypes = [c_int32, c_int32, c_int64, *[c_void_p] * 4, c_double]
         if self._c.elman_abi() != ABI:
             raise OSError(f"{path} has ABI {self._c.elman_abi()}, expected {ABI}: reinstall elman")
+        if self.operations != table():
+            raise OSError(f"{path} has another instruction set than this elman: reinstall elman")
         if self._c.elman_isa() is None:
             raise OSError("ELMAN_ISA names an instruction set that this machine does not have")
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import gc
-import traceback
+import linecache
+import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -32,12 +33,12 @@ _one_at_a_time = fork_safe_lock()  # torch's tracer patches what all threads sha
 class Projection(NamedTuple):
     """What a cell's ``project`` gives: a tensor (kind None), or a NamedTuple of tensors.
 
-    ``gates`` is each tensor's size in units, ``condition`` whether it is of booleans.
+    ``gates`` is each tensor's size in units.
     """
 
     kind: type | None
     gates: tuple[int, ...]
-    condition: tuple[bool, ...]
+    dtypes: tuple[torch.dtype, ...]
 
 
 class Traced(NamedTuple):
@@ -174,17 +175,17 @@ class _Step:
         self.leaves = sorted(leaves, key=lambda leaf: leaf[0].fixed)
 
     def _leaves(self, cell: Cell, dtype: torch.dtype) -> Iterator[tuple[Leaf, Tensor]]:
-        def rows(kind: str, number: int, gates: int, condition: bool = False) -> Any:
+        def rows(kind: str, number: int, gates: int, its: torch.dtype = dtype) -> Any:
             shape = (self.batch, gates * self.units)
-            example = torch.full(shape, 0.5, dtype=dtype)
-            return Leaf(kind, number, shape, condition), example > 0 if condition else example
+            example = torch.full(shape, 0.5 if its == dtype else 1, dtype=its)
+            return Leaf(kind, number, shape, its != dtype), example
 
         if self.projection is None:
             assert isinstance(cell, PointwiseCell)
             yield from (rows(kind, 0, len(cell.gates)) for kind in ("input", "recurrent"))
         else:
-            _, gates, condition = self.projection
-            yield from map(rows, ["input"] * len(gates), range(len(gates)), gates, condition)
+            _, gates, dtypes = self.projection
+            yield from map(rows, ["input"] * len(gates), range(len(gates)), gates, dtypes)
         yield from (rows("state", i, 1) for i in range(self.states))
         tensors = dict(own_tensors(self.module.cell))
         for number, name in enumerate(self.names):
@@ -215,8 +216,9 @@ class _Step:
         count = sum(not leaf.fixed for leaf in leaves)
 
         def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
-            new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
-            return new, vjp(tuple(cotangents))
+            with _Noting():
+                new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
+                return new, vjp(tuple(cotangents))
 
         projected = self.projection is None
         try:
@@ -226,13 +228,18 @@ class _Step:
                 tensors[:count], tensors[count:], cotangents
             )
             builder = Builder(
-                leaves, self.batch, self.units, projected=projected, watched=len(self.seen)
+                leaves,
+                self.batch,
+                self.units,
+                self.dtype,
+                projected=projected,
+                watched=len(self.seen),
             )
             program, own = builder.build(module)
         except Untraceable as error:
             if error.node is None:
                 raise
-            raise Untraceable(f"{error}{_where(self, tensors, error.node)}") from None
+            raise Untraceable(_with_origin(error)) from None
         names = tuple((self.names[n], turned) for n, turned in own if n >= 0)
         return Traced(str(program), names, self.seen)
 
@@ -332,36 +339,64 @@ def _decompositions() -> dict[Any, Any]:
     return table
 
 
-def _user_line() -> str:
-    """Where in the user's own code we are."""
-    for frame in reversed(traceback.extract_stack()):
-        if (
-            "/torch/" not in frame.filename
-            and "/elman/engine/" not in frame.filename
-            and "contextlib" not in frame.filename
-            and "/jaxtyping/" not in frame.filename
-        ):
-            return f" ({frame.filename}:{frame.lineno}: {frame.line})"
-    return ""
+class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes on every node which operation of the user's it is from, and on which line that is.
+
+    An operation of the gradient is from that whose gradient it is.
+    """
+
+    def __init__(self) -> None:
+        from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+        super().__init__()  # type: ignore[no-untyped-call]
+        mode = get_proxy_mode()
+        assert mode is not None
+        self.nodes = mode.tracer.graph.nodes
+        self.origins: dict[int, tuple[str, _Place]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        gradient = torch._C._current_autograd_node()
+        if gradient is None:
+            origin = str(func), _user_line()
+            self.origins[torch.autograd._get_sequence_nr() - 1] = origin
+        else:
+            origin = self.origins.get(gradient._sequence_nr(), ("", _Place()))
+        before = next(iter(reversed(self.nodes)), None)
+        result = func(*args, **(kwargs or {}))
+        for node in reversed(self.nodes):
+            if node is before:
+                break
+            node.meta["origin"] = origin
+        return result
 
 
-def _where(step: Callable[..., Any], arguments: list[Tensor], node: fx.Node) -> str:
-    """The user's line that ran this operation; found by running the step again."""
+class _Place(NamedTuple):
+    """A line of code; ``names`` are its globals, which know where a notebook keeps it."""
 
-    class Looking(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        line = ""
+    file: str = ""
+    number: int = 0
+    names: dict[str, Any] | None = None
 
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            if (
-                getattr(func, "overloadpacket", None)
-                is getattr(node.target, "overloadpacket", func)
-                and not self.line
-            ):
-                self.line = _user_line()
-            return func(*args, **(kwargs or {}))
+    def __str__(self) -> str:
+        text = linecache.getline(self.file, self.number, self.names).strip()
+        return f" ({self.file}:{self.number}: {text})" if self.file else ""
 
-    with Looking() as looking, torch.no_grad():  # type: ignore[no-untyped-call]
-        step(*arguments)
-    return str(looking.line)
+
+def _user_line() -> _Place:
+    """Where in the user's own code we are, innermost."""
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None and any(part in frame.f_code.co_filename for part in _NOT_THE_USERS):
+        frame = frame.f_back
+    if frame is None:
+        return _Place()
+    return _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+
+
+_NOT_THE_USERS = ("/torch/", "/elman/engine/", "contextlib", "/jaxtyping/")
+
+
+def _with_origin(error: Untraceable) -> str:
+    """What is wrong, with the operation and the line of the user's that it comes from."""
+    operation, place = error.node.meta.get("origin", ("", _Place()))  # type: ignore[union-attr]
+    inside = f", in {operation}" if operation and operation not in str(error) else ""
+    return f"{error}{inside}{place}"
