@@ -22,11 +22,13 @@ AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 def own_tensors(module: nn.Module, apart: Sequence[str] = ()) -> list[tuple[str, Tensor]]:
     """A module's parameters and buffers by name, but for those ``apart``."""
-    named = (*module._parameters.items(), *module._buffers.items())
-    own = [(name, tensor) for name, tensor in named if tensor is not None and name not in apart]
-    for name, child in module._modules.items():
-        if child is not None:
-            own += [(f"{name}.{inner}", tensor) for inner, tensor in own_tensors(child)]
+    own = [(n, t) for n, t in module._parameters.items() if t is not None and n not in apart]
+    if module._buffers:
+        own += [(n, t) for n, t in module._buffers.items() if t is not None and n not in apart]
+    if module._modules:
+        for name, child in module._modules.items():
+            if child is not None:
+                own += [(f"{name}.{inner}", tensor) for inner, tensor in own_tensors(child)]
     return own
 
 

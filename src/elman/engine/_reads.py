@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 Chains = dict[str, frozenset[tuple[str, ...]]]
 
+NAMED_ATTRIBUTES = frozenset({"getattr", "hasattr"})  # are followed where they are called
 _GLOBAL = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"})
 _FREE = frozenset({"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"})
 _ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM"})
@@ -72,7 +73,7 @@ def reads(code: CodeType) -> Reads:
             elif line.opname == "IMPORT_NAME":
                 imports.add(line.argval)
             problems += _problems(line, piece, code)
-            if line.opname in _GLOBAL and line.argval in ("getattr", "hasattr"):
+            if line.opname in _GLOBAL and line.argval in NAMED_ATTRIBUTES:
                 name = _constant_name(lines, number)
                 problems += [] if name else [f"calls {line.argval} with a name that it computes"]
                 found.add(name)

@@ -193,7 +193,7 @@ class _Step:
         while batch % self.units == 0 and self.units > 1:
             batch += 2
         self.batch, self.projection = batch, projection
-        self.module = _Stepping(_twin(cell), projection)
+        self.module, self.cell = _Stepping(_twin(cell), projection), cell
         apart = () if projection else AFFINE
         self.names = [name for name, _ in own_tensors(self.module.cell, apart)]
         leaves = list(self._leaves(cell, dtype))
@@ -266,7 +266,7 @@ class _Step:
     def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Runs it once, watched."""
         kind = self.projection.kind if self.projection else None
-        containers = followed(self.module.cell, kind).containers
+        containers = followed(self.module.cell, kind, self.cell).containers
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
             results = self(*tensors)
         if changed(containers):

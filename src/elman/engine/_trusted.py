@@ -11,7 +11,7 @@ from typing import Any
 _PACKAGES = frozenset([
     "torch", "elman", "math", "cmath", "operator", "_operator", "builtins", "functools",
     "_functools", "itertools", "collections", "_collections", "typing", "types", "dataclasses",
-    "enum", "abc", "_abc", "numbers", "fractions", "contextlib", "numpy", "jaxtyping", "beartype"
+    "enum", "abc", "_abc", "numbers", "fractions", "contextlib", "numpy", "jaxtyping"
 ])  # fmt: skip
 _WITH_STATE = frozenset([
     "torch.random", "torch.backends", "torch.cuda", "torch.mps", "torch.xpu", "torch.cpu",
@@ -75,6 +75,11 @@ def home(function: Callable[..., Any]) -> str | None:
     """The module whose code a Python function is, whatever it says of itself."""
     name: str | None = getattr(function, "__globals__", {}).get("__name__")
     return name
+
+
+def is_check_of_shapes(function: types.FunctionType) -> bool:
+    """Whether it only checks what another function takes and gives."""
+    return (home(function) or "").startswith("jaxtyping.") and hasattr(function, "__wrapped__")
 
 
 def reads_state(attribute: str) -> bool:

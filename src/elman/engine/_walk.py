@@ -10,8 +10,7 @@ import types
 import weakref
 from abc import ABC
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from itertools import repeat
+from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import attrgetter, is_, itemgetter
 from typing import Any, Generic, NamedTuple
 
@@ -19,10 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elman.cells import Cell, PointwiseCell
+from elman.cells import Cell, PointwiseCell, Weights
 from elman.engine._lower import Untraceable
-from elman.engine._reads import Chains, Reads, reads
-from elman.engine._trusted import home, is_of_python, is_trusted, objection, reads_state
+from elman.engine._reads import NAMED_ATTRIBUTES, Chains, Reads, reads
+from elman.engine._trusted import (
+    home,
+    is_check_of_shapes,
+    is_of_python,
+    is_trusted,
+    objection,
+    reads_state,
+)
 
 MOST_ENTRIES = 64
 _ROOTS = frozenset([
@@ -34,6 +40,7 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 _PLAIN_BASES = {Cell, PointwiseCell, nn.Module, ABC, Generic, object}
 _ATOMS = frozenset(
     {type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range, torch.dtype}
+    | {type(NotImplemented)}
     | {torch.device, torch.layout, torch.memory_format}
 )
 _CONTAINERS = (list, dict, set, frozenset, OrderedDict, types.MappingProxyType)
@@ -47,7 +54,6 @@ _NEVER_IMPLIED = frozenset([
 ])  # fmt: skip
 _MAKE = frozenset({"__init__", "__new__", "__post_init__"})
 _BARE = frozenset({()})
-_ABSENT: Any = type("Absent", (), {})()
 
 Leaves = list[Any]
 Reader = Callable[[Any, Leaves], None]
@@ -92,8 +98,8 @@ class Walk:
 
     reader: Reader
 
-    def __init__(self, cell: Cell, sought: Sought) -> None:
-        self._sought, self._own = sought, {id(module) for module in cell.modules()}
+    def __init__(self, own: Iterable[nn.Module], sought: Sought) -> None:
+        self._sought, self._own = sought, set(map(id, own))
         self.names, self.optional, self.made = set[str](), set[str](), set[int]()
         self.containers: list[tuple[str, Any, Any]] = []
         self._seen: dict[int, Any] = {}
@@ -190,6 +196,8 @@ class Walk:
             self._check(f, place)
         if trusted and not f.__closure__:
             return None
+        if is_check_of_shapes(f):
+            return self._wrapped(f, place)
         if self._met(f):
             return _token
         label = f.__qualname__.rpartition("<locals>.")[2]
@@ -229,7 +237,7 @@ class Walk:
             for name, chains in around.items()
             if name in scope
         }
-        for name in around.keys() - readers.keys():
+        for name in around.keys() - readers.keys() - NAMED_ATTRIBUTES:
             self.follow(getattr(builtins, name, None), Place(name, label))
         return _mapping_reader(readers, around.keys() - readers.keys())
 
@@ -263,6 +271,8 @@ class Walk:
 
     def _called(self, value: Any, place: Place) -> Reader | None:
         """Follows what trusted code may call; whatever else it holds is its own."""
+        if isinstance(value, types.MethodType) and is_trusted(type(value.__self__).__module__):
+            return _nothing
         if not isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
             return _nothing
         return self.follow(value, place)
@@ -275,10 +285,13 @@ class Walk:
         gets = (attrgetter("func"), attrgetter("args"), attrgetter("keywords"))
         return _parts(gets, [self.follow(get(partial), place) for get in gets])
 
-    def _wrapped(self, wrapper: Any, place: Place) -> Reader:
-        """A descriptor of a class that holds a function."""
-        name = next(name for name in ("__func__", "fget", "func") if hasattr(wrapper, name))
-        return _parts((attrgetter(name),), (self.follow(getattr(wrapper, name), place),))
+    def _wrapped(self, wrapper: Any, place: Place) -> Reader | None:
+        """What holds one function: a descriptor of a class, or a check around it."""
+        name = next(
+            name for name in ("__func__", "fget", "func", "__wrapped__") if hasattr(wrapper, name)
+        )
+        reader = self.follow(getattr(wrapper, name), place)
+        return None if reader is None else _parts((attrgetter(name),), (reader,))
 
     def _check(self, value: Any, place: Place) -> None:
         """A leaf, unless it has state that could change unnoticed."""
@@ -302,23 +315,32 @@ class Walk:
         if issubclass(kind, enum.Enum):
             return _parts((weakref.ref, _members), (None, self.follow(_members(kind), place)))
         names = self._names_of_class(kind)
-        readers = [
-            (i, self._namespace(vars(kind.__mro__[i]), names, Place(kind.__mro__[i].__name__)))
-            for i in bases
-        ]
+        if not names and is_trusted(kind.__module__):  # a state with nothing but its fields
+            return None
+        inner, direct, below = [], set[str](), set[str]()
+        for i in bases:
+            base = kind.__mro__[i]
+            own = self._entries_of(vars(base), names, Place(base.__name__))
+            direct |= {n for n in own if own[n] is None and getattr(kind, n, None) is vars(base)[n]}
+            known = is_trusted(base.__module__)  # what another class hides of it never changes
+            readers = {n: r for n, r in own.items() if r or not (known or n in direct)}
+            absent = names - direct - own.keys() - (below if known else set())
+            if readers or absent:
+                inner.append((i, _mapping_reader(readers, absent)))
+            below |= own.keys()
+        return _class_reader(direct, inner)
 
-        def read(kind: type, out: Leaves) -> None:
-            out.append(weakref.ref(kind))
-            line = kind.__mro__
-            for i, reader in readers:
-                reader(line[i].__dict__, out)
-
-        return read
+    def _entries_of(
+        self, scope: Mapping[str, Any], names: frozenset[str], place: Place
+    ) -> dict[str, Reader | None]:
+        present = sorted(names & scope.keys())
+        return {name: self.follow(scope[name], place.of(f".{name}")) for name in present}
 
     def _names_of_class(self, kind: type) -> frozenset[str]:
         """Those that may be read of it: one of its bases defines them, or they may be absent."""
         scopes = [vars(base) for base in kind.__mro__ if not _is_foreign(base)]
-        defined = frozenset().union(*scopes)
+        fields = {n for scope in scopes for n, v in scope.items() if type(v) is _FIELD}
+        defined = frozenset().union(*scopes) - fields
         names = self._sought.names
         implied = {
             name
@@ -332,9 +354,8 @@ class Walk:
         return (names & defined) | self._sought.optional
 
     def _namespace(self, scope: Mapping[str, Any], names: frozenset[str], place: Place) -> Reader:
-        present = sorted(names & scope.keys())
-        readers = {name: self.follow(scope[name], place.of(f".{name}")) for name in present}
-        return _mapping_reader(readers, names - scope.keys())
+        own = self._entries_of(scope, names, place)
+        return _mapping_reader(own, names - own.keys())
 
     def _foreign_module(self, module: nn.Module, place: Place) -> Reader:
         if self._met(module):
@@ -350,10 +371,10 @@ class Walk:
         foreign = {base for base in kind.__mro__ if is_trusted(base.__module__)}
         if foreign <= _PLAIN_BASES:
             names = self._names_of_class(kind) | (self._sought.names & scope.keys())
-            readers = [self._namespace(scope, names - _MODULE_ATTRIBUTES, place)]
+            whole = False
         else:  # what reads its attributes is not looked into
-            names = frozenset(scope.keys() - _MODULE_ATTRIBUTES)
-            readers = [_size, self._namespace(scope, names, place)]
+            names, whole = frozenset(scope.keys()), True
+        own = self._namespace(scope, names - _MODULE_ATTRIBUTES, place)
         hooks = () if root else _HOOKS
         if any(scope[name] for name in hooks):
             raise place.refusal("a module with hooks, which a program would not call at each step")
@@ -362,9 +383,10 @@ class Walk:
             for name, child in module._modules.items()
             if name != "parametrizations"  # a tensor comes as it is computed, whatever does that
         }
-        return _module_reader(of_class, readers, hooks, _mapping_reader(children))
+        return _module_reader(of_class, own, whole, hooks, _mapping_reader(children))
 
 
+_FIELD = type(Weights.ih)  # of a NamedTuple
 _FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property)
 _RULES: tuple[tuple[Any, Any], ...] = (
     (enum.Enum, Walk._member),
@@ -392,11 +414,11 @@ _RULES: tuple[tuple[Any, Any], ...] = (
 )
 
 
-def followed(cell: Cell, kind: type | None) -> Walk:
+def followed(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Walk:
     """Walks until no further name is read; ``kind`` is the type that its ``project`` gives."""
-    sought = Sought()
+    sought, own = Sought(), [*cell.modules(), *(twin_of.modules() if twin_of else ())]
     while True:
-        walk = Walk(cell, sought)
+        walk = Walk(own, sought)
         of_cell = walk.module(cell, Place(type(cell).__name__), root=True)
         of_kind = None if kind is None else walk.follow(kind, Place(kind.__name__))
         walk.reader = of_cell if of_kind is None else _both(of_cell, of_kind, kind)
@@ -481,10 +503,6 @@ def _token(value: Any, out: Leaves) -> None:
     out.append(weakref.ref(value))
 
 
-def _size(value: Any, out: Leaves) -> None:
-    out.append(len(value))
-
-
 def _nothing(value: Any, out: Leaves) -> None:
     """Nothing of it counts but whether it is there."""
     out.append(value is None)
@@ -505,8 +523,7 @@ def _mapping_reader(readers: Mapping[str, Reader | None], absent: Iterable[str] 
     """Reads entries by name, and that others are still absent."""
     leaves = tuple(name for name, reader in readers.items() if reader is None)
     followed = [(name, reader) for name, reader in readers.items() if reader is not None]
-    get = itemgetter(*leaves, *leaves[: len(leaves) == 1]) if leaves else None
-    absent = tuple(absent)
+    get, absent = _getter(itemgetter, leaves), frozenset(absent)
 
     def read(scope: Any, out: Leaves) -> None:
         if get is not None:
@@ -514,7 +531,7 @@ def _mapping_reader(readers: Mapping[str, Reader | None], absent: Iterable[str] 
         for name, reader in followed:
             reader(scope[name], out)
         if absent:
-            out += map(scope.get, absent, repeat(_ABSENT))
+            out.append(scope.keys().isdisjoint(absent))
 
     return read
 
@@ -525,14 +542,17 @@ def _function_reader(
     outer: list[Reader | None],
     around: Reader | None,
 ) -> Reader:
-    direct, parts = attrgetter("__code__", "__code__", *leaves), tuple(parts)
+    direct, parts = _getter(attrgetter, ["__code__", *leaves]), tuple(parts)
+    plain = not any(outer)
 
     def read(f: Any, out: Leaves) -> None:
         out.append(weakref.ref(f))
         out += direct(f)
         for get, reader in parts:
             reader(get(f), out)
-        if outer:
+        if plain and outer:
+            out += [cell.cell_contents for cell in f.__closure__]
+        elif outer:
             for cell, reader in zip(f.__closure__, outer, strict=True):
                 _take(reader, cell.cell_contents, out)
         if around is not None:
@@ -541,14 +561,33 @@ def _function_reader(
     return read
 
 
+def _getter(kind: Any, names: Collection[str]) -> Any:
+    """Of a tuple, of one name too; None for no names."""
+    return kind(*names, *names) if len(names) == 1 else kind(*names) if names else None
+
+
+def _class_reader(direct: Collection[str], inner: list[tuple[int, Reader]]) -> Reader:
+    get = _getter(attrgetter, direct)
+
+    def read(kind: Any, out: Leaves) -> None:
+        out.append(weakref.ref(kind))
+        if get is not None:
+            out += get(kind)
+        for i, reader in inner:
+            reader(kind.__mro__[i].__dict__, out)
+
+    return read
+
+
 def _module_reader(
-    of_class: Reader | None, own: list[Reader], hooks: tuple[str, ...], children: Reader
+    of_class: Reader | None, own: Reader, whole: bool, hooks: tuple[str, ...], children: Reader
 ) -> Reader:
     def read(module: Any, out: Leaves) -> None:
         _take(of_class, type(module), out)
         scope = module.__dict__
-        for reader in own:
-            reader(scope, out)
+        if whole:
+            out.append(len(scope))
+        own(scope, out)
         for name in hooks:
             out.append(len(scope[name]))
         inner = scope["_modules"]
