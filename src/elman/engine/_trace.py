@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,7 +23,7 @@ from elman.engine._build import Builder, Leaf
 from elman.engine._depends import AFFINE, Dependence, own_tensors
 from elman.engine._lock import fork_safe_lock
 from elman.engine._lower import Untraceable
-from elman.engine._walk import changed, copied, followed
+from elman.engine._walk import changed, copied, entries, followed
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
@@ -72,6 +73,9 @@ class _Known(NamedTuple):
 
 _known: dict[int, _Known] = {}  # by the id of a cell that is alive
 _programs: dict[Any, Traced | str] = {}
+_changing: MutableMapping[type, str] = (
+    WeakKeyDictionary()
+)  # what a step itself changes, and why not
 _MOST_PROGRAMS = 256
 
 
@@ -102,7 +106,9 @@ def traced(
 
 
 def _known_anew(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _Known:
-    where = id(cell)
+    where, problem = id(cell), _changing.get(type(cell))
+    if problem:
+        raise Untraceable(problem)
     known = _Known(Dependence(cell, apart, kind, lambda _: _known.pop(where, None)), kind, {})
     _known[where] = known
     return known
@@ -113,7 +119,8 @@ def _found(cell: Cell, known: _Known, asked: Any) -> Traced | str:
     key = asked, known.dependence.key
     result = _programs.get(key) or _traced(cell, *asked[:3])
     if not known.dependence.holds(cell):
-        return "what its step reads was changed while it was traced"
+        why = "what its step reads was changed while it was traced"
+        return result if isinstance(result, str) else why
     _programs[key] = known.results[asked] = result
     while len(_programs) > _MOST_PROGRAMS:
         _programs.pop(next(iter(_programs)), None)
@@ -269,11 +276,14 @@ class _Step:
         containers = followed(self.module.cell, kind, self.cell).containers
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
             results = self(*tensors)
-        if changed(containers):
-            raise Untraceable(
-                f"its step changes {changed(containers)}, which a program does not; self.watch() "
-                "shows values"
-            )
+            if changed(containers):  # it may have been another thread
+                containers = [(name, held, entries(held)) for name, held, _ in containers]
+                self(*tensors)
+        name = changed(containers)
+        if name:
+            why = f"its step changes {name}, which a program does not; self.watch() shows values"
+            _changing[type(self.cell)] = why
+            raise Untraceable(why)
         new, shown = (
             results[: len(results) - len(self.seen)],
             results[len(results) - len(self.seen) :],

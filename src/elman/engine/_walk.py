@@ -247,7 +247,8 @@ class Walk:
             return self._names_of_module(value, chains, place)
         if isinstance(value, type) and () in chains and place.name != "__class__":
             self.made.add(id(value))
-        return self.follow(value, place if () in chains else place.of("." + ".".join(min(chains))))
+        whole = () in chains or isinstance(value, _CONTAINERS)
+        return self.follow(value, place if whole else place.of("." + ".".join(min(chains))))
 
     def _names_of_module(
         self, module: types.ModuleType, chains: frozenset[tuple[str, ...]], place: Place

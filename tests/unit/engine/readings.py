@@ -3,6 +3,8 @@
 A test loads this file anew, so that what it changes is its own.
 """
 
+# ruff: noqa: ARG005, PLC3002, PLR0124, PLW0108, RUF012 - steps as users write them
+
 from __future__ import annotations
 
 import enum
@@ -67,7 +69,12 @@ class Mode(enum.Enum):
 OWN = types.ModuleType("own_numbers")  # as one that a user has written
 OWN.sub = types.ModuleType("own_numbers.sub")
 NUMBER, ZERO, NAME, SWITCH, NOTHING = 1.0, 0.0, "soft", True, None
-NUMBERS, BY_NAME, CHOSEN, FROZEN = [1.0, 2.0], {"k": 1.0, "inner": {"l": [1.0]}}, {1}, frozenset({1})
+NUMBERS, BY_NAME, CHOSEN, FROZEN = (
+    [1.0, 2.0],
+    {"k": 1.0, "inner": {"l": [1.0]}},
+    {1},
+    frozenset({1}),
+)
 PAIR, SETTINGS, MODE, ORDERED = Pair(1.0, 2.0), Settings(), Mode.SOFT, OrderedDict(k=1.0)
 SPACE, TYPE, PLACES = types.SimpleNamespace(k=1.0), torch.float32, (1.0, (2.0, "soft"))
 ACTIVATION, LEAKY, BOUND = torch.tanh, nn.LeakyReLU(0.1), functools.partial(torch.clamp, max=0.3)
@@ -124,38 +131,55 @@ def _of_global(name: str, new: Any, step: Any) -> Callable[[], Case]:
     return make
 
 
-for _name, _made in {
-    "a global number": _of_global("NUMBER", 2.0, lambda _, z: z * NUMBER),
-    "its type: True for 1.0": _of_global("NUMBER", True, lambda _, z: z if NUMBER is True else -z),
-    "its type: 1 for 1.0": _of_global("NUMBER", 1, lambda _, z: z * len(str(NUMBER))),
-    "its sign: -0.0 for 0.0": _of_global("ZERO", -0.0, lambda _, z: z * math.copysign(1.0, ZERO)),
-    "NaN for a number": _of_global("NUMBER", math.nan, lambda _, z: z if NUMBER == NUMBER else -z),
-    "a global string": _of_global("NAME", "hard", lambda _, z: z if NAME == "soft" else F.relu(z)),
-    "a global condition": _of_global("SWITCH", False, lambda _, z: z if SWITCH else -z),
-    "a global None": _of_global("NOTHING", 2.0, lambda _, z: z if NOTHING is None else z * NOTHING),
-    "a global tuple": _of_global("PLACES", (1.0, (3.0, "hard")), lambda _, z: z * PLACES[1][0]),
-    "a global NamedTuple": _of_global("PAIR", Pair(1.0, 3.0), lambda _, z: z * PAIR.second),
-    "a global enumeration": _of_global("MODE", Mode.HARD, lambda _, z: z if MODE is Mode.SOFT else -z),
-    "its value": _of_global("MODE", Mode.HARD, lambda _, z: z if MODE.value == "soft" else -z),
-    "a global frozenset": _of_global("FROZEN", frozenset({2}), lambda _, z: z if 1 in FROZEN else -z),
-    "a global dtype": _of_global(
-        "TYPE", torch.float64, lambda _, z: z if TYPE is torch.float32 else -z
-    ),
-    "a global activation": _of_global("ACTIVATION", torch.sigmoid, lambda _, z: ACTIVATION(z)),
-    "a global partial": _of_global(
-        "BOUND", functools.partial(torch.clamp, max=0.1), lambda _, z: BOUND(z)
-    ),
-    "a function": _of_global("helper", lambda z: z * 7, lambda _, z: outer_helper(z)),
-    "a number of a helper's helper": _of_global("NUMBER", 3.0, lambda _, z: outer_helper(z)),
-    "a number that a decorator reads": _of_global("NUMBER", 3.0, lambda _, z: wrapped(z)),
-    "a number within torch's decorator": _of_global("NUMBER", 3.0, lambda _, z: by_torch(z)),
-    "a number in a comprehension": _of_global(
-        "NUMBER", 3.0, lambda _, z: sum([z * NUMBER for _ in range(2)])
-    ),
-    "a number in a nested function": _of_global("NUMBER", 3.0, lambda _, z: (lambda y: y * NUMBER)(z)),
-    "a builtin that a global hides": _of_global("abs", torch.neg, lambda _, z: abs(z)),
-}.items():
-    CASES[_name] = _made
+CASES.update(
+    {
+        "a global number": _of_global("NUMBER", 2.0, lambda _, z: z * NUMBER),
+        "its type: True for 1.0": _of_global(
+            "NUMBER", True, lambda _, z: z if NUMBER is True else -z
+        ),
+        "its type: 1 for 1.0": _of_global("NUMBER", 1, lambda _, z: z * len(str(NUMBER))),
+        "its sign: -0.0 for 0.0": _of_global(
+            "ZERO", -0.0, lambda _, z: z * math.copysign(1.0, ZERO)
+        ),
+        "NaN for a number": _of_global(
+            "NUMBER", math.nan, lambda _, z: z if NUMBER == NUMBER else -z
+        ),
+        "a global string": _of_global(
+            "NAME", "hard", lambda _, z: z if NAME == "soft" else F.relu(z)
+        ),
+        "a global condition": _of_global("SWITCH", False, lambda _, z: z if SWITCH else -z),
+        "a global None": _of_global(
+            "NOTHING", 2.0, lambda _, z: z if NOTHING is None else z * NOTHING
+        ),
+        "a global tuple": _of_global("PLACES", (1.0, (3.0, "hard")), lambda _, z: z * PLACES[1][0]),
+        "a global NamedTuple": _of_global("PAIR", Pair(1.0, 3.0), lambda _, z: z * PAIR.second),
+        "a global enumeration": _of_global(
+            "MODE", Mode.HARD, lambda _, z: z if MODE is Mode.SOFT else -z
+        ),
+        "its value": _of_global("MODE", Mode.HARD, lambda _, z: z if MODE.value == "soft" else -z),
+        "a global frozenset": _of_global(
+            "FROZEN", frozenset({2}), lambda _, z: z if 1 in FROZEN else -z
+        ),
+        "a global dtype": _of_global(
+            "TYPE", torch.float64, lambda _, z: z if TYPE is torch.float32 else -z
+        ),
+        "a global activation": _of_global("ACTIVATION", torch.sigmoid, lambda _, z: ACTIVATION(z)),
+        "a global partial": _of_global(
+            "BOUND", functools.partial(torch.clamp, max=0.1), lambda _, z: BOUND(z)
+        ),
+        "a function": _of_global("helper", lambda z: z * 7, lambda _, z: outer_helper(z)),
+        "a number of a helper's helper": _of_global("NUMBER", 3.0, lambda _, z: outer_helper(z)),
+        "a number that a decorator reads": _of_global("NUMBER", 3.0, lambda _, z: wrapped(z)),
+        "a number within torch's decorator": _of_global("NUMBER", 3.0, lambda _, z: by_torch(z)),
+        "a number in a comprehension": _of_global(
+            "NUMBER", 3.0, lambda _, z: sum([z * NUMBER for _ in range(2)])
+        ),
+        "a number in a nested function": _of_global(
+            "NUMBER", 3.0, lambda _, z: (lambda y: y * NUMBER)(z)
+        ),
+        "a builtin that a global hides": _of_global("abs", torch.neg, lambda _, z: abs(z)),
+    }
+)
 
 
 @case
@@ -222,7 +246,9 @@ def a_namespace() -> Case:
 
 @case
 def a_default_of_a_function() -> Case:
-    return stepping(lambda _, z: with_default(z)), lambda: setattr(with_default, "__defaults__", (3.0,))
+    return stepping(lambda _, z: with_default(z)), lambda: setattr(
+        with_default, "__defaults__", (3.0,)
+    )
 
 
 @case
@@ -310,55 +336,64 @@ def _attribute(value: Any, change: Any, step: Any) -> Callable[[], Case]:
     return make
 
 
-for _name, _made in {
-    "an attribute": _attribute(1.0, lambda c: setattr(c, "value", 2.0), lambda c, z: z * c.value),
-    "a list in an attribute": _attribute(
-        lambda: [1.0], lambda c: c.value.append(2.0), lambda c, z: z * sum(c.value)
-    ),
-    "a dict in an attribute": _attribute(
-        lambda: {"k": 1.0}, lambda c: c.value.update(k=2.0), lambda c, z: z * c.value["k"]
-    ),
-    "a set in an attribute": _attribute(
-        lambda: {1}, lambda c: c.value.add(2), lambda c, z: z * len(c.value)
-    ),
-    "a dataclass in an attribute": _attribute(
-        Settings, lambda c: setattr(c.value, "scale", 2.0), lambda c, z: z * c.value.scale
-    ),
-    "an attribute by getattr": _attribute(
-        1.0, lambda c: setattr(c, "value", 2.0), lambda c, z: z * getattr(c, "value")  # noqa: B009
-    ),
-    "an attribute that was absent": _attribute(
-        1.0, lambda c: setattr(c, "boost", 2.0), lambda c, z: z * getattr(c, "boost", 1.0)
-    ),
-    "one of the class that was absent": _attribute(
-        1.0, lambda c: setattr(type(c), "boost", 2.0), lambda c, z: z * getattr(c, "boost", 1.0)
-    ),
-    "one whose absence is caught": _attribute(
-        1.0, lambda c: setattr(c, "boost", 2.0), lambda c, z: _boosted(c, z)
-    ),
-    "an attribute that a helper reads": _attribute(
-        1.0, lambda c: setattr(c, "value", 2.0), lambda c, z: _scaled(c, z)
-    ),
-    "the training mode": _attribute(1.0, lambda c: c.eval(), lambda c, z: z if c.training else -z),
-    "a child's attribute": _attribute(
-        lambda: nn.LeakyReLU(0.1),
-        lambda c: setattr(c.value, "negative_slope", 0.6),
-        lambda c, z: c.value(z),
-    ),
-    "a child swapped": _attribute(
-        nn.Tanh, lambda c: setattr(c, "value", nn.ReLU()), lambda c, z: c.value(z)
-    ),
-    "a child's training mode": _attribute(
-        lambda: nn.Dropout(1.0), lambda c: c.eval(), lambda c, z: z * (2 if c.value.training else 3)
-    ),
-    "a child's forward on it alone": _attribute(
-        nn.Tanh, lambda c: setattr(c.value, "forward", torch.sin), lambda c, z: c.value(z)
-    ),
-    "a method in an attribute": _attribute(
-        lambda: torch.tanh, lambda c: setattr(c, "value", torch.sin), lambda c, z: c.value(z)
-    ),
-}.items():
-    CASES[_name] = _made
+CASES.update(
+    {
+        "an attribute": _attribute(
+            1.0, lambda c: setattr(c, "value", 2.0), lambda c, z: z * c.value
+        ),
+        "a list in an attribute": _attribute(
+            lambda: [1.0], lambda c: c.value.append(2.0), lambda c, z: z * sum(c.value)
+        ),
+        "a dict in an attribute": _attribute(
+            lambda: {"k": 1.0}, lambda c: c.value.update(k=2.0), lambda c, z: z * c.value["k"]
+        ),
+        "a set in an attribute": _attribute(
+            lambda: {1}, lambda c: c.value.add(2), lambda c, z: z * len(c.value)
+        ),
+        "a dataclass in an attribute": _attribute(
+            Settings, lambda c: setattr(c.value, "scale", 2.0), lambda c, z: z * c.value.scale
+        ),
+        "an attribute by getattr": _attribute(
+            1.0,
+            lambda c: setattr(c, "value", 2.0),
+            lambda c, z: z * getattr(c, "value"),  # noqa: B009
+        ),
+        "an attribute that was absent": _attribute(
+            1.0, lambda c: setattr(c, "boost", 2.0), lambda c, z: z * getattr(c, "boost", 1.0)
+        ),
+        "one of the class that was absent": _attribute(
+            1.0, lambda c: setattr(type(c), "boost", 2.0), lambda c, z: z * getattr(c, "boost", 1.0)
+        ),
+        "one whose absence is caught": _attribute(
+            1.0, lambda c: setattr(c, "boost", 2.0), lambda c, z: _boosted(c, z)
+        ),
+        "an attribute that a helper reads": _attribute(
+            1.0, lambda c: setattr(c, "value", 2.0), lambda c, z: _scaled(c, z)
+        ),
+        "the training mode": _attribute(
+            1.0, lambda c: c.eval(), lambda c, z: z if c.training else -z
+        ),
+        "a child's attribute": _attribute(
+            lambda: nn.LeakyReLU(0.1),
+            lambda c: setattr(c.value, "negative_slope", 0.6),
+            lambda c, z: c.value(z),
+        ),
+        "a child swapped": _attribute(
+            nn.Tanh, lambda c: setattr(c, "value", nn.ReLU()), lambda c, z: c.value(z)
+        ),
+        "a child's training mode": _attribute(
+            lambda: nn.Dropout(1.0),
+            lambda c: c.eval(),
+            lambda c, z: z * (2 if c.value.training else 3),
+        ),
+        "a child's forward on it alone": _attribute(
+            nn.Tanh, lambda c: setattr(c.value, "forward", torch.sin), lambda c, z: c.value(z)
+        ),
+        "a method in an attribute": _attribute(
+            lambda: torch.tanh, lambda c: setattr(c, "value", torch.sin), lambda c, z: c.value(z)
+        ),
+    }
+)
 
 
 def _boosted(c: Any, z: Any) -> Any:
@@ -416,70 +451,76 @@ def _of_class(change: Any, step: Any) -> Callable[[], Case]:
     return make
 
 
-for _name, _made in {
-    "a class attribute": _of_class(
-        lambda c, k, b: setattr(k, "factor", 2.0), lambda c, z, s: z * c.factor
-    ),
-    "an inherited class attribute": _of_class(
-        lambda c, k, b: setattr(b, "factor", 2.0), lambda c, z, s: z * c.factor
-    ),
-    "a tuple of a class": _of_class(
-        lambda c, k, b: setattr(b, "factors", (3.0,)), lambda c, z, s: z * c.factors[0]
-    ),
-    "a list of a class in place": _of_class(
-        lambda c, k, b: b.listed.append(3.0), lambda c, z, s: z * c.listed[-1]
-    ),
-    "a string of a class": _of_class(
-        lambda c, k, b: setattr(b, "kind", "hard"), lambda c, z, s: z if c.kind == "soft" else -z
-    ),
-    "a class attribute by its class": _of_class(
-        lambda c, k, b: setattr(b, "factor", 2.0), lambda c, z, s: z * type(c).factor
-    ),
-    "a class attribute hidden by the cell": _of_class(
-        lambda c, k, b: setattr(c, "factor", 2.0), lambda c, z, s: z * c.factor
-    ),
-    "a property's hidden field": _of_class(
-        lambda c, k, b: setattr(c, "_hidden", 2.0), lambda c, z, s: z * c.hidden
-    ),
-    "a property": _of_class(
-        lambda c, k, b: setattr(b, "hidden", property(lambda s: 3.0)), lambda c, z, s: z * c.hidden
-    ),
-    "a number of a static method": _of_class(
-        lambda c, k, b: globals().__setitem__("NUMBER", 4.0), lambda c, z, s: c.fixed(z)
-    ),
-    "a number of a class method": _of_class(
-        lambda c, k, b: setattr(b, "factor", 4.0), lambda c, z, s: c.classed(z)
-    ),
-    "a method of the class": _of_class(
-        lambda c, k, b: setattr(b, "act", lambda s, z: torch.sin(z)), lambda c, z, s: c.act(z)
-    ),
-    "a method by super": _of_class(
-        lambda c, k, b: setattr(b, "act", lambda s, z: torch.sin(z)), lambda c, z, s: s.act(z)
-    ),
-    "a method of the cell alone": _of_class(
-        lambda c, k, b: setattr(c, "act", torch.sin), lambda c, z, s: c.act(z)
-    ),
-    "the pointwise of the class": _of_class(
-        lambda c, k, b: setattr(k, "pointwise", lambda s, i, r, x: s.State(h=i.z - r.z)),
-        lambda c, z, s: z,
-    ),
-    "the pointwise of the cell alone": _of_class(
-        lambda c, k, b: setattr(c, "pointwise", lambda i, r, x: c.State(h=i.z - r.z)),
-        lambda c, z, s: z,
-    ),
-    "the step of the cell alone": _of_class(
-        lambda c, k, b: setattr(c, "step", lambda i, x: c.State(h=torch.sin(i))), lambda c, z, s: z
-    ),
-    "the project of the cell alone": _of_class(
-        lambda c, k, b: setattr(c, "project", lambda x: c.weights.ih.sum() + x.new_zeros(*x.shape[:-1], 5)),
-        lambda c, z, s: z,
-    ),
-    "an attribute of the state": _of_class(
-        lambda c, k, b: setattr(c.State, "boost", 2.0),
-        lambda c, z, s: z * getattr(c.State, "boost", 1.0),
-    ),
-}.items():
-    CASES[_name] = _made
+CASES.update(
+    {
+        "a class attribute": _of_class(
+            lambda c, k, b: setattr(k, "factor", 2.0), lambda c, z, s: z * c.factor
+        ),
+        "an inherited class attribute": _of_class(
+            lambda c, k, b: setattr(b, "factor", 2.0), lambda c, z, s: z * c.factor
+        ),
+        "a tuple of a class": _of_class(
+            lambda c, k, b: setattr(b, "factors", (3.0,)), lambda c, z, s: z * c.factors[0]
+        ),
+        "a list of a class in place": _of_class(
+            lambda c, k, b: b.listed.append(3.0), lambda c, z, s: z * c.listed[-1]
+        ),
+        "a string of a class": _of_class(
+            lambda c, k, b: setattr(b, "kind", "hard"),
+            lambda c, z, s: z if c.kind == "soft" else -z,
+        ),
+        "a class attribute by its class": _of_class(
+            lambda c, k, b: setattr(b, "factor", 2.0), lambda c, z, s: z * type(c).factor
+        ),
+        "a class attribute hidden by the cell": _of_class(
+            lambda c, k, b: setattr(c, "factor", 2.0), lambda c, z, s: z * c.factor
+        ),
+        "a property's hidden field": _of_class(
+            lambda c, k, b: setattr(c, "_hidden", 2.0), lambda c, z, s: z * c.hidden
+        ),
+        "a property": _of_class(
+            lambda c, k, b: setattr(b, "hidden", property(lambda s: 3.0)),
+            lambda c, z, s: z * c.hidden,
+        ),
+        "a number of a static method": _of_class(
+            lambda c, k, b: globals().__setitem__("NUMBER", 4.0), lambda c, z, s: c.fixed(z)
+        ),
+        "a number of a class method": _of_class(
+            lambda c, k, b: setattr(b, "factor", 4.0), lambda c, z, s: c.classed(z)
+        ),
+        "a method of the class": _of_class(
+            lambda c, k, b: setattr(b, "act", lambda s, z: torch.sin(z)), lambda c, z, s: c.act(z)
+        ),
+        "a method by super": _of_class(
+            lambda c, k, b: setattr(b, "act", lambda s, z: torch.sin(z)), lambda c, z, s: s.act(z)
+        ),
+        "a method of the cell alone": _of_class(
+            lambda c, k, b: setattr(c, "act", torch.sin), lambda c, z, s: c.act(z)
+        ),
+        "the pointwise of the class": _of_class(
+            lambda c, k, b: setattr(k, "pointwise", lambda s, i, r, x: s.State(h=i.z - r.z)),
+            lambda c, z, s: z,
+        ),
+        "the pointwise of the cell alone": _of_class(
+            lambda c, k, b: setattr(c, "pointwise", lambda i, r, x: c.State(h=i.z - r.z)),
+            lambda c, z, s: z,
+        ),
+        "the step of the cell alone": _of_class(
+            lambda c, k, b: setattr(c, "step", lambda i, x: c.State(h=torch.sin(i))),
+            lambda c, z, s: z,
+        ),
+        "the project of the cell alone": _of_class(
+            lambda c, k, b: setattr(
+                c, "project", lambda x: c.weights.ih.sum() + x.new_zeros(*x.shape[:-1], 5)
+            ),
+            lambda c, z, s: z,
+        ),
+        "an attribute of the state": _of_class(
+            lambda c, k, b: setattr(c.State, "boost", 2.0),
+            lambda c, z, s: z * getattr(c.State, "boost", 1.0),
+        ),
+    }
+)
 
 
 class Masked(NamedTuple):
