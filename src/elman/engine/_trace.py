@@ -6,11 +6,12 @@ import gc
 import linecache
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from elman.cells import Cell, PointwiseCell
 from elman.cells._base import watching
 from elman.engine._build import Builder, Leaf
-from elman.engine._depends import AFFINE, frozen_attributes, own_tensors
+from elman.engine._depends import AFFINE, Dependence, own_tensors
 from elman.engine._lock import fork_safe_lock
 from elman.engine._lower import Untraceable
+from elman.engine._walk import changed, copied, entries, followed
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
@@ -52,16 +54,36 @@ class Traced(NamedTuple):
     watched: tuple[str, ...] = ()
 
 
+_PROJECT, _STEP = PointwiseCell.project, PointwiseCell.step
+
+
 def is_projected(cell: Cell) -> bool:
     """Whether this is a pointwise cell whose matrices are applied as its contract has it."""
-    kind = type(cell)
-    return kind.project is PointwiseCell.project and kind.step is PointwiseCell.step
+    kind, own = type(cell), cell.__dict__
+    inherited = kind.project is _PROJECT and kind.step is _STEP
+    return inherited and "project" not in own and "step" not in own
+
+
+class _Known(NamedTuple):
+    """What a cell depended on at its last call, and what was found by what was asked for."""
+
+    dependence: Dependence
+    kind: type | None
+    results: dict[Any, Traced | str]
+
+
+_known: dict[int, _Known] = {}  # by the id of a cell that is alive
+_programs: dict[Any, Traced | str] = {}
+_changing: MutableMapping[type, str] = (
+    WeakKeyDictionary()
+)  # what a step itself changes, and why not
+_MOST_PROGRAMS = 256
 
 
 def traced(
     cell: Cell, dtype: torch.dtype, projection: Projection | None, *, watches: bool = False
 ) -> Traced:
-    """The program of this cell as it is now; traced when it, or a number in it, is new.
+    """The program of this cell as it is now; traced when it, or what its step reads, is new.
 
     Args:
         cell: the cell.
@@ -70,34 +92,46 @@ def traced(
         watches: whether it also shows what the cell watches, and its states.
 
     Raises:
-        Untraceable: naming the operation, or the attribute, and the line.
+        Untraceable: naming the operation, or what the step reads, and the line.
     """
-    apart = AFFINE if projection is None else ()
-    key = (dtype, projection, watches, frozen_attributes(cell, type(cell).__name__, apart))
-    result = _traced(_Key(key, cell))
+    known, kind = _known.get(id(cell)), projection.kind if projection else None
+    asked = (dtype, projection, watches, torch.get_default_dtype())
+    if known is None or known.kind is not kind or not known.dependence.holds(cell):
+        known = _known_anew(cell, kind, AFFINE if projection is None else ())
+    result = known.results.get(asked)
+    if result is None:
+        result = _found(cell, known, asked)
     if isinstance(result, str):
         raise Untraceable(result)
     return result
 
 
-class _Key:
-    """Compares by ``key`` alone; carries the cell along for the one time it is traced."""
-
-    def __init__(self, key: Any, cell: Cell) -> None:
-        self.key, self.cell = key, cell
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.key == other.key
+def _known_anew(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _Known:
+    where, problem = id(cell), _changing.get(type(cell))
+    if problem:
+        raise Untraceable(problem)
+    known = _Known(Dependence(cell, apart, kind, lambda _: _known.pop(where, None)), kind, {})
+    _known[where] = known
+    return known
 
 
-@lru_cache(maxsize=256)
-def _traced(key: _Key) -> Traced | str:
+def _found(cell: Cell, known: _Known, asked: Any) -> Traced | str:
+    """The program, or why there is none, from the cells before this one if they were alike."""
+    key = asked, known.dependence.key
+    result = _programs.get(key) or _traced(cell, *asked[:3])
+    if not known.dependence.holds(cell):
+        why = "what its step reads was changed while it was traced"
+        return result if isinstance(result, str) else why
+    _programs[key] = known.results[asked] = result
+    while len(_programs) > _MOST_PROGRAMS:
+        _programs.pop(next(iter(_programs)), None)
+    return result
+
+
+def _traced(
+    cell: Cell, dtype: torch.dtype, projection: Projection | None, watches: bool
+) -> Traced | str:
     """The program, or why there is none: that takes as long to find out."""
-    cell, key.cell = key.cell, None  # type: ignore[assignment]
-    dtype, projection, watches, _ = key.key
 
     def trace(batch: int) -> Traced:
         # Imported when first needed: it takes longer than all of elman.
@@ -167,7 +201,7 @@ class _Step:
         while batch % self.units == 0 and self.units > 1:
             batch += 2
         self.batch, self.projection = batch, projection
-        self.module = _Stepping(_twin(cell), projection)
+        self.module, self.cell = _Stepping(_twin(cell), projection), cell
         apart = () if projection else AFFINE
         self.names = [name for name, _ in own_tensors(self.module.cell, apart)]
         leaves = list(self._leaves(cell, dtype))
@@ -245,8 +279,18 @@ class _Step:
 
     def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Runs it once, watched."""
+        kind = self.projection.kind if self.projection else None
+        containers = followed(self.module.cell, kind, self.cell).containers
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
             results = self(*tensors)
+            if changed(containers):  # it may have been another thread
+                containers = [(name, held, entries(held)) for name, held, _ in containers]
+                self(*tensors)
+        name = changed(containers)
+        if name:
+            why = f"its step changes {name}, which a program does not; self.watch() shows values"
+            _changing[type(self.cell)] = why
+            raise Untraceable(why)
         new, shown = (
             results[: len(results) - len(self.seen)],
             results[len(results) - len(self.seen) :],
@@ -275,7 +319,7 @@ def _twin(cell: Cell) -> Cell:
     """
     twins = {m: type(m).__new__(type(m)) for m in cell.modules()}
     for m, twin in twins.items():
-        twin.__dict__.update(m.__dict__)
+        twin.__dict__.update({name: copied(value) for name, value in m.__dict__.items()})
         twin._parameters, twin._buffers = dict(m._parameters), dict(m._buffers)
         twin._modules = {name: child and twins[child] for name, child in m._modules.items()}
         for name, value in m.__dict__.items():
