@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
@@ -56,7 +57,7 @@ def validation_losses(task: Task, events: Events) -> tuple[tuple[int, float], ..
     """The loss of each validation, or the score if the loss is not among its measures."""
     lines = [e for e in events if e["event"] == "valid"]
     if any(e.get(task.unit) is None for e in lines):
-        return tuple((e["update"], task.score(_metrics(e))) for e in lines if _whole(e))
+        return tuple((e["update"], task.score(_metrics(e))) for e in lines)
     return tuple((e["update"], e[task.unit]) for e in lines)
 
 
@@ -68,8 +69,8 @@ def standing(task: Task, events: Events) -> Standing | None:
         events: of the run.
     """
     end = next((e for e in reversed(events) if e["event"] == "end"), None)
-    own = (end or {}).get("metrics", {}).get("valid") or _best(events)
-    if not own or "train" not in task.splits or any(v is None for v in own.values()):
+    own = _metrics((end or {}).get("metrics", {}).get("valid") or _best(events))
+    if not own or "train" not in task.splits:
         return None
     models, origin = _valid(end["baselines"] if end else {}), ""
     if not models:
@@ -98,11 +99,18 @@ def _of_shares(task: Task, metric: str, own: Metrics, models: Mapping[str, Metri
     whole = 1.0 if metric in SHARES else 100.0
     mine, simple = own[metric], {name: measures[metric] for name, measures in models.items()}
     best, weakest = max(simple, key=simple.__getitem__), min(simple.values())
-    share, count = simple[best] / whole, _count(task)
-    missing = max(1 - share, 1e-9)
-    margin, gain = ((s - mine) / max(whole - s, 1e-9) for s in (simple[best], weakest))
-    noise = (share * missing / count) ** 0.5 / missing if count and share < 1 else 0.0
-    return Standing(metric, mine, best, simple[best], margin, gain, noise, mine > 0.99 * whole)
+    (margin, noise), (gain, chance) = (
+        _short_of(mine / whole, value / whole, _count(task)) for value in (simple[best], weakest)
+    )
+    perfect = mine > 0.99 * whole
+    return Standing(metric, mine, best, simple[best], margin, gain, noise, chance, perfect)
+
+
+def _short_of(own: float, simple: float, count: int) -> tuple[float, float]:
+    """How much more a share misses than another one, of what that misses; and a standard error."""
+    missing = max(1 - simple, 1e-9)
+    error = (simple * missing / count) ** 0.5 if count and 0 < simple < 1 else 0.0
+    return (simple - own) / missing, error / missing
 
 
 def _count(task: Task) -> int:
@@ -122,18 +130,15 @@ def _scores(task: Task, measured: Sequence[Metrics]) -> tuple[str, list[float]]:
         return name, [-metrics[name] if higher else metrics[name] for metrics in measured]
 
 
-def _best(events: Events) -> Metrics:
-    """The measures of the best validation of a run that did not end."""
-    lines = [e for e in events if e["event"] == "valid" and e["best"] and _whole(e)]
-    return _metrics(lines[-1]) if lines else {}
+def _best(events: Events) -> Mapping[str, Any]:
+    """The best validation of a run that did not end."""
+    return next((e for e in reversed(events) if e["event"] == "valid" and e["best"]), {})
 
 
 def _metrics(event: Mapping[str, Any]) -> Metrics:
-    return {name: value for name, value in event.items() if name not in _PLACE}
-
-
-def _whole(event: Mapping[str, Any]) -> bool:
-    return all(value is not None for value in _metrics(event).values())
+    """The measures of a line, in which those that are not finite are null."""
+    named = ((name, value) for name, value in event.items() if name not in _PLACE)
+    return {name: math.inf if value is None else value for name, value in named}
 
 
 def _valid(baselines: Mapping[str, Mapping[str, Metrics]]) -> dict[str, Metrics]:

@@ -56,6 +56,7 @@ class Standing(NamedTuple):
         margin: the difference from it.
         gain: the difference from the weakest baseline.
         noise: one standard error of ``margin``, as far as the number of rows says; else 0.
+        chance: the same of ``gain``.
         perfect: whether next to nothing is left to learn.
         origin: where the baselines come from, if not from the run's own end.
     """
@@ -67,6 +68,7 @@ class Standing(NamedTuple):
     margin: float
     gain: float
     noise: float = 0.0
+    chance: float = 0.0
     perfect: bool = False
     origin: str = ""
 
@@ -113,8 +115,13 @@ class Course:
     def rise(self) -> float:
         """How much of what was gained at best was lost again: 1 and more is all of it."""
         start = max(self.first, self.begun)
-        gained = max(start - self.lowest, 0.02 * abs(start))
+        gained = max(start - self.lowest, 0.1 * abs(start))  # less may be noise
         return (self.last - self.lowest) / gained if gained > 0 else 0.0
+
+    @property
+    def above(self) -> float:
+        """By how much the lowest loss is larger than that of the first weights, relative to it."""
+        return (self.lowest - self.begun) / max(abs(self.begun), 1e-9)
 
     @property
     def falling(self) -> bool | None:

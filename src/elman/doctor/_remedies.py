@@ -27,8 +27,9 @@ LOSHCHILOV = "Loshchilov & Hutter 2019, Decoupled weight decay regularization"
 PRECHELT = "Prechelt 1998, Early stopping: but when?"
 GLOROT = "Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward networks"
 
-AIM = 0.05
-"""A first update that moves a weight matrix by this share of its size is neither slow nor wild."""
+SLOW, QUICK = 0.025, 0.2
+"""A first update that moves a weight matrix by less than this share of its size is slow; where a
+run learned nothing, a rate with the other is worth a try."""
 
 
 def fitting(config: Config, *remedies: Remedy | None) -> tuple[Remedy, ...]:
@@ -109,9 +110,9 @@ def _drops_less(config: Config) -> bool:
 
 def faster(m: Measures) -> Remedy | None:
     """A higher rate, where the first update hardly moved the weights."""
-    if not 0 < m.ratio < AIM / 2:
+    if not 0 < m.ratio < SLOW:
         return None
-    rate = _rounded(m.config.train.lr * min(10.0, AIM / m.ratio))
+    rate = _rounded(m.config.train.lr * min(10.0, QUICK / m.ratio))
     what = f"a higher rate: the first update moves a matrix by {m.ratio:.1g} of its size"
     return Remedy(what, {"train.lr": rate}, SMITH)
 
