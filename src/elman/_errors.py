@@ -6,7 +6,7 @@ code written against them keeps working. ``exit_code`` is what the command line 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -52,9 +52,16 @@ class Diverged(ElmanError, RuntimeError):
 
 
 class Interrupted(ElmanError, KeyboardInterrupt):
-    """Training was stopped by Ctrl-C or SIGTERM, after the current update was saved."""
+    """Training was stopped by Ctrl-C, SIGTERM or SIGHUP, after the current update was saved.
+
+    ``resume`` are the words after ``elman`` on a command line that goes on, where there is one.
+    """
 
     exit_code = 130
+
+    def __init__(self, message: str = "", resume: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.resume = tuple(resume)
 
 
 class EngineError(ElmanError, RuntimeError):

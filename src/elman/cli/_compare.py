@@ -99,14 +99,10 @@ def _plan(asked: Request) -> Any:
 def _compared(asked: Request, report: Report) -> Comparison:
     from elman.compare import compare as run
 
-    options, path = asked.options, None
-    plan = _plan(asked)
-    if options["force"]:
-        path = Path(options["runs"], f"{options['name'] or f'compare-{asked.task}'}-1")
+    options = asked.options
     return run(
         asked.config,
-        plan,
-        path,
+        _plan(asked),
         directory=Path(options["runs"]),
         name=options["name"],
         force=options["force"],

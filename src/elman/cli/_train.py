@@ -53,12 +53,9 @@ def summary(result: Result) -> str:
 def _trained(asked: Request, report: Report) -> Result:
     from elman.train import train as run
 
-    options, path = asked.options, None
-    if options["force"]:
-        path = Path(options["runs"], f"{options['name'] or asked.task}-1")
+    options = asked.options
     return run(
         asked.config,
-        path,
         directory=Path(options["runs"]),
         name=options["name"],
         force=options["force"],

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os.path import lexists
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elman._errors import DataError
+from elman._errors import CheckpointError, DataError
 from elman.baselines import ngram_baselines
 from elman.bptt import State
 from elman.data import Lanes, Source, Split, TextSource, Vocabulary, by_name, open_tokens, tokenise
@@ -106,6 +107,7 @@ class LanguageModel(NamedTask):
         self.vocabulary, self.tokens, self.data, self.model = vocabulary, dict(tokens), data, model
         self.splits = tuple(self.tokens)
         self._ratios: dict[str, float] = {}
+        self._known: set[str] = set()  # splits whose tokens are all in the vocabulary
 
     @classmethod
     def prepare(
@@ -144,7 +146,7 @@ class LanguageModel(NamedTask):
     @classmethod
     def restore(cls, folder: Path, data: LanguageData, model: LanguageNet) -> LanguageModel:
         files = {name: _token_file(folder, name) for name in Split._fields}
-        tokens = {name: open_tokens(file) for name, file in files.items() if file.exists()}
+        tokens = {name: open_tokens(file) for name, file in files.items() if lexists(file)}
         return cls(Vocabulary.load(folder / "tokenizer.json"), tokens, data, model)
 
     def on(self, files: Sequence[Path] = (), rows: int | None = None) -> LanguageModel:
@@ -178,11 +180,25 @@ class LanguageModel(NamedTask):
                 f"there is no {split} text here, only: {', '.join(self.tokens) or 'none'}; "
                 "give files to measure on"
             )
+        self._require_known(split)
         wanted = self.data.lanes if split == "train" else self.data.eval_lanes or self.data.lanes
         try:
             return Lanes(self.tokens[split], wanted)
         except DataError as error:
             raise DataError(f"{split} text: {error}") from None
+
+    def _require_known(self, split: str) -> None:
+        """Refuse tokens that are not in the vocabulary, before they index a row beyond its table."""
+        if split in self._known:
+            return
+        tokens, size = self.tokens[split], len(self.vocabulary)
+        if len(tokens) and (largest := int(tokens.max())) >= size:
+            file = getattr(tokens, "filename", None) or f"the {split} text"
+            raise CheckpointError(
+                f"{file}: token {largest} is not in the vocabulary, which has {size:,} entries: "
+                "the file is damaged or another run's; train again"
+            )
+        self._known.add(split)
 
     def batches(self, split: str, epoch: int = 0) -> Iterator[Piece]:
         lanes = self.lanes(split)
@@ -218,13 +234,16 @@ class LanguageModel(NamedTask):
         if self.vocabulary.kind == "char":
             return 1.0
         if split not in self._ratios:
+            self._require_known(split)
             tokens = self.tokens[split]
             self._ratios[split] = len(tokens) / len(self.vocabulary.decode(tokens))
         return self._ratios[split]
 
     def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
         if text is None:
-            stream = self.tokens["valid" if "valid" in self.tokens else self.splits[0]]
+            split = "valid" if "valid" in self.tokens else self.splits[0]
+            self._require_known(split)
+            stream = self.tokens[split]
             steps = min(SHOWN_STEPS, len(stream) - 1)
         else:
             read, eos = self._context(text), self.vocabulary.eos
@@ -237,6 +256,8 @@ class LanguageModel(NamedTask):
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """Unigram, bigram and trigram models of the same training tokens."""
+        for split in self.splits:
+            self._require_known(split)
         measured = {split: self.tokens[split] for split in self.splits if split != "train"}
         return ngram_baselines(self.tokens["train"], measured, len(self.vocabulary))
 

@@ -69,7 +69,8 @@ class Trainer:
         self.at = Progress()
         self.state: State = None
         self.stop = Stop()
-        self.board = TensorBoard(run.path / "tensorboard") if config.tensorboard else None
+        self.unheard: OSError | None = None  # that whom we report to is gone
+        self.board = TensorBoard() if config.tensorboard else None
         self.watch = Watch(task.network, self.policy)  # of a run without, where it diverges
         self.begun = self.resumed_at = time.perf_counter()
         self.loss, self.terms, self.windows = torch.zeros(()), 0, 0  # since the last update
@@ -86,12 +87,15 @@ class Trainer:
             with subnormals_as_zero(), stop_on_signals() as self.stop:
                 while not self.over:
                     self._epoch()
-            return self._finish()
+            result = self._finish()
         finally:
             for embedding in sparse:  # the network may go to another optimiser
                 embedding.sparse = False
             if self.board:
                 self.board.close()
+        if self.unheard:
+            raise self.unheard
+        return result
 
     def _epoch(self) -> None:
         task, at = self.task, self.at
@@ -243,12 +247,22 @@ class Trainer:
         self.state = unpack_state(template, checkpoint.state, run.where("last", "state"))
 
     def _stop_if_asked(self) -> None:
-        if self.stop.signal and not self.over:
-            self._save()
-            raise Interrupted(
-                f"stopped by {self.stop.signal} after update {self.at.update}: "
-                f"saved in {self.run.path}, to be resumed"
-            )
+        if self.over or not (self.stop.signal or self.unheard):
+            return
+        self._save()
+        if self.unheard:
+            raise self.unheard
+        raise Interrupted(
+            f"stopped by {self.stop.signal} after update {self.at.update}: "
+            f"saved in {self.run.path}, to be resumed",
+            self._resumption(),
+        )
+
+    def _resumption(self) -> tuple[str, ...]:
+        """The command that goes on; of a task of one's own there is none."""
+        if not isinstance(self.task, NamedTask):
+            return ()
+        return ("train", self.task.name, "--resume", str(self.run.path))
 
     def _finish(self) -> Result:
         if self.at.validated != self.at.update:
@@ -291,6 +305,8 @@ class Trainer:
             if isinstance(self.task, NamedTask):
                 self.task.save(self.run.path)
             self._save()
+        if self.board:
+            self.board.open(self.run.path / "tensorboard")
         self._emit(
             "start",
             run=str(self.run.path),
@@ -328,7 +344,12 @@ class Trainer:
         self.run.log(line)
         if self.board:
             self.board(line)
-        self.report(line)
+        if self.unheard:
+            return
+        try:
+            self.report(line)
+        except OSError as error:  # a pipe or a terminal that is gone must not cost the run
+            self.unheard = error
 
     def _clock(self) -> None:
         self.at.seconds = time.perf_counter() - self.begun
