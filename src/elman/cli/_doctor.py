@@ -35,6 +35,10 @@ def doctor(
     json
         One JSON object a line: a finding, a trial, and what is not known at the end.
     """
+    from elman.train._run_config import read_config
+
+    read_config(run)  # a mistyped path is named before torch is loaded
+    log(f"examining {run}: its data, its weights, a look inside")
     from elman.doctor import attempt, examine
 
     found = examine(run)

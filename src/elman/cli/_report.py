@@ -42,10 +42,14 @@ def report(
 
 def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
     """The page's file, after looking inside where that has not been done for this text."""
+    from elman.train._run_config import read_config
+
+    paths, findings = list(runs), {}
+    for path in paths:
+        read_config(path)  # a mistyped path is named before torch is loaded
     from elman.doctor import examine
     from elman.report import Measures, measure, page
 
-    paths, findings = list(runs), {}
     for path in paths:
         try:
             found = Measures.load(path)
@@ -53,14 +57,17 @@ def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None =
             log(f"{error}; that is done now")
             found = None
         if found is None or (text is not None and found.text != text):
+            log(f"looking inside {path}, as elman flow does")
             try:
                 measure(path, text)
             except (CheckpointError, ConfigError) as error:
                 if text is not None:
                     raise
                 log(f"{path}: without a look inside: {error}")
+        log(f"examining {path}, as elman doctor does")
         try:
             findings[str(path)] = [record(finding) for finding in examine(path).findings]
         except (CheckpointError, ConfigError) as error:
             log(f"{path}: not examined: {error}")
+    log("drawing the page")
     return page(paths, output, findings=findings)

@@ -57,7 +57,12 @@ class Pool:
                     raise Interrupted(
                         f"stopped by {stop.signal}: all runs are saved in {self.folder.path}, "
                         "to be resumed",
-                        ("compare", self.folder.comparison().task, "--resume", str(self.folder.path)),
+                        (
+                            "compare",
+                            self.folder.comparison().task,
+                            "--resume",
+                            str(self.folder.path),
+                        ),
                     )
         finally:
             for process in self.running.values():  # a second Ctrl-C does not wait

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from elman._errors import DataError
+from elman.data._plain_file import require_plain
 
 
 @contextmanager
@@ -25,6 +26,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():  # what is no file, such as a device, must not become one
+            require_plain(path)
         with partial.open("w+b") as file:
             yield file
             file.flush()

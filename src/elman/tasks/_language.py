@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,11 @@ from elman.nn import linear_cross_entropy
 from elman.tasks._base import Excerpt, Metrics, NamedTask, Reading
 from elman.tasks._language_config import LanguageAsked, LanguageData, LanguageNet
 from elman.tasks._language_net import LanguageNetwork
+
+log = logging.getLogger(__name__)
+
+SILENCE = 5.0
+"""Seconds after which one is told how far it is."""
 
 SHOWN_STEPS = 64
 """Steps of a row to look inside with, unless the text is given."""
@@ -329,7 +336,7 @@ class LanguageModel(NamedTask):
             forbidden=() if unknown is None else (unknown,),
             generator=torch.Generator(self.device).manual_seed(seed),
         )
-        return list(drawn)
+        return list(_counted(drawn, length))
 
     @torch.no_grad()
     def _distribution(self, prompt: str) -> Tensor:
@@ -349,6 +356,16 @@ class LanguageModel(NamedTask):
         if not context:
             raise DataError("the prompt is empty: give the text to go on from")
         return context
+
+
+def _counted(drawn: Iterator[int], length: int) -> Iterator[int]:
+    """What is drawn; where that takes long, how far it is."""
+    told = time.monotonic()
+    for count, token in enumerate(drawn, 1):
+        yield token
+        if count % 1000 == 0 and time.monotonic() - told > SILENCE:
+            told = time.monotonic()
+            log.info("generated %s of %s tokens", f"{count:,}", f"{length:,}")
 
 
 def _split(data: LanguageData) -> Split:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from elman.train._folder import named
 from elman.train._loop import Report, Result, Trainer
 from elman.train._memory import require_memory
 from elman.train._run import Run
+
+log = logging.getLogger(__name__)
 
 FIXED = ("seed", "bptt", "k1", "k2", "every", "optimizer")
 """Settings that a resumed run keeps."""
@@ -40,7 +43,8 @@ def fit(
         run: the folder to keep it in; ``runs/NAME-N`` with the next free N if None.
         resume: go on from the run's last checkpoint.
         report: called with each event, a dictionary with the key "event": start, train, valid,
-            diverged, end. The same events are the lines of metrics.jsonl.
+            diverged, end. The same events are the lines of metrics.jsonl. Without it, they go to
+            the logger "elman.train".
 
     Raises:
         Diverged: the loss or a gradient is not finite; the last good checkpoint stays.
@@ -55,7 +59,7 @@ def fit(
         run = Run.create_next(Path("runs"), task.name, settings)
     run.claim()
     try:
-        trainer = Trainer(task, config, run, report or _ignore)
+        trainer = Trainer(task, config, run, report or _logged)
         if resume:
             trainer.restore()
         return trainer.fit()
@@ -219,8 +223,10 @@ def _class(name: str) -> type[NamedTask]:
     return found
 
 
-def _ignore(event: dict[str, Any]) -> None:
-    """Say nothing."""
+def _logged(event: dict[str, Any]) -> None:
+    """Log the numbers of an event, where nobody is told of it otherwise."""
+    shown = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in event.items())
+    log.info("%s", ", ".join(shown if event["event"] in ("train", "valid") else list(shown)[:4]))
 
 
 def percents(report: Report | None) -> Reading | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -36,6 +37,8 @@ from elman.train._signals import Stop, stop_on_signals
 from elman.train._subnormals import subnormals_as_zero
 from elman.train._tensorboard import TensorBoard
 from elman.train._watch import Watch
+
+log = logging.getLogger(__name__)
 
 Report = Callable[[dict[str, Any]], object]
 """Called with each event; what is printed about it is the caller's affair."""
@@ -276,8 +279,11 @@ class Trainer:
             settled = Checkpoint(pack_module(self.task.network), progress=best.progress)
             self.run.save("best", settled)
         measured = [split for split in self.task.splits if split != "train"]
-        metrics = {split: self.task.evaluate(split) for split in measured}
-        result = Result(self.run, metrics, self.task.baselines(), self._pictures(measured))
+        metrics = {}
+        for split in measured:
+            log.info("measuring the best weights on the %s data", split)
+            metrics[split] = self.task.evaluate(split)
+        result = Result(self.run, metrics, self._baselines(), self._pictures(measured))
         self._emit(
             "end",
             run=str(self.run.path),
@@ -287,10 +293,18 @@ class Trainer:
         )
         return result
 
+    def _baselines(self) -> dict[str, dict[str, Metrics]]:
+        if not self.config.baselines:
+            return {}
+        log.info("measuring simple models on the same data; --no-baselines leaves them out")
+        return self.task.baselines()
+
     def _pictures(self, measured: list[str]) -> list[Path]:
         """Those of the last split that was measured, saved in the run folder."""
         if not measured or not pictures.available():
             return []
+        log.info("drawing pictures of the %s data", measured[-1])
+        self.run.check()
         return pictures.save(self.task.pictures(measured[-1]), self.run.path / "pictures")
 
     def _fixed_input(self) -> dict[str, int]:

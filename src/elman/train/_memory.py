@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -62,13 +63,18 @@ def _counting(cell: str) -> Callable[[int, int], int]:
     """How many parameters a cell of any sizes has: linear in its inputs, quadratic in its units."""
     with torch.random.fork_rng(), torch.device("meta"):
         counted = {
-            (inputs, hidden): sum(p.numel() for p in cell_by_name(cell)(inputs, hidden).parameters())
+            (inputs, hidden): sum(
+                p.numel() for p in cell_by_name(cell)(inputs, hidden).parameters()
+            )
             for inputs in SMALL_INPUTS
             for hidden in SMALL_HIDDEN
         }
 
     def count(inputs: int, hidden: int) -> int:
-        rows = [through(SMALL_HIDDEN, [counted[i, h] for h in SMALL_HIDDEN], hidden) for i in SMALL_INPUTS]
+        rows = [
+            through(SMALL_HIDDEN, [counted[i, h] for h in SMALL_HIDDEN], hidden)
+            for i in SMALL_INPUTS
+        ]
         return int(through(SMALL_INPUTS, rows, inputs))
 
     return count
@@ -114,10 +120,8 @@ def _of_machine() -> int:
     except (AttributeError, ValueError, OSError):  # not POSIX
         return 1 << 62
     limits = [physical + _kilobytes("SwapTotal")]
-    try:
+    with suppress(OSError, ValueError):  # no such file; or no limit, which is called "max"
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    except (OSError, ValueError):  # no such limit: "max"
-        pass
     return min(limits)
 
 

@@ -182,8 +182,7 @@ class Run:
             self.check()
             self._cut(before)
             raise CheckpointError(
-                f"{self._metrics}: cannot be written: {why(error)}; "
-                "make room, then resume the run"
+                f"{self._metrics}: cannot be written: {why(error)}; make room, then resume the run"
             ) from error
 
     def events(self) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A run folder's config.toml; torch is not imported here, so that a mistyped path is named at once."""
+"""A run folder's config.toml, without torch: a mistyped path is named at once."""
 
 from __future__ import annotations
 
