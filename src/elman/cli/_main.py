@@ -108,15 +108,17 @@ def explained(error: BaseException) -> tuple[str, int]:
             return "interrupted", 130
         case CycloptsError():
             return f"{' '.join(str(error).split())} See `elman --help`.", 2
-        case MemoryError() | RuntimeError() if _no_memory(error):
-            return NO_MEMORY, 1
-        case OSError() if sentence := _of_the_system(error):
+        case _ if sentence := _of_the_system(error):
             return sentence, 1
     return f"{type(error).__name__}: {error} (this is a bug; --debug shows where)", 1
 
 
-def _of_the_system(error: OSError) -> str:
-    """What a file system or a stream has against it; nothing where it does not say of what."""
+def _of_the_system(error: BaseException) -> str:
+    """What memory, a stream or a file system has against it; nothing where it is none of these."""
+    if _no_memory(error):
+        return NO_MEMORY
+    if not isinstance(error, OSError):
+        return ""
     if error.filename is None and lost_output():
         why = error.strerror or error
         return f"the standard output cannot be written: {why}; redirect it elsewhere"

@@ -78,7 +78,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return parsed_toml(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}: not a readable TOML file ({why(error)}): `elman init language` prints a valid one"
+            f"{path}: not a readable TOML file ({why(error)}): "
+            "`elman init language` prints a valid one"
         ) from error
 
 

@@ -195,7 +195,7 @@ class LanguageModel(NamedTask):
             raise DataError(f"{split} text: {error}") from None
 
     def _require_known(self, split: str) -> None:
-        """Refuse tokens that are not in the vocabulary, before they index a row beyond its table."""
+        """Refuse tokens that are not in the vocabulary: they would index beyond its table."""
         if split in self._known:
             return
         tokens, size = self.tokens[split], len(self.vocabulary)
