@@ -34,6 +34,10 @@ def flow(
     json
         One JSON object instead of lines.
     """
+    from elman.train._run_config import read_config
+
+    read_config(run)  # a mistyped path is named before torch is loaded
+    log(f"looking inside {run}: gradients, Jacobians, gates")
     from elman.report import measure
     from elman.report._measures import FILE
 

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,7 +29,9 @@ def emit(record: Mapping[str, Any]) -> None:
 
 def as_json(record: Mapping[str, Any]) -> str:
     """JSON without line breaks. It has no infinity: what is not finite becomes null."""
-    return json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=str)
+    text = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=str)
+    # A path may have bytes that are no text; JSON can name them, UTF-8 cannot.
+    return text if text.isprintable() else json.dumps(json.loads(text))
 
 
 def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str]) -> None:
@@ -78,7 +81,19 @@ def _finite(value: Any) -> Any:
 
 
 def log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with to_stderr():
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def to_stderr() -> Iterator[None]:
+    """A terminal that is gone or a full disk must not end the work; a reader who leaves ends it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from cyclopts import Parameter
 
@@ -23,12 +25,17 @@ from elman.cli._output import (
     with_beam,
     write_csv,
 )
+from elman.cli._streams import text_of
+from elman.data._files import replacing
 
 if TYPE_CHECKING:
     from elman.tasks import LanguageModel, TableTask
 
 AT_ONCE = 256
 """Rows that are answered together."""
+
+SILENCE = 5.0
+"""Seconds after which one is told how far it is."""
 
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 
@@ -86,11 +93,15 @@ def predict(
     json
         One JSON object a text.
     """
-    import elman
-    from elman.tasks import LanguageModel
+    from elman.train._run_config import read_config
 
     if top is not None and top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
+    prompt, word = (texts and list(map(text_of, texts)) for texts in (prompt, word))
+    read_config(run)  # a mistyped path is named before torch is loaded
+    import elman
+    from elman.tasks import LanguageModel
+
     loaded = elman.load(run, which=checkpoint, device=device)
     model = with_beam(with_bad_rows(loaded, on_bad_row), beam)
     if isinstance(model, LanguageModel):
@@ -108,13 +119,35 @@ def predict(
         show = as_json if json else described_answer
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
-    if output and output.suffix == ".csv":
-        with output.open("w", encoding="utf-8", newline="") as file:
-            write_csv(answers, file)
-        return
-    with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
-        for answer in answers:
+    with written(output) if output else nullcontext(sys.stdout) as file:
+        if output and output.suffix == ".csv":
+            write_csv(_told(answers, input), file)
+            return
+        for answer in _told(answers, input):
             print(show(answer), file=file, flush=not output)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[TextIO]:
+    """A text file that appears once it is whole; a device or a pipe, which cannot, as it goes."""
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    with replacing(path) as raw:
+        text = TextIOWrapper(raw, encoding="utf-8", newline="", write_through=True)
+        yield text
+        text.detach()
+
+
+def _told(answers: Iterator[dict[str, Any]], path: Path | None) -> Iterator[dict[str, Any]]:
+    """The answers to a file; where they take long, how many there are by now."""
+    told = time.monotonic()
+    for count, answer in enumerate(answers, 1):
+        yield answer
+        if path is not None and time.monotonic() - told > SILENCE:
+            told = time.monotonic()
+            log(f"answered {count:,} of {path}")
 
 
 def answered(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from elman.cli._output import duration, emit, log, number
+from elman.cli._output import duration, emit, log, number, to_stderr
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,7 +26,8 @@ def reporting(*, json: bool, quiet: bool) -> Iterator[Report]:
     try:
         yield telling(seed_only if quiet else bar if sys.stderr.isatty() else plain, json=json)
     finally:
-        bar.close()
+        with to_stderr():
+            bar.close()
 
 
 def telling(show: Report, *, json: bool) -> Report:
@@ -35,7 +36,8 @@ def telling(show: Report, *, json: bool) -> Report:
     def report(event: Event) -> None:
         if json:
             emit_event(event)
-        show(event)
+        with to_stderr():
+            show(event)
 
     return report
 

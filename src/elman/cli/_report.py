@@ -43,8 +43,13 @@ def report(
 
 def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
     """The page's file, after looking inside where that has not been done for this text."""
+    from elman.train._run_config import read_config
+
+    paths = list(runs)
+    for path in paths:
+        read_config(path)  # a mistyped path is named before torch is loaded
     with Stages() as stages:
-        return _made(list(runs), text, output, stages)
+        return _made(paths, text, output, stages)
 
 
 def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stages) -> Path:

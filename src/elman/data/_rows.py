@@ -14,6 +14,7 @@ from torch import Tensor
 from elman._errors import CheckpointError, ShapeError
 from elman.data._batch import Ragged
 from elman.data._files import replacing
+from elman.data._plain_file import require_plain, why
 
 Column: TypeAlias = Ragged | Tensor
 """One entry a row: a sequence of any length, or a value (rows, ...)."""
@@ -104,9 +105,10 @@ class Rows:
             CheckpointError: the file is damaged.
         """
         try:
+            require_plain(path)
             tensors = safetensors.torch.load_file(path)
         except (OSError, safetensors.SafetensorError, ValueError) as error:
-            raise CheckpointError(f"{path}: cannot be read: {error}") from error
+            raise CheckpointError(f"{path}: cannot be read: {why(error)}; train again") from error
         columns: dict[str, Column] = {k: v for k, v in tensors.items() if "." not in k}
         for name in (k.removesuffix(".values") for k in tensors if k.endswith(".values")):
             columns[name] = Ragged(tensors[f"{name}.values"], tensors[f"{name}.lengths"])

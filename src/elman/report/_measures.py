@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elman._errors import CheckpointError
 from elman.data._files import replacing
+from elman.data._plain_file import read_plain
 
 FILE = Path("flow", "flow.json")
 FORMAT: Literal[2] = 2
@@ -122,7 +123,7 @@ class Measures(_Kept):
             CheckpointError: the file is damaged, or of another version.
         """
         try:
-            return cls.model_validate_json((run / FILE).read_bytes())
+            return cls.model_validate_json(read_plain(run / FILE))
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:

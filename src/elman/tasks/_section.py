@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from reprlib import Repr
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elman._errors import ConfigError, nearest
+
+SHORT = Repr()
+"""Values in messages: none of them longer than a line or two, however deep it is nested."""
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
+SHORT.maxlevel = 3
 
 
 class Section(BaseModel):
@@ -62,7 +68,7 @@ def _line(section: type[BaseModel], problem: Any) -> str:
         return f"{where}unknown key; {nearest(place[-1], _keys(section, place[:-1]))}"
     message = problem["msg"].removeprefix("Value error, ")
     said = message[:1].lower() + message[1:]
-    return f"{where}{said}" + (f", got {problem['input']!r}" if place else "")
+    return f"{where}{said}" + (f", got {SHORT.repr(problem['input'])}" if place else "")
 
 
 def _keys(section: type[BaseModel], place: list[str]) -> list[str]:

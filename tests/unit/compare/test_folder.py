@@ -119,8 +119,10 @@ def test_folders_that_are_none(folder: Folder, tmp_path: Path) -> None:
     (folder.path / "outcomes/gru-5.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"gru-5.json: cannot be read"):
         load(folder.path)
-    Folder.make(folder.path, force=True)
+    made = Folder.make(folder.path, force=True)
     assert list(folder.path.iterdir()) == []
+    assert made.replaced
+    made.replaced.hear({"event": "start"})
     (folder.path / "comparison.toml").write_text("format = 0")
     with pytest.raises(CheckpointError, match="format 1 was expected, got 0"):
         load(folder.path)
