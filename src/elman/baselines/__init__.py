@@ -33,3 +33,7 @@ __all__ = [
     "has_scikit_learn",
     "ngram_baselines",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -41,6 +41,6 @@ def beside(row: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     answer = dict(row)
     for name, value in said.items():
         while any(column == name or column.startswith(f"{name}.") for column in row):
-            name = PREDICTED + name  # noqa: PLW2901
+            name = PREDICTED + name
         answer[name] = value
     return answer

@@ -74,3 +74,7 @@ __all__ = [
     "the_loss_is_a_sum",
     "whole_is_its_chunks",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
