@@ -69,6 +69,9 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["series"] for row in rows] == ["north"] * 4 + ["south"] * 4
     assert float(rows[0]["low"]) == pytest.approx(north["steps"][0]["low"])
 
+    assert main(["predict", end["run"], "--pictures", "looks"]) == 0
+    assert "no picture: forecast draws none of what it says" in capsys.readouterr().err
+
     Path("more.csv").write_text("\n".join(["shop,month,sold", *sold("west", 17)]))
     assert main(["predict", end["run"], "--input", "more.csv", "--json"]) == 0
     (west,) = objects(capsys.readouterr().out)

@@ -89,7 +89,8 @@ def explained(error: BaseException, command: str = "train") -> tuple[str, int]:
         case KeyboardInterrupt():
             return "interrupted", 130
         case CycloptsError():
-            return f"{' '.join(str(error).split())} See `elman --help`.", 2
+            command = " ".join(["elman", *(error.command_chain or ()), "--help"])
+            return f"{' '.join(str(error).split())} See `{command}`.", 2
         case OSError() if error.errno in FULL:
             where = f"cannot write {error.filename}: " if error.filename else ""
             return f"{where}{FULL[error.errno]}; make room, then go on with --resume RUN", 1
