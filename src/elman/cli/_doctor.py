@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman.cli._output import Flag, emit, log, number, table
+from elman.cli._stages import Stages
 
 if TYPE_CHECKING:
     from elman.doctor import Finding, Trial
@@ -35,23 +36,28 @@ def doctor(
     json
         One JSON object a line: a finding, a trial, and what is not known at the end.
     """
-    from elman.doctor import attempt, examine
+    with Stages() as stages:
+        stages("loading elman")
+        from elman.doctor import attempt, examine
 
-    found = examine(run)
-    for finding in found.findings:
+        examination = examine(run, stage=stages)
+    findings = examination.findings
+    for finding in findings:
         emit(record(finding)) if json else print(described(finding))
-    if not found.findings and not json:
-        print("nothing is wrong, as far as can be told")
-    trials = attempt(run, found.findings, steps=steps) if try_ and found.findings else []
+    if not findings and not json:
+        print("no fault found; checked were")
+        print("\n".join(f"  {line}" for line in examination.checked))
+    trials = attempt(run, findings, steps=steps) if try_ and findings else []
     if json:
         for trial in trials:
             emit(_result(trial))
-        codes = [finding.code for finding in found.findings]
-        emit({"event": "end", "run": run, "findings": codes, "unknown": found.unknown})
+        codes = [finding.code for finding in findings]
+        more = {"checked": examination.checked, "unknown": examination.unknown}
+        emit({"event": "end", "run": run, "findings": codes, **more})
         return
     if trials:
         print(compared(trials))
-    for line in found.unknown:
+    for line in examination.unknown:
         log(f"not known: {line}")
 
 

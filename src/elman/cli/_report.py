@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from elman._errors import CheckpointError, ConfigError
 from elman.cli._doctor import record
 from elman.cli._output import Flag, emit, log
+from elman.cli._stages import Stages
 
 
 def report(
@@ -42,25 +43,38 @@ def report(
 
 def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
     """The page's file, after looking inside where that has not been done for this text."""
+    with Stages() as stages:
+        return _made(list(runs), text, output, stages)
+
+
+def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stages) -> Path:
+    stages("loading elman")
     from elman.doctor import examine
     from elman.report import Measures, measure, page
 
-    paths, findings = list(runs), {}
+    findings = {}
     for path in paths:
         try:
             found = Measures.load(path)
         except CheckpointError as error:
+            stages.end()
             log(f"{error}; that is done now")
             found = None
         if found is None or (text is not None and found.text != text):
             try:
+                stages(f"looking inside {path}")
                 measure(path, text)
             except (CheckpointError, ConfigError) as error:
                 if text is not None:
                     raise
+                stages.end()
                 log(f"{path}: without a look inside: {error}")
         try:
-            findings[str(path)] = [record(finding) for finding in examine(path).findings]
+            findings[str(path)] = [
+                record(finding) for finding in examine(path, stage=stages).findings
+            ]
         except (CheckpointError, ConfigError) as error:
+            stages.end()
             log(f"{path}: not examined: {error}")
+    stages("drawing the page")
     return page(paths, output, findings=findings)

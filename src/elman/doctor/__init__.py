@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.doctor._examine import Examination, examine
     from elman.doctor._finding import Finding, Remedy
-    from elman.doctor._measure import Measures, Reach, Use
+    from elman.doctor._measures import Course, Measures, Reach, Standing, Use
     from elman.doctor._rules import CODES
     from elman.doctor._try import Trial, attempt
 
 __all__ = [
     "CODES",
+    "Course",
     "Examination",
     "Finding",
     "Measures",
     "Reach",
     "Remedy",
+    "Standing",
     "Trial",
     "Use",
     "attempt",
@@ -32,7 +34,7 @@ __all__ = [
 _HOMES = {
     "_examine": ("Examination", "examine"),
     "_finding": ("Finding", "Remedy"),
-    "_measure": ("Measures", "Reach", "Use"),
+    "_measures": ("Course", "Measures", "Reach", "Standing", "Use"),
     "_rules": ("CODES",),
     "_try": ("Trial", "attempt"),
 }

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from elman.doctor._finding import Finding
-from elman.doctor._measure import Measures, measure
+from elman.doctor._measure import Stage, measure
+from elman.doctor._measures import Measures, cut
 from elman.doctor._rules import findings
-from elman.tasks._base import NamedTask
+from elman.tasks._base import Task
 
 
 class Examination(NamedTuple):
     """What `examine` found.
 
     Attributes:
-        findings: what is wrong, the likelier cause first; none in a healthy run.
+        findings: what is wrong: how the run came out, then its causes, the likelier one first.
+        checked: what was looked at, and how it came out where nothing is wrong with it.
         unknown: what could not be told, and why.
         measures: what the findings are made of.
     """
 
     findings: tuple[Finding, ...]
+    checked: tuple[str, ...]
     unknown: tuple[str, ...]
     measures: Measures
 
 
-def examine(path: Path | str, *, kind: type[NamedTask] | None = None) -> Examination:
+def examine(
+    path: Path | str, *, task: Task | None = None, stage: Stage | None = None
+) -> Examination:
     """What is wrong with a run, with the figures that show it and the remedies.
 
     The gradient through time, gates, units, truncation and the size of the first update are
@@ -36,8 +42,9 @@ def examine(path: Path | str, *, kind: type[NamedTask] | None = None) -> Examina
 
     Args:
         path: the run folder.
-        kind: the class of the task, where it is one of your own with a configuration that elman
-            knows; else the configuration names it.
+        task: your own task, for a run that `elman.train.fit` made of one; else the configuration
+            names it.
+        stage: called with what is done next, since it takes some seconds.
 
     Raises:
         CheckpointError: it is no run folder, or has no checkpoint.
@@ -54,12 +61,33 @@ def examine(path: Path | str, *, kind: type[NamedTask] | None = None) -> Examina
         ...     }
         ... )
         >>> run = train(config, Path(tempfile.mkdtemp(), "run")).run
-        >>> finding = examine(run.path).findings[0]
+        >>> finding = next(f for f in examine(run.path).findings if f.code == "E-LR")
         >>> finding.code, finding.remedies[1].flags
         ('E-LR', '--train.lr 0.3')
     """
-    m = measure(Path(path), kind)
-    return Examination(findings(m), tuple(_unknown(m)), m)
+    m = measure(Path(path), task, stage)
+    return Examination(findings(m), tuple(_checked(m)), tuple(_unknown(m)), m)
+
+
+def _checked(m: Measures) -> Iterator[str]:
+    if m.standing is not None:
+        yield f"the baselines: {m.standing}"
+    if m.course.train:
+        yield f"the losses that were logged: {len(m.course.train):,} of training"
+    if m.course.valid:
+        yield f"overfitting: {len(m.course.valid):,} validations"
+    yield "values that are not finite, in the weights and in the data that was looked at"
+    yield f"the first update: it moves a weight matrix by {m.ratio:.2g} of its size"
+    reach = "beyond all" if math.isinf(m.last.horizon) else f"{m.last.horizon:.0f}"
+    yield (
+        f"the gradient through time on the {m.rows} longest rows: to 1 % in {reach} of "
+        f"{m.steps} steps with the last weights"
+    )
+    yield f"gates and units: {m.last_use.stuck:.0%} of {m.last_use.where} saturated"
+    if m.clipped is not None:
+        yield f"clipping: {m.clipped:.0%} of the updates"
+    if cut(m.config) and m.bias is not None:
+        yield f"truncation: the gradient is off by {m.bias:.0%}"
 
 
 def _unknown(m: Measures) -> Iterator[str]:
@@ -75,8 +103,8 @@ def _unknown(m: Measures) -> Iterator[str]:
             "the run diverged, but its last checkpoint and its data are finite: where that arose "
             "is not known"
         )
-    if m.margin is None:
+    if m.standing is None:
         yield (
-            "the run did not end, or has no simple baseline: whether it learned, and so whether "
+            "nothing was validated: whether the run learned, whether it overfits, and whether "
             "vanishing gradients are a fault, is not known"
         )

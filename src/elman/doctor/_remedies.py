@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from elman._errors import ConfigError
+from elman.cells import CELLS, by_name
 from elman.doctor._finding import Remedy
-from elman.doctor._measure import Measures
+from elman.doctor._measures import Measures
 from elman.train import Config
 
 PASCANU = "Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks"
@@ -21,7 +22,13 @@ CHO = "Cho et al. 2014, Learning phrase representations using RNN encoder-decode
 AICHER = "Aicher, Foti & Fox 2019, Adaptively truncating backpropagation through time"
 SMITH = "Smith 2017, Cyclical learning rates; Bengio 2012, Practical recommendations"
 LECUN = "LeCun, Bottou, Orr & Mueller 1998, Efficient backprop"
+SRIVASTAVA = "Srivastava et al. 2014, Dropout: a simple way to prevent neural networks overfitting"
+LOSHCHILOV = "Loshchilov & Hutter 2019, Decoupled weight decay regularization"
+PRECHELT = "Prechelt 1998, Early stopping: but when?"
 GLOROT = "Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward networks"
+
+AIM = 0.05
+"""A first update that moves a weight matrix by this share of its size is neither slow nor wild."""
 
 
 def fitting(config: Config, *remedies: Remedy | None) -> tuple[Remedy, ...]:
@@ -62,25 +69,58 @@ def orthogonal(config: Config) -> Remedy:
 
 def memory(m: Measures) -> list[Remedy]:
     """Weights that carry the state, and its gradient, over long spans from the start."""
-    config, cell = m.config, m.config.model.cell  # type: ignore[attr-defined]
-    if cell == "elman":
-        relu = {"model.activation": "relu"}
-        kept = initialisation(config, "identity", "relu, the identity at first (IRNN)", LE)
-        gated = Remedy("a cell with a gated memory", {"model.cell": "lstm"}, HOCHREITER)
-        if config.model.activation is not None:  # type: ignore[attr-defined]
-            gated = gated._replace(changes={**gated.changes, "model.activation": None})
+    config, name = m.config, getattr(m.config.model, "cell", None)
+    if name is None:
+        return [Remedy("a gated cell, or orthogonal first weights: it is in your code", {}, CHO)]
+    if name in dict(CELLS) and getattr(by_name(name), "memory_gate", None) is not None:
+        span = f"chrono: biases for memories of 1 to 100 steps; this run's rows have {m.steps}"
         return [
-            Remedy(gated.what, {**gated.changes, "model.cell": "gru"}, CHO),
-            kept._replace(changes={**kept.changes, **relu}),
+            initialisation(config, "chrono", span, TALLEC),
+            initialisation(config, "forget_bias", "a forget gate that is open at first", GERS),
             orthogonal(config),
-            gated,
         ]
-    span = f"chrono: forget biases for memories of 1 to 100 steps; this run's rows have {m.steps}"
+    dropped = {"model.activation": None} if getattr(config.model, "activation", None) else {}
+    gated = "a cell with a gated memory"
+    relu = initialisation(config, "identity", "relu, the identity at first (IRNN)", LE)
     return [
-        initialisation(config, "chrono", span, TALLEC),
-        initialisation(config, "forget_bias", "a forget gate that is open at first", GERS),
+        Remedy(gated, {"model.cell": "gru", **dropped}, CHO),
+        relu._replace(changes={**relu.changes, "model.activation": "relu"}),
         orthogonal(config),
+        Remedy(gated, {"model.cell": "lstm", **dropped}, HOCHREITER),
     ]
+
+
+def regular(m: Measures) -> list[Remedy]:
+    """What keeps a network from learning its training data by heart."""
+    config = m.config
+    decay = {"train.optimizer": "adamw", "train.weight_decay": 0.1}
+    hidden = getattr(config.model, "hidden", None)
+    return [
+        *([Remedy("dropout", {"model.dropout": 0.5}, SRIVASTAVA)] if _drops_less(config) else []),
+        Remedy("weight decay", decay, LOSHCHILOV),
+        *([Remedy("a smaller network", {"model.hidden": hidden // 2}, "")] if hidden else []),
+        Remedy("stop when validation no longer improves", {"train.patience": 2}, PRECHELT),
+    ]
+
+
+def _drops_less(config: Config) -> bool:
+    return float(getattr(config.model, "dropout", 1.0)) < 0.5
+
+
+def faster(m: Measures) -> Remedy | None:
+    """A higher rate, where the first update hardly moved the weights."""
+    if not 0 < m.ratio < AIM / 2:
+        return None
+    rate = _rounded(m.config.train.lr * min(10.0, AIM / m.ratio))
+    what = f"a higher rate: the first update moves a matrix by {m.ratio:.1g} of its size"
+    return Remedy(what, {"train.lr": rate}, SMITH)
+
+
+def longer(m: Measures) -> Remedy:
+    """Four times the budget."""
+    train = m.config.train
+    key = "max_steps" if train.max_steps is not None else "epochs"
+    return Remedy("train longer", {f"train.{key}": 4 * (getattr(train, key) or 1)}, "")
 
 
 def slower(config: Config, factor: float, reference: str = SMITH) -> Remedy:

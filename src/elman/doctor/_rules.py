@@ -8,14 +8,17 @@ from types import MappingProxyType
 
 from elman.doctor import _remedies as remedies
 from elman.doctor._finding import Finding, Remedy
-from elman.doctor._measure import Measures
+from elman.doctor._measures import Measures
 
 RATIO, GROWTH, SATURATED, STUCK, DEAD = 0.5, 1.03, 0.6, 0.9, 0.5
 CLIPPED, BIAS, LEARNED, NEAR, WHOLE = 0.9, 0.15, -0.02, 0.05, 0.5
-"""Bounds of the rules below; chosen on seed 0 of the faults in benchmarks/doctor.py."""
+RISE, WORSE, SMALL, CHANCE = 0.5, 0.1, 0.02, 2.0
+"""Bounds of the rules below; chosen on the tuning seeds of the faults in benchmarks/doctor.py."""
 
 CODES = MappingProxyType(
     {
+        "E-UNLEARNED": "the run is no better than a simple baseline",
+        "E-OVERFIT": "the run overfits: it learns its training data by heart",
         "E-NAN-DATA": "values in the data are not finite",
         "E-NAN": "a weight or an operation gives values that are not finite",
         "E-LR": "the learning rate is too high",
@@ -27,27 +30,66 @@ CODES = MappingProxyType(
         "E-VANISH": "gradients vanish before they reach what matters",
     }
 )
-"""Every code, and what it says."""
+"""Every code, and what it says: first how a run came out, then what may be the cause."""
 
 
 def findings(m: Measures) -> tuple[Finding, ...]:
-    """All that is wrong, the likelier cause first."""
-    found = tuple(finding for rule in RULES for finding in rule(m))
+    """All that is wrong: how the run came out, then its causes, the likelier one first."""
+    causes = tuple(finding for rule in RULES for finding in rule(m))
     # A network that learned nothing has gradients that vanish, whatever it is that keeps it so.
-    return found or tuple(_vanishes(m))
+    causes = causes or tuple(_vanishes(m))
+    wild = any(finding.code == "E-LR" for finding in causes)  # then validation rises and falls
+    overfit = () if wild else tuple(_overfits(m))
+    return (*_unlearned(m, explained=bool(causes or overfit)), *overfit, *causes)
+
+
+def _unlearned(m: Measures, *, explained: bool) -> Iterator[Finding]:
+    place = m.standing
+    if m.diverged or place is None or place.perfect:
+        return
+    limit = min(LEARNED, -place.noise)
+    at_chance = place.gain > min(LEARNED, -CHANCE * place.noise)
+    if place.margin <= limit and not at_chance:
+        return
+    figure, each = str(place), []
+    if m.course.falling:
+        figure += "; the training loss still falls"
+    if explained:
+        figure += "; the cause is likely below"
+    else:
+        each = [remedies.faster(m), remedies.longer(m)]
+    fits = remedies.fitting(m.config, *each)
+    yield Finding("E-UNLEARNED", CODES["E-UNLEARNED"], figure, place.margin, limit, fits)
+
+
+def _overfits(m: Measures) -> Iterator[Finding]:
+    course = m.course
+    if m.diverged or course.worse <= WORSE or not course.train:
+        return
+    best, lowest = course.best
+    before, after = course.trained(best)
+    if after >= min(before, lowest):
+        return
+    figure = (
+        f"validation {course.unit} rose from {lowest:.3g} after update {best:,} to "
+        f"{course.valid[-1][1]:.3g}, while that of training fell from {before:.3g} to {after:.3g}"
+    )
+    fits = remedies.fitting(m.config, *remedies.regular(m))
+    yield Finding("E-OVERFIT", CODES["E-OVERFIT"], figure, course.worse, WORSE, fits)
 
 
 def _nan(m: Measures) -> Iterator[Finding]:
-    if m.bad is None:
+    bad = m.bad or m.broke
+    if bad is None or (m.bad is None and bad.source != "data"):
         return
-    if m.bad.source != "data":
-        found = Finding("E-NAN", CODES["E-NAN"], str(m.bad), math.nan, 0.0)
+    if bad.source != "data":
+        finding = Finding("E-NAN", CODES["E-NAN"], str(bad), math.nan, 0.0)
         fits = remedies.fitting(m.config, remedies.slower(m.config, 10), remedies.tighter(m))
-        yield found._replace(remedies=fits)
+        yield finding._replace(remedies=fits)
         return
     rows = f"; training rows {', '.join(map(str, m.bad_rows))}, counted from 0" * bool(m.bad_rows)
     mend = Remedy("leave out or mend these values: no setting does it", {}, "")
-    yield Finding("E-NAN-DATA", CODES["E-NAN-DATA"], f"{m.bad}{rows}", math.nan, 0.0, (mend,))
+    yield Finding("E-NAN-DATA", CODES["E-NAN-DATA"], f"{bad}{rows}", math.nan, 0.0, (mend,))
 
 
 def _rate(m: Measures) -> Iterator[Finding]:
@@ -57,6 +99,19 @@ def _rate(m: Measures) -> Iterator[Finding]:
     lower = remedies.slower(m.config, m.ratio / 0.05)
     fits = remedies.fitting(m.config, lower, remedies.slower(m.config, 10))
     yield Finding("E-LR", CODES["E-LR"], figure, m.ratio, RATIO, fits)
+
+
+def _rises(m: Measures) -> Iterator[Finding]:
+    """The loss itself says that the rate is too high, whatever the first update did."""
+    course = m.course
+    if m.ratio > RATIO or not course.rise > RISE:
+        return
+    figure = (
+        f"the training {course.unit} came to {course.last:.3g}: it began at {course.begun:.3g}, "
+        f"and {course.lowest:.3g} was the lowest that was logged"
+    )
+    fits = remedies.fitting(m.config, remedies.slower(m.config, 10), remedies.slower(m.config, 100))
+    yield Finding("E-LR", CODES["E-LR"], figure, course.rise, RISE, fits)
 
 
 def _explodes(m: Measures) -> Iterator[Finding]:
@@ -136,23 +191,24 @@ def _truncated(m: Measures) -> Iterator[Finding]:
 
 def _broke(m: Measures) -> Iterator[Finding]:
     """After what may be the cause of it."""
-    if m.bad is None and m.broke is not None:
+    if m.bad is None and m.broke is not None and m.broke.source != "data":
         fits = remedies.fitting(m.config, remedies.slower(m.config, 10), remedies.tighter(m))
-        yield Finding("E-NAN", CODES["E-NAN"], m.broke, math.nan, 0.0, fits)
+        yield Finding("E-NAN", CODES["E-NAN"], str(m.broke), math.nan, 0.0, fits)
 
 
 def _vanishes(m: Measures) -> Iterator[Finding]:
-    if m.margin is None or m.gain is None or m.first.horizon >= WHOLE * m.steps:
+    if m.standing is None or m.first.horizon >= WHOLE * m.steps:
         return
+    margin, gain = m.standing.margin, m.standing.gain
     # What is far worse than a simple baseline has not even learned what is near, and what has
     # learned something with a gradient that now reaches back is on its way: they need training.
-    on_its_way = m.gain < LEARNED and m.last.horizon >= WHOLE * m.steps
-    if on_its_way or not LEARNED <= m.margin <= NEAR:
+    on_its_way = gain < LEARNED and m.last.horizon >= WHOLE * m.steps
+    at_first = margin > NEAR and m.course.falling is not False
+    if on_its_way or at_first or margin < LEARNED:
         return
     figure = (
         f"the gradient falls below 1 % within {m.first.horizon:.0f} of {m.steps} steps with the "
-        f"first weights, {m.last.horizon:.0f} with the last, and the network learned what a simple "
-        "baseline says and no more"
+        f"first weights, {m.last.horizon:.0f} with the last"
     )
     fits = remedies.fitting(m.config, *remedies.memory(m))
     value, limit = m.first.horizon, WHOLE * m.steps
@@ -160,5 +216,5 @@ def _vanishes(m: Measures) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Measures], Iterator[Finding]], ...] = (
-    _nan, _rate, _explodes, _saturated, _dead, _clips, _truncated, _broke,
+    _nan, _rate, _explodes, _rises, _saturated, _dead, _clips, _truncated, _broke,
 )  # fmt: skip

@@ -127,6 +127,12 @@ class Supervised(Task):
         """Those of the rows as a batch."""
         return Part(rows, indices, self.terms(rows, indices), self.device)
 
+    def longest_rows(self, split: str, count: int) -> Part:
+        """The longest rows of a split as a batch, the longest first."""
+        rows = self.part(split)
+        order = self._lengths(rows).argsort(descending=True, stable=True)
+        return self.some(rows, order[:count])
+
     def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
         table = self.part("valid") if text is None else self.text_rows(text)
         batch = self.some(table, torch.arange(min(rows, len(table))))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.train._config import Config, TrainConfig, Training, config_class
-    from elman.train._entry import evaluate, fit, load, resume, train
+    from elman.train._entry import config_of, evaluate, fit, load, resume, train
     from elman.train._loop import Report, Result
     from elman.train._run import Run
     from elman.train._schedules import Constant, Cosine, Schedule, StepDecay
@@ -27,6 +27,7 @@ __all__ = [
     "TrainConfig",
     "Training",
     "config_class",
+    "config_of",
     "evaluate",
     "fit",
     "load",
@@ -36,7 +37,7 @@ __all__ = [
 
 _HOMES = {
     "_config": ("Config", "TrainConfig", "Training", "config_class"),
-    "_entry": ("evaluate", "fit", "load", "resume", "train"),
+    "_entry": ("config_of", "evaluate", "fit", "load", "resume", "train"),
     "_loop": ("Report", "Result"),
     "_run": ("Run",),
     "_schedules": ("Constant", "Cosine", "Schedule", "StepDecay"),

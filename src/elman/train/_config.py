@@ -186,6 +186,19 @@ def config_class(task: str) -> type[Config]:
     return made
 
 
+def own_config_class(task: str, *, windows: bool) -> type[Config]:
+    """The same of a task of one's own, which has no settings but those of its training.
+
+    >>> own_config_class("tones", windows=False).parse({"train": {"epochs": 2}}).train.epochs
+    2
+    """
+    none = (Section, Field(default_factory=Section, description="none"))
+    train: Any = (TrainConfig if windows else Training, Field(description="how it is trained"))
+    made = create_model("OwnConfig", __base__=Config, data=none, model=none, train=train)
+    made.task = task
+    return made
+
+
 def _defaults(base: type[Training], values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of the base with other defaults."""
     changed = {name: copy(base.model_fields[name]) for name in values}

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from elman._errors import ConfigError
-from elman.tasks import by_name
+from elman.tasks import TASKS, by_name
 from elman.tasks._base import Metrics, NamedTask, Reading, Task
 from elman.train import _parts as parts
 from elman.train._checkpoint import unpack_module
-from elman.train._config import FORMAT, Config, Training, config_class
+from elman.train._config import FORMAT, Config, Training, config_class, own_config_class
 from elman.train._loop import Report, Result, Trainer
 from elman.train._run import Run
 
@@ -107,7 +107,7 @@ def resume(
         ConfigError: a change that cannot be made.
     """
     run = Run.open(path)
-    config = _config(run)
+    config = config_of(run)
     if changes:
         before, given = config, {**run.config, "train": {**run.config["train"], **changes}}
         config = config_class(config.task).parse(given)
@@ -140,7 +140,7 @@ def load(
     run = Run.open(Path(path))
     checkpoint = run.load(which)
     if task is None:
-        config = _config(run)
+        config = config_of(run)
         task = _class(config.task).restore(run.path, config.data, config.model)
     with torch.random.fork_rng():
         task.network = task.build()
@@ -157,6 +157,7 @@ def evaluate(
     lanes: int | None = None,
     which: str = "best",
     device: str = "cpu",
+    task: Task | None = None,
 ) -> Metrics:
     """Measure a trained task on one of its splits, or on other files.
 
@@ -167,12 +168,18 @@ def evaluate(
         lanes: rows of a batch; those of the run if None. A text in 1 lane has one long memory.
         which: the checkpoint, "best" or "last".
         device: where to compute.
+        task: your own task, for a run that `fit` made of one.
 
     Raises:
         CheckpointError, DataError: as `load` and reading the files do.
+        ConfigError: files or lanes for a task that reads no files.
     """
-    task = load(path, which, device=device).on(files or (), lanes)
-    metrics: Metrics = task.evaluate("test" if files else split)
+    trained = load(path, which, device=device, task=task)
+    if isinstance(trained, NamedTask):
+        trained = trained.on(files or (), lanes)
+    elif files or lanes:
+        raise ConfigError(f"{trained.name} reads no files: leave out files and lanes")
+    metrics: Metrics = trained.evaluate("test" if files else split)
     return metrics
 
 
@@ -185,8 +192,28 @@ def _check_changes(before: Training, after: Training) -> None:
         )
 
 
-def _config(run: Run) -> Config:
-    return config_class(run.config.get("task", "")).parse(run.config)
+def config_of(run: Run, task: Task | None = None) -> Config:
+    """A run's configuration; of a task of one's own what a run keeps of it: how it was trained.
+
+    Args:
+        run: the run.
+        task: your own task, for a run that `fit` made of one.
+
+    Raises:
+        ConfigError: the task is none of elman's, and was not handed over.
+    """
+    name = str(run.config.get("task", ""))
+    if name in dict(TASKS):
+        return config_class(name).parse(run.config)
+    if task is None:
+        raise ConfigError(
+            f"{run.path}: a run of {name!r}, a task of your own, whose code a run folder does not "
+            f"keep: hand it over in Python, elman.load({str(run.path)!r}, task=...); "
+            "elman.train.evaluate, elman.report.measure, elman.doctor.examine and "
+            "elman.doctor.attempt take task= too"
+        )
+    settings = run.config.get("train", {})
+    return own_config_class(name, windows="bptt" in settings).parse({"train": settings})
 
 
 def _class(name: str) -> type[NamedTask]:

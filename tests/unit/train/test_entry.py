@@ -197,7 +197,7 @@ def test_a_task_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert torch.sigmoid(task.network["logit"]).item() == pytest.approx(0.8, abs=0.01)
     fit(Guess(), TrainConfig(**{**config.model_dump(), "epochs": 41}), result.run, resume=True)
     assert result.run.load("last").progress["epoch"] == 41
-    with pytest.raises(ConfigError, match="unknown task 'guess'"):
+    with pytest.raises(ConfigError, match="'guess', a task of your own"):
         load(result.run.path)
 
 
