@@ -15,6 +15,8 @@ from torch import Tensor
 from elman._errors import ShapeError
 from elman.cells._base import watching
 
+__all__ = ["Observation", "Observer", "Step", "restarts", "scan"]
+
 Step = Callable[[Any, Any], Any]
 Observer = Callable[[int, Mapping[str, Tensor]], None]
 
@@ -146,3 +148,7 @@ def _map(function: Callable[..., Tensor], *states: Any) -> Any:
 
 def _where(rows: Bool[Tensor, "B"], yes: Any, no: Any) -> Any:
     return _map(lambda a, b: torch.where(rows[:, None], a, b), yes, no)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

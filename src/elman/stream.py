@@ -18,6 +18,8 @@ from elman.engine._stream import NativeSteps, Part, why_not
 from elman.layers import Dropout, Layer, Recurrent, Residual, Stack
 from elman.layers._drop_in import DropIn
 
+__all__ = ["Stream"]
+
 _ENGINES = ("auto", "native", "reference")
 
 
@@ -322,3 +324,7 @@ def _part(layer: Any, r: Recurrence, names: dict[Any, str], suffix: str = "") ->
 
 def _shapes(state: Any) -> Any:
     return tree_map(lambda t: tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__, state)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

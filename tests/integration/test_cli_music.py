@@ -49,7 +49,10 @@ def test_generate(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert err == "seed 7\n"
     first = Path(f"{run}/generated/seed-7.mid").read_bytes()
     assert main([*ask, "--output", "out/b.mid", "--device", "cpu", "--checkpoint", "best"]) == 0
-    assert "midi out/b.mid\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "midi out/b.mid\n" in out
+    assert "no_" not in out
+    assert ("wav out/b.wav\n" in out) != ("\nno sound: install fluidsynth and a sound font" in out)
     assert Path("out/b.mid").read_bytes() == first
     for more, code, message in (
         (["--prompt", "a"], 2, "unknown option --prompt"),

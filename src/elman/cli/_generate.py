@@ -76,7 +76,10 @@ def described(answer: Mapping[str, Any]) -> str:
     """A text alone; of anything else, what there is and where."""
     if "text" in answer:
         return str(answer["text"])
-    return "\n".join(f"{name} {value}" for name, value in answer.items())
+    return "\n".join(
+        str(value) if name.startswith("no_") else f"{name} {value}"
+        for name, value in answer.items()
+    )
 
 
 def _run(tokens: Sequence[str]) -> Path | None:

@@ -108,7 +108,8 @@ def explained(error: BaseException) -> tuple[str, int]:
         case KeyboardInterrupt():
             return "interrupted", 130
         case CycloptsError():
-            return f"{' '.join(str(error).split())} See `elman --help`.", 2
+            command = " ".join(["elman", *(error.command_chain or ()), "--help"])
+            return f"{' '.join(str(error).split())} See `{command}`.", 2
         case _ if sentence := _of_the_system(error):
             return sentence, 1
     return f"{type(error).__name__}: {error} (this is a bug; --debug shows where)", 1

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from elman._errors import ConfigError
+from elman._errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from elman.tasks import LanguageModel, Table
@@ -49,6 +49,12 @@ def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str]) -> None:
             if writer is None:
                 writer = csv.DictWriter(file, list(row), lineterminator="\n")
                 writer.writeheader()
+            if row.keys() != set(writer.fieldnames):
+                odd = ", ".join(sorted(row.keys() ^ set(writer.fieldnames)))
+                raise DataError(
+                    f"a table has the same columns in each row, and not all of these rows have "
+                    f"{odd}: write a .jsonl file"
+                )
             writer.writerow(row)
 
 
@@ -62,6 +68,8 @@ def _flat(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 row |= {f"{name}.{key}": part for key, part in value.items()}
             case [Mapping(), *_]:
                 inner = value
+            case list() | tuple() if any(isinstance(part, list | tuple) for part in value):
+                row[name] = json.dumps(value)
             case list() | tuple():
                 row[name] = " ".join(map(str, value))
             case _:

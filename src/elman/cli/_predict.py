@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
 
 from cyclopts import Parameter
 
@@ -36,6 +36,12 @@ AT_ONCE = 256
 
 SILENCE = 5.0
 """Seconds after which one is told how far it is."""
+
+WIDEST = 400
+"""Characters of a row of several columns on the terminal; files have all of it."""
+
+Answer: TypeAlias = tuple[Mapping[str, Any], dict[str, Any]]
+"""A row, and all of its columns with what is said of it."""
 
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 
@@ -110,21 +116,21 @@ def predict(
         words = word or []
         count = top or (0 if words else 10)
         texts = (*(prompt or ()), *_lines(input))
-        answers: Iterator[dict[str, Any]] = (predicted(model, text, count, words) for text in texts)
-        show = as_json if json else described
+        pairs: Iterator[Answer] = (({}, predicted(model, text, count, words)) for text in texts)
+        show = described
     else:
         if top or word:
             raise ConfigError(f"--top and --word are for language models, not for {model.name}")
-        answers = answered(model, prompt or (), input, pictures)
-        show = as_json if json else described_answer
+        pairs = answered(model, prompt or (), input, pictures)
+        show = described_answer
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
     with written(output) if output else nullcontext(sys.stdout) as file:
         if output and output.suffix == ".csv":
-            write_csv(_told(answers, input), file)
+            write_csv((answer for _, answer in _told(pairs, input)), file)
             return
-        for answer in _told(answers, input):
-            print(show(answer), file=file, flush=not output)
+        for row, answer in _told(pairs, input):
+            print(as_json(answer) if json else show(answer, row), file=file, flush=not output)
 
 
 @contextmanager
@@ -140,7 +146,7 @@ def written(path: Path) -> Iterator[TextIO]:
         text.detach()
 
 
-def _told(answers: Iterator[dict[str, Any]], path: Path | None) -> Iterator[dict[str, Any]]:
+def _told(answers: Iterator[Answer], path: Path | None) -> Iterator[Answer]:
     """The answers to a file; where they take long, how many there are by now."""
     told = time.monotonic()
     for count, answer in enumerate(answers, 1):
@@ -152,19 +158,22 @@ def _told(answers: Iterator[dict[str, Any]], path: Path | None) -> Iterator[dict
 
 def answered(
     task: TableTask, texts: Sequence[str], path: Path | None, pictures: Path | None = None
-) -> Iterator[dict[str, Any]]:
-    """What a task says of texts and of the rows of a file, or of what it can go on with itself."""
+) -> Iterator[Answer]:
+    """Texts and the rows of a file, or what a task can go on with itself; what it says of each."""
     from elman.pictures import save
 
     rows = _rows(task, texts, path)
     drawn = 0
     while some := list(islice(rows, AT_ONCE)):
-        yield from task.answers(some)
+        answers = task.answers(some)
+        # Rows that cannot be used may be left out, and then none is known to be an answer's.
+        own = some if len(some) == len(answers) else [{}] * len(answers)
+        yield from zip(own, answers, strict=True)
         for file in save(task.portraits(some), pictures) if pictures else ():
             log(f"picture {file}")
             drawn += 1
     if pictures and not drawn:
-        log(f"no picture: there is none of such answers of {task.name}")
+        log(f"no picture: {task.name} draws none of what it says")
     for line in task.bad.skipped:
         log(f"left out: {line}")
 
@@ -186,11 +195,17 @@ def _rows(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[
             yield task.row_of(line)
 
 
-def described_answer(answer: dict[str, Any]) -> str:
-    """What was asked, and each part of what is said about it."""
-    head, *rest = answer.items()
-    parts = [str(head[1])]
-    for name, value in rest:
+def described_answer(answer: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """The row in a line, and each part of what is said of it."""
+    own = [name for name in answer if name in row] or [next(iter(answer))]
+    texts = [_in_line(answer[name]) for name in own]
+    if len(own) > 1:
+        texts = [f"{name} {text}" for name, text in zip(own, texts, strict=True)]
+    line = ", ".join(texts)
+    parts = [line if len(line) <= WIDEST or len(own) == 1 else f"{line[: WIDEST - 4]} ..."]
+    for name, value in answer.items():
+        if name in own:
+            continue
         match value:
             case Mapping():
                 ranked = sorted(value.items(), key=lambda item: -item[1])
@@ -203,6 +218,10 @@ def described_answer(answer: dict[str, Any]) -> str:
             case _:
                 parts.append(f"  {name}: {_shown(value)}")
     return "\n".join(parts)
+
+
+def _in_line(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _shown(value: Any) -> str:
@@ -220,8 +239,8 @@ def predicted(model: LanguageModel, prompt: str, top: int, words: list[str]) -> 
     return answer
 
 
-def described(answer: dict[str, Any]) -> str:
-    """The answer as a table or two."""
+def described(answer: Mapping[str, Any], _: Mapping[str, Any]) -> str:
+    """A language model's answer as a table or two."""
     parts = [f"{answer['prompt']} ..."]
     if "next" in answer:
         rows = [[repr_token(a["word"]), f"{a['probability']:.4f}"] for a in answer["next"]]

@@ -19,7 +19,7 @@ DRUMS = 9
 
 SOUND_FONTS = ("/usr/share/sounds/sf2", "/usr/share/sounds/sf3", "/usr/share/soundfonts")
 
-MISSING = "neither fluidsynth with a sound font nor timidity is installed"
+MISSING = "no sound: install fluidsynth and a sound font, or timidity, to hear the piece"
 
 
 def _mido() -> Any:

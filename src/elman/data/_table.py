@@ -19,6 +19,9 @@ from elman.data._text import _files, _opened, codec
 LONGEST = 1 << 30
 """Characters of one field of a CSV file; Python's own limit is that of a chapter."""
 
+_PLAIN = {"", ".txt", ".dat", ".data", ".tab", ".text", ".log"}
+"""What a table may be called; a recording or a picture does not become one by another name."""
+
 _STRAY = re.compile("[\udc80-\udcff]")
 
 
@@ -122,7 +125,7 @@ def read_table(
         if kind not in FORMATS:
             raise DataError(
                 f"{file}: a table was expected ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
-                "rename or convert the file"
+                f"{'rename it if it is one' if kind in _PLAIN else 'convert it to one of these'}"
             )
         yield from FORMATS[kind](file, Plan(wanted, bad, names, encoding))
 

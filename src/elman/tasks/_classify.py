@@ -130,14 +130,23 @@ class Classify(SequenceTask):
         return -metrics["accuracy"]
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The label and all probabilities for rows without a label, such as ``{"text": ...}``."""
+        """The label and all probabilities of rows that need no label, each beside its columns.
+
+        The sequence is in the column that ``data.text`` or ``data.series`` names: ``{"text": ...}``
+        unless it was trained on another.
+
+        Raises:
+            DataError: a row has no such column, or no sequence in it.
+        """
         rows = list(given)
         return [
-            {
-                **self.asked(values),
-                "label": self.labels[int(p.argmax())],
-                "probabilities": dict(zip(self.labels, p.tolist(), strict=True)),
-            }
+            self.answered(
+                values,
+                {
+                    "label": self.labels[int(p.argmax())],
+                    "probabilities": dict(zip(self.labels, p.tolist(), strict=True)),
+                },
+            )
             for values, p in zip(rows, self.probabilities(self.sequences(rows)), strict=True)
         ]
 

@@ -109,3 +109,7 @@ __all__ = [
     "threads_may_change",
     "whole_is_its_chunks",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

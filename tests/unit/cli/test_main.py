@@ -58,6 +58,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["trian"], 'Unknown command "trian". Did you mean "train"?'),
         (["info", "--jsn"], "Unknown option: --jsn. Did you mean --json?"),
         (["predict"], "RUN"),
+        (["predict"], "See `elman predict --help`."),
+        (["flow", "run", "--checkpoint", "none"], "See `elman flow --help`."),
+        (["nothing"], "See `elman --help`."),
         (["evaluate", "x", "--lanes", "many"], "--lanes"),
     ],
 )
@@ -78,6 +81,7 @@ def test_usage_errors(
         (ElmanError("a"), 1, "a"),
         (ConfigError("a"), 2, "a"),
         (CycloptsError(msg="a  b"), 2, "a b See `elman --help`."),
+        (CycloptsError(msg="a", command_chain=["init"]), 2, "a See `elman init --help`."),
         (DataError("a"), 3, "a"),
         (CheckpointError("a"), 3, "a"),
         (Diverged("a"), 4, "a"),

@@ -87,7 +87,7 @@ def test_the_page_says_what_was_equal_and_what_ended_badly(folder: Folder) -> No
     assert "| lstm | 96 | 700 | 0.906 ± 0.001 | 0.906 ± 0.001 | 8 ± 1 | 300 | 3 |" in page
     assert "| 2 of 3 |" in page
     assert "- gru, seed 7, diverged: the loss is not finite" in page
-    assert "- gru: 2 seeds came to an end, and a verdict takes 3" in page
+    assert "- gru: no verdict: only 2 seeds came to their end" in page
     assert "| most_frequent |  | 0.5 |" in page
     assert "test share right by steps:" in page
     assert "| 2 to 4 | 0.806 | 0.6055 |" in page

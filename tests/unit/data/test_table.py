@@ -113,6 +113,10 @@ def test_a_missing_column_is_an_error_whatever_the_policy(tmp_path: Path, suffix
 def test_what_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a table was expected \(.csv, .* got .txt"):
         read(written(tmp_path / "a.txt", "x"))
+    with pytest.raises(DataError, match=r"got .txt: rename it if it is one$"):
+        read(tmp_path / "a.txt")
+    with pytest.raises(DataError, match=r"got .wav: convert it to one of these$"):
+        read(written(tmp_path / "a.wav", "RIFF"))
     with pytest.raises(DataError, match="no such file"):
         read(tmp_path / "missing.csv")
     with pytest.raises(DataError, match="cannot be read"):
