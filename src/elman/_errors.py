@@ -61,13 +61,18 @@ class EngineError(ElmanError, RuntimeError):
     """An engine that was asked for by name cannot run; the message gives the reason."""
 
 
+LISTED = 100
+"""So many choices are listed in a message."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """The end of a message about an unknown name: the likeliest choice, then all of them.
 
     >>> nearest("ltsm", ["lstm", "gru"])
     "did you mean 'lstm'? choose from: lstm, gru"
     """
-    known = list(choices)
+    known = [choice if len(choice) <= LISTED else f"{choice[:LISTED]}..." for choice in choices]
     guess = get_close_matches(name, known, n=1)
     hint = f"did you mean {guess[0]!r}? " if guess else ""
-    return f"{hint}choose from: {', '.join(known)}"
+    more = f" and {len(known) - LISTED:,} more" if len(known) > LISTED else ""
+    return f"{hint}choose from: {', '.join(known[:LISTED])}{more}"
