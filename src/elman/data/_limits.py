@@ -1,4 +1,4 @@
-"""How much a reader takes in at one time, and why: all limits are here, and docs/data.md lists them.
+"""How much a reader takes in at one time, and why; docs/data.md has the same limits in a table.
 
 A file that is small on the disk may stand for a very large one: compressed zeros, millions of empty
 tags, an image of a single color. Data sets have no limit, since rows are read one after the other;
@@ -33,9 +33,9 @@ UNPACKED = 1 << 22
 """Bytes that a .gz file may unpack to whatever its size."""
 
 RATIO = 200
-"""Beyond `UNPACKED`, bytes for each byte of a .gz or Parquet file; text has 3 to 10, zeros 1,000."""
+"""Beyond it, bytes for each byte of a .gz or Parquet file; text has 10 at most, zeros 1,000."""
 
-PARQUET = 1 << 28
+PARQUET = 1 << 27
 """Bytes that a Parquet file may unpack to whatever its size; repeated values take next to none."""
 
 BATCH = 1 << 26
@@ -77,7 +77,7 @@ TAG = 1 << 20
 SCORE_NUMBER = 1_000_000.0
 """The largest number in a score, and the inverse of the smallest length of a step."""
 
-MATLAB = 1 << 29
+MATLAB = 3 << 28
 """Bytes of memory for reading a .mat file, which is done in a process of its own."""
 
 MATLAB_SECONDS = 8
