@@ -51,6 +51,7 @@ def predict(
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
     pictures: Path | None = None,
+    raw_csv: Flag = False,
     json: Flag = False,
 ) -> None:
     """Print what a trained model says: next words of a text, its label, next steps of a series ...
@@ -83,6 +84,9 @@ def predict(
         Rows of a table that cannot be used: as in training, unless given.
     pictures
         A folder for a picture of each answer, if the task draws them.
+    raw_csv
+        Write texts into a .csv file as they are, also those that a spreadsheet would run as
+        formulas: those that begin with = + - @, which get an apostrophe otherwise.
     json
         One JSON object a text.
     """
@@ -106,11 +110,13 @@ def predict(
             raise ConfigError(f"--top and --word are for language models, not for {model.name}")
         answers = answered(model, prompt or (), input, pictures)
         show = as_json if json else described_answer
+    if raw_csv and not (output and output.suffix == ".csv"):
+        raise ConfigError("--raw-csv is for tables: write one with --output FILE.csv")
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
     if output and output.suffix == ".csv":
         with output.open("w", encoding="utf-8", newline="") as file:
-            write_csv(answers, file)
+            write_csv(answers, file, raw=raw_csv)
         return
     with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
         for answer in answers:
@@ -217,12 +223,15 @@ def _asked(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
 
 
 def _lines(path: Path | None) -> Iterator[str]:
+    from elman.data import RowLines
+
     if path is None:
         return
     if str(path) != "-" and not path.is_file():
         raise DataError(f"{path}: no such file: check the path of --input")
     with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8") as file:
         try:
-            yield from (line.rstrip("\n") for line in file)
+            for _, line in RowLines(file, path).rows():
+                yield line.rstrip("\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8: {error.reason}; convert the file first") from error

@@ -233,7 +233,8 @@ def _numbers(values: Any) -> Places:
     """X of every ball, then y of every ball: (2, balls)."""
     names = sorted((name for name in values if re.fullmatch(r"[xy]\d*", name)), key=natural)
     try:
-        numbers = np.array([float(values[name]) for name in names], np.float32)
+        with np.errstate(over="ignore"):
+            numbers = np.array([float(values[name]) for name in names], np.float32)
     except ValueError as error:
         raise BadValue("", f"{POSITIONS}: a number was expected: {error}") from error
     if len(numbers) % 2 or not np.isfinite(numbers).all():
