@@ -29,7 +29,7 @@ LINE_OF_VECTOR = 1 << 20
 COMPONENTS = 1 << 14
 """Numbers of a word's vector: no published ones have a tenth of that."""
 
-UNPACKED = 1 << 22
+UNPACKED = 1 << 21
 """Bytes that a .gz file may unpack to whatever its size."""
 
 RATIO = 200
@@ -50,8 +50,8 @@ FRAME = 1 << 25
 VIDEO = 1 << 27
 """Pixels of all frames of a video, at the size that they are kept in."""
 
-DECODED = 1 << 30
-"""Pixels that a video may decode to whatever its size: 500 frames of 1,920 x 1,080."""
+DECODED = 1 << 29
+"""Pixels that a video may decode to whatever its size: 250 frames of 1,920 x 1,080."""
 
 DECODED_RATIO = 100_000
 """Beyond `DECODED`, pixels for each byte of a video; one in which nothing moves has a third."""

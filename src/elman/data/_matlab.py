@@ -42,12 +42,16 @@ def rolls(
 ) -> dict[str, NDArray[np.uint8] | NDArray[np.str_]]:
     """Each roll of each cell array, as ``NAME NUMBER``; a text says why it is none."""
     cells = loadmat(path, variable_names=names)
-    pieces = ((name, np.ravel(cells[name])) for name in names if name in cells)
-    return {
-        f"{name} {number}": checked(piece, keys, frames)
-        for name, some in pieces
-        for number, piece in enumerate(some, 1)
-    }
+    pieces: dict[str, NDArray[np.uint8] | NDArray[np.str_]] = {}
+    for name in (name for name in names if name in cells):
+        cell = cells[name]
+        if cell.dtype != object:
+            why = f"a cell array of rolls was expected, got {cell.dtype} {cell.shape}"
+            pieces[f"{name} 1"] = np.array(why)
+            continue
+        for number, piece in enumerate(cell.ravel(), 1):
+            pieces[f"{name} {number}"] = checked(piece, keys, frames)
+    return pieces
 
 
 def checked(piece: object, keys: int, frames: int) -> NDArray[np.uint8] | NDArray[np.str_]:

@@ -44,8 +44,9 @@ def read_midi(file: Path) -> list[Note]:
     mido = _mido()
     from mido.midifiles.meta import KeySignatureError
 
+    content = io.BytesIO(_content(file))
     try:
-        midi = mido.MidiFile(file=io.BytesIO(_content(file)))
+        midi = mido.MidiFile(file=content)
     except (OSError, EOFError, ValueError, TypeError, LookupError, KeySignatureError) as error:
         raise BadValue("", f"not a MIDI file that can be read: {error!r}") from error
     if midi.ticks_per_beat <= 0 or midi.type == 2:
@@ -55,8 +56,11 @@ def read_midi(file: Path) -> list[Note]:
 
 def _content(file: Path) -> bytes:
     """The bytes of a file that mido reads in seconds."""
-    with file.open("rb") as stream:
-        content = stream.read(limits.MIDI + 1)
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(limits.MIDI + 1)
+    except OSError as error:
+        raise BadValue("", f"cannot be read: {error}") from error
     if len(content) > limits.MIDI:
         raise BadValue(
             "", f"a MIDI file of at most {limits.MIDI:,} bytes was expected: cut it into pieces"

@@ -33,7 +33,8 @@ def read_parquet(file: Path, plan: Plan) -> Iterator[Record]:
     except DataError:
         raise
     except (OSError, ArrowException, ValueError, LookupError, OverflowError, MemoryError) as error:
-        raise DataError(f"{file}: cannot be read: {error}: check or write it again") from error
+        why = " ".join(str(error).split())
+        raise DataError(f"{file}: cannot be read: {why}: check or write it again") from error
 
 
 def _rows(file: Path, plan: Plan) -> Iterator[Record]:
@@ -41,14 +42,17 @@ def _rows(file: Path, plan: Plan) -> Iterator[Record]:
 
     metadata = read_metadata(file)
     chunks = _chunks(metadata)
-    _check_size(file, chunks)
+    # What it says of itself, before anything is decoded; values that are stored once come later.
+    _check_size(file, sum(max(c.total_uncompressed_size, 8 * c.num_values) for c in chunks))
     texts = {c.path_in_schema for c in chunks if c.physical_type == "BYTE_ARRAY"}
     # Texts stay in their dictionary until a row is made of them: a long one may be repeated.
     options: Any = {"pre_buffer": False, "buffer_size": 1 << 16, "read_dictionary": sorted(texts)}
     with ParquetFile(file, metadata=metadata, **options) as table:
         check_columns(file, plan.wanted, table.schema_arrow.names)
-        number = 0
+        number = weight = 0
         for batch in table.iter_batches(ROWS):
+            weight += sum(map(_weight, batch.columns))
+            _check_size(file, weight)
             for some in _light(file, batch, number):
                 for values in some.to_pylist():
                     number += 1
@@ -60,13 +64,12 @@ def _chunks(metadata: Any) -> list[Any]:
     return [group.column(i) for group in groups for i in range(group.num_columns)]
 
 
-def _check_size(file: Path, chunks: list[Any]) -> None:
-    """Refuse columns that say of themselves that they unpack to far more than the file's size."""
-    unpacked = sum(max(chunk.total_uncompressed_size, 8 * chunk.num_values) for chunk in chunks)
+def _check_size(file: Path, unpacked: int) -> None:
+    """Refuse what unpacks to far more than the file's size."""
     if unpacked > max(limits.PARQUET, limits.RATIO * file.stat().st_size):
         raise DataError(
-            f"{file}: unpacks to {unpacked:,} bytes, more than {limits.RATIO} times its size, as "
-            "files do that are made to fill a memory: if this one is meant so, convert it to .csv"
+            f"{file}: unpacks to more than {limits.RATIO} times its size, as files do that are "
+            "made to fill a memory: if this one is meant so, convert it to .csv"
         )
 
 

@@ -252,7 +252,7 @@ def codec(encoding: str) -> str:
         ConfigError: there is no such encoding.
     """
     try:
-        b"".decode(encoding)  # a LookupError also for what is no encoding of text, such as hex
+        "".encode(encoding)  # a LookupError also for what is no encoding of text, such as hex
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError):
         raise ConfigError(

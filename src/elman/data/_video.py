@@ -207,6 +207,8 @@ def _decoded(file: Path) -> Iterator[Any]:
         with av.open(str(file)) as container:
             for frame in container.decode(video=0):
                 check_pixels(frame, limits.FRAME, file.name)
+                if frame.is_corrupt:
+                    raise BadValue("", f"damaged at {frame.time or 0:.2f} s: write it again")
                 yield frame.to_image()  # type: ignore[no-untyped-call]
     except BadValue:
         raise

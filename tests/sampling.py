@@ -1,0 +1,58 @@
+"""How much of a generated suite runs: all of it in a full run, else a sample that a seed draws.
+
+A failure of a sample is repeated by the seed that pytest prints in its first lines:
+``ELMAN_SAMPLE_SEED=20260731 scripts/test -- tests/fuzz``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def is_full() -> bool:
+    """Whether all of everything runs: ELMAN_FULL=1, as under ``scripts/test --full``."""
+    value = os.environ.get("ELMAN_FULL", "")
+    if value not in ("", "0", "1"):
+        raise ValueError(f"expected ELMAN_FULL as 1 or 0, got {value!r}")
+    return value == "1"
+
+
+def seed() -> int:
+    """ELMAN_SAMPLE_SEED; without it today's date, so that each day draws other cases."""
+    value = os.environ.get("ELMAN_SAMPLE_SEED") or f"{datetime.now(UTC):%Y%m%d}"
+    if not value.isdecimal():
+        raise ValueError(f"expected ELMAN_SAMPLE_SEED as a whole number, got {value!r}")
+    return int(value)
+
+
+def cases(everything: Sequence[T], quick: int) -> list[T]:
+    """All in a full run, else ``quick`` of them that the seed draws, in their own order."""
+    if is_full() or quick >= len(everything):
+        return list(everything)
+    places = random.Random(seed()).sample(range(len(everything)), quick)
+    return [everything[place] for place in sorted(places)]
+
+
+def count(full: int, quick: int) -> int:
+    """How many cases a suite that draws its own should draw."""
+    return full if is_full() else quick
+
+
+def record(suite: str, counts: Mapping[str, Any]) -> None:
+    """Keeps what a generated suite counted, in the folder that ``scripts/test --full`` names."""
+    folder = os.environ.get("ELMAN_RESULTS")
+    if folder:
+        file = Path(folder) / f"suite-{re.sub(r'[^a-z0-9]+', '-', suite.lower())}.json"
+        unfinished = file.with_suffix(".tmp")
+        facts = {"suite": suite, "commit": os.environ.get("ELMAN_COMMIT", ""), "seed": seed()}
+        unfinished.write_text(json.dumps({**facts, **counts}, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(file)
