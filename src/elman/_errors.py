@@ -145,6 +145,10 @@ FLOAT32 = dict.fromkeys(
 """What other libraries have and this one has not."""
 
 
+LISTED = 100
+"""So many choices are listed in a message."""
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """The end of a message about an unknown name: the likeliest choice, then all of them.
 
@@ -153,8 +157,9 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     >>> nearest("average", ["seed", "lr"])
     'choose from: seed, lr'
     """
-    known = list(choices)
-    return f"{suggestion(name, known)}choose from: {', '.join(known)}"
+    known = [choice if len(choice) <= LISTED else f"{choice[:LISTED]}..." for choice in choices]
+    more = f" and {len(known) - LISTED:,} more" if len(known) > LISTED else ""
+    return f"{suggestion(name, known)}choose from: {', '.join(known[:LISTED])}{more}"
 
 
 def suggestion(name: str, choices: Sequence[str]) -> str:

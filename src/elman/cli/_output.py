@@ -34,8 +34,11 @@ def as_json(record: Mapping[str, Any]) -> str:
     return text if text.isprintable() else json.dumps(json.loads(text))
 
 
-def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str]) -> None:
+def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str], *, raw: bool = False) -> None:
     """A row a record; of a record with a list of records, a row for each of these.
+
+    Texts that a spreadsheet would run as formulas are written so that it does not, and
+    `elman.data.read_table` has them as they were; ``raw`` writes them as they are.
 
     >>> series = {"series": "a", "steps": [{"time": "1", "value": 2.5}, {"time": "2", "value": 3}]}
     >>> write_csv([series], sys.stdout)
@@ -43,9 +46,16 @@ def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str]) -> None:
     a,1,2.5
     a,2,3
     """
+    from elman.data import guarded
+
     writer: csv.DictWriter[str] | None = None
     for record in records:
         for row in _flat(record):
+            if not raw:
+                row = {
+                    guarded(name): guarded(value) if isinstance(value, str) else value
+                    for name, value in row.items()
+                }
             if writer is None:
                 writer = csv.DictWriter(file, list(row), lineterminator="\n")
                 writer.writeheader()

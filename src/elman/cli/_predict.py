@@ -64,6 +64,7 @@ def predict(
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
     pictures: Path | None = None,
+    raw_csv: Flag = False,
     json: Flag = False,
 ) -> None:
     """Print what a trained model says: next words of a text, its label, next steps of a series ...
@@ -96,6 +97,9 @@ def predict(
         Rows of a table that cannot be used: as in training, unless given.
     pictures
         A folder for a picture of each answer, if the task draws them.
+    raw_csv
+        Write texts into a .csv file as they are, also those that a spreadsheet would run as
+        formulas: those that begin with = + - @, which get an apostrophe otherwise.
     json
         One JSON object a text.
     """
@@ -123,11 +127,13 @@ def predict(
             raise ConfigError(f"--top and --word are for language models, not for {model.name}")
         pairs = answered(model, prompt or (), input, pictures)
         show = described_answer
+    if raw_csv and not (output and output.suffix == ".csv"):
+        raise ConfigError("--raw-csv is for tables: write one with --output FILE.csv")
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
     with written(output) if output else nullcontext(sys.stdout) as file:
         if output and output.suffix == ".csv":
-            write_csv((answer for _, answer in _told(pairs, input)), file)
+            write_csv((answer for _, answer in _told(pairs, input)), file, raw=raw_csv)
             return
         for row, answer in _told(pairs, input):
             print(as_json(answer) if json else show(answer, row), file=file, flush=not output)
@@ -269,12 +275,15 @@ def _asked(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
 
 
 def _lines(path: Path | None) -> Iterator[str]:
+    from elman.data import RowLines
+
     if path is None:
         return
     if str(path) != "-" and not path.is_file():
         raise DataError(f"{path}: no such file: check the path of --input")
     with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8") as file:
         try:
-            yield from (line.rstrip("\n") for line in file)
+            for _, line in RowLines(file, path).rows():
+                yield line.rstrip("\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8: {error.reason}; convert the file first") from error

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman._errors import DataError
+from elman.data import _limits as limits
 from elman.data._table import BadRows, BadValue, Record
 from elman.data._text import _files
 
@@ -21,10 +28,10 @@ KEYS, LOWEST = 88, 21
 STEPS = {"quarter": 1.0, "eighth": 0.5, "sixteenth": 0.25}
 """The length of a frame, in quarter notes."""
 
-LONGEST = 100_000
-"""Frames of a piece; more come from a damaged file."""
-
 LATE = 1 / 8
+
+UNREADABLE = 3
+"""The status with which `elman.data._matlab` ends where it says why."""
 
 READERS = {
     ".mid": "_midi:read_midi",
@@ -84,8 +91,8 @@ def piano_roll(notes: Iterable[Note], step: float) -> Roll:
     if not spans:
         raise BadValue("", "there are no notes in it, between A0 and C8 and as long as a frame")
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-    if last - first > LONGEST:
-        raise BadValue("", f"at most {LONGEST:,} frames were expected, got {last - first:,}")
+    if last - first > limits.FRAMES:
+        raise BadValue("", f"at most {limits.FRAMES:,} frames were expected, got {last - first:,}")
     roll = np.zeros((last - first, KEYS), np.uint8)
     for start, stop, key in spans:
         roll[start - first : stop - first, key] = 1
@@ -152,37 +159,53 @@ def _notes(file: Path) -> list[Note]:
 
 
 def _read_mat(file: Path, bad: BadRows) -> Iterator[Record]:
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError as error:
-        raise DataError(f'{file}: needs scipy: pip install "elman[data]"') from error
-    try:
-        cells = loadmat(file, variable_names=list(PARTS.values()))
-    except (
-        MatReadError,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        NotImplementedError,
-    ) as error:
-        raise DataError(f"{file}: not a readable .mat file: {error}: write it again") from error
-    if not set(PARTS.values()) & set(cells):
+    cells = _rolls(file)
+    if not cells:
         raise DataError(f"{file}: {', '.join(PARTS.values())} were expected, none of them is there")
-    for split, name in PARTS.items():
-        for number, roll in enumerate(np.ravel(cells.get(name, [])), 1):
-            place = f"{file}, {name} {number}"
-            with bad.caught(place):
-                values = {"piece": f"{name}-{number}", "roll": _checked(roll), "split": split}
-                yield Record(place, values)
+    splits = {name: split for split, name in PARTS.items()}
+    for place, roll in cells.items():
+        name, _, number = place.partition(" ")
+        with bad.caught(f"{file}, {place}"):
+            if roll.dtype.kind == "U":
+                raise BadValue("", str(roll))
+            yield Record(
+                f"{file}, {place}",
+                {"piece": f"{name}-{number}", "roll": roll, "split": splits[name]},
+            )
 
 
-def _checked(roll: Any) -> Roll:
-    roll = np.asarray(roll)
-    if roll.ndim != 2 or roll.shape[1] != KEYS or roll.dtype.kind not in "biuf":
-        raise BadValue("", f"a roll of {KEYS} keys was expected, got {roll.dtype} {roll.shape}")
-    if not np.isin(roll, (0, 1)).all():
-        raise BadValue("", "a roll of 0 and 1 was expected, got other numbers")
-    checked: Roll = roll.astype(np.uint8)
-    return checked
+def _rolls(file: Path) -> dict[str, NDArray[Any]]:
+    """What `elman.data._matlab` makes of a file, in a process of its own."""
+    if find_spec("scipy") is None:
+        raise DataError(f'{file}: needs scipy: pip install "elman[data]"')
+    numbers = (limits.MATLAB, limits.MATLAB_SECONDS, KEYS, limits.FRAMES)
+    program = Path(__file__).with_name("_matlab.py")
+    command = [sys.executable, "-P", str(program), str(file), *map(str, numbers), *PARTS.values()]
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            command,
+            env=os.environ | paths,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=10 * limits.MATLAB_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DataError(f"{file}: not read in {error.timeout:.0f} s: write it again") from error
+    if done.returncode:
+        raise DataError(f"{file}: not a readable .mat file: {_reason(done)}: write it again")
+    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Why the process that reads a .mat file did not."""
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    if done.returncode == UNREADABLE:
+        return lines[-1]
+    if done.returncode == -signal.SIGXCPU:
+        return f"it takes more than {limits.MATLAB_SECONDS} s"
+    if done.returncode < 0:
+        return f"scipy's reader crashed on it ({signal.Signals(-done.returncode).name})"
+    raise RuntimeError("\n".join(["the reader of .mat files failed", *lines]))

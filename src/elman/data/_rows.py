@@ -107,9 +107,11 @@ class Rows:
         try:
             require_plain(path)
             tensors = safetensors.torch.load_file(path)
-        except (OSError, safetensors.SafetensorError, ValueError) as error:
+            columns: dict[str, Column] = {k: v for k, v in tensors.items() if "." not in k}
+            for name in (k.removesuffix(".values") for k in tensors if k.endswith(".values")):
+                columns[name] = Ragged(tensors[f"{name}.values"], tensors[f"{name}.lengths"])
+            if not columns:
+                raise ValueError("there is no column in it")
+            return cls(columns)
+        except (OSError, safetensors.SafetensorError, ValueError, KeyError, ShapeError) as error:
             raise CheckpointError(f"{path}: cannot be read: {why(error)}; train again") from error
-        columns: dict[str, Column] = {k: v for k, v in tensors.items() if "." not in k}
-        for name in (k.removesuffix(".values") for k in tensors if k.endswith(".values")):
-            columns[name] = Ragged(tensors[f"{name}.values"], tensors[f"{name}.lengths"])
-        return cls(columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from tokenize import TokenError  # numpy reads the header of a file as Python
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -83,7 +84,7 @@ def open_tokens(path: str | os.PathLike[str]) -> NDArray[Any]:
     try:
         require_plain(path)
         tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError, OverflowError) as error:
         raise DataError(
             f"{path}: not a token file ({why(error)}): write it again with tokenise"
         ) from error

@@ -55,9 +55,9 @@ class SeriesTask(TableTask):
         data = self.data
         try:
             time = parse_time(values[data.time])
-        except ValueError:
+        except (ValueError, OverflowError):
             raise BadValue(
-                data.time, f"a date or a number was expected, got {values[data.time]!r}"
+                data.time, f"a date or a number was expected, got {values[data.time]!r:.80}"
             ) from None
         series = str(values[data.series] or "") if data.series else data.name or data.target
         if not series:
@@ -72,7 +72,9 @@ class SeriesTask(TableTask):
             for name in data.past
         ]
         if self.model.output == "negative-binomial" and (value < 0 or value % 1 > 0):
-            raise BadValue(data.target, f"negative-binomial has counts: 0, 1 ..., got {target!r}")
+            raise BadValue(
+                data.target, f"negative-binomial has counts: 0, 1 ..., got {target!r:.80}"
+            )
         return Reading("", series, time, (value, *known, *past))
 
     def _parsed(self, rows: Iterable[Record]) -> list[tuple[Reading, str | None]]:
@@ -303,7 +305,7 @@ def _is_empty(value: Any) -> bool:
 def _number(column: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise BadValue(column, f"a finite number was expected, got {value!r}")

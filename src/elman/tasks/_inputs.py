@@ -139,7 +139,7 @@ class Series(Input):
             value = value_of(values, columns[0])
             steps = _numbers(columns[0], value)
         else:  # a column for each step
-            steps = np.array([_number(c, values[c]) for c in columns], dtype=np.float32)
+            steps = _numbers(name, [_number(c, values[c]) for c in columns])
         steps = steps[:, None] if steps.ndim == 1 else steps
         if steps.ndim != 2 or not len(steps):
             raise BadValue(name, "numbers, or lists of numbers, were expected, one a step")
@@ -204,10 +204,11 @@ def _numbers(name: str, value: Any) -> Reals:
             raise BadValue(name, f"lists of numbers were expected, as JSON: {error}") from error
     if isinstance(value, str):
         parts = value.replace(";", " ").replace(",", " ").strip("[] ").split()
-        return np.array([_number(name, part) for part in parts], dtype=np.float32)
+        return _numbers(name, [_number(name, part) for part in parts])
     try:
-        return np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        with np.errstate(over="ignore"):  # what becomes infinite is refused where steps are checked
+            return np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
         ragged = "inhomogeneous" in str(error)
         why = "lists of different lengths" if ragged else str(error)
         raise BadValue(
@@ -218,5 +219,5 @@ def _numbers(name: str, value: Any) -> Reals:
 def _number(name: str, value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
-        raise BadValue(name, f"a number was expected, got {value!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadValue(name, f"a number was expected, got {value!r:.80}") from error

@@ -57,10 +57,10 @@ class Regress(SequenceTask):
         value = values[self.data.target]
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise BadValue(self.data.target, f"a finite number was expected, got {value!r}")
+            raise BadValue(self.data.target, f"a finite number was expected, got {value!r:.80}")
         return number
 
     def learn_targets(self, targets: Sequence[float]) -> None:

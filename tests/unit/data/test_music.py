@@ -175,7 +175,10 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "boom"><!ENTITY c "&b;&b;">]><score-partwise>&c;
         ("<score-partwise>", "not well-formed XML"),
         (score(["<attributes><divisions>0</divisions></attributes>"]), "divisions above 0"),
         (score([note("H", 4, 1)]), "a step from A to G was expected, got 'H'"),
-        (score([note("C", 4, 1).replace(">1<", ">nan<")]), "number was expected as duration"),
+        (
+            score([note("C", 4, 1).replace(">1<", ">nan<")]),
+            "a number up to 1,000,000 was expected as duration",
+        ),
     ],
 )
 def test_scores_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -188,7 +191,7 @@ def test_compressed_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert read_musicxml(packed(tmp_path / "a.mxl", text)) == [(0, 1, 60)]
     with pytest.raises(DataError, match=r"cannot be read: KeyError.*missing.xml"):
         read_musicxml(packed(tmp_path / "a.mxl", text, "missing.xml"))
-    monkeypatch.setattr("elman.data._musicxml.LARGEST", 1000)
+    monkeypatch.setattr("elman.data._limits.SCORE", 1000)
     with pytest.raises(DataError, match="at most 1,000 bytes"):
         read_musicxml(packed(tmp_path / "a.mxl", b" " * 1001))
     whole = bytearray(packed(tmp_path / "a.mxl", text * 9).read_bytes())

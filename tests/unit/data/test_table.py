@@ -126,7 +126,7 @@ def test_what_is_no_table(tmp_path: Path) -> None:
 
 
 def test_parquet_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.data._table.find_spec", lambda _: None)
+    monkeypatch.setattr("elman.data._parquet.find_spec", lambda _: None)
     with pytest.raises(DataError, match="pip install pyarrow"):
         read(parquet(tmp_path / "a.parquet"))
 

@@ -1,0 +1,48 @@
+"""The fuzzer's side of the tests: asks a worker for outcomes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parents[1]
+SOURCES = TESTS.parent / "src"
+
+
+def outcomes(requests: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Each request's outcome in their order, of one warm worker."""
+    paths = os.pathsep.join([str(SOURCES), str(TESTS), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "fuzz.worker"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        for request in requests:
+            worker.stdin.write(json.dumps(request) + "\n")
+            worker.stdin.flush()
+            line = worker.stdout.readline()
+            if not line:
+                raise AssertionError(f"the worker ended at {request}")
+            yield json.loads(line)
+        worker.stdin.close()
+
+
+def mutants(readers: Iterable[str], count: int, seed: int) -> Iterator[dict[str, Any]]:
+    """Of each reader its sound file, which is number 0, and so many damaged ones."""
+    for reader in readers:
+        for number in range(count + 1):
+            action = "skip" if number % 2 else "error"
+            yield {"reader": reader, "seed": seed, "number": number, "action": action}
+
+
+def described(outcome: dict[str, Any]) -> str:
+    """A line that says how to have the file again."""
+    what = outcome.get("bomb") or f"{outcome['reader']} {outcome['seed']} {outcome['number']}"
+    return f"{what}: {outcome['outcome']}: {outcome['detail']}"
