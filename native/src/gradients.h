@@ -14,7 +14,7 @@ struct Gradients : Scan<T> {
     using Base::column, Base::count, Base::job, Base::member, Base::offset, Base::padded, Base::panels,
         Base::rows, Base::scan, Base::tiles, Base::tiling, Base::units;
 
-    const elman_backward_out& out;
+    const BackwardResults& out;
     const bool projects;
     const long kinds, input_kinds, inputs, input_panels, input_padded;
     T *weight[kMostProducts], *weight_ih;  // of everyone, by group: packed for dz W
@@ -312,7 +312,7 @@ struct Gradients : Scan<T> {
         }
     }
 
-    void put_no_input(const elman_sequence& to, long b) const {
+    void put_no_input(const Sequence& to, long b) const {
         T* row = static_cast<T*>(to.data);
         for (long t = rows.length[b]; row && t < scan.steps; ++t)
             zero(row + rows.row[b] * to.row + t * to.step, units);

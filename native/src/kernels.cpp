@@ -54,7 +54,7 @@ constexpr StreamKernels kStream = {
     },
     [](void* layer) { delete static_cast<Streamed<T>*>(layer); },
     [](void* layer) { static_cast<Streamed<T>*>(layer)->prepare(); },
-    [](void* layer, const View* inputs, const elman_stream_layer& how, const View& x, bool back, const View* y) {
+    [](void* layer, const View* inputs, const StreamLayer& how, const View& x, bool back, const View* y) {
         return static_cast<Streamed<T>*>(layer)->step(inputs, how, x, back, y);
     },
     [](const void* layer, void* const* states) { static_cast<const Streamed<T>*>(layer)->read(states); },

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "abi.h"
+#include "arguments.h"
 
 namespace elman {
 
@@ -24,7 +24,7 @@ struct Rows {
 // and refuses a record that is not of this very scan.
 struct RecordHeader {
     int64_t mark, teams, batch, steps, units, planes, lanes, reverse;
-    uint64_t lengths;  // a digest
+    uint64_t program, lengths;  // digests
 };
 constexpr int64_t kRecordHeader = 32;  // elements that it takes
 static_assert(sizeof(RecordHeader) <= kRecordHeader * sizeof(float), "in a record of float32 too");
@@ -40,9 +40,9 @@ static_assert(kMostThreads <= 1 << 8, "a round for each doubling");
 // Either one team of all threads, that share every row and split the units, or a team for each thread. Of the
 // latter a worker may play several, one after the other, where the forward had more threads than the backward.
 struct Job {
-    const elman_scan* scan;
-    const elman_forward_out* forward;
-    const elman_backward_out* backward;
+    const ScanArguments* scan;
+    const ForwardResults* forward;
+    const BackwardResults* backward;
     int threads, teams, team_size;
     int64_t most_rows;
     const Rows* team;
@@ -66,14 +66,14 @@ struct StreamKernels {
     void* (*make)(const Job&, int thread, char* own);
     void (*destroy)(void* layer);
     void (*prepare)(void* layer);
-    View (*step)(void* layer, const View* inputs, const elman_stream_layer&, const View& x, bool back, const View* y);
+    View (*step)(void* layer, const View* inputs, const StreamLayer&, const View& x, bool back, const View* y);
     void (*read)(const void* layer, void* const* states);
     void (*write)(void* layer, const void* const* states, const uint8_t* where);
     int lanes;
 };
 
 struct CrossEntropyJob {
-    const elman_cross_entropy* call;
+    const CrossEntropyArguments* call;
     int threads, workers;
     Signals* signals;
     char *shared, *own[kMostThreads];

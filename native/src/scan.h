@@ -96,7 +96,7 @@ Tiling tile(long panels, long kinds, long rows, int team_size) {
 template <class T>
 struct Scan {
     const Job& job;
-    const elman_scan& scan;
+    const ScanArguments& scan;
     const int thread, member;  // of all; of its team
     const Rows& rows;
     const long units, panels, padded, count;  // count: rows of the team
@@ -206,7 +206,7 @@ struct Scan {
     // Where row b's step t of the scan lies in time.
     long time(long b, long t) const { return scan.reverse ? rows.length[b] - 1 - t : t; }
 
-    T* at(const elman_sequence& s, long b, long t) const {
+    T* at(const Sequence& s, long b, long t) const {
         return static_cast<T*>(s.data) + rows.row[b] * s.row + time(b, t) * s.step;
     }
 

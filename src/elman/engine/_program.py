@@ -311,12 +311,15 @@ class Program:
         return sum(self.inputs)
 
     @property
-    def slots(self) -> tuple[bool, ...]:
-        """The program's own parameters: whether each is a single number, not one per unit."""
+    def slots(self) -> tuple[tuple[int, int, bool], ...]:
+        """The program's own parameters.
+
+        Of each: the number of its tensor, which piece of it, and whether it is a single number.
+        """
         return tuple(
-            text == "scalar"
-            for text in self.own
-            for _ in range(int(text[4:]) if text.startswith("unit") else text == "scalar")
+            (number, piece, text == "scalar")
+            for number, text in enumerate(self.own)
+            for piece in range(int(text[4:]) if text.startswith("unit") else text == "scalar")
         )
 
     @property

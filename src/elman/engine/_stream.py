@@ -11,9 +11,10 @@ from torch import Tensor
 from elman._errors import DtypeError, ShapeError
 from elman.engine import _native
 from elman.engine._library import encoded, library
-from elman.engine._operators import Lists, _Call, addresses
+from elman.engine._operators import _Call
 from elman.engine._recurrence import Recurrence
 from elman.engine._select import asked_for
+from elman.engine._tensors import described
 
 MOST_LAYERS = 64
 
@@ -83,7 +84,7 @@ class NativeSteps:
         self._calls = [_call_of(part.recurrence) for part in parts]
         self._native = library().stream(
             [
-                (call.scan(None, None)[0], call.code.inference, part.adds)
+                (call.scan, call.tensors(), part.adds)
                 for call, part in zip(self._calls, parts, strict=True)
             ]
         )
@@ -92,7 +93,8 @@ class NativeSteps:
         self.output = x.new_zeros(x.shape[0], self._calls[-1].units)
         self._shape, self._dtype = x.shape, x.dtype
         self.write(s for part in parts for s in part.recurrence.state)
-        self.step = self._native.bound(*_rows(self.input), *_rows(self.output))
+        self._places = described((self.input, self.output))
+        self.step = self._native.bound(self._places)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output (rows, output_size) for x."""
@@ -101,7 +103,7 @@ class NativeSteps:
         if not x.is_contiguous():
             x = x.contiguous()
         output = torch.empty_like(self.output)
-        self._native.step(x.data_ptr(), self._shape[1], output.data_ptr(), self.output.shape[1])
+        self._native.step(described((x, output)))
         return output
 
     def _fitting(self, x: Tensor) -> Tensor:
@@ -121,20 +123,14 @@ class NativeSteps:
     def read(self) -> list[Tensor]:
         """A copy of each state (rows, units), part by part."""
         states = [s.new_empty(s.shape) for call in self._calls for s in call.state if s is not None]
-        lists = Lists(addresses(states))
-        self._native.read(lists.at[0])
+        self._native.read(described(states))
         return states
 
     def write(self, states: Iterable[Tensor], where: Tensor | None = None) -> None:
         """Sets the states of all rows, or of those that are True in ``where``."""
         states = [s.contiguous() for s in states]
         where = None if where is None else where.cpu().contiguous()
-        lists = Lists(addresses(states))
-        self._native.write(lists.at[0], 0 if where is None else where.data_ptr())
-
-
-def _rows(t: Tensor) -> tuple[int, int]:
-    return t.data_ptr(), t.stride(0)
+        self._native.write(described((*states, where)))
 
 
 def _call_of(r: Recurrence) -> _Call:

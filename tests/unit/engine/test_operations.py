@@ -11,6 +11,7 @@ from torch import Tensor
 from elman.engine._evaluate import TORCH
 from elman.engine._library import library
 from elman.engine._program import ELEMENTWISE
+from elman.engine._tensors import described
 
 # Relative to the result, or absolute if that is small.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-15 * 20}
@@ -34,8 +35,7 @@ TAKES_VALUE = [name for name, (_, value) in ELEMENTWISE.items() if value and nam
 
 def apply(op: str, *inputs: Tensor, value: float = 0.0) -> Tensor:
     out = torch.full_like(inputs[0], math.nan)
-    addresses = [t.data_ptr() for t in inputs]
-    library().apply(op, out.dtype is torch.float64, out.numel(), out.data_ptr(), addresses, value)
+    library().apply(op, value, described((out, *inputs)))
     return out
 
 
