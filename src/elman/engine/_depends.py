@@ -15,7 +15,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from elman.cells import Cell
-from elman.engine._walk import Leaves, followed
+from elman.engine._readers import Leaves
+from elman.engine._walk import followed
 
 AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -69,7 +70,7 @@ class Dependence:
         leaves: Leaves = []
         try:
             self._read(cell, leaves)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
             return False  # something of another type has come in its place
         return (
             len(leaves) == len(self._leaves)

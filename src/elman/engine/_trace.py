@@ -21,10 +21,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from elman.cells import Cell, PointwiseCell
 from elman.cells._base import watching
 from elman.engine._build import Builder, Leaf
+from elman.engine._containers import changed, copied, entries
 from elman.engine._depends import AFFINE, Dependence, own_tensors
 from elman.engine._lock import fork_safe_lock
 from elman.engine._lower import Untraceable
-from elman.engine._walk import changed, copied, entries, followed
+from elman.engine._walk import followed
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
