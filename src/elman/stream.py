@@ -35,7 +35,9 @@ class Stream:
     write into :attr:`input`, call :meth:`step` and read :attr:`output`: nothing is made then.
 
     **Weights are frozen.** A stream works with a copy of the model as it was when the stream was
-    made, so that training cannot change one that runs; :meth:`refresh` takes a new copy.
+    made, so that training cannot change one that runs; :meth:`refresh` takes a new copy. (What a
+    cell's step reads outside of the cell, such as a global number, is no part of the model: a step
+    takes it as it is then, by either engine.)
 
     Several threads may use one stream: each call takes effect as a whole. (Those that write into
     :attr:`input` must agree among each other who does.)
@@ -82,29 +84,40 @@ class Stream:
         self._lock = threading.Lock()
         self._freeze(_frozen(model))
 
-    def _freeze(self, frozen: Any) -> None:
+    def _freeze(self, frozen: Any, buffers: tuple[Tensor, Tensor] | None = None) -> None:
         start = tree_map(torch.clone, frozen.initial_state(self.rows))
-        example = None
-        if isinstance(frozen, Layer | DropIn):  # one that cannot step says so now
+        example = buffers
+        if example is None and isinstance(frozen, Layer | DropIn):  # says now if it cannot step
             x = tree_leaves(start)[0].new_zeros(self.rows, frozen.input_size)
             example = x, frozen.step(x, start)[0].clone()
         parts, reason = _parts_and_why_not(frozen, start, self._asked)
         native = reason is None
         self._steps: Any = (
-            NativeSteps(parts) if native else _TorchSteps(frozen, start, self.rows, example)
+            NativeSteps(parts, buffers)
+            if native
+            else _TorchSteps(frozen, start, self.rows, example)
         )
         self._frozen, self._start, self._why_not_native = frozen, start, reason
 
     def refresh(self) -> None:
         """Takes the model as it is now: weights, device and all else. The state stays."""
         with self._lock:
-            before = self._read()
-            self._freeze(_frozen(self.model))
-            self._steps.write(self._like_start(before))
+            self._renew(_frozen(self.model))
+
+    def _renew(self, frozen: Any, buffers: tuple[Tensor, Tensor] | None = None) -> None:
+        before = self._read()
+        self._freeze(frozen, buffers)
+        self._steps.write(self._like_start(before))
+
+    def _keep_up(self) -> None:
+        """Traces anew where a global, say, that a step reads has changed, as torch would read it."""
+        if self._steps.watched and not self._steps.hold():
+            self._renew(self._frozen, (self._steps.input, self._steps.output))
 
     def __call__(self, x: Shaped[Tensor, "B ..."]) -> Shaped[Tensor, "B ..."]:
         """The output for each row's next input, a tensor of its own."""
         with self._lock:
+            self._keep_up()
             output: Tensor = self._steps(x)
         return output
 
@@ -122,6 +135,7 @@ class Stream:
             (1, 5)
         """
         with self._lock:
+            self._keep_up()
             wrong = self._steps.step()
         if wrong is not None:
             raise EngineError(f"the native engine failed: {wrong.decode()}")
@@ -219,6 +233,8 @@ class Stream:
 
 class _TorchSteps:
     """The model's own step, in torch operations; states are the leaves of its state."""
+
+    watched = ()  # it reads all at each step
 
     def __init__(
         self, model: Any, start: Any, rows: int, example: tuple[Tensor, Tensor] | None

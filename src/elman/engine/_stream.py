@@ -14,6 +14,7 @@ from elman.engine._library import encoded, library
 from elman.engine._operators import Lists, _Call, addresses
 from elman.engine._recurrence import Recurrence
 from elman.engine._select import asked_for
+from elman.engine._trace import reads_around, unchanged
 
 MOST_LAYERS = 64
 
@@ -69,17 +70,24 @@ def _has_plain_gates(r: Recurrence) -> bool:
 class NativeSteps:
     """Steps of parts that can; see :func:`why_not`.
 
+    Args:
+        parts: from below to above.
+        buffers: the input and the output of the steps before these, to go on with.
+
     Attributes:
         input: (rows, input_size), what :attr:`step` reads.
         output: (rows, output_size), what it writes.
         step: one step of all rows, a plain call of the library; returns what went wrong.
+        watched: cells whose step reads what could change.
     """
 
     input: Tensor
     output: Tensor
     step: Callable[[], bytes | None]
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(
+        self, parts: Sequence[Part], buffers: tuple[Tensor, Tensor] | None = None
+    ) -> None:
         self._calls = [_call_of(part.recurrence) for part in parts]
         self._native = library().stream(
             [
@@ -88,8 +96,10 @@ class NativeSteps:
             ]
         )
         x = parts[0].recurrence.x[0]
-        self.input = torch.zeros_like(x)
-        self.output = x.new_zeros(x.shape[0], self._calls[-1].units)
+        new = torch.zeros_like(x), x.new_zeros(x.shape[0], self._calls[-1].units)
+        self.input, self.output = buffers or new
+        cells = [part.recurrence.cell for part in parts]
+        self.watched = [cell for cell in cells if reads_around(cell)]
         self._shape, self._dtype = x.shape, x.dtype
         self.write(s for part in parts for s in part.recurrence.state)
         self.step = self._native.bound(*_rows(self.input), *_rows(self.output))
@@ -103,6 +113,10 @@ class NativeSteps:
         output = torch.empty_like(self.output)
         self._native.step(x.data_ptr(), self._shape[1], output.data_ptr(), self.output.shape[1])
         return output
+
+    def hold(self) -> bool:
+        """Whether all that these were traced from is still as it was."""
+        return all(map(unchanged, self.watched))
 
     def _fitting(self, x: Tensor) -> Tensor:
         """``x`` in the dtype of the weights where autocast is on; otherwise what is wrong."""

@@ -107,6 +107,16 @@ def traced(
     return result
 
 
+def reads_around(cell: Cell) -> bool:
+    """Whether the step of a cell that was traced reads anything outside of the cell."""
+    return _known[id(cell)].dependence.reads_around
+
+
+def unchanged(cell: Cell) -> bool:
+    """Whether a cell that was traced is still what it was then."""
+    return _known[id(cell)].dependence.holds(cell)
+
+
 def _known_anew(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _Known:
     where, problem = id(cell), _changing.get(type(cell))
     if problem:

@@ -98,6 +98,7 @@ class Walk:
         reader: of the cell.
         names, optional, made: what has been found; see :class:`Sought`.
         containers: all that were met, by name, and what they held.
+        reads_around: whether it came to code that is not of elman or torch.
     """
 
     reader: Reader
@@ -106,6 +107,7 @@ class Walk:
         self._sought, self._own = sought, set(map(id, own))
         self.names, self.optional, self.made = set[str](), set[str](), set[int]()
         self.containers: list[tuple[str, Any, Any]] = []
+        self.reads_around = False
         self._seen: dict[int, Any] = {}
 
     def follow(self, value: Any, place: Place) -> Reader | None:
@@ -235,6 +237,7 @@ class Walk:
         problem = found.problem or next((f"imports {name}" for name in unknown + stateful), "")
         if problem:
             raise Untraceable(f"{label} {problem}")
+        self.reads_around = True
         self.names |= found.attributes
         self.optional |= found.optional
 
