@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -253,6 +254,18 @@ class PointwiseCell(Cell):
         """The next state, elementwise in the gates of ``inp`` and ``rec`` and in ``state``."""
 
 
+def check_tensor(name: str, value: Any) -> None:
+    """A clear error where ``value`` is something else, an array or a list, say."""
+    if isinstance(value, Tensor):
+        return
+    array = isinstance(value, np.ndarray)
+    numbers = array or isinstance(value, (list, tuple, int, float))
+    how = f": convert it by torch.{'from_numpy' if array else 'tensor'}" if numbers else ""
+    kind = type(value)
+    got = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    raise DtypeError(f"expected {name} as a torch.Tensor, got {got}{how}")
+
+
 def check_dtype(name: str, tensor: Tensor, x: Tensor) -> None:
     """A clear error where ``tensor`` and x differ in dtype, which only autocast evens out."""
     if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
@@ -272,6 +285,7 @@ def check_state(cell: Cell, state: Any, x: Tensor, batch_size: int) -> Any:
             f"tensors, got {type(state).__name__}"
         )
     for name, tensor, size in zip(cell.states, state, cell.state_sizes, strict=True):
+        check_tensor(f"state {name} of {type(cell).__name__}", tensor)
         if tuple(tensor.shape) != (batch_size, size):
             raise ShapeError(
                 f"expected state {name} of {type(cell).__name__} to have shape "

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from elman._errors import DtypeError, ShapeError
+from elman.cells._base import check_tensor
 from elman.engine import _native
 from elman.engine._library import encoded, library
 from elman.engine._operators import Lists, _Call, addresses
@@ -85,9 +86,7 @@ class NativeSteps:
     output: Tensor
     step: Callable[[], bytes | None]
 
-    def __init__(
-        self, parts: Sequence[Part], buffers: tuple[Tensor, Tensor] | None = None
-    ) -> None:
+    def __init__(self, parts: Sequence[Part], buffers: tuple[Tensor, Tensor] | None = None) -> None:
         self._calls = [_call_of(part.recurrence) for part in parts]
         self._native = library().stream(
             [
@@ -106,6 +105,7 @@ class NativeSteps:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output (rows, output_size) for x."""
+        check_tensor("x", x)
         if x.shape != self._shape or x.dtype is not self._dtype or not x.is_cpu:
             x = self._fitting(x)
         if not x.is_contiguous():

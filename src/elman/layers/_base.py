@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from elman._errors import DtypeError, ShapeError
+from elman.cells._base import check_tensor
 
 
 class Options(TypedDict, total=False):
@@ -57,8 +58,7 @@ class Layer(nn.Module, ABC):
 
 def check_sequences(layer: Layer, x: Tensor) -> int:
     """The batch size of x, or a clear error."""
-    if not isinstance(x, Tensor):
-        raise DtypeError(f"expected x as a tensor, got {type(x).__name__}")
+    check_tensor("x", x)
     layout = "(batch, time, input_size)" if layer.batch_first else "(time, batch, input_size)"
     if x.dim() != 3 or x.shape[-1] != layer.input_size:
         raise ShapeError(

@@ -17,7 +17,7 @@ from elman import engine as engines
 from elman import init as schemes
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
-from elman.cells._base import check_dtype, check_state
+from elman.cells._base import check_dtype, check_state, check_tensor
 from elman.cells._elman import Activation
 from elman.layers._base import check_lengths, check_reset
 
@@ -132,6 +132,7 @@ class DropIn(nn.Module):
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, lengths, reset)
         name = type(self).__name__
+        check_tensor("input", input)
         if input.dim() not in (2, 3):
             raise ConfigError(
                 f"{name}: Expected input to be 2D or 3D, got {input.dim()}D tensor instead"
@@ -200,6 +201,7 @@ class DropIn(nn.Module):
                 "a bidirectional layer cannot step: its backward layer needs the end of the "
                 "sequence"
             )
+        check_tensor("x", x)
         if x.dim() != 2 or x.shape[-1] != self.input_size:
             raise ShapeError(
                 f"expected x of shape (batch, {self.input_size}), got {tuple(x.shape)}"
@@ -263,6 +265,8 @@ class DropIn(nn.Module):
             raise DtypeError(
                 f"expected hx as a tuple of {len(sizes)} tensors, got {type(hx).__name__}"
             )
+        for state in states:
+            check_tensor("hx", state)
         if not batched:
             _check_dimensions(states, 2, "unbatched")
             states = [state.unsqueeze(1) for state in states]

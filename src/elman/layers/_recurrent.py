@@ -10,7 +10,7 @@ from elman import engine as engines
 from elman import init as schemes
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import Cell
-from elman.cells._base import check_state
+from elman.cells._base import check_state, check_tensor
 from elman.layers._base import Layer, check_lengths, check_reset, check_sequences
 from elman.scan import Observation
 
@@ -127,6 +127,7 @@ class Recurrent(Layer):
             raise ConfigError(
                 "a reversed layer cannot step: it needs the end of the sequence first"
             )
+        check_tensor("x", x)
         if x.dim() != 2 or x.shape[-1] != self.input_size:
             raise ShapeError(
                 f"expected x of shape (batch, {self.input_size}), got {tuple(x.shape)}"
