@@ -85,7 +85,7 @@ def test_a_trained_model_from_its_run_folder(
     tokens = torch.tensor([[task.vocabulary.index(w) for w in ("the", "cat", "sat")]])
     torch.testing.assert_close(run(stream, tokens), task.network(tokens)[0])
     assert stream.engine == "native"
-    with pytest.raises(TypeError, match=r"got Language\w*: a trained task's network is its \.network"):
+    with pytest.raises(TypeError, match=r"got Language\w*: a trained task's network is its"):
         Stream(task)
 
 

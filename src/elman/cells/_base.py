@@ -59,20 +59,25 @@ class _Watching(threading.local):
     """Who is looking at the cells of this thread; usually nobody."""
 
     sink: dict[str, Tensor] | None = None
+    rows: int | None = None
 
 
 _watching = _Watching()
 
 
 @contextmanager
-def watching() -> Iterator[dict[str, Tensor]]:
-    """Collects what cells pass to :meth:`Cell.watch` inside the block, by name."""
+def watching(rows: int | None = None) -> Iterator[dict[str, Tensor]]:
+    """Collects what cells pass to :meth:`Cell.watch` inside the block, by name.
+
+    It must be (rows, units), if the number of rows is known.
+    """
     sink: dict[str, Tensor] = {}
-    outer, _watching.sink = _watching.sink, sink
+    outer = _watching.sink, _watching.rows
+    _watching.sink, _watching.rows = sink, rows
     try:
         yield sink
     finally:
-        _watching.sink = outer
+        _watching.sink, _watching.rows = outer
 
 
 class Cell(nn.Module, ABC):
@@ -144,10 +149,25 @@ class Cell(nn.Module, ABC):
         )
 
     def watch(self, **values: Tensor) -> None:
-        """Names values for those who look (``observe=``); costs nothing when nobody does."""
-        sink = _watching.sink
-        if sink is not None:
-            sink.update(values)
+        """Names values for those who look (``observe=``); costs nothing when nobody does.
+
+        Args:
+            values: (batch, units) each.
+
+        Raises:
+            ShapeError: one has another shape, and somebody looks.
+        """
+        sink, rows = _watching.sink, _watching.rows
+        if sink is None:
+            return
+        for name, value in values.items():
+            if rows is not None and (value.dim() != 2 or len(value) != rows):
+                raise ShapeError(
+                    f"{type(self).__name__} watches {name!r} of shape {tuple(value.shape)}: "
+                    f"expected (batch, units), here ({rows}, units); for one value for all rows, "
+                    f"{name}.expand_as(state.{self.states[0]})"
+                )
+        sink.update(values)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"

@@ -122,7 +122,8 @@ class DropIn(nn.Module):
             hx: the state before the first step, (layers * directions, batch, size); for an LSTM a
                 pair of them; zeros if None.
             lengths: (batch,) integers from 0 to time, in any order; no packing needed.
-            reset: boolean, laid out like the input: where a row starts from zeros.
+            reset: boolean, (time, batch) or with ``batch_first`` (batch, time), as the input: where
+                a row starts from zeros.
 
         Returns: output and final state, laid out as torch.nn does; the output is 0 at padding.
         Under autocast both are computed and returned in the dtype of the weights.
@@ -147,7 +148,7 @@ class DropIn(nn.Module):
         if lengths is not None:
             lengths = check_lengths(lengths, x.shape[1], x.shape[0], x)
         if reset is not None:
-            reset = check_reset(reset, tuple(input.shape[:2]))
+            reset = check_reset(reset, input, self.batch_first)
             reset = reset.T if self.batch_first else reset
         output, final = self._run(x, self._initial(hx, x, batched), lengths, reset)
         output = output.transpose(0, 1) if self.batch_first else output
@@ -281,6 +282,10 @@ class DropIn(nn.Module):
 
     def _pack_state(self, states: tuple[Tensor, ...]) -> Any:
         return states[0] if len(states) == 1 else states
+
+    def _get_name(self) -> str:
+        """What torch shows a module as: not to be taken for torch's own."""
+        return f"elman.{super()._get_name()}"
 
     def extra_repr(self) -> str:
         return options_shown(self)

@@ -109,6 +109,10 @@ class DropInCell(nn.Module):
             check_dtype(f"hidden{i}", state, x)
         return cell.State(*states)
 
+    def _get_name(self) -> str:
+        """What torch shows a module as: not to be taken for torch's own."""
+        return f"elman.{super()._get_name()}"
+
     def extra_repr(self) -> str:
         return options_shown(self)
 

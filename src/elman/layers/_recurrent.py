@@ -88,7 +88,7 @@ class Recurrent(Layer):
         if lengths is not None:
             lengths = check_lengths(lengths, batch, x.shape[1 if self.batch_first else 0], x)
         if reset is not None:
-            reset = check_reset(reset, tuple(x.shape[:2]))
+            reset = check_reset(reset, x, self.batch_first)
         seen = Observation() if observe else None
         output, final_state = engines.run(
             engines.Recurrence(
