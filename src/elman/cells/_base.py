@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman._errors import ConfigError, DtypeError, ShapeError
+from elman._errors import ConfigError, DtypeError, ShapeError, kind_of
 
 
 @cache
@@ -278,12 +278,20 @@ def check_tensor(name: str, value: Any) -> None:
     """A clear error where ``value`` is something else, an array or a list, say."""
     if isinstance(value, Tensor):
         return
-    array = isinstance(value, np.ndarray)
-    numbers = array or isinstance(value, (list, tuple, int, float))
-    how = f": convert it by torch.{'from_numpy' if array else 'tensor'}" if numbers else ""
-    kind = type(value)
-    got = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-    raise DtypeError(f"expected {name} as a torch.Tensor, got {got}{how}")
+    how = ""
+    if isinstance(value, np.ndarray):
+        how = ": convert it by torch.from_numpy"
+    elif hasattr(value, "to_numpy"):  # a table or a column of pandas or polars
+        how = ": convert its numbers by torch.from_numpy(x.to_numpy())"
+    elif isinstance(value, (list, tuple, int, float)):
+        how = ": convert it by torch.tensor"
+    raise DtypeError(f"expected {name} as a torch.Tensor, got {kind_of(value)}{how}")
+
+
+def check_module(model: Any) -> None:
+    """A clear error where ``model`` is something else."""
+    if not isinstance(model, nn.Module):
+        raise DtypeError(f"expected a model, a torch.nn.Module, got {kind_of(model)}")
 
 
 def check_dtype(name: str, tensor: Tensor, x: Tensor) -> None:

@@ -75,9 +75,7 @@ class _Known(NamedTuple):
 
 _known: dict[int, _Known] = {}  # by the id of a cell that is alive
 _programs: dict[Any, Traced | str] = {}
-_changing: MutableMapping[type, str] = (
-    WeakKeyDictionary()
-)  # what a step itself changes, and why not
+_changing: MutableMapping[type, str] = WeakKeyDictionary()  # by the class: why it has no program
 _MOST_PROGRAMS = 256
 
 

@@ -41,6 +41,12 @@ def same_dtype() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def closing() -> Iterator[None]:
+    yield
+    FILE.close()
+
+
 @pytest.fixture
 def anew(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The cells and their globals, loaded for one test only."""
