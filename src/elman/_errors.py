@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
+from os import PathLike
 
 
 class ElmanError(Exception):
@@ -147,6 +148,22 @@ FLOAT32 = dict.fromkeys(
 
 LISTED = 100
 """So many choices are listed in a message."""
+
+
+def kind_of(value: object) -> str:
+    """What a value is, for a message that shall not print all of it.
+
+    >>> kind_of([1, 2]), kind_of(ElmanError)
+    ('list', 'type')
+    """
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def check_path(what: str, path: object) -> None:
+    """A clear error where ``path`` is no path of ``what``, but a table, say."""
+    if not isinstance(path, (str, PathLike)):
+        raise DtypeError(f"expected the path of {what}, a string or a Path, got {kind_of(path)}")
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -99,7 +99,7 @@ def scan(
         if observe is None:
             state = _advance(step, by_step[t], state, on, zeros)
         else:
-            with watching() as seen:
+            with watching(len(zeros[0])) as seen:
                 state = _advance(step, by_step[t], state, on, zeros)
             if on is not None:
                 seen = {name: _inert(value, on) for name, value in seen.items()}

@@ -17,6 +17,7 @@ from elman.compare._sizes import counting, nearest
 from elman.compare._table import markdown
 from elman.data._files import replacing
 from elman.train import Config, Report
+from elman.train._config import check_config
 from elman.train._entry import percents
 from elman.train._folder import named, next_folder
 from elman.train._memory import require_memory
@@ -54,6 +55,7 @@ def compare(
         ConfigError, DataError: before anything is trained.
         Interrupted: Ctrl-C or SIGTERM; all runs were saved, and `resume` goes on.
     """
+    check_config(config)
     plan, report = plan or Plan(), report or _ignore
     called = named(f"compare-{config.task}" if name is None else name)
     require_memory(config, training=True)

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from elman._errors import CheckpointError, ShapeError
+from elman._errors import CheckpointError, DtypeError, ShapeError, kind_of
 from elman.data._batch import Ragged
 from elman.data._files import replacing
 from elman.data._plain_file import require_plain, why
@@ -20,10 +20,14 @@ Column: TypeAlias = Ragged | Tensor
 """One entry a row: a sequence of any length, or a value (rows, ...)."""
 
 
+_HOW = "take torch.tensor(column) of a value a row, Ragged.of(sequences) of sequences"
+
+
 class Rows:
     r"""Columns of equally many rows.
 
     Raises:
+        DtypeError: a column is neither a tensor nor Ragged.
         ShapeError: the columns have different numbers of rows.
 
     Example:
@@ -37,6 +41,13 @@ class Rows:
     """
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
+        if not isinstance(columns, Mapping):
+            raise DtypeError(f"expected columns by name, got {kind_of(columns)}: {_HOW}")
+        for name, column in columns.items():
+            if not isinstance(column, (Ragged, Tensor)):
+                raise DtypeError(
+                    f"column {name!r}: expected a tensor or Ragged, got {kind_of(column)}: {_HOW}"
+                )
         self.columns = dict(columns)
         counts = {name: len(column) for name, column in self.columns.items()}
         if len(set(counts.values())) != 1:

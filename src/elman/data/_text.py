@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elman._errors import ConfigError, DataError
+from elman._errors import ConfigError, DataError, check_path
 from elman.data import _limits as limits
 
 Progress = Callable[[int, int], object]
@@ -235,6 +235,8 @@ def _metered(
 
 def _files(path: Path) -> list[Path]:
     """The file, or all files within the folder."""
+    check_path("a file or a folder of files", path)
+    path = Path(path)
     if path.is_file():
         return [path]
     if not path.exists():

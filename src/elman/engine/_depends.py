@@ -15,7 +15,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from elman.cells import Cell
-from elman.engine._walk import Leaves, followed
+from elman.engine._readers import Leaves
+from elman.engine._walk import followed
 
 AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -43,6 +44,8 @@ class Dependence:
 
     Attributes:
         key: it all, to be compared with that of other cells.
+        reads_around: whether the step runs code that is not of elman or torch, which may read what
+            lies outside of the cell.
 
     Raises:
         Untraceable: naming what the step reads, if its changes could not be noticed.
@@ -56,7 +59,8 @@ class Dependence:
         freed: Callable[[Any], Any] | None = None,
     ) -> None:
         self._owner, self._apart = weakref.ref(cell, freed), apart
-        self._read = followed(cell, kind).reader
+        walk = followed(cell, kind)
+        self._read, self.reads_around = walk.reader, walk.reads_around
         self._leaves: Leaves = []
         self._read(cell, self._leaves)
         self._shapes = self._shapes_of(cell)
@@ -69,7 +73,7 @@ class Dependence:
         leaves: Leaves = []
         try:
             self._read(cell, leaves)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
             return False  # something of another type has come in its place
         return (
             len(leaves) == len(self._leaves)

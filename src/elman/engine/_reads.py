@@ -72,7 +72,7 @@ def reads(code: CodeType) -> Reads:
                 found.add(line.argval)
             elif line.opname == "IMPORT_NAME":
                 imports.add(line.argval)
-            problems += _problems(line, piece, code)
+            problems += _problems(line, lines[number - 1], piece, code)
             if line.opname in _GLOBAL and line.argval in NAMED_ATTRIBUTES:
                 name = _constant_name(lines, number)
                 problems += [] if name else [f"calls {line.argval} with a name that it computes"]
@@ -105,7 +105,9 @@ def _chain(lines: Sequence[Any], number: int) -> tuple[str, ...]:
     return tuple(line.argval for line in lines[number + 1 : end])
 
 
-def _problems(line: dis.Instruction, piece: CodeType, code: CodeType) -> list[str]:
+def _problems(
+    line: dis.Instruction, before: dis.Instruction, piece: CodeType, code: CodeType
+) -> list[str]:
     if line.opname in _CHANGE:
         inner = "DEREF" in line.opname and line.argval not in code.co_freevars
         making = "ATTR" in line.opname and piece.co_name in _CONSTRUCTORS
@@ -113,7 +115,7 @@ def _problems(line: dis.Instruction, piece: CodeType, code: CodeType) -> list[st
             return [f"sets {_CHANGE[line.opname]} {line.argval}, which a program does not"]
     if line.opname in _ATTRIBUTE and line.argval in _UNFOLLOWED:
         return [f"reads {line.argval}, so that what it takes from there is not known"]
-    if line.opname in _ATTRIBUTE and line.argval in _OF_A_CALL:
+    if line.opname in _ATTRIBUTE and line.argval in _OF_A_CALL and before.argval != "self":
         return [f"reads {line.argval} of a tensor, which is another one at each call"]
     return []
 

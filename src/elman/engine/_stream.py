@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from elman._errors import DtypeError, ShapeError
+from elman.cells._base import check_tensor
 from elman.engine import _native
 from elman.engine._library import encoded, library
 from elman.engine._operators import _Call
 from elman.engine._recurrence import Recurrence
 from elman.engine._select import asked_for
 from elman.engine._tensors import described
+from elman.engine._trace import reads_around, unchanged
 
 MOST_LAYERS = 64
 
@@ -70,17 +72,22 @@ def _has_plain_gates(r: Recurrence) -> bool:
 class NativeSteps:
     """Steps of parts that can; see :func:`why_not`.
 
+    Args:
+        parts: from below to above.
+        buffers: the input and the output of the steps before these, to go on with.
+
     Attributes:
         input: (rows, input_size), what :attr:`step` reads.
         output: (rows, output_size), what it writes.
         step: one step of all rows, a plain call of the library; returns what went wrong.
+        watched: cells whose step reads what could change.
     """
 
     input: Tensor
     output: Tensor
     step: Callable[[], bytes | None]
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], buffers: tuple[Tensor, Tensor] | None = None) -> None:
         self._calls = [_call_of(part.recurrence) for part in parts]
         self._native = library().stream(
             [
@@ -89,8 +96,10 @@ class NativeSteps:
             ]
         )
         x = parts[0].recurrence.x[0]
-        self.input = torch.zeros_like(x)
-        self.output = x.new_zeros(x.shape[0], self._calls[-1].units)
+        new = torch.zeros_like(x), x.new_zeros(x.shape[0], self._calls[-1].units)
+        self.input, self.output = buffers or new
+        cells = [part.recurrence.cell for part in parts]
+        self.watched = [cell for cell in cells if reads_around(cell)]
         self._shape, self._dtype = x.shape, x.dtype
         self.write(s for part in parts for s in part.recurrence.state)
         self._places = described((self.input, self.output))
@@ -98,6 +107,7 @@ class NativeSteps:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output (rows, output_size) for x."""
+        check_tensor("x", x)
         if x.shape != self._shape or x.dtype is not self._dtype or not x.is_cpu:
             x = self._fitting(x)
         if not x.is_contiguous():
@@ -105,6 +115,10 @@ class NativeSteps:
         output = torch.empty_like(self.output)
         self._native.step(described((x, output)))
         return output
+
+    def hold(self) -> bool:
+        """Whether all that these were traced from is still as it was."""
+        return all(map(unchanged, self.watched))
 
     def _fitting(self, x: Tensor) -> Tensor:
         """``x`` in the dtype of the weights where autocast is on; otherwise what is wrong."""

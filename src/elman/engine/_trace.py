@@ -21,10 +21,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from elman.cells import Cell, PointwiseCell
 from elman.cells._base import watching
 from elman.engine._build import Builder, Leaf
+from elman.engine._containers import changed, copied, entries
 from elman.engine._depends import AFFINE, Dependence, own_tensors
 from elman.engine._lock import fork_safe_lock
 from elman.engine._lower import Untraceable
-from elman.engine._walk import changed, copied, entries, followed
+from elman.engine._walk import followed
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
@@ -74,9 +75,7 @@ class _Known(NamedTuple):
 
 _known: dict[int, _Known] = {}  # by the id of a cell that is alive
 _programs: dict[Any, Traced | str] = {}
-_changing: MutableMapping[type, str] = (
-    WeakKeyDictionary()
-)  # what a step itself changes, and why not
+_changing: MutableMapping[type, str] = WeakKeyDictionary()  # by the class: why it has no program
 _MOST_PROGRAMS = 256
 
 
@@ -104,6 +103,16 @@ def traced(
     if isinstance(result, str):
         raise Untraceable(result)
     return result
+
+
+def reads_around(cell: Cell) -> bool:
+    """Whether the step of a cell that was traced reads anything outside of the cell."""
+    return _known[id(cell)].dependence.reads_around
+
+
+def unchanged(cell: Cell) -> bool:
+    """Whether a cell that was traced is still what it was then."""
+    return _known[id(cell)].dependence.holds(cell)
 
 
 def _known_anew(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _Known:

@@ -82,9 +82,9 @@ def is_check_of_shapes(function: types.FunctionType) -> bool:
     return (home(function) or "").startswith("jaxtyping.") and hasattr(function, "__wrapped__")
 
 
-def reads_state(attribute: str) -> bool:
-    """Whether what torch has under this name depends on more than its arguments."""
-    return attribute in _READS_STATE
+def reads_state(module: str, attribute: str) -> bool:
+    """Whether what a module has under this name depends on more than its arguments."""
+    return attribute in _READS_STATE or _within(f"{module}.{attribute}", _WITH_STATE)
 
 
 def _home(value: Any) -> str | None:

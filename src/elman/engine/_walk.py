@@ -7,19 +7,32 @@ import dataclasses
 import enum
 import functools
 import types
-import weakref
 from abc import ABC
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from operator import attrgetter, is_, itemgetter
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from elman.cells import Cell, PointwiseCell, Weights
+from elman.engine._containers import CONTAINERS, MOST_ENTRIES, count, entries
 from elman.engine._lower import Untraceable
+from elman.engine._readers import (
+    Leaves,
+    Reader,
+    both_reader,
+    class_reader,
+    function_reader,
+    mapping_reader,
+    module_reader,
+    parts_reader,
+    presence,
+    take,
+    token,
+)
 from elman.engine._reads import NAMED_ATTRIBUTES, Chains, Reads, reads
 from elman.engine._trusted import (
     home,
@@ -30,10 +43,9 @@ from elman.engine._trusted import (
     reads_state,
 )
 
-MOST_ENTRIES = 64
 _ROOTS = frozenset([
     "step", "pointwise", "forward", "backward", "setup_context", "watch", "weights", "hidden_size",
-    "gates", "states", "state_sizes", "State", "Gates", "_split"
+    "gates", "states", "state_sizes", "State", "Gates", "_split", "jvp", "vmap"
 ])  # fmt: skip
 _MODULE_ATTRIBUTES = frozenset(nn.Module().__dict__) - {"training"}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -43,7 +55,6 @@ _ATOMS = frozenset(
     | {type(NotImplemented)}
     | {torch.device, torch.layout, torch.memory_format}
 )
-_CONTAINERS = (list, dict, set, frozenset, OrderedDict, types.MappingProxyType)
 _WITHOUT_STATE = ("typing", "types", "dataclasses", "enum", "torch._ops", "_collections")
 # Python calls these by itself; the others only where a class is called, or never in a step.
 _NEVER_IMPLIED = frozenset([
@@ -54,9 +65,6 @@ _NEVER_IMPLIED = frozenset([
 ])  # fmt: skip
 _MAKE = frozenset({"__init__", "__new__", "__post_init__"})
 _BARE = frozenset({()})
-
-Leaves = list[Any]
-Reader = Callable[[Any, Leaves], None]
 
 
 class Place(NamedTuple):
@@ -86,14 +94,11 @@ class Sought(NamedTuple):
 class Walk:
     """One walk over all that a cell's step can reach, when these names are read of anything.
 
-    A reader is what a place is followed by at a later call: it appends the same leaves in the same
-    order to a list. Leaves never change themselves, so they are compared by identity. A reader
-    holds nothing that lies on the way, so that the cell can be freed.
-
     Attributes:
         reader: of the cell.
         names, optional, made: what has been found; see :class:`Sought`.
         containers: all that were met, by name, and what they held.
+        reads_around: whether it came to code that is not of elman or torch.
     """
 
     reader: Reader
@@ -102,6 +107,7 @@ class Walk:
         self._sought, self._own = sought, set(map(id, own))
         self.names, self.optional, self.made = set[str](), set[str](), set[int]()
         self.containers: list[tuple[str, Any, Any]] = []
+        self.reads_around = False
         self._seen: dict[int, Any] = {}
 
     def follow(self, value: Any, place: Place) -> Reader | None:
@@ -133,9 +139,9 @@ class Walk:
 
     def _container(self, value: Any, place: Place) -> Reader:
         kind = type(value)
-        if kind not in _CONTAINERS:
+        if kind not in CONTAINERS:
             raise place.refusal(f"a {kind.__name__}, whose changes could not be noticed")
-        if _count(value) > MOST_ENTRIES:
+        if count(value) > MOST_ENTRIES:
             raise place.refusal(
                 f"a {kind.__name__} of more than {MOST_ENTRIES} entries, whose changes would take "
                 "long to notice: make it a buffer, or a tuple"
@@ -150,16 +156,16 @@ class Walk:
         return self._entries(value, False, place)
 
     def _entries(self, value: Any, keyed: bool, place: Place) -> Reader:
-        labels = map(repr, value) if keyed else map(str, range(len(value)))
-        held = value.values() if keyed else value
+        held = [*value.values()] if keyed else [*value]
+        labels = [*map(repr, value)] if keyed else range(len(held))
         of_type = self.follow(type(value), place)
         readers = [
-            self.follow(v, place.of(f"[{label}]")) for v, label in zip(held, labels, strict=True)
+            self.follow(v, place.of(f"[{label}]")) for v, label in zip(held, labels, strict=False)
         ]
         plain = not any(readers)
 
         def read(value: Any, out: Leaves) -> None:
-            _take(of_type, type(value), out)
+            take(of_type, type(value), out)
             out.append(len(value))
             if keyed:
                 out += value
@@ -168,24 +174,25 @@ class Walk:
                 out += value
                 return
             for each, reader in zip(value, readers, strict=True):
-                _take(reader, each, out)
+                take(reader, each, out)
 
         return read
 
     def _record(self, value: Any, place: Place) -> Reader:
         """A dataclass, whose methods are followed too, or a namespace."""
-        names = [*vars(value)] if hasattr(value, "__dict__") else [*type(value).__slots__]
-        if len(names) > MOST_ENTRIES:
-            raise place.refusal(f"a {type(value).__name__} of more than {MOST_ENTRIES} attributes")
-        readers = [self.follow(getattr(value, name), place.of(f".{name}")) for name in names]
-        of_type = self.follow(type(value), place)
-        return _parts((type, *map(attrgetter, names)), (of_type, *readers))
+        kind = type(value)
+        of_kind = self.follow(kind, place)
+        if hasattr(value, "__dict__"):
+            names = self._names_of_class(kind) | (self._sought.names & vars(value).keys())
+            return parts_reader((type, vars), (of_kind, self._namespace(vars(value), names, place)))
+        readers = [self.follow(getattr(value, n), place.of(f".{n}")) for n in kind.__slots__]
+        return parts_reader((type, *map(attrgetter, kind.__slots__)), (of_kind, *readers))
 
     def _member(self, value: Any, place: Place) -> Reader:
         """Of an enumeration."""
         gets = (type, attrgetter("_name_"), attrgetter("_value_"))
         of_value = self.follow(value._value_, place.of(".value"))
-        return _parts(gets, (self.follow(type(value), place), None, of_value))
+        return parts_reader(gets, (self.follow(type(value), place), None, of_value))
 
     # Functions
 
@@ -194,18 +201,20 @@ class Walk:
         trusted = is_trusted(home(f))
         if trusted or is_of_python(home(f)):
             self._check(f, place)
+        if home(f) == "functools":
+            raise place.refusal("a function of functools, which chooses among others")
         if trusted and not f.__closure__:
             return None
         if is_check_of_shapes(f):
             return self._wrapped(f, place)
         if self._met(f):
-            return _token
+            return token
         label = f.__qualname__.rpartition("<locals>.")[2]
         cells = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
         outer = [(Place(name, label), _content(cell)) for name, cell in cells]
         if trusted:  # as what a decorator of torch holds
             held = [self._called(value, where) for where, value in outer]
-            return _function_reader((), (), held, None)
+            return function_reader((), (), held, None)
         found = reads(f.__code__)
         self._allow(found, label)
         held = [self._named(v, found.outer.get(w.name, _BARE), w) for w, v in outer]
@@ -219,15 +228,16 @@ class Walk:
         if attributes:
             parts.append((vars, self._namespace(f.__dict__, attributes, Place(label))))
         leaves = [name for name, reader in defaults if reader is None]
-        return _function_reader(leaves, parts, held, around)
+        return function_reader(leaves, parts, held, around)
 
     def _allow(self, found: Reads, label: str) -> None:
         """Goes on with what this reads, unless it does what cannot be followed."""
         unknown = [name for name in found.imports if not is_trusted(name)]
-        stateful = [name for name in found.attributes if found.imports and reads_state(name)]
+        stateful = [n for n in found.attributes for i in found.imports if reads_state(i, n)]
         problem = found.problem or next((f"imports {name}" for name in unknown + stateful), "")
         if problem:
             raise Untraceable(f"{label} {problem}")
+        self.reads_around = True
         self.names |= found.attributes
         self.optional |= found.optional
 
@@ -239,7 +249,7 @@ class Walk:
         }
         for name in around.keys() - readers.keys() - NAMED_ATTRIBUTES:
             self.follow(getattr(builtins, name, None), Place(name, label))
-        return _mapping_reader(readers, around.keys() - readers.keys())
+        return mapping_reader(readers, around.keys() - readers.keys())
 
     def _named(self, value: Any, chains: frozenset[tuple[str, ...]], place: Place) -> Reader | None:
         """What is taken by these chains of attributes from what a name stands for."""
@@ -247,7 +257,7 @@ class Walk:
             return self._names_of_module(value, chains, place)
         if isinstance(value, type) and () in chains and place.name != "__class__":
             self.made.add(id(value))
-        whole = () in chains or isinstance(value, _CONTAINERS)
+        whole = () in chains or isinstance(value, CONTAINERS)
         return self.follow(value, place if whole else place.of("." + ".".join(min(chains))))
 
     def _names_of_module(
@@ -264,27 +274,27 @@ class Walk:
             readers[name] = self._named(value, rest, place.of(f".{name}"))
         if is_trusted(module.__name__):  # its own never change
             readers = {name: reader for name, reader in readers.items() if reader is not None}
-            return _parts((vars,), (_mapping_reader(readers),)) if readers else None
+            return parts_reader((vars,), (mapping_reader(readers),)) if readers else None
         computed = readers.keys() - vars(module).keys()
         if computed:
             raise place.of(f".{min(computed)}").refusal("which its module computes at each use")
-        return _parts((vars,), (_mapping_reader(readers),))
+        return parts_reader((vars,), (mapping_reader(readers),))
 
     def _called(self, value: Any, place: Place) -> Reader | None:
         """Follows what trusted code may call; whatever else it holds is its own."""
         if isinstance(value, types.MethodType) and is_trusted(type(value.__self__).__module__):
-            return _nothing
+            return presence
         if not isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
-            return _nothing
+            return presence
         return self.follow(value, place)
 
     def _method(self, method: types.MethodType, place: Place) -> Reader:
         gets = (attrgetter("__func__"), attrgetter("__self__"))
-        return _parts(gets, [self.follow(get(method), place) for get in gets])
+        return parts_reader(gets, [self.follow(get(method), place) for get in gets])
 
     def _partial(self, partial: functools.partial[Any], place: Place) -> Reader:
         gets = (attrgetter("func"), attrgetter("args"), attrgetter("keywords"))
-        return _parts(gets, [self.follow(get(partial), place) for get in gets])
+        return parts_reader(gets, [self.follow(get(partial), place) for get in gets])
 
     def _wrapped(self, wrapper: Any, place: Place) -> Reader | None:
         """What holds one function: a descriptor of a class, or a check around it."""
@@ -292,7 +302,7 @@ class Walk:
             name for name in ("__func__", "fget", "func", "__wrapped__") if hasattr(wrapper, name)
         )
         reader = self.follow(getattr(wrapper, name), place)
-        return None if reader is None else _parts((attrgetter(name),), (reader,))
+        return None if reader is None else parts_reader((attrgetter(name),), (reader,))
 
     def _check(self, value: Any, place: Place) -> None:
         """A leaf, unless it has state that could change unnoticed."""
@@ -312,10 +322,11 @@ class Walk:
             self._check(kind, place)
             return None
         if self._met(kind):
-            return _token
-        if issubclass(kind, enum.Enum):
-            return _parts((weakref.ref, _members), (None, self.follow(_members(kind), place)))
-        names = self._names_of_class(kind)
+            return token
+        if not _is_foreign(type(kind)):
+            raise place.refusal(f"a class of the metaclass {type(kind).__name__}")
+        members = _members(kind)
+        names = self._names_of_class(kind) - members.keys()
         if not names and is_trusted(kind.__module__):  # a state with nothing but its fields
             return None
         inner, direct, below = [], set[str](), set[str]()
@@ -327,9 +338,12 @@ class Walk:
             readers = {n: r for n, r in own.items() if r or not (known or n in direct)}
             absent = names - direct - own.keys() - (below if known else set())
             if readers or absent:
-                inner.append((i, _mapping_reader(readers, absent)))
+                inner.append((i, mapping_reader(readers, absent)))
             below |= own.keys()
-        return _class_reader(direct, inner)
+        own_reader = class_reader(direct, inner)
+        if not members:
+            return own_reader
+        return parts_reader((_itself, _members), (own_reader, self.follow(members, place)))
 
     def _entries_of(
         self, scope: Mapping[str, Any], names: frozenset[str], place: Place
@@ -356,11 +370,11 @@ class Walk:
 
     def _namespace(self, scope: Mapping[str, Any], names: frozenset[str], place: Place) -> Reader:
         own = self._entries_of(scope, names, place)
-        return _mapping_reader(own, names - own.keys())
+        return mapping_reader(own, names - own.keys())
 
     def _foreign_module(self, module: nn.Module, place: Place) -> Reader:
         if self._met(module):
-            return _token
+            return token
         if [*module.parameters(), *module.buffers()]:
             raise place.refusal("a module with tensors that is no part of the cell")
         return self.module(module, place)
@@ -375,16 +389,19 @@ class Walk:
             whole = False
         else:  # what reads its attributes is not looked into
             names, whole = frozenset(scope.keys()), True
+        slots = [n for n in names if isinstance(getattr(kind, n, None), types.MemberDescriptorType)]
+        if slots:
+            raise place.of(f".{slots[0]}").refusal("a slot: make it an attribute")
         own = self._namespace(scope, names - _MODULE_ATTRIBUTES, place)
         hooks = () if root else _HOOKS
-        if any(scope[name] for name in hooks):
+        if any(scope[name] for name in hooks) or (hooks and _has_any_global_hook()):
             raise place.refusal("a module with hooks, which a program would not call at each step")
         children = {
-            name: _nothing if child is None else self.module(child, place.of(f".{name}"))
+            name: presence if child is None else self.module(child, place.of(f".{name}"))
             for name, child in module._modules.items()
             if name != "parametrizations"  # a tensor comes as it is computed, whatever does that
         }
-        return _module_reader(of_class, own, whole, hooks, _mapping_reader(children))
+        return module_reader(of_class, own, whole, hooks, mapping_reader(children))
 
 
 _FIELD = type(Weights.ih)  # of a NamedTuple
@@ -392,13 +409,14 @@ _FUNCTIONS = (types.FunctionType, staticmethod, classmethod, property)
 _RULES: tuple[tuple[Any, Any], ...] = (
     (enum.Enum, Walk._member),
     (tuple, Walk._tuple),
-    (_CONTAINERS, Walk._container),
+    (CONTAINERS, Walk._container),
     (nn.Module, Walk._foreign_module),
     (types.FunctionType, Walk._function),
     (types.MethodType, Walk._method),
     (functools.partial, Walk._partial),
     ((staticmethod, classmethod, property, functools.cached_property), Walk._wrapped),
     (type, Walk._class),
+    (types.MemberDescriptorType, lambda *_: None),  # a slot, whose values are what is followed
     (types.ModuleType, lambda walk, value, place: walk._names_of_module(value, _BARE, place)),
     (
         (
@@ -408,7 +426,6 @@ _RULES: tuple[tuple[Any, Any], ...] = (
             types.MethodWrapperType,
             types.ClassMethodDescriptorType,
             types.GetSetDescriptorType,
-            types.MemberDescriptorType,
         ),
         Walk._check,
     ),
@@ -422,7 +439,7 @@ def followed(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Walk
         walk = Walk(own, sought)
         of_cell = walk.module(cell, Place(type(cell).__name__), root=True)
         of_kind = None if kind is None else walk.follow(kind, Place(kind.__name__))
-        walk.reader = of_cell if of_kind is None else _both(of_cell, of_kind, kind)
+        walk.reader = of_cell if of_kind is None else both_reader(of_cell, of_kind, kind)
         found = Sought(
             sought.names | walk.names, sought.optional | walk.optional, sought.made | walk.made
         )
@@ -445,40 +462,6 @@ def _is_foreign(base: type) -> bool:
     return is_trusted(base.__module__) or is_of_python(base.__module__)
 
 
-def entries(container: Any) -> list[Any]:
-    """Its keys, if it has some, and what it holds."""
-    keyed = isinstance(container, Mapping)
-    return [*container, *container.values()] if keyed else [*container]
-
-
-def changed(containers: Iterable[tuple[str, Any, list[Any]]]) -> str:
-    """The name of the first that no longer holds what it held, or ""."""
-    for name, container, before in containers:
-        now = entries(container)
-        if len(now) != len(before) or not all(map(is_, now, before)):
-            return name
-    return ""
-
-
-def copied(value: Any) -> Any:
-    """A copy of a plain container, and of those within it, but for all else that it holds."""
-    if type(value) is dict:
-        return {key: copied(each) for key, each in value.items()}
-    if type(value) in (list, set):
-        return type(value)(map(copied, value))
-    return value
-
-
-def _count(value: Any) -> int:
-    """All entries of a container, those of containers within it too; more than enough is enough."""
-    count = 0
-    for each in value.values() if isinstance(value, Mapping) else value:
-        count += 1 + (_count(each) if isinstance(each, (tuple, *_CONTAINERS)) else 0)
-        if count > MOST_ENTRIES:
-            break
-    return count
-
-
 def _content(cell: types.CellType) -> Any:
     try:
         return cell.cell_contents
@@ -487,123 +470,8 @@ def _content(cell: types.CellType) -> Any:
 
 
 def _members(kind: Any) -> dict[str, Any]:
-    return dict(kind.__members__)
+    return dict(kind.__members__) if issubclass(kind, enum.Enum) else {}
 
 
-# Readers
-
-
-def _take(reader: Reader | None, value: Any, out: Leaves) -> None:
-    if reader is None:
-        out.append(value)
-    else:
-        reader(value, out)
-
-
-def _token(value: Any, out: Leaves) -> None:
-    out.append(weakref.ref(value))
-
-
-def _nothing(value: Any, out: Leaves) -> None:
-    """Nothing of it counts but whether it is there."""
-    out.append(value is None)
-
-
-def _parts(gets: Iterable[Any], readers: Iterable[Reader | None]) -> Reader:
-    """Reads parts of a value, each by its own reader."""
-    parts = [*zip(gets, readers, strict=True)]
-
-    def read(value: Any, out: Leaves) -> None:
-        for get, reader in parts:
-            _take(reader, get(value), out)
-
-    return read
-
-
-def _mapping_reader(readers: Mapping[str, Reader | None], absent: Iterable[str] = ()) -> Reader:
-    """Reads entries by name, and that others are still absent."""
-    leaves = tuple(name for name, reader in readers.items() if reader is None)
-    followed = [(name, reader) for name, reader in readers.items() if reader is not None]
-    get, absent = _getter(itemgetter, leaves), frozenset(absent)
-
-    def read(scope: Any, out: Leaves) -> None:
-        if get is not None:
-            out += get(scope)
-        for name, reader in followed:
-            reader(scope[name], out)
-        if absent:
-            out.append(scope.keys().isdisjoint(absent))
-
-    return read
-
-
-def _function_reader(
-    leaves: Iterable[str],
-    parts: Iterable[tuple[Any, Reader]],
-    outer: list[Reader | None],
-    around: Reader | None,
-) -> Reader:
-    direct, parts = _getter(attrgetter, ["__code__", *leaves]), tuple(parts)
-    plain = not any(outer)
-
-    def read(f: Any, out: Leaves) -> None:
-        out.append(weakref.ref(f))
-        out += direct(f)
-        for get, reader in parts:
-            reader(get(f), out)
-        if plain and outer:
-            out += [cell.cell_contents for cell in f.__closure__]
-        elif outer:
-            for cell, reader in zip(f.__closure__, outer, strict=True):
-                _take(reader, cell.cell_contents, out)
-        if around is not None:
-            around(f.__globals__, out)
-
-    return read
-
-
-def _getter(kind: Any, names: Collection[str]) -> Any:
-    """Of a tuple, of one name too; None for no names."""
-    return kind(*names, *names) if len(names) == 1 else kind(*names) if names else None
-
-
-def _class_reader(direct: Collection[str], inner: list[tuple[int, Reader]]) -> Reader:
-    get = _getter(attrgetter, direct)
-
-    def read(kind: Any, out: Leaves) -> None:
-        out.append(weakref.ref(kind))
-        if get is not None:
-            out += get(kind)
-        for i, reader in inner:
-            reader(kind.__mro__[i].__dict__, out)
-
-    return read
-
-
-def _module_reader(
-    of_class: Reader | None, own: Reader, whole: bool, hooks: tuple[str, ...], children: Reader
-) -> Reader:
-    def read(module: Any, out: Leaves) -> None:
-        _take(of_class, type(module), out)
-        scope = module.__dict__
-        if whole:
-            out.append(len(scope))
-        own(scope, out)
-        for name in hooks:
-            out.append(len(scope[name]))
-        inner = scope["_modules"]
-        if inner:
-            out += inner
-            children(inner, out)
-
-    return read
-
-
-def _both(of_cell: Reader, of_kind: Reader, kind: type) -> Reader:
-    known = weakref.ref(kind)
-
-    def read(cell: Any, out: Leaves) -> None:
-        of_cell(cell, out)
-        of_kind(known(), out)
-
-    return read
+def _itself(value: Any) -> Any:
+    return value

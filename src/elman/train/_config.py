@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
+from elman._errors import DtypeError, kind_of
 from elman.tasks import sections
 from elman.tasks._section import Section
 
@@ -162,6 +163,15 @@ class Config(Section):
             "format": FORMAT,
             **self.model_dump(mode="json", exclude_none=True),
         }
+
+
+def check_config(config: object) -> None:
+    """A clear error where something else stands for a configuration: a table, or a dictionary."""
+    if not isinstance(config, Config):
+        raise DtypeError(
+            "expected a configuration, as elman.train.config_class('classify').parse({...}) makes "
+            f"it, got {kind_of(config)}"
+        )
 
 
 @cache

@@ -10,12 +10,19 @@ from typing import Any
 
 import torch
 
-from elman._errors import ConfigError
+from elman._errors import ConfigError, DtypeError, kind_of
 from elman.tasks import TASKS, by_name
 from elman.tasks._base import Metrics, NamedTask, Reading, Task
 from elman.train import _parts as parts
 from elman.train._checkpoint import unpack_module
-from elman.train._config import FORMAT, Config, Training, config_class, own_config_class
+from elman.train._config import (
+    FORMAT,
+    Config,
+    Training,
+    check_config,
+    config_class,
+    own_config_class,
+)
 from elman.train._folder import named
 from elman.train._loop import Report, Result, Trainer
 from elman.train._memory import require_memory
@@ -53,6 +60,8 @@ def fit(
         ConfigError: another process trains in this run folder.
         ElmanError: the run folder was deleted or replaced meanwhile.
     """
+    if not isinstance(task, Task):
+        raise DtypeError(f"expected a task, such as a Supervised of your own, got {kind_of(task)}")
     if run is None:
         train = config.model_dump(mode="json", exclude_none=True)
         settings = {"task": task.name, "format": FORMAT, "train": train}
@@ -93,6 +102,7 @@ def train(
             do.
         ConfigError: the network is larger than this machine, or the run cannot be made.
     """
+    check_config(config)
     parts.device(config.train.device)  # before any work
     require_memory(config, training=True)
     called = config.task if name is None else name
@@ -164,7 +174,7 @@ def load(
     Raises:
         CheckpointError: the folder or the checkpoint cannot be read, or does not fit.
     """
-    run = Run.open(Path(path))
+    run = Run.open(path)
     checkpoint = run.load(which)
     if task is None:
         config = config_of(run)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
-from elman._errors import CheckpointError, ConfigError, ElmanError
+from elman._errors import CheckpointError, ConfigError, ElmanError, check_path
 from elman.data._files import replacing, writing_in
 from elman.data._plain_file import read_plain, require_plain, why
 from elman.train._checkpoint import Checkpoint
@@ -84,12 +84,15 @@ class Run:
         return cls.create(next_folder(directory, name), config)
 
     @classmethod
-    def open(cls, path: Path) -> Run:
+    def open(cls, path: Path | str) -> Run:
         """Open a run folder.
 
         Raises:
             CheckpointError: it is none, or one of another format.
+            DtypeError: it is no path.
         """
+        check_path("a run folder", path)
+        path = Path(path)
         recover(path)
         return cls(path, read_config(path))
 

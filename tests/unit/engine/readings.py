@@ -65,6 +65,14 @@ class Mode(enum.Enum):
     SOFT = "soft"
     HARD = "hard"
 
+    def factor(self) -> float:
+        return NUMBER if self is Mode.SOFT else 2 * NUMBER
+
+
+@dataclass(slots=True)
+class Slots:
+    scale: float = 1.0
+
 
 OWN = types.ModuleType("own_numbers")  # as one that a user has written
 OWN.sub = types.ModuleType("own_numbers.sub")
@@ -75,6 +83,7 @@ NUMBERS, BY_NAME, CHOSEN, FROZEN = (
     {1},
     frozenset({1}),
 )
+SLOTS = Slots()
 PAIR, SETTINGS, MODE, ORDERED = Pair(1.0, 2.0), Settings(), Mode.SOFT, OrderedDict(k=1.0)
 SPACE, TYPE, PLACES = types.SimpleNamespace(k=1.0), torch.float32, (1.0, (2.0, "soft"))
 ACTIVATION, LEAKY, BOUND = torch.tanh, nn.LeakyReLU(0.1), functools.partial(torch.clamp, max=0.3)
@@ -157,6 +166,9 @@ CASES.update(
             "MODE", Mode.HARD, lambda _, z: z if MODE is Mode.SOFT else -z
         ),
         "its value": _of_global("MODE", Mode.HARD, lambda _, z: z if MODE.value == "soft" else -z),
+        "a number of an enumeration's method": _of_global(
+            "NUMBER", 3.0, lambda _, z: z * MODE.factor()
+        ),
         "a global frozenset": _of_global(
             "FROZEN", frozenset({2}), lambda _, z: z if 1 in FROZEN else -z
         ),
@@ -237,6 +249,17 @@ def a_dataclass_by_its_method() -> Case:
 def a_method_of_a_dataclass() -> Case:
     change = lambda: setattr(Settings, "total", lambda self: 9.0)  # noqa: E731
     return stepping(lambda _, z: z * SETTINGS.total()), change
+
+
+@case
+def a_class_attribute_hidden_by_a_dataclass() -> Case:
+    Settings.more = 1.0
+    return stepping(lambda _, z: z * SETTINGS.more), lambda: setattr(SETTINGS, "more", 4.0)
+
+
+@case
+def a_dataclass_with_slots() -> Case:
+    return stepping(lambda _, z: z * SLOTS.scale), lambda: setattr(SLOTS, "scale", 4.0)
 
 
 @case

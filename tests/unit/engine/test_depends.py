@@ -41,6 +41,12 @@ def same_dtype() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def closing() -> Iterator[None]:
+    yield
+    FILE.close()
+
+
 @pytest.fixture
 def anew(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The cells and their globals, loaded for one test only."""
@@ -129,6 +135,45 @@ def at_module_scope(z: Tensor) -> Tensor:
     return z * ALIAS.get_num_threads()
 
 
+class Slotted(PointwiseCell):
+    gates, states, __slots__ = ("z",), ("h",), ("k",)
+
+    def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+        return self.State(h=self.k * torch.tanh(inp.z + rec.z))
+
+
+class Meta(type):
+    scale = 2.0
+
+
+class Classed(metaclass=Meta):
+    offset = 1.0
+
+
+class Descriptor:
+    def __get__(self, owner: Any, kind: Any = None) -> float:
+        return 2.0
+
+
+class Described(PointwiseCell):
+    gates, states = ("z",), ("h",)
+    k = Descriptor()
+
+    def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+        return self.State(h=self.k * torch.tanh(inp.z + rec.z))
+
+
+@functools.singledispatch
+def dispatched(z: Tensor) -> Tensor:
+    return z
+
+
+def imports_random(z: Tensor) -> Tensor:
+    from numpy import random as r
+
+    return z * r.rand()
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "an object": (lambda _, z: z * CFG.scale, "reads CFG.scale, a Holder, whose changes could not"),
     "objects in a list": (lambda _, z: z * OBJECTS[0].scale, r"reads OBJECTS\[0\], a Holder"),
@@ -198,6 +243,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "printing": (lambda _, z: print(z) or z, "reads print, which a program would not call"),
     "setting a global": (lambda _, z: sets_global(z), "sets_global sets the global CFG"),
     "setting an attribute": (sets_attribute, "sets_attribute sets the attribute last"),
+    "a function that dispatches": (lambda _, z: dispatched(z), "reads dispatched, a function of f"),
+    "random numbers by an import": (
+        lambda _, z: imports_random(z),
+        "imports_random imports random",
+    ),
+    "a class of a metaclass": (
+        lambda _, z: z * Classed.scale,
+        "reads Classed.scale, a class of the",
+    ),
     "a lock": (lambda _, z: z if LOCK.locked() else -z, "reads LOCK.locked, a lock"),
 }
 
@@ -249,6 +303,39 @@ def test_a_hook_of_a_child_is_refused() -> None:
     with pytest.raises(elman.EngineError, match=r"Made.act is a module with hooks"):
         run(cell, "native")
     handle.remove()
+    torch.testing.assert_close(run(cell, "native"), run(cell, "reference"))
+
+
+def test_a_hook_of_all_modules_is_refused() -> None:
+    cell = stepping(lambda c, z: c.act(z), act=nn.Tanh())
+    run(cell, "native")
+    handle = nn.modules.module.register_module_forward_hook(lambda module, args, output: 2 * output)
+    try:
+        with pytest.raises(elman.EngineError, match=r"Made.act is a module with hooks"):
+            run(cell, "native")
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [(Slotted, "Slotted.k is a slot"), (Described, "Described.k is a Descrip")]
+)
+def test_attributes_that_are_no_plain_ones_are_refused(kind: Any, reason: str) -> None:
+    cell = kind(3, 5)
+    if kind is Slotted:
+        cell.k = 1.0
+    with pytest.raises(elman.EngineError, match=reason):
+        run(cell, "native")
+
+
+def test_an_attribute_named_as_one_of_tensors_is_taken_from_the_cell() -> None:
+    class Strided(PointwiseCell):
+        gates, states, stride = ("z",), ("h",), 2.0
+
+        def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+            return self.State(h=self.stride * torch.tanh(inp.z + rec.z))
+
+    cell = Strided(3, 5)
     torch.testing.assert_close(run(cell, "native"), run(cell, "reference"))
 
 
