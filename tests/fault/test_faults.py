@@ -51,7 +51,7 @@ WAYS = [
     ("write", "full", "EDQUOT"),
 ]
 REMEDY = re.compile(r"make room|choose|again|resume|check the path|use |writable")
-NAMES = re.compile(r"(elman: |^)(cannot write )?[\w./-]*[/.][\w./-]+(, \w+ \d+)?: ", re.MULTILINE)
+NAMES = re.compile(r"^(elman: )?(cannot write )?[\w./-]+(, line \d+)?: ", re.MULTILINE)
 KILLED = ("train language", "train forecast, with pictures", "resume", "train by force")
 
 Ask = Callable[..., dict[str, Any]]
