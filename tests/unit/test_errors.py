@@ -40,7 +40,7 @@ def test_batch_size_is_the_task_s_own_word_for_it() -> None:
     assert likeliest("batch_size", ["--data.batch", "--train.lr"]) == "--data.batch"
 
 
-@pytest.mark.parametrize("name", ["--train.average", "--foo", "--train.", "--x", "--train.pool"])
+@pytest.mark.parametrize("name", ["--train.average", "--foo", "--train.", "--x"])
 def test_nothing_is_said_where_nothing_is_like_it(name: str) -> None:
     assert likeliest(name, KEYS) is None
 
