@@ -51,6 +51,7 @@ WAYS = [
     ("write", "full", "EDQUOT"),
 ]
 REMEDY = re.compile(r"make room|choose|again|resume|check the path|use |writable")
+NAMES = re.compile(r"^(elman: )?(cannot write )?[\w./-]+(, line \d+)?: ", re.MULTILINE)
 KILLED = ("train language", "train forecast, with pictures", "resume", "train by force")
 
 Ask = Callable[..., dict[str, Any]]
@@ -117,9 +118,7 @@ def wrong(fault: Fault, result: dict[str, Any]) -> list[str]:
         problems.append(f"exit code {code}")
     if "this is a bug" in said or "Traceback" in said:
         problems.append("an error that nobody foresaw")
-    if (code in (1, 3) and not ("/" in said or "." in said)) or (
-        code and code > 0 and not REMEDY.search(said)
-    ):
+    if code > 0 and not (NAMES.search(said) and REMEDY.search(said)):
         problems.append("neither file nor remedy")
     if result["whole"]:
         problems.append(f"lost: {result['whole']}")

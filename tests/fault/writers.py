@@ -19,7 +19,7 @@ from elman._errors import ElmanError
 from elman.cli import main
 from elman.data import Note, write_midi
 from elman.train import Run
-from elman.train._folder import beside
+from elman.train._folder import beside, current
 
 SMALL = ["--model.hidden", "5", "--train.max_steps", "6", "--train.checkpoint_every", "2"]
 LANGUAGE = ["train", "language", "book.txt", "--data.lanes", "3", "--train.k1", "8", *SMALL]
@@ -93,7 +93,7 @@ def kept(saved: Path = Path("../saved")) -> str:
 
 def go_on(command: list[str], quiet: tuple[str, ...] = ("--quiet",)) -> int:
     """Resume the run if it can be, else start it again."""
-    if (RUN / "checkpoints").exists() and any((RUN / "checkpoints").glob("last*/state.json")):
+    if current(RUN / "checkpoints/last").exists():
         return main([*command[:2], "--resume", str(RUN), "--train.max_steps", "6", *quiet])
     shutil.rmtree(RUN, ignore_errors=True)  # what a kill left before there was anything to keep
     return main([*command, *NAMED, *quiet])
@@ -109,13 +109,12 @@ FORCED = [*LANGUAGE, *NAMED, "--quiet", "--force"]
 
 
 def old_or_new() -> str:
-    """The old run byte for byte, or its successor with all that it had saved."""
+    """The old run byte for byte, or its successor with a checkpoint and all that it had saved."""
     old = json.loads(Path("../old").read_text())
-    Run.open(RUN)
-    if RUN.exists() and contents(RUN) == old:
+    run = Run.open(RUN)
+    if contents(RUN) == old:
         return ""
-    if not Path("../saved").exists():
-        return "the old run is not what it was, and its successor had saved nothing"
+    run.load("last")
     return kept()
 
 

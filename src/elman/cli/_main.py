@@ -121,15 +121,18 @@ def _of_the_system(error: BaseException) -> str:
         return NO_MEMORY
     if not isinstance(error, OSError):
         return ""
-    if error.filename is None and lost_output():
-        why = error.strerror or error
-        return f"the standard output cannot be written: {why}; redirect it elsewhere"
-    if error.errno in FULL:
-        where = f"cannot write {error.filename}: " if error.filename else ""
-        return f"{where}{FULL[error.errno]}; make room, then go on with --resume RUN"
+    why = FULL.get(error.errno or 0, error.strerror or "")
     if isinstance(error.filename, str):
-        return f"{error.filename}: {error.strerror}"
-    return ""
+        full = error.errno in FULL
+        return (
+            f"cannot write {error.filename}: {why}; make room"
+            if full
+            else f"{error.filename}: {why}"
+        )
+    if not why:
+        return ""
+    lost_output()  # every file has a name, so that it was a stream
+    return f"the standard output cannot be written: {why}; make room, or redirect it elsewhere"
 
 
 def _no_memory(error: BaseException) -> bool:

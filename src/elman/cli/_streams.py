@@ -81,13 +81,12 @@ class _Stderr(logging.Handler):
         log(record.getMessage())
 
 
-def lost_output() -> bool:
-    """Whether the standard output takes nothing more; what is left in it is then dropped."""
-    lost = [stream for stream in (sys.stdout, sys.stderr) if _stuck(stream)]
-    for stream in lost:  # or Python would complain again when it closes them
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return sys.stdout in lost
+def lost_output() -> None:
+    """Drop what is left in a stream that takes nothing more: Python would complain when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        if _stuck(stream):
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _stuck(stream: TextIO) -> bool:

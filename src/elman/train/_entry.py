@@ -118,7 +118,7 @@ def train(
         return fit(task, config.train, run, report=report)
     except BaseException:
         run.release()
-        if not (run.path / "checkpoints").exists():  # nothing was trained: leave nothing behind
+        if not run.begun:  # nothing was trained: leave nothing behind
             shutil.rmtree(run.path, ignore_errors=True)
         raise
 

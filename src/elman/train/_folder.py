@@ -90,10 +90,10 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     try:
         yield partial
         sync(partial)
+        partial.rename(beside(folder, "ready"))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    partial.rename(beside(folder, "ready"))
     sync(folder.parent)
     settle(folder)
 

@@ -167,6 +167,11 @@ class Run:
             )
         return Checkpoint.read(folder)
 
+    @property
+    def begun(self) -> bool:
+        """Whether it has a checkpoint to go on from."""
+        return current(self._folder("last")).exists()
+
     def where(self, which: str, part: str) -> Path:
         """The file of a part of a checkpoint, for messages."""
         return current(self._folder(which)) / f"{part}.safetensors"

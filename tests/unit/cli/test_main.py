@@ -96,7 +96,12 @@ def test_usage_errors(
         (KeyboardInterrupt(), 130, "interrupted"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x.txt"), 1, "x.txt: No such file"),
         (OSError(errno.ENOSPC, "", "x"), 1, "cannot write x: the disk is full; make room"),
-        (OSError(errno.EFBIG, ""), 1, "the limit on file sizes is reached; make room"),
+        (
+            OSError(errno.EFBIG, ""),
+            1,
+            "the standard output cannot be written: the limit on file sizes is reached; make room",
+        ),
+        (OSError("nothing more"), 1, "OSError: nothing more (this is a bug"),
         (ZeroDivisionError("by zero"), 1, "ZeroDivisionError: by zero (this is a bug"),
     ],
 )
