@@ -17,7 +17,9 @@ SOURCES = TESTS.parent / "src"
 def outcomes(requests: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Each request's outcome in their order, of one warm worker."""
     paths = os.pathsep.join([str(SOURCES), str(TESTS), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    # Arrow's own allocator sets more address space aside than a limited process has.
+    settings = {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    environment = os.environ | {"PYTHONPATH": paths} | settings
     command = [sys.executable, "-m", "fuzz.worker"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
