@@ -80,11 +80,11 @@ TAG = 1 << 20
 SCORE_NUMBER = 1_000_000.0
 """The largest number in a score, and the inverse of the smallest length of a step."""
 
-MATLAB = 3 << 28
-"""Bytes of memory for reading a .mat file, which is done in a process of its own."""
+APART = 3 << 28
+"""Bytes of memory for reading a .mat or a Parquet file, which is done in a process of its own."""
 
 MATLAB_SECONDS = 8
-"""Seconds of processor time for it."""
+"""Seconds of processor time for a .mat file."""
 
 FRAMES = 100_000
 """Frames of a piece of music."""

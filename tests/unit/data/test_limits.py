@@ -147,7 +147,7 @@ CASES: list[tuple[dict[str, int], Callable[[Path], Path], Callable[[Path, BadRow
         table,
         "unpacks to more than 1 times its size",
     ),
-    ({"BATCH": 299}, parquet, table, "row 1: a row of at most 299 bytes was expected"),
+    ({"BATCH": 299}, parquet, table, "row 1 has more than 299 bytes .break it"),
     ({"PIXELS": 599}, picture, image, "a.png: at most 599 pixels were expected, got 30 x 20"),
     ({"FRAME": 599}, video, videos, "at most 599 pixels were expected, got 30 x 20"),
     ({"VIDEO": 700}, video, videos, "more than 2 frames of 30 x 20: cut it into several"),
