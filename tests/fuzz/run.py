@@ -6,32 +6,44 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+Ask = Callable[[dict[str, Any]], dict[str, Any]]
+"""From a request, such as `mutants` makes, to its outcome."""
 
 TESTS = Path(__file__).resolve().parents[1]
 SOURCES = TESTS.parent / "src"
 
 
-def outcomes(requests: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Each request's outcome in their order, of one warm worker."""
+@contextmanager
+def worker() -> Iterator[Ask]:
+    """What answers requests, one after the other, in a warm process."""
     paths = os.pathsep.join([str(SOURCES), str(TESTS), os.environ.get("PYTHONPATH", "")])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    # Arrow's own allocator sets more address space aside than a limited process has.
+    settings = {"OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+    environment = os.environ | {"PYTHONPATH": paths} | settings
     command = [sys.executable, "-m", "fuzz.worker"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as worker:
-        assert worker.stdin
-        assert worker.stdout
-        for request in requests:
-            worker.stdin.write(json.dumps(request) + "\n")
-            worker.stdin.flush()
-            line = worker.stdout.readline()
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        requests, answers = process.stdin, process.stdout
+
+        def ask(request: dict[str, Any]) -> dict[str, Any]:
+            requests.write(json.dumps(request) + "\n")
+            requests.flush()
+            line = answers.readline()
             if not line:
                 raise AssertionError(f"the worker ended at {request}")
-            yield json.loads(line)
-        worker.stdin.close()
+            outcome: dict[str, Any] = json.loads(line)
+            return outcome
+
+        yield ask
+        requests.close()
 
 
 def mutants(readers: Iterable[str], count: int, seed: int) -> Iterator[dict[str, Any]]:

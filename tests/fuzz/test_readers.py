@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -10,13 +11,19 @@ import pytest
 from fuzz.bombs import BOMBS
 from fuzz.mutations import SHAPES, damaged
 from fuzz.readers import READERS
-from fuzz.run import described, mutants, outcomes
+from fuzz.run import Ask, described, mutants, worker
 from sampling import cases, count, is_full, record, seed
 
 FULL, QUICK = 200, 3
 """Damaged files a reader."""
 
 GOOD = ("read", "refused")
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    with worker() as answers:
+        yield answers
 
 
 def test_there_are_enough_readers() -> None:
@@ -34,12 +41,12 @@ def test_a_mutant_is_made_again_from_its_numbers() -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_damaged_files_are_read_or_refused_by_name() -> None:
+def test_damaged_files_are_read_or_refused_by_name(ask: Ask) -> None:
     """No crash, no other exception than ours, no more than 10 s or 1 GB; the sound file is read."""
     readers = list(READERS) if is_full() else cases(list(READERS), 26)
     counts: Counter[str] = Counter()
     failed, peak, slowest = [], 0, 0.0
-    for outcome in outcomes(mutants(readers, count(FULL, QUICK), seed())):
+    for outcome in map(ask, mutants(readers, count(FULL, QUICK), seed())):
         counts[outcome["outcome"]] += 1
         peak, slowest = max(peak, outcome["peak"]), max(slowest, outcome["seconds"])
         sound = outcome["number"] == 0
@@ -50,12 +57,12 @@ def test_damaged_files_are_read_or_refused_by_name() -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_expensive_files_are_refused() -> None:
+def test_expensive_files_are_refused(ask: Ask) -> None:
     bombs = list(BOMBS) if is_full() else cases(list(BOMBS), 12)
     requests = [{"bomb": bomb, "large": is_full(), "action": "error"} for bomb in bombs]
     counts: Counter[str] = Counter()
     failed = []
-    for outcome in outcomes(requests):
+    for outcome in map(ask, requests):
         counts[outcome["outcome"]] += 1
         if outcome["outcome"] != BOMBS[outcome["bomb"]].outcome:
             failed.append(described(outcome))
@@ -73,7 +80,6 @@ def test_expensive_files_are_refused() -> None:
         ("unnamed", "unnamed"),
     ],
 )
-def test_the_fuzzer_sees_what_it_looks_for(defect: str, outcome: str) -> None:
+def test_the_fuzzer_sees_what_it_looks_for(ask: Ask, defect: str, outcome: str) -> None:
     """A reader that is broken on purpose."""
-    (request,) = outcomes([{"defect": defect}])
-    assert request["outcome"] == outcome
+    assert ask({"defect": defect})["outcome"] == outcome

@@ -79,7 +79,7 @@ def _opened(path: Path, size: int) -> Pixels:
     _need_pillow()
     from PIL import Image, ImageOps
 
-    if not path.is_file():
+    if not _is_file(path):
         raise BadValue("image", f"{path}: no such file: check the name and data.images")
     with opened_image(path, f"{path}: cannot be read", "image") as image:
         image.draft("RGB", (2 * size, 2 * size))  # of a large JPEG no more than is wanted
@@ -218,7 +218,14 @@ def _text(values: Mapping[str, Any], column: str) -> str:
 
 def _place_of(name: str, file: Path, images: Path | None) -> Path:
     folders = [images] if images else [file.parent, *(file.parent / f for f in FOLDERS)]
-    return next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
+    return next((f / name for f in folders if _is_file(f / name)), folders[0] / name)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is longer than names can be
+        return False
 
 
 def openmoji(font: Path) -> Iterator[Mapping[str, Any]]:

@@ -50,8 +50,11 @@ FRAME = 1 << 25
 VIDEO = 1 << 27
 """Pixels of all frames of a video, at the size that they are kept in."""
 
-DECODED = 1 << 29
-"""Pixels that a video may decode to whatever its size: 250 frames of 1,920 x 1,080."""
+ANIMATION = 1 << 29
+"""Pixels of all frames of a GIF or WebP as they are in the file: 2,000 frames of 500 x 500."""
+
+DECODED = 1 << 30
+"""Pixels of all frames of any other video file, however small: 500 frames of 1,920 x 1,080."""
 
 DECODED_RATIO = 100_000
 """Beyond `DECODED`, pixels for each byte of a video; one in which nothing moves has a third."""
@@ -77,11 +80,11 @@ TAG = 1 << 20
 SCORE_NUMBER = 1_000_000.0
 """The largest number in a score, and the inverse of the smallest length of a step."""
 
-MATLAB = 3 << 28
-"""Bytes of memory for reading a .mat file, which is done in a process of its own."""
+APART = 3 << 28
+"""Bytes of memory for reading a .mat or a Parquet file, which is done in a process of its own."""
 
 MATLAB_SECONDS = 8
-"""Seconds of processor time for it."""
+"""Seconds of processor time for a .mat file."""
 
 FRAMES = 100_000
 """Frames of a piece of music."""

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +15,7 @@ from numpy.typing import NDArray
 
 from elman._errors import DataError
 from elman.data import _limits as limits
+from elman.data._apart import apart
 from elman.data._table import BadRows, BadValue, Record
 from elman.data._text import _files
 
@@ -29,9 +26,6 @@ STEPS = {"quarter": 1.0, "eighth": 0.5, "sixteenth": 0.25}
 """The length of a frame, in quarter notes."""
 
 LATE = 1 / 8
-
-UNREADABLE = 3
-"""The status with which `elman.data._matlab` ends where it says why."""
 
 READERS = {
     ".mid": "_midi:read_midi",
@@ -175,37 +169,11 @@ def _read_mat(file: Path, bad: BadRows) -> Iterator[Record]:
 
 
 def _rolls(file: Path) -> dict[str, NDArray[Any]]:
-    """What `elman.data._matlab` makes of a file, in a process of its own."""
+    """What `elman.data._matlab` makes of a file."""
     if find_spec("scipy") is None:
         raise DataError(f'{file}: needs scipy: pip install "elman[data]"')
-    numbers = (limits.MATLAB, limits.MATLAB_SECONDS, KEYS, limits.FRAMES)
-    program = Path(__file__).with_name("_matlab.py")
-    command = [sys.executable, "-P", str(program), str(file), *map(str, numbers), *PARTS.values()]
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(
-            command,
-            env=os.environ | paths,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=10 * limits.MATLAB_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise DataError(f"{file}: not read in {error.timeout:.0f} s: write it again") from error
-    if done.returncode:
-        raise DataError(f"{file}: not a readable .mat file: {_reason(done)}: write it again")
-    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as archive:
+    numbers = limits.APART, limits.MATLAB_SECONDS, KEYS, limits.FRAMES
+    with apart(file, "_matlab", *numbers, *PARTS.values()) as stream:
+        content = stream.read()
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return dict(archive)
-
-
-def _reason(done: subprocess.CompletedProcess[bytes]) -> str:
-    """Why the process that reads a .mat file did not."""
-    lines = done.stderr.decode(errors="replace").strip().splitlines()
-    if done.returncode == UNREADABLE:
-        return lines[-1]
-    if done.returncode == -signal.SIGXCPU:
-        return f"it takes more than {limits.MATLAB_SECONDS} s"
-    if done.returncode < 0:
-        return f"scipy's reader crashed on it ({signal.Signals(-done.returncode).name})"
-    raise RuntimeError("\n".join(["the reader of .mat files failed", *lines]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -135,15 +136,16 @@ def _found(path: Path) -> Iterator[Path]:
 
 def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
     """The frames, grey (steps, side, side), and the first one's width and height before that."""
-    if video.suffix.lower() in DECODED:
+    most: float = limits.ANIMATION
+    if video.is_dir():
+        images, most = (_image(file) for file in _images(video)), math.inf
+    elif video.suffix.lower() in DECODED:
         images = _decoded(video)
-    elif video.is_dir():
-        images = (_image(file) for file in _images(video))
+        most = max(limits.DECODED, limits.DECODED_RATIO * video.stat().st_size)
     else:
         images = _animated(video)
     frames: list[Frames] = []
     shape, decoded = (0, 0), 0
-    most = max(limits.DECODED, limits.DECODED_RATIO * _bytes(video))
     for image in images:
         check_pixels(image, limits.FRAME, video.name)
         decoded += image.width * image.height
@@ -158,10 +160,6 @@ def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
     if not frames:
         raise BadValue("", "there is no frame in it")
     return np.stack(frames), shape
-
-
-def _bytes(video: Path) -> int:
-    return sum(f.stat().st_size for f in (_images(video) if video.is_dir() else [video]))
 
 
 def _box() -> Any:
@@ -212,7 +210,7 @@ def _decoded(file: Path) -> Iterator[Any]:
                 yield frame.to_image()  # type: ignore[no-untyped-call]
     except BadValue:
         raise
-    except (OSError, IndexError, ValueError) as error:  # PyAV's own errors are among these
+    except (av.error.FFmpegError, OSError, LookupError, ValueError, MemoryError) as error:
         raise BadValue("", f"cannot be read as a video: {error}") from error
 
 
