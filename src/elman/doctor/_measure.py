@@ -118,9 +118,9 @@ def _truncation(task: Task, config: Config, batch: Any) -> tuple[float | None, i
     used = cut(config)
     if used is None:
         return None, None
-    lengths = sorted({used, *(2**i for i in range(batch.steps.bit_length()))})
+    lengths = [used * 2**i for i in range(batch.steps.bit_length()) if used * 2**i <= batch.steps]
     try:
-        bias = truncation_bias(task, batch, k2=[k for k in lengths if k <= batch.steps])
+        bias = truncation_bias(task, batch, k2=lengths or [batch.steps])
     except ConfigError:  # the full gradient is 0, or not finite: nothing to compare with
         return None, None
     at = bias.k2.tolist()

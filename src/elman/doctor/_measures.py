@@ -172,7 +172,8 @@ class Measures:
             over norm of the matrix, at the configured rate.
         bias: of truncated backpropagation, on the first weights or the last, where it is smaller;
             None where nothing is cut.
-        enough: the smallest truncation measured whose bias is at most a tenth.
+        enough: the smallest truncation whose bias is at most a tenth, of those measured: the run's
+            own, and twice, four times ... as long.
         scale: root mean square of what enters the first recurrent layer.
         course: how the loss went.
         standing: beside the baselines; None if there are none, or nothing was validated.

@@ -61,7 +61,8 @@ def _unlearned(m: Measures, causes: Sequence[Finding]) -> Iterator[Finding]:
     if causes:
         figure += f"; a likely cause is below: {causes[0].code}"
     if all(finding.code == "E-VANISH" for finding in causes):  # so they do in what is untrained
-        each = [remedies.faster(m), *([] if causes else [remedies.longer(m)])]
+        goes_on = not causes or m.course.falling is not False
+        each = [remedies.faster(m), *([remedies.longer(m)] if goes_on else [])]
     fits = remedies.fitting(m.config, *each)
     yield Finding("E-UNLEARNED", CODES["E-UNLEARNED"], figure, place.margin, limit, fits)
 
