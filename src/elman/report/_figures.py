@@ -148,7 +148,7 @@ def _gradient(rows: Sequence[_Row], sheet: Sheet) -> None:
         axes.plot(row.fall, color=_colour(row.run), linestyle=dash, marker=mark, label=row.label)
     axes.set(xlabel=BEFORE, ylabel="norm, at the loss 1", yscale="log")
     axes.invert_xaxis()
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    _whole_steps(axes)
     _legend(axes)
 
 
@@ -161,7 +161,7 @@ def _gradient_map(rows: Sequence[_Row], sheet: Sheet) -> None:
     image, low = _in_decades(axes, grid[:, ::-1], extent=(steps - 0.5, -0.5, len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.set_xlabel(BEFORE)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    _whole_steps(axes)
     _bar(sheet, image, axes, low, shrink=0.9)
 
 
@@ -281,6 +281,12 @@ def _steps(axes: Axes, layer: LayerMeasures) -> None:
 def _image(axes: Axes, grid: NDArray[np.float64], **options: Any) -> Any:
     axes.grid(visible=False)
     return axes.imshow(grid, aspect="auto", interpolation="nearest", **options)
+
+
+def _whole_steps(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _in_decades(axes: Axes, grid: NDArray[np.float64], **options: Any) -> tuple[Any, int]:

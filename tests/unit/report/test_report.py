@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from elman.baselines import NAMES
 from elman.cli import main
 from elman.cli._request import ALIASES, request
 from elman.cli._train import OPTIONS
-from elman.report import Measures, _page, measure, page
+from elman.report import Measures, Said, _page, measure, page
 from elman.report._command import SHORT, command
 from elman.report._measures import FILE
 from elman.report._page import el
@@ -198,6 +199,23 @@ def test_pictures_that_do_not_fit_are_said_to_be_left_out(monkeypatch: pytest.Mo
         "",
         *(["too large for this page: see the run's folder"] * 2),
     ]
+
+
+def test_a_table_of_many_classes_has_the_whole_width(trained: Path) -> None:
+    classes = [f"class{n}" for n in range(7)]
+    wide = Said(title="taken for", columns=["", *classes], rows=[[c, *range(7)] for c in classes])
+    narrow = wide.model_copy(update={"columns": ["", "a"], "rows": [["a", 1.0]]})
+    run = Run.open(trained / "plain")
+    for said, kind in ((wide, "whole"), (narrow, None)):
+        found = Measures(
+            task="x", checkpoint="best", rows=1, steps=1, at=[], layers=[], said=[said]
+        )
+        shown = _page.Shown("plain", run, [], found, None, ())
+        part = _page._said(shown, several=True)
+        assert part.get("class") == kind
+        assert [th.text or "" for th in part.iter("th")] == said.columns
+    css = resources.files("elman.report").joinpath("page.css").read_text(encoding="utf-8")
+    assert ".whole { grid-column: 1 / -1 }" in css
 
 
 def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
