@@ -21,7 +21,7 @@ SHORT = {
     "data.test": "test",
     "data.on_bad_row": "on-bad-row",
 }
-"""The short forms of flags, as the command line has them."""
+"""What is written in its short form: where the data are from, and how the run is to be done."""
 
 
 def command(config: Mapping[str, Any]) -> str | None:

@@ -270,7 +270,7 @@ def test_the_command_is_what_was_typed(typed: str) -> None:
 
 
 def test_the_short_forms_are_those_of_the_command_line() -> None:
-    assert {short.replace("-", "_"): key for key, short in SHORT.items()} == ALIASES
+    assert {short.replace("-", "_"): key for key, short in SHORT.items()}.items() <= ALIASES.items()
 
 
 def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
