@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from io import TextIOWrapper
 from itertools import islice
@@ -42,6 +42,9 @@ WIDEST = 400
 
 Answer: TypeAlias = tuple[Mapping[str, Any], dict[str, Any]]
 """A row, and all of its columns with what is said of it."""
+
+Show: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+"""An answer and its row as text."""
 
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 
@@ -114,6 +117,7 @@ def predict(
 
     loaded = elman.load(run, which=checkpoint, device=device)
     model = with_beam(with_bad_rows(loaded, on_bad_row), beam)
+    show: Show = described
     if isinstance(model, LanguageModel):
         if prompt is None and input is None:
             raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
@@ -121,7 +125,6 @@ def predict(
         count = top or (0 if words else 10)
         texts = (*(prompt or ()), *_lines(input))
         pairs: Iterator[Answer] = (({}, predicted(model, text, count, words)) for text in texts)
-        show = described
     else:
         if top or word:
             raise ConfigError(f"--top and --word are for language models, not for {model.name}")

@@ -146,7 +146,7 @@ def facts(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name.replace('_', ' ')}: {shown}"
 
 
-def _longer(most: int, rows: dict[str, Any]) -> tuple[str, str]:
+def _longer(most: Any, rows: dict[Any, Any]) -> tuple[str, str]:
     """What is said of rows with more steps than are read, and how many of each split there are."""
     end = {"head": "first", "tail": "last"}[rows.pop("read", "head")]
     counts = ", ".join(f"{split} {_fact(count)}" for split, count in rows.items())

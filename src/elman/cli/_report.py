@@ -57,7 +57,7 @@ def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stag
     from elman.doctor import examine
     from elman.report import Measures, measure, page
 
-    findings = {}
+    findings, checked = {}, {}
     for path in paths:
         try:
             found = Measures.load(path)
@@ -67,19 +67,18 @@ def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stag
             found = None
         if found is None or (text is not None and found.text != text):
             try:
-                stages(f"looking inside {path}")
-                measure(path, text)
+                measure(path, text, figures=False, stage=stages)
             except (CheckpointError, ConfigError) as error:
                 if text is not None:
                     raise
                 stages.end()
                 log(f"{path}: without a look inside: {error}")
         try:
-            findings[str(path)] = [
-                record(finding) for finding in examine(path, stage=stages).findings
-            ]
+            examination = examine(path, stage=stages)
+            findings[str(path)] = [record(finding) for finding in examination.findings]
+            checked[str(path)] = examination.checked
         except (CheckpointError, ConfigError) as error:
             stages.end()
             log(f"{path}: not examined: {error}")
     stages("drawing the page")
-    return page(paths, output, findings=findings)
+    return page(paths, output, findings=findings, checked=checked)

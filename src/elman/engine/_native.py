@@ -54,7 +54,9 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
     apart = AFFINE if inherited else ()
     own = dict(own_tensors(r.cell, apart))
     floats = {name: t for name, t in own.items() if t.is_floating_point()}
-    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats.values()) if t is not None]
+    given = [
+        t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats.values()) if t is not None
+    ]
     dtype = r.x.dtype
     elsewhere = [t.device for t in (*given, *own.values()) if not t.is_cpu]
     if elsewhere:

@@ -162,9 +162,13 @@ class SeriesTask(TableTask):
         return self.panel.windows(self.cut, "test")
 
     def learned(self) -> dict[str, Any]:
-        found = {"grid": self.grid._asdict(), "moments": self.moments._asdict()}
-        found |= {"season": self.season, "season_from": self.season_from}
-        return {**found, "series": self.panel.names}
+        return {
+            "grid": self.grid._asdict(),
+            "moments": self.moments._asdict(),
+            "season": self.season,
+            "season_from": self.season_from,
+            "series": self.panel.names,
+        }
 
     def recall(self, learned: Mapping[str, Any]) -> None:
         self.grid, self.moments = Grid(**learned["grid"]), Moments(**learned["moments"])
