@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -216,7 +216,8 @@ class _Step:
         count = sum(not leaf.fixed for leaf in leaves)
 
         def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
-            with _Noting():
+            with _Noting() as noting:
+                self.noting = noting
                 new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
                 return new, vjp(tuple(cotangents))
 
@@ -224,9 +225,8 @@ class _Step:
         try:
             results = self._check(tensors)
             cotangents = [torch.full_like(t, 0.5) for t in results]
-            module = make_fx(with_gradient, decomposition_table=_decompositions())(
-                tensors[:count], tensors[count:], cotangents
-            )
+            traces = make_fx(with_gradient, decomposition_table=_decompositions())
+            module = self._traced_by_torch(traces, tensors[:count], tensors[count:], cotangents)
             builder = Builder(
                 leaves,
                 self.batch,
@@ -242,6 +242,14 @@ class _Step:
             raise Untraceable(_with_origin(error)) from None
         names = tuple((self.names[n], turned) for n, turned in own if n >= 0)
         return Traced(str(program), names, self.seen)
+
+    def _traced_by_torch(self, traces: Any, *arguments: Any) -> fx.GraphModule:
+        try:
+            module: fx.GraphModule = traces(*arguments)
+        except RuntimeError as error:  # the step itself ran: its gradient does not
+            text = str(error).partition("\n")[0]
+            raise Untraceable(f"torch says of its gradient: {text}{self.noting.last}") from None
+        return module
 
     def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Runs it once, watched."""
@@ -332,7 +340,7 @@ def _decompositions() -> dict[Any, Any]:
     table = dict(core_aten_decompositions())
     table.update(get_decompositions([
         aten.native_layer_norm, aten.native_layer_norm_backward, aten.gelu, aten.gelu_backward,
-        aten.softplus, aten.softplus_backward,
+        aten.softplus, aten.softplus_backward, aten.softshrink_backward, aten.hardshrink_backward,
     ]))  # fmt: skip
     for kept in (aten.sigmoid_backward.default, aten.tanh_backward.default):
         table.pop(kept, None)
@@ -353,11 +361,13 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         assert mode is not None
         self.nodes = mode.tracer.graph.nodes
         self.origins: dict[int, tuple[str, _Place]] = {}
+        self.last = _Place()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         gradient = torch._C._current_autograd_node()
         if gradient is None:
-            origin = str(func), _user_line()
+            self.last = _user_line()
+            origin = str(func), self.last
             self.origins[torch.autograd._get_sequence_nr() - 1] = origin
         else:
             origin = self.origins.get(gradient._sequence_nr(), ("", _Place()))
