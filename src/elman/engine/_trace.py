@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import linecache
 import sys
+import traceback
 import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -248,7 +249,8 @@ class _Step:
             module: fx.GraphModule = traces(*arguments)
         except RuntimeError as error:  # the step itself ran: its gradient does not
             text = str(error).partition("\n")[0]
-            raise Untraceable(f"torch says of its gradient: {text}{self.noting.last}") from None
+            place = self.noting.place_of(error)
+            raise Untraceable(f"torch says of its gradient: {text}{place}") from None
         return module
 
     def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
@@ -361,13 +363,11 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         assert mode is not None
         self.nodes = mode.tracer.graph.nodes
         self.origins: dict[int, tuple[str, _Place]] = {}
-        self.last = _Place()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         gradient = torch._C._current_autograd_node()
         if gradient is None:
-            self.last = _user_line()
-            origin = str(func), self.last
+            origin = str(func), _user_line()
             self.origins[torch.autograd._get_sequence_nr() - 1] = origin
         else:
             origin = self.origins.get(gradient._sequence_nr(), ("", _Place()))
@@ -378,6 +378,17 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 break
             node.meta["origin"] = origin
         return result
+
+
+    def place_of(self, error: Exception) -> _Place:
+        """Where the operation stands that torch raised this for."""
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        for frame in reversed(frames):
+            if not any(part in frame.f_code.co_filename for part in _NOT_THE_USERS):
+                return _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+        # In the gradient itself, whose operation the message names.
+        named = [p for name, p in self.origins.values() if name.split(".")[1] in str(error)]
+        return named[-1] if named else _Place()
 
 
 class _Place(NamedTuple):

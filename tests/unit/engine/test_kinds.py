@@ -1,4 +1,4 @@
-"""Booleans and integers in a step: exactly what torch makes of them, or refused by name and line."""
+"""Booleans and integers in a step: what torch makes of them, or refused by name and line."""
 
 # ruff: noqa: ARG005 - every step takes the same
 from __future__ import annotations
