@@ -142,7 +142,8 @@ template <class T>
 ELMAN_INLINE Vec<T> log1p(Vec<T> x) {
     Vec<T> u = T(1) + x;
     Vec<T> r = log<T>(u) + (x - (u - T(1))) / u;  // what rounding 1 + x lost
-    return select<T>((u > T(0)) & (u < kInfinity<T>), r, log<T>(u));
+    r = select<T>((u > T(0)) & (u < kInfinity<T>), r, log<T>(u));
+    return select<T>(x == T(0), x, r);  // -0 too
 }
 
 // One lane at a time, for what is rare or needs a long argument reduction.

@@ -41,7 +41,10 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "div_into": lambda a, value: value / a,
     "copy": lambda a: a,
     **{name: _truth(getattr(torch, name)) for name in ("lt", "le", "eq", "ne")},
-    **{f"{name}_value": _truth(getattr(torch, name)) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
+    **{
+        f"{name}_value": _truth(getattr(torch, name))
+        for name in ("lt", "le", "gt", "ge", "eq", "ne")
+    },
     "where": lambda a, b, c: torch.where(a != 0, b, c),
     "sigmoid_backward": lambda a, b: a * b * (1 - b),
     "tanh_backward": lambda a, b: a * (1 - b * b),

@@ -44,6 +44,16 @@ def _expand(low: Lowering, node: fx.Node, a: fx.Node, size: Any, implicit: bool 
     return _reshaped(low, node, a)
 
 
+@rule("permute_copy", moves=True)
+def permuted(low: Lowering, node: fx.Node, a: fx.Node, dims: Sequence[int]) -> Any:
+    """As a reshape, where what is longer than one stays in order."""
+    shape = a.meta["val"].shape
+    longer = [d % len(shape) for d in dims if shape[d] != 1]
+    if longer != sorted(longer):
+        raise Untraceable(f"{node.target} {list(dims)}: only a matrix can be transposed", node)
+    return _reshaped(low, node, a)
+
+
 @rule("cat", moves=True)
 def _cat(low: Lowering, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0) -> Value:
     shapes = [tuple(t.meta["val"].shape) for t in tensors]

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from torch import fx
 
-from elman.engine import _layout  # noqa: F401 - its rules are those for values
+from elman.engine import _layout
 from elman.engine._kinds import Kind
 from elman.engine._lower import RULES, Lowering, Own, Untraceable, Value, rule
 from elman.engine._program import Block
@@ -92,7 +92,7 @@ def _matrix(low: Lowering, node: fx.Node, x: Any) -> Matrix:
 def _permute(low: Lowering, node: fx.Node, a: Any, dims: Sequence[int]) -> Any:
     x = low.any(a)
     if tuple(d % len(dims) for d in dims) != (1, 0):
-        raise Untraceable(f"{node.target} {list(dims)}: only a matrix can be transposed", node)
+        return _layout.permuted(low, node, a, dims)
     if isinstance(x, Turned):
         return x.value
     if isinstance(x, Value):

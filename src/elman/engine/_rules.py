@@ -15,7 +15,7 @@ from elman.engine._lower import Lowering, Untraceable, Value, rule
 _ALL = "real bool whole"
 
 
-def _one(name: str, operands: int, ours: str, gives: str) -> None:
+def _one(name: str, operands: int, ours: str, gives: str = "real", moves: bool = False) -> None:
     """Registers an operation that is one instruction on its tensors, and takes nothing else."""
 
     def unary(low: Lowering, node: fx.Node, a: Any) -> Value:
@@ -24,7 +24,7 @@ def _one(name: str, operands: int, ours: str, gives: str) -> None:
     def binary(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
         return low.map(ours, a, b)
 
-    rule(name, gives=gives)(unary if operands == 1 else binary)
+    rule(name, gives=gives, moves=moves)(unary if operands == 1 else binary)
 
 
 for _name in (
@@ -33,15 +33,15 @@ for _name in (
     "sqrt", "rsqrt",
 ):  # fmt: skip
     _one(_name, 1, _name, "real")
-for _name in ("neg", "abs", "relu", "sign"):
+for _name in ("neg", "abs"):
     _one(_name, 1, _name, "real whole")
-_one("sgn", 1, "sign", "real whole")
-for _name in ("floor", "ceil", "trunc"):
-    _one(_name, 1, _name, "real whole")
+for _name in ("relu", "sign", "floor", "ceil", "trunc"):
+    _one(_name, 1, _name, moves=True)  # of an integer rounded, what they give is rounded too
+_one("sgn", 1, "sign", moves=True)
 for _name in ("atan2", "fmod", "hypot", "copysign", "sigmoid_backward", "tanh_backward"):
     _one(_name, 2, _name, "real")
 for _name in ("maximum", "minimum"):
-    _one(_name, 2, _name, _ALL)
+    _one(_name, 2, _name, moves=True)
 for _name in ("lt", "le", "eq"):
     _one(_name, 2, _name, "bool")
 
@@ -104,6 +104,11 @@ def _reciprocal(low: Lowering, node: fx.Node, a: Any) -> Value:
     return low.map("div", 1.0, a)
 
 
+@rule("ldexp")
+def _ldexp(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+    return low.map("mul", a, low.map("pow", 2.0, b))
+
+
 @rule("square", gives="real whole")
 def _square(low: Lowering, node: fx.Node, a: Any) -> Value:
     return low.map("mul", a, a)
@@ -132,7 +137,7 @@ def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     return low.map("pow", a, b)
 
 
-@rule("round", gives="real whole")
+@rule("round", moves=True)
 def _round(low: Lowering, node: fx.Node, a: Any, decimals: int = 0) -> Value:
     if not decimals or low.types.kind(node) is not Kind.REAL:
         return low.map("round", a)
@@ -231,6 +236,12 @@ def _isneginf(low: Lowering, node: fx.Node, a: Any) -> Value:
     return low.map("eq", a, -math.inf)
 
 
+@rule("angle")
+def _angle(low: Lowering, node: fx.Node, a: Any) -> Value:
+    half = low.map("where", low.map("lt", a, 0.0), math.pi, 0.0)
+    return low.map("where", low.map("ne", a, a), a, half)
+
+
 @rule("signbit", gives="bool", moves=True)
 def _signbit(low: Lowering, node: fx.Node, a: Any) -> Value:
     return low.map("lt", low.map("copysign", 1.0, a), 0.0)
@@ -239,30 +250,31 @@ def _signbit(low: Lowering, node: fx.Node, a: Any) -> Value:
 # ---- between bounds ----
 
 
-@rule("clamp", "hardtanh", gives="real whole")
+@rule("clamp", "hardtanh", moves=True)
 def _clamp(
     low: Lowering, node: fx.Node, a: Any, low_end: Any = None, high_end: Any = None
 ) -> Value:
-    value = low.value(a) if low_end is None else low.map("maximum", a, low_end)
-    return value if high_end is None else low.map("minimum", value, high_end)
+    # An end that is as large as the value, which may be -0 where it is 0, is not taken.
+    value = low.value(a) if low_end is None else low.map("maximum", low_end, a)
+    return value if high_end is None else low.map("minimum", high_end, value)
 
 
-@rule("clamp_min", gives="real whole")
+@rule("clamp_min", moves=True)
 def _clamp_min(low: Lowering, node: fx.Node, a: Any, end: Any) -> Value:
-    return low.map("maximum", a, end)
+    return low.map("maximum", end, a)
 
 
-@rule("clamp_max", gives="real whole")
+@rule("clamp_max", moves=True)
 def _clamp_max(low: Lowering, node: fx.Node, a: Any, end: Any) -> Value:
-    return low.map("minimum", a, end)
+    return low.map("minimum", end, a)
 
 
-@rule("fmax")
+@rule("fmax", moves=True)
 def _fmax(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     return _but_for_nan(low, "maximum", a, b)
 
 
-@rule("fmin")
+@rule("fmin", moves=True)
 def _fmin(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     return _but_for_nan(low, "minimum", a, b)
 
@@ -318,6 +330,7 @@ def _creates(count: int, number: float | None, *names: str) -> None:
     rule(*names, moves=True)(created)
 
 
+_creates(1, 0.0, "_efficientzerotensor")
 _creates(1, None, "scalar_tensor")
 _creates(2, None, "full", "full_like")
 _creates(3, None, "new_full")

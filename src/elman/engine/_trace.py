@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import linecache
 import sys
+import traceback
 import types
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -259,7 +260,8 @@ class _Step:
         count = sum(not leaf.fixed for leaf in leaves)
 
         def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
-            with _Noting():
+            with _Noting() as noting:
+                self.noting = noting
                 new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
                 return new, vjp(tuple(cotangents))
 
@@ -267,9 +269,8 @@ class _Step:
         try:
             results = self._check(tensors)
             cotangents = [torch.full_like(t, 0.5) for t in results]
-            module = make_fx(with_gradient, decomposition_table=_decompositions())(
-                tensors[:count], tensors[count:], cotangents
-            )
+            traces = make_fx(with_gradient, decomposition_table=_decompositions())
+            module = self._traced_by_torch(traces, tensors[:count], tensors[count:], cotangents)
             builder = Builder(
                 leaves,
                 self.batch,
@@ -285,6 +286,15 @@ class _Step:
             raise Untraceable(_with_origin(error)) from None
         names = tuple((self.names[n], turned) for n, turned in own if n >= 0)
         return Traced(str(program), names, self.seen)
+
+    def _traced_by_torch(self, traces: Any, *arguments: Any) -> fx.GraphModule:
+        try:
+            module: fx.GraphModule = traces(*arguments)
+        except RuntimeError as error:  # the step itself ran: its gradient does not
+            text = str(error).partition("\n")[0]
+            place = self.noting.place_of(error)
+            raise Untraceable(f"torch says of its gradient: {text}{place}") from None
+        return module
 
     def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Runs it once, watched."""
@@ -385,7 +395,7 @@ def _decompositions() -> dict[Any, Any]:
     table = dict(core_aten_decompositions())
     table.update(get_decompositions([
         aten.native_layer_norm, aten.native_layer_norm_backward, aten.gelu, aten.gelu_backward,
-        aten.softplus, aten.softplus_backward,
+        aten.softplus, aten.softplus_backward, aten.softshrink_backward, aten.hardshrink_backward,
     ]))  # fmt: skip
     for kept in (aten.sigmoid_backward.default, aten.tanh_backward.default):
         table.pop(kept, None)
@@ -421,6 +431,17 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 break
             node.meta["origin"] = origin
         return result
+
+
+    def place_of(self, error: Exception) -> _Place:
+        """Where the operation stands that torch raised this for."""
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        for frame in reversed(frames):
+            if not any(part in frame.f_code.co_filename for part in _NOT_THE_USERS):
+                return _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+        # In the gradient itself, whose operation the message names.
+        named = [p for name, p in self.origins.values() if name.split(".")[1] in str(error)]
+        return named[-1] if named else _Place()
 
 
 class _Place(NamedTuple):
