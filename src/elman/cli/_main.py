@@ -44,6 +44,7 @@ FULL = {
 }
 
 
+CHECK = "check the path and who may read and write it, then run again"
 NO_MEMORY = (
     "there is not enough memory: take a smaller network, smaller batches or fewer steps, "
     "or another device"
@@ -127,7 +128,7 @@ def _of_the_system(error: BaseException) -> str:
         return (
             f"cannot write {error.filename}: {why}; make room"
             if full
-            else f"{error.filename}: {why}"
+            else f"{error.filename}: {why}; {CHECK}"
         )
     if not why:
         return ""

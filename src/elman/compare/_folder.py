@@ -91,7 +91,7 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise CheckpointError(f"{self.path}: no comparison: there is no {ASKED}") from error
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{file}: cannot be read: {why(error)}") from error
+            raise CheckpointError(f"{file}: cannot be read: {why(error)}; compare again") from error
         if asked.get("format") != FORMAT:
             raise CheckpointError(
                 f"{file}: format {FORMAT} was expected, got {asked.get('format')!r}: use the "

@@ -224,7 +224,8 @@ class Vocabulary:
             return cls.from_json(read_plain(Path(path)).decode())
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: {why(error)}: expected the JSON that Vocabulary.save writes"
+                f"{path}: {why(error)}: expected the JSON that Vocabulary.save writes, "
+                "so save it again, or train again"
             ) from error
 
 
