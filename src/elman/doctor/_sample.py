@@ -34,7 +34,7 @@ class Head:
         self._batch, self.steps = batch, steps
 
     @property
-    def __class__(self) -> Any:  # a task may ask what it is
+    def __class__(self) -> Any:  # type: ignore[misc]  # a task may ask what it is
         return type(self._batch)
 
     def __getattr__(self, name: str) -> Any:
