@@ -206,7 +206,8 @@ def _rows(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[
 
 def described_answer(answer: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """The row in a line, and each part of what is said of it."""
-    own = [name for name in answer if name in row] or [next(iter(answer))]
+    own = [name for name in answer if name in row and answer[name] is row[name]]
+    own = own or [next(iter(answer))]
     texts = [_in_line(answer[name]) for name in own]
     if len(own) > 1:
         texts = [f"{name} {text}" for name, text in zip(own, texts, strict=True)]
