@@ -32,7 +32,24 @@ def why_not(r: Recurrence) -> str | None:
     if isinstance(projection, str):
         return projection
     r.found["program"], reason = _program(r.cell, r.x.dtype, projection, r.observe is not None)
+    if not reason and torch.compiler.is_compiling():
+        _step_unseen(r)
     return reason or None
+
+
+def _step_unseen(r: Recurrence) -> None:
+    """One step whose result goes nowhere, so that torch.compile notes all that it reads.
+
+    It compiles anew then when something of that has changed; nothing of it stays in the graph.
+    """
+    if "affine" not in r.found:
+        inputs = r.projected()
+        first = inputs[0] if isinstance(inputs, Tensor) else type(inputs)(*(t[0] for t in inputs))
+        r.cell.step(first, r.state)
+        return
+    cell: Any = r.cell
+    gates = cell._split(r.state[0].new_zeros(len(r.state[0]), len(cell.gates) * cell.hidden_size))
+    cell.pointwise(gates, gates, r.state)
 
 
 def _of_sizes(r: Recurrence, inherited: bool) -> str | None:

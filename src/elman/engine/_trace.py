@@ -61,9 +61,8 @@ _PROJECT, _STEP = PointwiseCell.project, PointwiseCell.step
 
 def is_projected(cell: Cell) -> bool:
     """Whether this is a pointwise cell whose matrices are applied as its contract has it."""
-    kind, own = type(cell), cell.__dict__
-    inherited = kind.project is _PROJECT and kind.step is _STEP
-    return inherited and "project" not in own and "step" not in own
+    methods = ((cell.project, _PROJECT), (cell.step, _STEP))  # those of the cell alone, too
+    return all(getattr(method, "__func__", None) is its for method, its in methods)
 
 
 class _Known(NamedTuple):

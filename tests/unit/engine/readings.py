@@ -1,6 +1,6 @@
 """Cells that read something, and what changes it: every kind of thing that a step can read.
 
-A test loads this file anew, so that what it changes is its own.
+A test takes :func:`anew`, so that what it changes is its own.
 """
 
 # ruff: noqa: ARG005, PLC3002, PLR0124, PLW0108, RUF012 - steps as users write them
@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import enum
 import functools
+import importlib.util
+import itertools
 import math
+import sys
 import types
 from collections import OrderedDict
 from collections.abc import Callable
@@ -74,8 +77,9 @@ class Slots:
     scale: float = 1.0
 
 
-OWN = types.ModuleType("own_numbers")  # as one that a user has written
-OWN.sub = types.ModuleType("own_numbers.sub")
+OWN = types.ModuleType(f"own_of_{__name__}")  # as one that a user has written
+OWN.sub = types.ModuleType(f"{OWN.__name__}.sub")
+sys.modules |= {module.__name__: module for module in (OWN, OWN.sub)}
 NUMBER, ZERO, NAME, SWITCH, NOTHING = 1.0, 0.0, "soft", True, None
 NUMBERS, BY_NAME, CHOSEN, FROZEN = (
     [1.0, 2.0],
@@ -582,3 +586,18 @@ def the_activation_of_a_builtin_cell() -> Case:
 def the_default_dtype() -> Case:
     made = stepping(lambda _, z: z if torch.get_default_dtype() is torch.float32 else -z)
     return made, lambda: torch.set_default_dtype(torch.float64)
+
+
+def anew() -> types.ModuleType:
+    """This file once more, under a name of its own: torch.compile finds modules by their names."""
+    name = f"readings_{next(_numbers)}"
+    spec = importlib.util.spec_from_file_location(name, __file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_numbers = itertools.count()

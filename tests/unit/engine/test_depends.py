@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import functools
 import gc
-import importlib.util
 import itertools
 import math
 import os
 import random
-import sys
 import threading
 import time
 import weakref
@@ -47,18 +45,6 @@ def closing() -> Iterator[None]:
     FILE.close()
 
 
-@pytest.fixture
-def anew(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The cells and their globals, loaded for one test only."""
-    spec = importlib.util.spec_from_file_location("readings_anew", str(readings.__file__))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "readings_anew", module)
-    spec.loader.exec_module(module)
-    return module
-
-
 def run(cell: Any, engine: str) -> Tensor:
     x = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float32)
     with torch.no_grad():
@@ -67,8 +53,8 @@ def run(cell: Any, engine: str) -> Tensor:
 
 
 @pytest.mark.parametrize("name", readings.CASES)
-def test_a_change_of_what_a_step_reads_is_noticed(name: str, anew: Any) -> None:
-    cell, change = anew.CASES[name]()
+def test_a_change_of_what_a_step_reads_is_noticed(name: str) -> None:
+    cell, change = readings.anew().CASES[name]()
     before = run(cell, "native")
     torch.testing.assert_close(before, run(cell, "reference"))
     change()
