@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,9 @@ def test_generate(run: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["runs/other"], 2, f"one run was expected, got {run}, runs/other"),
         (["--prime", "no.mid"], 3, "no.mid: no such file"),
     ):
-        assert main([*ask, *more]) == code
+        once = [(flag, v) for flag, v in zip(ask[2::2], ask[3::2], strict=True) if flag not in more]
+        given = [*ask[:2], *chain.from_iterable(once)]
+        assert main([*given, *more]) == code
         assert message in capsys.readouterr().err
     assert main(["generate", "--length", "3"]) == 2
     assert "which run?" in capsys.readouterr().err
