@@ -74,7 +74,7 @@ def _around() -> str | None:
         return "an exported program must run where this library is not"
     if torch.compiler.is_compiling():
         return None
-    if torch.jit.is_tracing():
+    if torch._C._is_tracing():
         return (
             "torch.jit.trace, with which torch.onnx.export(dynamo=False) begins, records the "
             "operations of torch alone"

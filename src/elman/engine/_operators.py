@@ -198,8 +198,7 @@ def backward(
         for i, (t, need) in enumerate(zip(call.cell, needs, strict=True))
     ]
     output = _rows_contiguous(output)  # lives until the library is done
-    tensors = call.tensors(output, record, *dseen, dy, *dfinal, *down)
-    library().backward(call.scan, tensors)
+    library().backward(call.scan, call.tensors(output, record, *dseen, dy, *dfinal, *down))
     return tuple(down)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -103,6 +104,7 @@ class NativeSteps:
         self._shape, self._dtype = x.shape, x.dtype
         self.write(s for part in parts for s in part.recurrence.state)
         self._places = described((self.input, self.output))
+        self._sizes = tuple(described((t,))[1:] for t in (self.input, self.output))
         self.step = self._native.bound(self._places)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -113,7 +115,9 @@ class NativeSteps:
         if not x.is_contiguous():
             x = x.contiguous()
         output = torch.empty_like(self.output)
-        self._native.step(described((x, output)))
+        # As described((x, output)) has it: all but the addresses is as it was, and was compared.
+        of_x, of_y = self._sizes
+        self._native.step(array("q", (x.data_ptr(), *of_x, output.data_ptr(), *of_y)))
         return output
 
     def hold(self) -> bool:
