@@ -415,13 +415,11 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         assert mode is not None
         self.nodes = mode.tracer.graph.nodes
         self.origins: dict[int, tuple[str, _Place]] = {}
-        self.last = _Place()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         gradient = torch._C._current_autograd_node()
         if gradient is None:
-            self.last = _user_line()
-            origin = str(func), self.last
+            origin = str(func), _user_line()
             self.origins[torch.autograd._get_sequence_nr() - 1] = origin
         else:
             origin = self.origins.get(gradient._sequence_nr(), ("", _Place()))
