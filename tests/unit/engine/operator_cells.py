@@ -136,9 +136,8 @@ def program_of(cell: Applied) -> Any:
     kind = _gates(len(sample.gates))
     widths = tuple(g.shape[-1] // sample.units for g in sample.gates)
     projection = _trace.Projection(kind, widths, tuple(g.dtype for g in sample.gates))
-    # Its key would be that of all that the sample consists of: it is traced once.
-    key = _trace._Key((sample.dtype, projection, False, None), cell)
-    return _trace._traced.__wrapped__(key)
+    # Not by what it reads, since that is all that the sample consists of: it is traced once.
+    return _trace._traced(cell, sample.dtype, projection, False)
 
 
 def recurrence(cell: Applied) -> Recurrence:
