@@ -117,7 +117,8 @@ struct Checked {
                    (op.operands < 3 || tile(line.c));
         switch (line.op - (kOperationCount - kSpecials)) {
             case special_expand: return to_tile(line.out) && !tile(line.a);
-            case special_row_sum: return tile(line.a) && in(line.slot, r.rows);
+            case special_row_sum:
+            case special_row_max: return tile(line.a) && in(line.slot, r.rows);
             case special_unit: return to_tile(line.out) && slot(line.slot, false);
             case special_scalar: return to_tile(line.out) && slot(line.slot, true);
             case special_accumulate: return back && tile(line.a) && slot(line.slot, false);

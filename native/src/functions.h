@@ -216,6 +216,9 @@ ELMAN_INLINE Vec<T> by_pairs(Vec<T> x, Vec<T> y, F f) {
     return x;
 }
 
+// In a function of its own, since where the compiler sees the conversion back it may leave out both.
+__attribute__((noinline)) double to_single(double x) { return double(float(x)); }
+
 inline double log_gamma(double x) {
     int sign;  // of the gamma function; lgamma would write it where all threads see it
     return lgamma_r(x, &sign);

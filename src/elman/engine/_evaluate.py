@@ -40,6 +40,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "sub_from": lambda a, value: value - a,
     "div_into": lambda a, value: value / a,
     "copy": lambda a: a,
+    "narrow": lambda a: a.float().to(a.dtype),
     **{name: _truth(getattr(torch, name)) for name in ("lt", "le", "eq", "ne")},
     **{
         f"{name}_value": _truth(getattr(torch, name))

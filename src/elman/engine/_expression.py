@@ -6,6 +6,7 @@ node, and what is known while tracing is computed here.
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -38,6 +39,7 @@ _KNOWN: dict[str, Callable[..., float]] = {
     "mul": lambda a, b: a * b,
     "neg": lambda a: -a,
     "copy": lambda a: a,
+    "narrow": lambda a: ctypes.c_float(a).value,
     "lt": lambda a, b: float(a < b),
     "le": lambda a, b: float(a <= b),
     "eq": lambda a, b: float(a == b),
@@ -204,7 +206,7 @@ COST = {
     **dict.fromkeys(ELEMENTWISE, 1.5),
     **dict.fromkeys(("exp", "expm1", "sigmoid", "tanh", "div", "div_into", "sqrt", "rsqrt"), 10.0),
     **dict.fromkeys(("log", "log1p", "sin", "cos", "erf"), 18.0),
-    **dict.fromkeys(("floor", "ceil", "round", "trunc"), 20.0),
+    **dict.fromkeys(("floor", "ceil", "round", "trunc", "narrow"), 20.0),
     **dict.fromkeys(_BY_LANES, 400.0),
     **dict.fromkeys(("expand", "unit", "scalar", "constant"), 1.0),
     **dict.fromkeys(REDUCTIONS, 6.0),

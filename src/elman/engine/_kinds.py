@@ -6,6 +6,7 @@ number of the float type, nor that of its own type, where torch would let it wra
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any
@@ -18,11 +19,16 @@ _EXACT = {torch.float32: 2.0**24, torch.float64: 2.0**53}
 
 
 class Kind(Enum):
-    """What a tensor holds, beside a program's own float type, which is REAL."""
+    """What a tensor holds, beside a program's own float type, which is REAL.
+
+    NARROW is float32 in a program of float64: what torch makes of booleans or integers and a number
+    of Python's, if float32 is its default.
+    """
 
     REAL = "real"
     BOOL = "bool"
     WHOLE = "whole"
+    NARROW = "narrow"
     FOREIGN = "foreign"
 
 
@@ -32,6 +38,8 @@ def kind_of(dtype: torch.dtype, own: torch.dtype) -> Kind:
         return Kind.REAL
     if dtype == torch.bool:
         return Kind.BOOL
+    if dtype == torch.float32:
+        return Kind.NARROW if own == torch.float64 else Kind.FOREIGN
     return Kind.WHOLE if is_integer(dtype) else Kind.FOREIGN
 
 
@@ -92,8 +100,18 @@ def _clamp(a: Range, low: Range | None = None, high: Range | None = None) -> Ran
     return a if high is None else (min(a[0], high[0]), min(a[1], high[1]))
 
 
+def _pow(a: Range, b: Range) -> Range | None:
+    """Of a power that is a small number; of others it is not known."""
+    if b not in ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4)):
+        return None
+    power = (1.0, 1.0)
+    for _ in range(int(b[0])):
+        power = _mul(power, a)
+    return power
+
+
 # What an operation on integers makes of the ranges of its arguments.
-RANGES: dict[str, Callable[..., Range]] = {
+RANGES: dict[str, Callable[..., Range | None]] = {
     "add": _add,
     "sub": _sub,
     "rsub": lambda a, b, alpha=(1, 1): _sub(b, a, alpha),
@@ -110,6 +128,7 @@ RANGES: dict[str, Callable[..., Range]] = {
     "clamp": _clamp,
     "clamp_min": _clamp,
     "clamp_max": lambda a, high: _clamp(a, None, high),
+    "pow": _pow,
     **dict.fromkeys(("ceil", "floor", "round", "trunc"), lambda a: a),
 }
 
@@ -172,11 +191,18 @@ class Types:
                 return self._wrong(node, x.meta["val"].dtype)
         for tensor in tensors_of(node):
             kind = kind_of(tensor.dtype, self.own)
-            if kind not in gives:
+            if kind is Kind.NARROW and self._narrows(node):
+                return self._wrong(node, tensor.dtype)
+            if (Kind.REAL if kind is Kind.NARROW else kind) not in gives:
                 return self._wrong(node, tensor.dtype)
             if kind in (Kind.WHOLE, Kind.BOOL) and not moves:
                 return self._inexact_operands(node)
         return None
+
+    def _narrows(self, node: fx.Node) -> bool:
+        """Whether a number of the program's own type would lose digits."""
+        inputs = (x for x in node.all_input_nodes if isinstance(x.meta["val"], Tensor))
+        return any(self.kind(x) is Kind.REAL and self.known(x) is None for x in inputs)
 
     def _is_foreign(self, x: fx.Node, tensor: Tensor, moves: bool) -> bool:
         """Whether torch would compute in the type of this tensor: a single number's gives way."""
@@ -189,7 +215,9 @@ class Types:
         operands = [x for x in flat(node.args) if isinstance(x, (fx.Node, bool, int, float))]
         computed = compute_dtype([x.meta["val"] if isinstance(x, fx.Node) else x for x in operands])
         kind = kind_of(computed, self.own)
-        if kind is Kind.FOREIGN:
+        numbers = [x for x in operands if isinstance(x, float)]
+        exact = all(x == ctypes.c_float(x).value for x in numbers)
+        if kind is Kind.FOREIGN or (kind is Kind.NARROW and not exact):
             return self._wrong(node, computed)
         for x in operands:
             if kind is Kind.WHOLE and not is_exact(self.range(x), self.own):
@@ -222,7 +250,7 @@ class Types:
         return isinstance(x.meta["val"], Tensor) and self.kind(x) in (Kind.WHOLE, Kind.BOOL)
 
     def _wrong(self, node: fx.Node, dtype: torch.dtype) -> str:
-        return f"{node.target} in {dtype}: this program computes in {self.own}"
+        return f"{node.target} in {dtype}: programs compute in one dtype, and this in {self.own}"
 
     def _inexact(self, node: fx.Node, numbers: Range) -> str:
         return (

@@ -11,7 +11,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx
@@ -128,9 +128,10 @@ class Lowering:
 
     def _item(self, node: fx.Node) -> Any:
         source, number = node.args
-        if isinstance(number, int) and source in self.types.ranges:
+        assert isinstance(source, fx.Node)
+        if source in self.types.ranges:
             self.types.ranges[node] = self.types.ranges[source]
-        return self.env[source][number]  # type: ignore[index]
+        return self.env[source][number]
 
     def _lowered(self, node: fx.Node, name: str, one: Rule) -> Any:
         args, options = written(node)
@@ -138,13 +139,18 @@ class Lowering:
             given = [f"{k}={v!r}" for k, v in _named(node, args, options)]
             raise Untraceable(f"{node.target} with {', '.join(given)} has no native form", node)
         self._refuse(self.types.wrong_operands(node, one.gives, one.moves), node)
-        result = one.lower(self, node, *args, **options)
+        result = self._narrowed(node, one.lower(self, node, *args, **options))
         self._refuse(self.types.wrong_result(node, name, one.moves), node)
         values = result if isinstance(result, list) else [result]
         for value, tensor in zip(values, tensors_of(node), strict=False):
             if isinstance(value, Value):
                 self._check(node, value, tensor)
         return result
+
+    def _narrowed(self, node: fx.Node, result: Any) -> Any:
+        """In float32, where that is what torch computes this in."""
+        narrow = any(kind_of(t.dtype, self.dtype) is Kind.NARROW for t in tensors_of(node))
+        return self.map("narrow", result) if narrow and isinstance(result, Value) else result
 
     def _refuse(self, reason: str | None, node: fx.Node) -> None:
         if reason is not None:
@@ -221,11 +227,14 @@ class Rule:
 RULES: dict[str, Rule] = {}
 
 
-def rule(*names: str, gives: str = "real", moves: bool = False) -> Callable[[Any], Any]:
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def rule(*names: str, gives: str = "real", moves: bool = False) -> Callable[[F], F]:
     """Says how the operations of these names are lowered; see :class:`Rule`."""
     kinds = frozenset(Kind if moves else map(Kind, gives.split()))
 
-    def register(lower: Callable[..., Any]) -> Callable[..., Any]:
+    def register(lower: F) -> F:
         RULES.update(dict.fromkeys(names, Rule(lower, kinds, moves)))
         return lower
 

@@ -56,6 +56,7 @@ ELEMENTWISE: dict[str, tuple[int, bool]] = {
     "ceil": (1, False),
     "round": (1, False),
     "trunc": (1, False),
+    "narrow": (1, False),  # to the nearest number of float32
     "sqrt": (1, False),
     "rsqrt": (1, False),
     "exp": (1, False),

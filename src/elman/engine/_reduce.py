@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import fx
@@ -113,39 +113,35 @@ def _var(
 def _amax(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
 ) -> Value:
-    return _largest(low, node, a, dims)
+    return _largest(low, node, a, dims, low.value)
 
 
 @rule("amin", gives="real bool whole")
 def _amin(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
 ) -> Value:
-    return low.map("neg", _largest(low, node, a, dims, "neg"))
+    return low.map("neg", _largest(low, node, a, dims, lambda x: low.map("neg", x)))
 
 
 @rule("any", moves=True)
 def _any(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
 ) -> Value:
-    return _largest(low, node, a, dims, "truth")
+    return _largest(low, node, a, dims, low.truth)
 
 
 @rule("all", moves=True)
 def _all(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
 ) -> Value:
-    return low.map("eq", _largest(low, node, a, dims, "falsehood"), 0.0)
+    return low.map("eq", _largest(low, node, a, dims, lambda x: low.map("eq", x, 0.0)), 0.0)
 
 
-def _largest(low: Lowering, node: fx.Node, a: fx.Node, dims: Any, of: str = "itself") -> Value:
+def _largest(
+    low: Lowering, node: fx.Node, a: fx.Node, dims: Any, made: Callable[[Any], Value]
+) -> Value:
     """The largest over ``dims`` of what is made of each number."""
-    forms = {
-        "itself": low.value,
-        "neg": lambda x: low.map("neg", x),
-        "truth": low.truth,
-        "falsehood": lambda x: low.map("eq", x, 0.0),
-    }
-    value, over_units = forms[of](a), _over_units(low, node, a, dims)
+    value, over_units = made(a), _over_units(low, node, a, dims)
     if not over_units or low.is_row(value):
         return value
     return _folded(low, "maximum", [low.graph.reduced("row_max", part) for part in value.parts])
@@ -153,7 +149,7 @@ def _largest(low: Lowering, node: fx.Node, a: fx.Node, dims: Any, of: str = "its
 
 def _shifted(low: Lowering, node: fx.Node, a: fx.Node, dim: int) -> tuple[Value, Value]:
     """Less the largest over the units, and the sum of the exponentials of that."""
-    largest = _largest(low, node, a, dim)
+    largest = _largest(low, node, a, dim, low.value)
     if not low.value(a).parts or low.is_row(low.value(a)) or not _over_units(low, node, a, dim):
         raise Untraceable(f"{node.target} over dimension {dim}: only over the units of a row", node)
     apart = low.map("sub", a, largest)

@@ -124,7 +124,7 @@ def _addcdiv(low: Lowering, node: fx.Node, a: Any, b: Any, c: Any, value: float 
     return low.map("add", a, low.map("mul", low.map("div", b, c), value))
 
 
-@rule("pow")
+@rule("pow", gives="real whole")
 def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     if isinstance(b, (int, float)):
         if b == 0.5:
@@ -389,7 +389,7 @@ def _converted(low: Lowering, node: fx.Node, a: Any) -> Any:
     known = low.known(a)
     if known is not None and math.isfinite(known):
         return _constant(low, node, known)
-    if after is Kind.REAL and before in (Kind.BOOL, Kind.WHOLE):
+    if after in (Kind.REAL, Kind.NARROW) and before in (Kind.BOOL, Kind.WHOLE, Kind.NARROW):
         return low.value(a)
     if after is Kind.WHOLE and before is Kind.BOOL:
         return low.value(a)

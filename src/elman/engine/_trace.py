@@ -431,7 +431,6 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.meta["origin"] = origin
         return result
 
-
     def place_of(self, error: Exception) -> _Place:
         """Where the operation stands that torch raised this for."""
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

@@ -6,7 +6,9 @@ import warnings
 from collections import namedtuple
 from dataclasses import dataclass
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -136,9 +138,10 @@ def program_of(cell: Applied) -> Any:
     kind = _gates(len(sample.gates))
     widths = tuple(g.shape[-1] // sample.units for g in sample.gates)
     projection = _trace.Projection(kind, widths, tuple(g.dtype for g in sample.gates))
-    # Its key would be that of all that the sample consists of: it is traced once.
-    key = _trace._Key((sample.dtype, projection, False, None), cell)
-    return _trace._traced.__wrapped__(key)
+    # What it reads, all that a sample consists of, is no matter here: it is traced once.
+    nothing = SimpleNamespace(containers=[])
+    with patch.object(_trace, "followed", lambda *_: nothing):
+        return _trace._traced(cell, sample.dtype, projection, False)
 
 
 def recurrence(cell: Applied) -> Recurrence:

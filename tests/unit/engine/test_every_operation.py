@@ -17,7 +17,7 @@ from elman.engine import _native
 from elman.engine._lower import RULES
 from sampling import cases, is_full, record
 from unit.engine import operator_cells
-from unit.engine.operator_cells import Applied, Verdict, judged
+from unit.engine.operator_cells import Verdict, judged
 from unit.engine.operator_samples import ROWS, Sample, database, name_of, samples_of
 
 BEFORE = Path(__file__).with_name("operations_native_before.json")

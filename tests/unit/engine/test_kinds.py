@@ -84,6 +84,11 @@ MASK = torch.tensor([True, False, True, False, True])
         lambda s, a, b, h: (s.mask + (a > 0)).to(a.dtype) + b,
         lambda s, a, b, h: torch.where(s.one, a, b),
         lambda s, a, b, h: a * s.one,
+        lambda s, a, b, h: a * ((b > 0) * 0.5),
+        lambda s, a, b, h: a * (s.mask * 0.1),
+        lambda s, a, b, h: a * torch.where(b > 0, 0.1, 0.5),
+        lambda s, a, b, h: a * (s.mask.sum() / 3) + (b > 0).sum(-1, keepdim=True) ** 2,
+        lambda s, a, b, h: a * s.mask.float() + (b > 0).to(a.dtype),
     ],
 )
 def test_a_boolean_buffer(step: Step, dtype: torch.dtype) -> None:
@@ -107,8 +112,8 @@ def test_an_integer_buffer_of_every_type(dtype: torch.dtype, computes: torch.dty
 
 def test_integers_that_no_float32_holds_are_rounded_as_torch_rounds_them() -> None:
     huge = torch.tensor([2**24 + 1, 2**53 + 1, -(2**62) - 1, 2**63 - 1, 2**31 + 7])
-    equal(cell(lambda s, a, b, h: torch.tanh(a * s.huge * 1e-18), huge=huge))
-    equal(cell(lambda s, a, b, h: torch.where(s.huge > a, a, b), huge=huge))
+    equal(cell(lambda s, a, b, h: torch.tanh(a * s.huge * 1e-19) + b / 9, huge=huge))
+    equal(cell(lambda s, a, b, h: torch.where(s.huge > a, a / 3, b / 3), huge=huge))
 
 
 SMALL = torch.tensor([1, 2, 3, 4, 5], dtype=torch.int8)
