@@ -13,6 +13,7 @@ _PACKAGES = frozenset([
     "_functools", "itertools", "collections", "_collections", "typing", "types", "dataclasses",
     "enum", "abc", "_abc", "numbers", "fractions", "contextlib", "numpy", "jaxtyping"
 ])  # fmt: skip
+_AS_USERS = frozenset({"bench", "testing"})  # parts of elman with cells as users write them
 _WITH_STATE = frozenset([
     "torch.random", "torch.backends", "torch.cuda", "torch.mps", "torch.xpu", "torch.cpu",
     "torch.accelerator", "torch.compiler", "torch.jit", "torch.distributed", "torch.hub",
@@ -46,7 +47,8 @@ _DYNAMIC = frozenset({"attrgetter", "methodcaller"})
 
 def is_trusted(module: str | None) -> bool:
     """Whether what this module defines gives the same for the same arguments, but for a few."""
-    return module is not None and module.partition(".")[0] in _PACKAGES
+    package, _, rest = (module or "").partition(".")
+    return package in _PACKAGES and not (package == "elman" and rest.partition(".")[0] in _AS_USERS)
 
 
 def is_of_python(module: str | None) -> bool:
