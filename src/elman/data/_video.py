@@ -136,6 +136,7 @@ def _found(path: Path) -> Iterator[Path]:
 
 def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
     """The frames, grey (steps, side, side), and the first one's width and height before that."""
+    images: Iterator[Any]
     most: float = limits.ANIMATION
     if video.is_dir():
         images, most = (_image(file) for file in _images(video)), math.inf
