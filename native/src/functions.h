@@ -162,7 +162,9 @@ ELMAN_INLINE Vec<T> sine(Vec<T> x, int quarters) {
     constexpr int kTerms = sizeof(T) == 4 ? 6 : 9;
     const T limit = sizeof(T) == 4 ? T(4096) : T(1048576);
     const Int<T> far = !((x < limit) & (x > -limit));
-    if (any_of<T>(far)) return by_lanes<T>(x, [=](double v) { return quarters ? ::cos(v) : ::sin(v); });
+    // Of each lane alone: the others may be padding, whose numbers nobody knows.
+    const Vec<T> all = x;
+    x = select<T>(far, Vec<T>{}, x);
     Vec<T> shifted = x * T(0.63661977236758134308) + kRounder<T>;
     Vec<T> n = shifted - kRounder<T>;
     Vec<T> r;
@@ -177,7 +179,9 @@ ELMAN_INLINE Vec<T> sine(Vec<T> x, int quarters) {
     Vec<T> sin_r = r * series<T, kTerms, 1, 2>(r2, T(-1));
     Vec<T> cos_r = series<T, kTerms, 0, 2>(r2, T(-1));
     Vec<T> value = select<T>((quadrant & 1) != 0, cos_r, sin_r);
-    return select<T>((quadrant & 2) != 0, -value, value);
+    value = select<T>((quadrant & 2) != 0, -value, value);
+    if (!any_of<T>(far)) return value;
+    return select<T>(far, by_lanes<T>(all, [=](double v) { return quarters ? ::cos(v) : ::sin(v); }), value);
 }
 
 template <class T>

@@ -83,3 +83,20 @@ def test_large_angles(op: str) -> None:
 def test_any_length(count: int) -> None:
     x = torch.randn(count)
     torch.testing.assert_close(apply("add", x, x), x + x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("op", [name for name in ELEMENTWISE if name != "constant"])
+def test_no_lane_follows_its_neighbours(op: str, dtype: torch.dtype) -> None:
+    """Lanes of padding hold whatever was there before: a result has the same bits beside any."""
+    inputs = operands(dtype, ELEMENTWISE[op][0])
+    alone = apply(op, *inputs, value=0.75)
+    extreme = torch.tensor([1e30, -math.inf, math.nan, 0.0], dtype=dtype)
+    for first in (0, 1):
+        beside = [t.clone() for t in inputs]
+        for t in beside:
+            t[first::2] = extreme.repeat(len(t))[: len(t[first::2])]
+        kept = slice(1 - first, None, 2)
+        integers = torch.int32 if dtype is torch.float32 else torch.int64
+        bits = [t[kept].view(integers) for t in (apply(op, *beside, value=0.75), alone)]
+        assert torch.equal(*bits)
