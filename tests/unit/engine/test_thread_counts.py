@@ -91,7 +91,7 @@ def compare(kind: type[PointwiseCell], pairs: list[tuple[Share, Share]], **optio
     observed, twice = options.pop("observed", False), options.pop("twice", False)
     wanted = case(kind, options.pop("shape", SHAPE), **options)
     expected = Run(wanted, observed=observed, engine=_reference).gradients(twice=twice)
-    tolerance = 1e-11 if wanted.x.dtype == torch.float64 else 3e-5
+    tolerance = 1e-11 if wanted.x.dtype == torch.float64 else 1e-4
     equal: dict[Share, list[Tensor]] = {}
     for before, after in pairs:
         run = inside(before, lambda: Run(wanted, observed=observed))
