@@ -23,9 +23,12 @@ AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 def own_tensors(module: nn.Module, apart: Sequence[str] = ()) -> list[tuple[str, Tensor]]:
     """A module's parameters and buffers by name, but for those ``apart``."""
-    own = [(n, t) for n, t in module._parameters.items() if t is not None and n not in apart]
+    own: list[tuple[str, Tensor]] = [
+        (name, p) for name, p in module._parameters.items() if p is not None and name not in apart
+    ]
     if module._buffers:
-        own += [(n, t) for n, t in module._buffers.items() if t is not None and n not in apart]
+        buffers = module._buffers.items()
+        own += [(name, b) for name, b in buffers if b is not None and name not in apart]
     if module._modules:
         for name, child in module._modules.items():
             if child is not None:

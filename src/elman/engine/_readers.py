@@ -18,6 +18,11 @@ Leaves = list[Any]
 Reader = Callable[[Any, Leaves], None]
 
 
+def has_any_global_hook() -> bool:
+    """Whether torch calls something at each call of any module."""
+    return bool(_has_any_global_hook())  # type: ignore[no-untyped-call]
+
+
 def take(reader: Reader | None, value: Any, out: Leaves) -> None:
     if reader is None:
         out.append(value)
@@ -79,8 +84,8 @@ def function_reader(
         if plain and outer:
             out += [cell.cell_contents for cell in f.__closure__]
         elif outer:
-            for cell, reader in zip(f.__closure__, outer, strict=True):
-                take(reader, cell.cell_contents, out)
+            for cell, its in zip(f.__closure__, outer, strict=True):
+                take(its, cell.cell_contents, out)
         if around is not None:
             around(f.__globals__, out)
 
@@ -116,7 +121,7 @@ def module_reader(
         own(scope, out)
         if hooks:
             out += [len(scope[name]) for name in hooks]
-            out.append(bool(_has_any_global_hook()))
+            out.append(has_any_global_hook())
         inner = scope["_modules"]
         if inner:
             out += inner

@@ -8,14 +8,13 @@ import enum
 import functools
 import types
 from abc import ABC
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
 
 from elman.cells import Cell, PointwiseCell, Weights
 from elman.engine._containers import CONTAINERS, MOST_ENTRIES, count, entries
@@ -26,6 +25,7 @@ from elman.engine._readers import (
     both_reader,
     class_reader,
     function_reader,
+    has_any_global_hook,
     mapping_reader,
     module_reader,
     parts_reader,
@@ -118,7 +118,8 @@ class Walk:
             raise place.refusal("a tensor: register it as a parameter or a buffer")
         for kinds, method in _RULES:
             if isinstance(value, kinds):
-                return method(self, value, place)
+                reader: Reader | None = method(self, value, place)
+                return reader
         kind = type(value)
         if dataclasses.is_dataclass(value) or kind is types.SimpleNamespace:
             return self._record(value, place)
@@ -223,7 +224,9 @@ class Walk:
             (name, self.follow(getattr(f, name), Place(name, label)))
             for name in ("__defaults__", "__kwdefaults__")
         ]
-        parts = [(attrgetter(name), reader) for name, reader in defaults if reader is not None]
+        parts: list[tuple[Callable[[Any], Any], Reader]] = [
+            (attrgetter(name), reader) for name, reader in defaults if reader is not None
+        ]
         attributes = (self._sought.names & f.__dict__.keys()) | self._sought.optional
         if attributes:
             parts.append((vars, self._namespace(f.__dict__, attributes, Place(label))))
@@ -394,7 +397,7 @@ class Walk:
             raise place.of(f".{slots[0]}").refusal("a slot: make it an attribute")
         own = self._namespace(scope, names - _MODULE_ATTRIBUTES, place)
         hooks = () if root else _HOOKS
-        if any(scope[name] for name in hooks) or (hooks and _has_any_global_hook()):
+        if any(scope[name] for name in hooks) or (hooks and has_any_global_hook()):
             raise place.refusal("a module with hooks, which a program would not call at each step")
         children = {
             name: presence if child is None else self.module(child, place.of(f".{name}"))
@@ -439,7 +442,9 @@ def followed(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Walk
         walk = Walk(own, sought)
         of_cell = walk.module(cell, Place(type(cell).__name__), root=True)
         of_kind = None if kind is None else walk.follow(kind, Place(kind.__name__))
-        walk.reader = of_cell if of_kind is None else both_reader(of_cell, of_kind, kind)
+        walk.reader = of_cell
+        if kind is not None and of_kind is not None:
+            walk.reader = both_reader(of_cell, of_kind, kind)
         found = Sought(
             sought.names | walk.names, sought.optional | walk.optional, sought.made | walk.made
         )

@@ -111,7 +111,7 @@ class DropInCell(nn.Module):
 
     def _get_name(self) -> str:
         """What torch shows a module as: not to be taken for torch's own."""
-        return f"elman.{super()._get_name()}"
+        return f"elman.{type(self).__name__}"
 
     def extra_repr(self) -> str:
         return options_shown(self)
