@@ -62,7 +62,7 @@ def main() -> None:
         TypeError,
         LookupError,
         NotImplementedError,
-        OverflowError,
+        ArithmeticError,
         RecursionError,
         zlib.error,
     ) as error:
