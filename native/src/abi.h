@@ -1,7 +1,9 @@
-// The C ABI: plain structures that Python fills through ctypes. Nothing here knows torch or a cell.
+// The C ABI: plain structures, and lists of tensors. Nothing here knows torch or a cell.
 //
-// Tensors are described by strides in elements; the last dimension is always contiguous. A null pointer
-// means "absent": zeros when read, not wanted when written.
+// A tensor travels as whole numbers: where it begins; 16 * its kind + 8 if its strides follow + its dimensions; its
+// sizes; and its strides in elements, if it is not contiguous. An absent one is 0, 0. Every tensor and every index
+// of a program is checked (check.h, check_program.h) before anything is read or written through it; a function
+// returns null, or a sentence that names what is wrong, which lives until the thread's next call.
 #pragma once
 
 #include <stdint.h>
@@ -10,7 +12,23 @@
 extern "C" {
 #endif
 
-#define ELMAN_ABI 4
+// Of a tensor's numbers. The library computes in the first two; the others are named in what it refuses.
+enum elman_kind {
+    ELMAN_ABSENT,
+    ELMAN_FLOAT32,
+    ELMAN_FLOAT64,
+    ELMAN_INT64,
+    ELMAN_BOOL,
+    ELMAN_UINT8,
+    ELMAN_INT8,
+    ELMAN_INT16,
+    ELMAN_INT32,
+    ELMAN_FLOAT16,
+    ELMAN_BFLOAT16,
+    ELMAN_COMPLEX64,
+    ELMAN_COMPLEX128,
+    ELMAN_OTHER
+};
 
 // Where an operand of an instruction lives. TEMPORARY is a tile in cache, WIDE a whole step's worth that
 // outlives a row sum, ROW one number per row; all others are arrays of the step at hand.
@@ -31,7 +49,7 @@ enum elman_bank {
 };
 
 typedef struct {
-    int32_t op, out, a, b, c, slot;  // out, a, b, c index the routine's operands; slot a parameter
+    int32_t op, out, a, b, c, slot;  // out, a, b, c index the routine's operands; slot a parameter, or a row's sum
     double value;
 } elman_instruction;
 
@@ -44,6 +62,11 @@ typedef struct {
     int32_t matrix, row, column, columns;
 } elman_block;
 
+// A parameter of the program: one number per unit, the piece-th of one of the cell's own tensors, or a single number.
+typedef struct {
+    int32_t tensor, piece, is_scalar, unused;
+} elman_slot;
+
 // Product i of the forward: a block times the operand (bank, index) of the step, and what it starts from
 // (its bank is -1 for a bias). Those of one phase and operand follow each other.
 typedef struct {
@@ -54,43 +77,12 @@ typedef struct {
 // every tile; what a row_sum adds up is there in the next phase. `ends` holds, per phase, where its row and
 // its tile instructions end.
 typedef struct {
-    int32_t phases, operands, temporaries, wides, rows, products;
+    int32_t phases, lines, operands, temporaries, wides, rows, products, unused;
     const int32_t* ends;
     const elman_instruction* instructions;
     const elman_operand* operand;
-    const elman_product* product;  // null in the backward, whose products are in its groups
+    const elman_product* product;  // none in the backward, whose products are in its groups
 } elman_routine;
-
-typedef struct {
-    void* data;
-    int64_t row, step;  // strides over the batch and over time
-} elman_sequence;
-
-typedef struct {
-    int32_t float64, threads, split, reverse;  // split: 0 choose, 1 rows, 2 units
-    int32_t gates, states, saved, slots;       // slots: parameters of the program's own
-    int64_t batch, steps, inputs, units;       // inputs: features of x; 0 where `input` is given
-    const int64_t* lengths;
-    const uint8_t* reset;
-    int64_t reset_row, reset_step;
-    elman_sequence x, y;
-    const void *weight_ih, *bias_ih, *bias_hh;  // bias_hh: of the products, by block
-    const void* const* initial;  // per state, (batch, units)
-    const void* const* fresh;    // per state, what a reset starts from
-    const void* const* parameter;
-    const uint8_t* parameter_is_scalar;
-    const elman_sequence* input;  // per gate, projected by the caller
-    const elman_block* block;
-    const void* const* matrix;
-    void* record;          // of all steps, states but the first, which is y, and saved values; null: nothing is kept
-    int64_t watched;
-    const elman_sequence* watch;  // each watched value, or its cotangent, of every step
-    elman_routine program;
-} elman_scan;
-
-typedef struct {
-    void* const* final;  // per state, (batch, units)
-} elman_forward_out;
 
 // Gate gradients [first, first + count), each with the block that it meets. Times the operand (bank, index)
 // they are the blocks' gradients (bank -1: not here); times the blocks they flow back, to a state with the
@@ -101,37 +93,43 @@ typedef struct {
 } elman_group;
 
 typedef struct {
-    int32_t kinds, groups, blocks, unused;
+    int32_t projected;  // 1: what comes in is x, weight_ih, bias_ih and bias_hh; 0: what the caller has projected
+    int32_t inputs, gates, states, saved, kinds, watched;
+    int32_t matrices, own, slots, blocks, groups;  // matrices: the first of the cell's own tensors
+    uint64_t digest;                               // of all of it: a record is of one program
+    const int32_t* width;                          // gates of each input, where they are projected
     const int32_t* input_kind;  // per gate of the input: its gradient, or -1; with a weight_ih, the first
+    const elman_slot* slot;
+    const elman_block* block;
     const elman_group* group;
-    elman_sequence dy, dx;
-    const void* const* dfinal;
-    void *dweight_ih, *dbias_ih, *dbias_hh;
-    void* const* dinitial;
-    void* const* dfresh;
-    void* const* dparameter;
-    const elman_sequence* dinput;
-    void* const* dmatrix;
-} elman_backward_out;
+    elman_routine forward, inference, backward;
+} elman_program;
 
-// loss = cross-entropy of softmax(h W^T + b), per row. With gradients, and `scale` the factor of each row's
-// loss: the losses are computed too, unless `loss` is null, when `normaliser` is what an earlier call wrote.
+// A scan. Its tensors: what comes in; the states before the first step, those after a reset (as many, or none), the
+// cell's own; lengths, reset; output, record, what is watched. Then, of a forward, the final states. Of a backward,
+// where what is watched are its gradients: the gradients of the output, of the final states, and, each for as long as
+// it is wanted, of what comes in, both groups of states, and the cell's own.
 typedef struct {
-    int32_t float64, threads;
-    int64_t rows, inputs, outputs, ignore;  // a target of `ignore` counts as nothing
+    const elman_program* program;
+    int32_t threads, split, reverse, starts;  // split: 0 choose, 1 rows, 2 units
+} elman_scan;
+
+// loss = cross-entropy of softmax(h W^T + b), per row. Its tensors: h, weight, bias, target, scale; loss, normaliser,
+// and the gradients of the first three. With those, and `scale` the factor of each row's loss: the losses are
+// computed too, unless `loss` is absent, when `normaliser` is what an earlier call wrote.
+typedef struct {
+    int64_t threads, ignore;  // a target of `ignore` counts as nothing
     double smoothing;
-    const void *h, *weight, *bias;  // (rows, inputs), (outputs, inputs), (outputs), contiguous
-    const int64_t* target;
-    const void* scale;
-    void *loss, *normaliser;
-    void *dh, *dweight, *dbias;
 } elman_cross_entropy;
+
 #define ELMAN_STREAM_LAYERS 64  // at most
 
-// A layer of a stream: its scan, without sequences, and the layers whose input is added to its output.
+// A layer of a stream: its scan, of one step and without anything after the reset, and the layers whose input is
+// added to its output.
 typedef struct {
     elman_scan scan;
-    int32_t adds, unused;
+    const int64_t* tensors;
+    int64_t count, adds;
     const int32_t* add;
 } elman_stream_layer;
 
@@ -139,22 +137,24 @@ typedef struct elman_stream elman_stream;
 
 #define ELMAN_EXPORT __attribute__((visibility("default")))
 
-ELMAN_EXPORT int elman_abi(void);
-ELMAN_EXPORT const char* elman_isa(void);                                    // of this process
-ELMAN_EXPORT const char* elman_operations(void);                             // "add 2 0,sub 2 0,..."
-ELMAN_EXPORT const char* elman_forward(const elman_scan*, const elman_forward_out*);    // null, or what is wrong
-ELMAN_EXPORT const char* elman_backward(const elman_scan*, const elman_backward_out*);
-ELMAN_EXPORT const char* elman_cross_entropy_run(const elman_cross_entropy*);
-// One instruction on arrays of `count` elements: what the tests compare with torch.
-ELMAN_EXPORT const char* elman_apply(int32_t op, int32_t float64, int64_t count, void* out, const void* a,
-                        const void* b, const void* c, double value);
+ELMAN_EXPORT const char* elman_layout(void);      // of each structure above: "elman_block 16 matrix 0 4 ..."
+ELMAN_EXPORT const char* elman_isa(void);         // of this process
+ELMAN_EXPORT const char* elman_operations(void);  // "add 2 0,sub 2 0,..."
 
-// What the layers point to must stay as it is for as long as the stream lives; one thread at a time. The
-// states of all layers, each (batch, units), are read to and written from `states`; where `where` is 1.
+// `tensors` are `count` numbers, of all tensors of a call.
+ELMAN_EXPORT const char* elman_forward(const elman_scan*, const int64_t* tensors, int64_t count);
+ELMAN_EXPORT const char* elman_backward(const elman_scan*, const int64_t* tensors, int64_t count);
+ELMAN_EXPORT const char* elman_cross_entropy_run(const elman_cross_entropy*, const int64_t* tensors, int64_t count);
+// One elementwise instruction on arrays: what the tests compare with torch. Its tensors: out, and the operands.
+ELMAN_EXPORT const char* elman_apply(int32_t op, double value, const int64_t* tensors, int64_t count);
+
+// What the layers point to must stay as it is for as long as the stream lives; one thread at a time. A step takes
+// x and y; the states of all layers, each (batch, units), are read to and written from the tensors, after which
+// comes where: the rows that are, or none for all.
 ELMAN_EXPORT elman_stream* elman_stream_create(const elman_stream_layer*, int32_t layers, const char** wrong);
-ELMAN_EXPORT const char* elman_stream_step(elman_stream*, const void* x, int64_t x_row, void* y, int64_t y_row);
-ELMAN_EXPORT void elman_stream_read(const elman_stream*, void* const* states);
-ELMAN_EXPORT void elman_stream_write(elman_stream*, const void* const* states, const uint8_t* where);
+ELMAN_EXPORT const char* elman_stream_step(elman_stream*, const int64_t* tensors, int64_t count);
+ELMAN_EXPORT const char* elman_stream_read(const elman_stream*, const int64_t* tensors, int64_t count);
+ELMAN_EXPORT const char* elman_stream_write(elman_stream*, const int64_t* tensors, int64_t count);
 ELMAN_EXPORT void elman_stream_destroy(elman_stream*);
 #ifdef __cplusplus
 }

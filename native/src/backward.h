@@ -19,12 +19,32 @@ struct Backward : Gradients<T> {
     using Base::Base;
 
     void run() {
+        start();
+        this->wait_all();
+        through_time();
+        this->wait_all();
+        finish();
+    }
+
+    // All teams that a worker plays; they meet only between these stages. Each begins with `own` as the last left it.
+    static void run_all(const Job& job, int worker, Scratch shared, Scratch own) {
+        unsigned waits = 0;
+        void (Backward::*const stages[])() = {&Backward::start, &Backward::through_time, &Backward::finish};
+        for (auto stage : stages) {
+            for (int team = worker; team < job.teams; team += job.workers) (Backward(job, team, shared, own).*stage)();
+            wait_for_all(job.signals, job.workers, worker, ++waits);
+        }
+    }
+
+    void start() {
         this->start_own();
         this->pack_parameters();
         this->start_team();
         this->clear();
         pack_weights();
-        this->wait_all();
+    }
+
+    void through_time() {
         const long most = this->chunk_steps(rows.active[0]);
         if (rows.steps) gather_hidden(rows.steps - 1);
         for (long end = rows.steps, first; end > 0; end = first) {
@@ -34,7 +54,9 @@ struct Backward : Gradients<T> {
         }
         put_initial();
         this->finish_rows();
-        this->wait_all();
+    }
+
+    void finish() {
         this->put_weights();
         this->put_biases();
         this->put_parameters();

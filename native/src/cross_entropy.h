@@ -99,7 +99,7 @@ struct CrossEntropy {
     static constexpr long kL = kLanes<T>;
 
     const CrossEntropyJob& job;
-    const elman_cross_entropy& c;
+    const CrossEntropyArguments& c;
     const int thread;
     const bool gradient;            // of h, weight and bias
     const bool known;               // the normaliser is given, so that nothing need be kept
@@ -119,7 +119,7 @@ struct CrossEntropy {
     size_t shared_used, own_used;
     unsigned waits = 0;
 
-    static long rows_of(const elman_cross_entropy& c) {
+    static long rows_of(const CrossEntropyArguments& c) {
         const long wanted = !c.dweight && !c.dh ? kLossRows : c.inputs / 2 > kLogitRows ? c.inputs / 2 : kLogitRows;
         const long panels = panels_of<T>(c.rows), most = (wanted + kL - 1) / kL;
         const long blocks = (panels + most - 1) / most;

@@ -39,7 +39,7 @@ struct Forward : Scan<T> {
     }
 
     template <class F>
-    static void for_waves(const elman_scan& scan, F f) {
+    static void for_waves(const ScanArguments& scan, F f) {
         const elman_product* p = scan.program.product;
         for (int first = 0, end; first < scan.program.products; first = end) {
             for (end = first + 1; end < scan.program.products && p[end].phase == p[first].phase &&
@@ -49,14 +49,14 @@ struct Forward : Scan<T> {
         }
     }
 
-    static long most_gates(const elman_scan& scan) {
+    static long most_gates(const ScanArguments& scan) {
         long most = scan.gates;
         for_waves(scan, [&](int, int count) { most = count > most ? count : most; });
         return most;
     }
 
     // How many gates are multiplied at once where that leaves most of a group over.
-    static long narrowest(const elman_scan& scan) {
+    static long narrowest(const ScanArguments& scan) {
         long gates = scan.inputs > 0 ? scan.gates : kWidth;
         for_waves(scan, [&](int, int count) { gates = count % kWidth ? count : gates; });
         return gates;
@@ -283,7 +283,7 @@ struct Forward : Scan<T> {
                             static_cast<T*>(job.forward->final[s]) + rows.row[b] * units + first, here, pitch);
     }
 
-    void pad(const elman_sequence& s, long b) const {
+    void pad(const Sequence& s, long b) const {
         T* row = static_cast<T*>(s.data) + rows.row[b] * s.row;
         for (long t = rows.length[b]; t < scan.steps; ++t) zero(row + t * s.step, units);
     }

@@ -142,10 +142,14 @@ template <class T>
 ELMAN_INLINE Vec<T> log1p(Vec<T> x) {
     Vec<T> u = T(1) + x;
     Vec<T> r = log<T>(u) + (x - (u - T(1))) / u;  // what rounding 1 + x lost
-    return select<T>((u > T(0)) & (u < kInfinity<T>), r, log<T>(u));
+    r = select<T>((u > T(0)) & (u < kInfinity<T>), r, log<T>(u));
+    return select<T>(x == T(0), x, r);  // -0 too
 }
 
 // One lane at a time, for what is rare or needs a long argument reduction.
+#define ELMAN_OF(function) [](double v) { return function(v); }
+#define ELMAN_OF_TWO(function) [](double v, double w) { return function(v, w); }
+
 template <class T, class F>
 ELMAN_INLINE Vec<T> by_lanes(Vec<T> x, F f) {
     for (int i = 0; i < kLanes<T>; ++i) x[i] = T(f(x[i]));
@@ -158,7 +162,9 @@ ELMAN_INLINE Vec<T> sine(Vec<T> x, int quarters) {
     constexpr int kTerms = sizeof(T) == 4 ? 6 : 9;
     const T limit = sizeof(T) == 4 ? T(4096) : T(1048576);
     const Int<T> far = !((x < limit) & (x > -limit));
-    if (any_of<T>(far)) return by_lanes<T>(x, [=](double v) { return quarters ? ::cos(v) : ::sin(v); });
+    // Of each lane alone: the others may be padding, whose numbers nobody knows.
+    const Vec<T> all = x;
+    x = select<T>(far, Vec<T>{}, x);
     Vec<T> shifted = x * T(0.63661977236758134308) + kRounder<T>;
     Vec<T> n = shifted - kRounder<T>;
     Vec<T> r;
@@ -173,7 +179,9 @@ ELMAN_INLINE Vec<T> sine(Vec<T> x, int quarters) {
     Vec<T> sin_r = r * series<T, kTerms, 1, 2>(r2, T(-1));
     Vec<T> cos_r = series<T, kTerms, 0, 2>(r2, T(-1));
     Vec<T> value = select<T>((quadrant & 1) != 0, cos_r, sin_r);
-    return select<T>((quadrant & 2) != 0, -value, value);
+    value = select<T>((quadrant & 2) != 0, -value, value);
+    if (!any_of<T>(far)) return value;
+    return select<T>(far, by_lanes<T>(all, [=](double v) { return quarters ? ::cos(v) : ::sin(v); }), value);
 }
 
 template <class T>
@@ -206,10 +214,44 @@ ELMAN_INLINE Vec<T> root(Vec<T> x) {
 #endif
 }
 
-template <class T>
-ELMAN_INLINE Vec<T> power(Vec<T> x, Vec<T> y) {
-    for (int i = 0; i < kLanes<T>; ++i) x[i] = T(::pow(double(x[i]), double(y[i])));
+template <class T, class F>
+ELMAN_INLINE Vec<T> by_pairs(Vec<T> x, Vec<T> y, F f) {
+    for (int i = 0; i < kLanes<T>; ++i) x[i] = T(f(double(x[i]), double(y[i])));
     return x;
+}
+
+// In a function of its own, since where the compiler sees the conversion back it may leave out both.
+__attribute__((noinline)) double to_single(double x) { return double(float(x)); }
+
+inline double log_gamma(double x) {
+    int sign;  // of the gamma function; lgamma would write it where all threads see it
+    return lgamma_r(x, &sign);
+}
+
+template <class T>
+constexpr Lane<T> kSign = Lane<T>(1) << (8 * sizeof(T) - 1);
+
+template <class T>
+ELMAN_INLINE Vec<T> absolute(Vec<T> x) {
+    return as_float<T>(Int<T>(Bits<T>(as_int<T>(x)) & ~kSign<T>));
+}
+
+template <class T>
+ELMAN_INLINE Vec<T> with_sign_of(Vec<T> x, Vec<T> y) {
+    const Bits<T> sign = Bits<T>(as_int<T>(y)) & kSign<T>;
+    return as_float<T>(Int<T>(Bits<T>(as_int<T>(absolute<T>(x))) | sign));
+}
+
+template <class T>
+ELMAN_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {  // NaN where either is
+    return select<T>(a != a, a, select<T>(a > b, a, b));
+}
+
+template <class T>
+ELMAN_INLINE T largest_of(Vec<T> v) {
+    T most = v[0];
+    for (int i = 1; i < kLanes<T>; ++i) most = most != most || most > v[i] ? most : v[i];
+    return most;
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ struct Gradients : Scan<T> {
     using Base::column, Base::count, Base::job, Base::member, Base::offset, Base::padded, Base::panels,
         Base::rows, Base::scan, Base::tiles, Base::tiling, Base::units;
 
-    const elman_backward_out& out;
+    const BackwardResults& out;
     const bool projects;
     const long kinds, input_kinds, inputs, input_panels, input_padded;
     T *weight[kMostProducts], *weight_ih;  // of everyone, by group: packed for dz W
@@ -36,7 +36,7 @@ struct Gradients : Scan<T> {
     Gradients(const Job& j, int thread, Scratch shared, Scratch own)
         : Base(j, thread, 1), out(*j.backward), projects(scan.inputs > 0), kinds(out.kinds),
           input_kinds(count_input_kinds()), inputs(scan.inputs), input_panels(panels_of<T>(inputs)),
-          input_padded(input_panels * kLanes<T>), ring_step(kinds * padded * count + 2 * kRecordPadding) {
+          input_padded(input_panels * kLanes<T>), ring_step(kinds * padded * count + 2 * kRecordGap) {
         take(shared, own);
         this->shared_used = shared.used(), this->own_used = own.used();
     }
@@ -64,7 +64,7 @@ struct Gradients : Scan<T> {
             take_team(shared, team);
         this->take_own(own, 1);
         dx_tile = own.take<T>(kWidth * kLanes<T> * this->chunk_capacity());
-        scalars_chunk = own.take<T>(scan.slots);
+        this->scalar_sums = scalars_chunk = own.take<T>(scan.slots);
         run_list = own.take<Run<T>>(this->chunk_capacity());
     }
 
@@ -74,7 +74,7 @@ struct Gradients : Scan<T> {
         long products = 0;
         for_groups([&](const elman_group& g, int) { products = g.product >= products ? g.product + 1 : products; });
         Base::take_team(s, team, products);
-        T* a = s.take<T>(slots * (kinds * plane + 2 * kRecordPadding));
+        T* a = s.take<T>(slots * (kinds * plane + 2 * kRecordGap));
         T* o = s.take<T>(slots * plane);
         T* b = s.take<T>(may_move() ? slots * scan.states * plane : 0);
         T* c = s.take<T>(input_padded * this->chunk_capacity());
@@ -106,7 +106,6 @@ struct Gradients : Scan<T> {
         part(sums.units, scan.slots * padded);
         if (member == 0) zero(sums.scalars, scan.slots);
         zero(scalars_chunk, scan.slots);
-        this->scalar_sums = scalars_chunk;
         each_row(member, job.team_size, sums, [](T* row, long, long, long width) { zero(row, width); });
     }
 
@@ -313,7 +312,7 @@ struct Gradients : Scan<T> {
         }
     }
 
-    void put_no_input(const elman_sequence& to, long b) const {
+    void put_no_input(const Sequence& to, long b) const {
         T* row = static_cast<T*>(to.data);
         for (long t = rows.length[b]; row && t < scan.steps; ++t)
             zero(row + rows.row[b] * to.row + t * to.step, units);

@@ -72,6 +72,19 @@ void add_rows(T* sums, const T* a, const Range& range) {
 }
 
 template <class T>
+void largest_of_rows(T* sums, const T* a, const Range& range) {
+    by_panel(range, [&](long panel, long r, long from, long count) {
+        const int lanes = panel + 1 == range.panels ? range.tail : kLanes<T>;
+        for (long i = 0; i < count; ++i) {
+            T* to = sums + (r + i) * kLanes<T>;
+            Vec<T> v = load(a + (from + i) * kLanes<T>);
+            for (int k = lanes; k < kLanes<T>; ++k) v[k] = -kInfinity<T>;
+            store(to, maximum<T>(load(to), v));
+        }
+    });
+}
+
+template <class T>
 void add_units(T* sums, const T* a, const Range& range) {
     by_panel(range, [&](long panel, long, long from, long count) {
         Vec<T> sum{};
@@ -115,6 +128,9 @@ void execute(const elman_instruction* at, const elman_instruction* end, T* const
             case Op::expand: expand(out, a, range); break;
             case Op::row_sum:
                 add_rows(around.row_sums + at->slot * around.row_sum, a, range);
+                break;
+            case Op::row_max:
+                largest_of_rows(around.row_sums + at->slot * around.row_sum, a, range);
                 break;
             case Op::unit: expand_unit(out, around.units + at->slot * around.padded, range); break;
             case Op::scalar:

@@ -24,6 +24,12 @@ void run(const J& job, int thread) {
 }
 
 template <class T>
+void run_backward(const Job& job, int worker) {
+    if (job.workers == job.threads) return run<Backward<T>>(job, worker);
+    Backward<T>::run_all(job, worker, Scratch(job.shared), Scratch(job.own[worker]));
+}
+
+template <class T>
 void apply(int op, int64_t count, void* out, const void* a, const void* b, const void* c, double value) {
     constexpr int kL = kLanes<T>;
     const elman_instruction one = {op, 3, 0, 1, 2, 0, value};
@@ -48,7 +54,7 @@ constexpr StreamKernels kStream = {
     },
     [](void* layer) { delete static_cast<Streamed<T>*>(layer); },
     [](void* layer) { static_cast<Streamed<T>*>(layer)->prepare(); },
-    [](void* layer, const View* inputs, const elman_stream_layer& how, const View& x, bool back, const View* y) {
+    [](void* layer, const View* inputs, const StreamLayer& how, const View& x, bool back, const View* y) {
         return static_cast<Streamed<T>*>(layer)->step(inputs, how, x, back, y);
     },
     [](const void* layer, void* const* states) { static_cast<const Streamed<T>*>(layer)->read(states); },
@@ -72,7 +78,7 @@ const Kernels ELMAN_NAME1(ELMAN_ISA) = {
      {shared_bytes<Backward<float>>, shared_bytes<Backward<double>>}},
     {{own_bytes<Forward<float>>, own_bytes<Forward<double>>},
      {own_bytes<Backward<float>>, own_bytes<Backward<double>>}},
-    {{run<Forward<float>>, run<Forward<double>>}, {run<Backward<float>>, run<Backward<double>>}},
+    {{run<Forward<float>>, run<Forward<double>>}, {run_backward<float>, run_backward<double>}},
     {apply<float>, apply<double>},
     {kLanes<float>, kLanes<double>},
     {shared_bytes<CrossEntropy<float>>, shared_bytes<CrossEntropy<double>>},

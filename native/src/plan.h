@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "abi.h"
+#include "arguments.h"
 
 namespace elman {
 
@@ -20,23 +20,37 @@ struct Rows {
     int64_t offset;         // row-steps of the teams before this one
 };
 
+// A record begins with this. The backward takes the teams from here, not from the threads that it has itself,
+// and refuses a record that is not of this very scan.
+struct RecordHeader {
+    int64_t mark, teams, batch, steps, units, planes, lanes, reverse;
+    uint64_t program, lengths;  // digests
+};
+constexpr int64_t kRecordHeader = 32;  // elements that it takes
+static_assert(sizeof(RecordHeader) <= kRecordHeader * sizeof(float), "in a record of float32 too");
+constexpr int64_t kRecordGap = 16;  // elements between the records of two steps
+
+
 // How often a thread was signalled in each round of a barrier; see wait_for_all.
 struct Signals {
     alignas(64) unsigned sent[8];
 };
 static_assert(kMostThreads <= 1 << 8, "a round for each doubling");
 
-// Either one team of all threads, that share every row and split the units, or a team for each thread.
+// Either one team of all threads, that share every row and split the units, or a team for each thread. Of the
+// latter a worker may play several, one after the other, where the forward had more threads than the backward.
 struct Job {
-    const elman_scan* scan;
-    const elman_forward_out* forward;
-    const elman_backward_out* backward;
+    const ScanArguments* scan;
+    const ForwardResults* forward;
+    const BackwardResults* backward;
     int threads, teams, team_size;
     int64_t most_rows;
     const Rows* team;
     Signals* signals;                  // of each thread
     char *shared, *own[kMostThreads];  // scratch memory: of everyone, of each thread
     int64_t chunk_rows = 256;          // row-steps whose projection, or gate gradients, stay in the cache
+    int64_t record_gap = 0;            // elements between the records of two steps
+    int workers = threads;
 };
 
 // Rows of units: number u of row r is at data[r * row + u / lanes * panel + u % lanes].
@@ -52,15 +66,15 @@ struct StreamKernels {
     void* (*make)(const Job&, int thread, char* own);
     void (*destroy)(void* layer);
     void (*prepare)(void* layer);
-    View (*step)(void* layer, const View* inputs, const elman_stream_layer&, const View& x, bool back, const View* y);
+    View (*step)(void* layer, const View* inputs, const StreamLayer&, const View& x, bool back, const View* y);
     void (*read)(const void* layer, void* const* states);
     void (*write)(void* layer, const void* const* states, const uint8_t* where);
     int lanes;
 };
 
 struct CrossEntropyJob {
-    const elman_cross_entropy* call;
-    int threads;
+    const CrossEntropyArguments* call;
+    int threads, workers;
     Signals* signals;
     char *shared, *own[kMostThreads];
 };

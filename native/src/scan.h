@@ -16,7 +16,6 @@ namespace {
 
 constexpr long kTileBytes = 2048;   // of one operand of the interpreter, at most
 constexpr int kMostOperands = 256;
-constexpr long kRecordPadding = 16;  // elements between the records of two steps
 
 // Hands out aligned pieces of one block; from a null block it only counts.
 class Scratch {
@@ -97,7 +96,7 @@ Tiling tile(long panels, long kinds, long rows, int team_size) {
 template <class T>
 struct Scan {
     const Job& job;
-    const elman_scan& scan;
+    const ScanArguments& scan;
     const int thread, member;  // of all; of its team
     const Rows& rows;
     const long units, panels, padded, count;  // count: rows of the team
@@ -207,7 +206,7 @@ struct Scan {
     // Where row b's step t of the scan lies in time.
     long time(long b, long t) const { return scan.reverse ? rows.length[b] - 1 - t : t; }
 
-    T* at(const elman_sequence& s, long b, long t) const {
+    T* at(const Sequence& s, long b, long t) const {
         return static_cast<T*>(s.data) + rows.row[b] * s.row + time(b, t) * s.step;
     }
 
@@ -250,8 +249,8 @@ struct Scan {
     // The record of step t: states but the first, which is the output; then saved values; each [panel][row][lane].
     T* record(long t) const {
         const long planes = scan.states - 1 + scan.saved;
-        return static_cast<T*>(scan.record) + planes * padded * (rows.offset + rows.before[t]) +
-               kRecordPadding * (scan.steps * (job.teams == 1 ? 0 : thread) + t);
+        return static_cast<T*>(scan.record) + kRecordHeader + planes * padded * (rows.offset + rows.before[t]) +
+               job.record_gap * (scan.steps * (job.teams == 1 ? 0 : thread) + t);
     }
 
     // What step t saved.
@@ -320,27 +319,30 @@ struct Scan {
                 row_sums + long(member) * program().rows * count * kLanes<T>, padded, n * kLanes<T>};
     }
 
-    // Before a phase's tiles: its sums start from zero.
+    // Before a phase's tiles: its sums start from zero, and what looks for the largest from the least.
     void clear_row_sums(int phase, long n) {
-        each_row_sum(phase, [&](long slot) {
-            zero(row_sums + (long(member) * program().rows * count + slot * n) * kLanes<T>, n * kLanes<T>);
+        each_row_sum(phase, [&](long slot, bool largest) {
+            T* sums = row_sums + (long(member) * program().rows * count + slot * n) * kLanes<T>;
+            for (long b = 0; b < n; ++b) store(sums + b * kLanes<T>, splat(largest ? -kInfinity<T> : T(0)));
         });
     }
 
     bool has_row_sums(int phase) const {
         bool any = false;
-        each_row_sum(phase, [&](long) { any = true; });
+        each_row_sum(phase, [&](long, bool) { any = true; });
         return any;
     }
 
     // After a phase's tiles: everyone adds up everyone's sums, in the same order.
     void finish_row_sums(int phase, long n) {
-        each_row_sum(phase, [&](long slot) {
+        each_row_sum(phase, [&](long slot, bool largest) {
             for (long b = 0; b < n; ++b) {
-                Vec<T> sum{};
-                for (int m = 0; m < job.team_size; ++m)
-                    sum += load(row_sums + ((long(m) * program().rows * count) + slot * n + b) * kLanes<T>);
-                row_registers[slot * row_capacity() + b] = sum_of<T>(sum);
+                Vec<T> sum = splat(largest ? -kInfinity<T> : T(0));
+                for (int m = 0; m < job.team_size; ++m) {
+                    const Vec<T> part = load(row_sums + ((long(m) * program().rows * count) + slot * n + b) * kLanes<T>);
+                    sum = largest ? maximum<T>(sum, part) : sum + part;
+                }
+                row_registers[slot * row_capacity() + b] = largest ? largest_of<T>(sum) : sum_of<T>(sum);
             }
         });
         wait_team();
@@ -350,7 +352,8 @@ struct Scan {
     void each_row_sum(int phase, F f) const {
         const elman_routine& r = program();
         for (long i = r.ends[2 * phase]; i < r.ends[2 * phase + 1]; ++i)
-            if (Op(r.instructions[i].op) == Op::row_sum) f(r.instructions[i].slot);
+            if (const Op op = Op(r.instructions[i].op); op == Op::row_sum || op == Op::row_max)
+                f(r.instructions[i].slot, op == Op::row_max);
     }
 };
 

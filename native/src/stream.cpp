@@ -7,6 +7,7 @@
 #include <new>
 #include <vector>
 
+#include "check.h"
 #include "team.h"
 
 namespace elman {
@@ -20,10 +21,10 @@ struct Free {
     void operator()(char* p) const { free(p); }
 };
 
-int64_t multiplications(const std::vector<elman_stream_layer>& layers) {
+int64_t multiplications(const std::vector<StreamLayer>& layers) {
     int64_t total = 0;
     for (const auto& layer : layers) {
-        const elman_scan& s = layer.scan;
+        const ScanArguments& s = layer.scan;
         total += s.batch * s.gates * s.units * (s.inputs + s.units);
     }
     return total;
@@ -31,12 +32,12 @@ int64_t multiplications(const std::vector<elman_stream_layer>& layers) {
 
 // Everything that depends on the number of threads. Each worker is a team of rows, or a member of the only team.
 struct Crew {
-    Crew(const std::vector<elman_stream_layer>& layers, int most);
+    Crew(const std::vector<StreamLayer>& layers, int most);
 
     void step(int worker, const void* x, int64_t x_row, void* y, int64_t y_row, bool back) const;
     void* layer(size_t index, size_t worker) const { return made[index * size_t(jobs[0].threads) + worker].get(); }
 
-    const std::vector<elman_stream_layer>& layers;
+    const std::vector<StreamLayer>& layers;
     const StreamKernels* set;
     size_t width;  // bytes of a number
     int threads;
@@ -52,7 +53,7 @@ struct Crew {
     void make();
 };
 
-Crew::Crew(const std::vector<elman_stream_layer>& l, int most)
+Crew::Crew(const std::vector<StreamLayer>& l, int most)
     : layers(l), set(&kernels()->stream[l[0].scan.float64 != 0]), width(l[0].scan.float64 ? 8 : 4),
       threads(multiplications(l) < kWorthThreads ? 1 : most) {
     divide(l[0].scan.batch);
@@ -119,15 +120,82 @@ void Crew::step(int worker, const void* x, int64_t x_row, void* y, int64_t y_row
 using namespace elman;
 
 struct elman_stream {
-    std::vector<elman_stream_layer> layers;
+    std::vector<Bound> bound;
+    std::vector<StreamLayer> layers;
     std::unique_ptr<Crew> crew;
     bool back = false;
 
+    void add(const elman_stream_layer* layers, int32_t count);
+    void step(const int64_t* tensors, int64_t count);
     // The same states, carried on by one thread.
     void alone();
     template <class F>
     void each(F f) const;
+    // Where the states of all layers are, in order; `others` tensors come after them.
+    std::vector<void*> states(const std::vector<Tensor>& all, size_t others) const;
 };
+
+// Each layer takes what the one below puts out, and what is added to its own output is as wide as that.
+void elman_stream::add(const elman_stream_layer* each_layer, int32_t count) {
+    bound.reserve(size_t(count));
+    for (int32_t i = 0; i < count; ++i) {
+        const elman_stream_layer& l = each_layer[i];
+        bound.emplace_back(l.scan, l.tensors, l.count, Use::stream);
+        const ScanArguments& scan = bound.back().scan;
+        layers.push_back({scan, l.adds, l.add});
+        const ScanArguments& first = layers[0].scan;
+        if (scan.batch != first.batch || scan.float64 != first.float64)
+            refuse("layer %d: its rows or its dtype are not those of the first", i);
+        if (i && scan.inputs != layers[size_t(i) - 1].scan.units)
+            refuse("layer %d: it takes %ld features, and the layer below puts out %ld", i, long(scan.inputs),
+                   long(layers[size_t(i) - 1].scan.units));
+        for (int64_t k = 0; k < l.adds; ++k)
+            if (l.add[k] < 0 || l.add[k] > i || layers[size_t(l.add[k])].scan.inputs != scan.units)
+                refuse("layer %d: it adds the input of layer %d, which is not as wide as its output, or not there yet", i, l.add[k]);
+    }
+}
+
+void elman_stream::step(const int64_t* tensors, int64_t count) {
+    const std::vector<Tensor> t = tensors_of(tensors, count);
+    const ScanArguments &first = layers.front().scan, &last = layers.back().scan;
+    if (t.size() != 2) refuse("2 tensors are expected, and %zu came", t.size());
+    expect(t[0], "x", bound[0].kind, {first.batch, first.inputs});
+    expect(t[1], "y", bound[0].kind, {first.batch, last.units});
+    bool enough = true;
+    if (crew->threads > 1 && forked_child()) alone();
+    const bool backwards = back;
+    auto work = [&](int thread) {
+        for (int i = thread; i < crew->jobs[0].threads; i += crew->threads)
+            crew->step(i, t[0].data, first.inputs, t[1].data, last.units, backwards);
+    };
+    if (crew->threads > 1) {
+        fenv_t caller;
+        fegetenv(&caller);
+#pragma omp parallel num_threads(crew->threads)
+        {
+            const AsCaller arithmetic(caller);
+            if (omp_get_num_threads() == crew->threads) work(omp_get_thread_num());
+            else if (omp_get_thread_num() == 0) enough = false;
+        }
+        if (!enough) alone();
+    }
+    if (crew->threads == 1) work(0);
+    back = !backwards;
+}
+
+std::vector<void*> elman_stream::states(const std::vector<Tensor>& all, size_t others) const {
+    size_t count = others;
+    for (const StreamLayer& layer : layers) count += size_t(layer.scan.states);
+    if (all.size() != count) refuse("%zu tensors are expected, and %zu came: the states of all layers", count, all.size());
+    std::vector<void*> states;
+    for (const StreamLayer& layer : layers)
+        for (int s = 0; s < layer.scan.states; ++s) {
+            const Tensor& t = all[states.size()];
+            expect(t, {"state %d", int(states.size())}, bound[0].kind, {layer.scan.batch, layer.scan.units});
+            states.push_back(t.data);
+        }
+    return states;
+}
 
 // Calls f(layer, its states' index among those of all layers) where the states are.
 template <class F>
@@ -151,56 +219,37 @@ void elman_stream::alone() {
 }
 
 elman_stream* elman_stream_create(const elman_stream_layer* layers, int32_t count, const char** wrong) {
-    *wrong = nullptr;
-    if (!kernels()) *wrong = "ELMAN_ISA names an instruction set that this machine does not have";
-    else if (count < 1 || count > ELMAN_STREAM_LAYERS) *wrong = "a stream has from 1 to 64 layers";
-    if (*wrong) return nullptr;
-    try {
-        auto stream = std::make_unique<elman_stream>();
-        stream->layers.assign(layers, layers + count);
+    std::unique_ptr<elman_stream> stream;
+    *wrong = sentence_of([&] {
+        if (!kernels()) refuse("ELMAN_ISA names an instruction set that this machine does not have");
+        if (count < 1 || count > ELMAN_STREAM_LAYERS) refuse("a stream has from 1 to 64 layers, and not %d", count);
+        stream = std::make_unique<elman_stream>();
+        stream->add(layers, count);
         const int most = std::clamp(layers[0].scan.threads, 1, kMostThreads);
         stream->crew = std::make_unique<Crew>(stream->layers, forked_child() ? 1 : most);
-        return stream.release();
-    } catch (const std::bad_alloc&) {
-        *wrong = "out of memory";
-        return nullptr;
-    }
+    });
+    return *wrong ? nullptr : stream.release();
 }
 
-const char* elman_stream_step(elman_stream* stream, const void* x, int64_t x_row, void* y, int64_t y_row) {
-    try {
-        bool enough = true;
-        if (stream->crew->threads > 1 && forked_child()) stream->alone();
-        const bool back = stream->back;
-        auto work = [&](int thread) {
-            const Crew& crew = *stream->crew;
-            for (int i = thread; i < crew.jobs[0].threads; i += crew.threads) crew.step(i, x, x_row, y, y_row, back);
-        };
-        if (stream->crew->threads > 1) {
-            fenv_t caller;
-            fegetenv(&caller);
-#pragma omp parallel num_threads(stream->crew->threads)
-            {
-                const AsCaller arithmetic(caller);
-                if (omp_get_num_threads() == stream->crew->threads) work(omp_get_thread_num());
-                else if (omp_get_thread_num() == 0) enough = false;
-            }
-            if (!enough) stream->alone();
-        }
-        if (stream->crew->threads == 1) work(0);
-        stream->back = !back;
-        return nullptr;
-    } catch (const std::bad_alloc&) {
-        return "out of memory";
-    }
+const char* elman_stream_step(elman_stream* stream, const int64_t* tensors, int64_t count) {
+    return sentence_of([=] { stream->step(tensors, count); });
 }
 
-void elman_stream_read(const elman_stream* stream, void* const* states) {
-    stream->each([&](void* layer, size_t first) { stream->crew->set->read(layer, states + first); });
+const char* elman_stream_read(const elman_stream* stream, const int64_t* tensors, int64_t count) {
+    return sentence_of([=] {
+        const std::vector<void*> states = stream->states(tensors_of(tensors, count), 0);
+        stream->each([&](void* layer, size_t first) { stream->crew->set->read(layer, &states[first]); });
+    });
 }
 
-void elman_stream_write(elman_stream* stream, const void* const* states, const uint8_t* where) {
-    stream->each([&](void* layer, size_t first) { stream->crew->set->write(layer, states + first, where); });
+const char* elman_stream_write(elman_stream* stream, const int64_t* tensors, int64_t count) {
+    return sentence_of([=] {
+        const std::vector<Tensor> all = tensors_of(tensors, count);
+        const std::vector<void*> states = stream->states(all, 1);
+        allow(all.back(), "where", ELMAN_BOOL, {stream->layers[0].scan.batch});
+        const auto* where = static_cast<const uint8_t*>(all.back().data);
+        stream->each([&](void* layer, size_t first) { stream->crew->set->write(layer, &states[first], where); });
+    });
 }
 
 void elman_stream_destroy(elman_stream* stream) { delete stream; }

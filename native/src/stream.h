@@ -57,7 +57,7 @@ struct Streamed : Forward<T> {
 
     // From x to the output: at y, or in panels here. Every second step goes through the weights backwards,
     // so as to begin with those that the cache still has.
-    View step(const View* inputs, const elman_stream_layer& layer, const View& x, bool back, const View* y) {
+    View step(const View* inputs, const StreamLayer& layer, const View& x, bool back, const View* y) {
         const long plane = padded * count;
         T *before = this->initial, *after = ring;
         const View state{after, kLanes<T>, count * kLanes<T>};
@@ -113,7 +113,7 @@ struct Streamed : Forward<T> {
     }
 
     // The state, and the inputs of layers that are added to it, to where the output is wanted.
-    void put_out(const View& state, const View* inputs, const elman_stream_layer& layer, const View& out) const {
+    void put_out(const View& state, const View* inputs, const StreamLayer& layer, const View& out) const {
         for (long p = this->panel_first(); p < this->panel_last(); ++p) {
             const int lanes = p + 1 == panels ? tail : kLanes<T>;
             auto at = [=](const View& v, long b) { return static_cast<T*>(v.data) + b * v.row + p * v.panel; };

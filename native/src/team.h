@@ -8,16 +8,16 @@
 
 namespace elman {
 
-// The division of a scan among threads.
+// The division of a scan among threads; where `of_record` is not 0, into as many teams.
 struct Plan {
-    Plan(const elman_scan& scan, int threads);
+    Plan(const ScanArguments& scan, int threads, int of_record = 0);
 
-    int teams = 1, team_size = 1;
-    int64_t most_rows = 0, chunk_rows = 0;
+    int teams = 1, team_size = 1, workers = 1;
+    int64_t most_rows = 0, chunk_rows = 0, record_gap = 0;
     std::vector<Rows> team_rows;
 
   private:
-    int64_t add_team(const elman_scan& scan, const std::vector<int64_t>& order, int team, int64_t offset);
+    int64_t add_team(const ScanArguments& scan, const std::vector<int64_t>& order, int team, int64_t offset);
     std::vector<std::vector<int64_t>> numbers;
 };
 
@@ -34,6 +34,10 @@ class AsCaller {
   private:
     fenv_t own_;
 };
+
+// What a record of `teams` teams begins with, and how many numbers it has.
+RecordHeader header_of(const ScanArguments& scan, int64_t teams);
+int64_t numbers_of_record(const ScanArguments& scan, const Plan& plan);
 
 char* scratch(bool shared, size_t bytes);
 

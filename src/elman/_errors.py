@@ -6,8 +6,9 @@ code written against them keeps working. ``exit_code`` is what the command line 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+from os import PathLike
 
 
 class ElmanError(Exception):
@@ -52,13 +53,117 @@ class Diverged(ElmanError, RuntimeError):
 
 
 class Interrupted(ElmanError, KeyboardInterrupt):
-    """Training was stopped by Ctrl-C or SIGTERM, after the current update was saved."""
+    """Training was stopped by Ctrl-C, SIGTERM or SIGHUP, after the current update was saved.
+
+    ``resume`` are the words after ``elman`` on a command line that goes on, where there is one.
+    """
 
     exit_code = 130
+
+    def __init__(self, message: str = "", resume: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.resume = tuple(resume)
 
 
 class EngineError(ElmanError, RuntimeError):
     """An engine that was asked for by name cannot run; the message gives the reason."""
+
+
+ALIKE = 0.7
+"""How much of two names must be equal for one to be a misspelling of the other."""
+
+SYNONYMS = {
+    "early_stopping": ("patience",),
+    "early_stop": ("patience",),
+    "grad_accum": ("accumulate",),
+    "gradient_accumulation": ("accumulate",),
+    "gradient_accumulation_steps": ("accumulate",),
+    "accumulate_grad_batches": ("accumulate",),
+    "batch_size": ("batch", "lanes"),
+    "batches": ("batch", "lanes"),
+    "num_epochs": ("epochs",),
+    "n_epochs": ("epochs",),
+    "max_epochs": ("epochs",),
+    "iterations": ("max_steps",),
+    "num_steps": ("max_steps",),
+    "updates": ("max_steps",),
+    "learning_rate": ("lr",),
+    "rate": ("lr",),
+    "optim": ("optimizer",),
+    "scheduler": ("schedule",),
+    "lr_scheduler": ("schedule",),
+    "wd": ("weight_decay",),
+    "max_norm": ("clip_limit",),
+    "grad_clip": ("clip", "clip_limit"),
+    "gradient_clip": ("clip", "clip_limit"),
+    "gradient_clipping": ("clip", "clip_limit"),
+    "max_grad_norm": ("clip_limit",),
+    "hidden_size": ("hidden",),
+    "hidden_dim": ("hidden",),
+    "hidden_units": ("hidden",),
+    "units": ("hidden",),
+    "num_layers": ("layers",),
+    "n_layers": ("layers",),
+    "depth": ("layers",),
+    "embedding_dim": ("embedding",),
+    "embedding_size": ("embedding",),
+    "emb": ("embedding",),
+    "vocab_size": ("vocabulary",),
+    "max_vocab": ("vocabulary",),
+    "seq_len": ("k1", "steps"),
+    "sequence_length": ("k1", "steps"),
+    "seq_length": ("k1", "steps"),
+    "bptt_length": ("k1",),
+    "tie_weights": ("tied",),
+    "tied_weights": ("tied",),
+    "tie_word_embeddings": ("tied",),
+    "nonlinearity": ("activation",),
+    "workers": ("threads",),
+    "num_threads": ("threads",),
+    "num_workers": ("threads",),
+    "random_seed": ("seed",),
+    "gpu": ("device", "cuda"),
+    "rnn": ("elman",),
+    "simple_rnn": ("elman",),
+    "vanilla": ("elman",),
+    "no_clip": ("clip",),
+    "lm": ("language",),
+    "language_model": ("language",),
+    "sentiment": ("classify",),
+    "ner": ("tag",),
+    "translation": ("translate",),
+    "classification": ("classify",),
+    "regression": ("regress",),
+    "captioning": ("caption",),
+    "forecasting": ("forecast",),
+}
+"""What other libraries call it, and what it is called here."""
+
+FLOAT32 = dict.fromkeys(
+    ("amp", "fp16", "bf16", "precision", "mixed_precision", "autocast"),
+    "training is in float32, and there is no setting for it",
+)
+"""What other libraries have and this one has not."""
+
+
+LISTED = 100
+"""So many choices are listed in a message."""
+
+
+def kind_of(value: object) -> str:
+    """What a value is, for a message that shall not print all of it.
+
+    >>> kind_of([1, 2]), kind_of(ElmanError)
+    ('list', 'type')
+    """
+    kind = type(value)
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+
+
+def check_path(what: str, path: object) -> None:
+    """A clear error where ``path`` is no path of ``what``, but a table, say."""
+    if not isinstance(path, (str, PathLike)):
+        raise DtypeError(f"expected the path of {what}, a string or a Path, got {kind_of(path)}")
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
@@ -66,8 +171,51 @@ def nearest(name: str, choices: Iterable[str]) -> str:
 
     >>> nearest("ltsm", ["lstm", "gru"])
     "did you mean 'lstm'? choose from: lstm, gru"
+    >>> nearest("average", ["seed", "lr"])
+    'choose from: seed, lr'
     """
-    known = list(choices)
-    guess = get_close_matches(name, known, n=1)
-    hint = f"did you mean {guess[0]!r}? " if guess else ""
-    return f"{hint}choose from: {', '.join(known)}"
+    known = [choice if len(choice) <= LISTED else f"{choice[:LISTED]}..." for choice in choices]
+    more = f" and {len(known) - LISTED:,} more" if len(known) > LISTED else ""
+    return f"{suggestion(name, known)}choose from: {', '.join(known[:LISTED])}{more}"
+
+
+def suggestion(name: str, choices: Sequence[str]) -> str:
+    """What was meant, as the beginning of a sentence; nothing where no choice is like it."""
+    if guess := likeliest(name, choices):
+        return f"did you mean {guess!r}? "
+    note = FLOAT32.get(_last(name))
+    return f"{note}; " if note else ""
+
+
+def likeliest(name: str, choices: Sequence[str]) -> str | None:
+    """The choice that was meant, if one is like the name: a misspelling, or another word for it.
+
+    Only what comes after the last dot is compared, so that a section in common counts for nothing.
+
+    >>> likeliest("--train.early_stopping", ["--train.patience", "--train.epochs"])
+    '--train.patience'
+    >>> likeliest("--train.average", ["--train.seed", "--train.watch"]) is None
+    True
+    """
+    own = _last(name)
+    for synonym in SYNONYMS.get(own, ()):
+        if found := [choice for choice in choices if _last(choice) == synonym]:
+            return found[0]
+    scores = [(_alike(own, _last(c)), _ratio(name, c), -i) for i, c in enumerate(choices)]
+    best = max(scores, default=(0.0, 0.0, 0))
+    return choices[-best[2]] if best[0] >= ALIKE else None
+
+
+def _last(name: str) -> str:
+    """The last part of a dotted name, in one spelling."""
+    return name.lstrip("-").rpartition(".")[2].replace("-", "_").lower()
+
+
+def _alike(own: str, other: str) -> float:
+    """How alike two words are; the beginning of a word stands for it."""
+    begins = len(own) >= 3 and other.startswith(own)
+    return 1.0 if begins else _ratio(own, other)
+
+
+def _ratio(own: str, other: str) -> float:
+    return SequenceMatcher(None, own, other).ratio()

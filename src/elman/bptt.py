@@ -18,6 +18,17 @@ from torch.utils.checkpoint import checkpoint
 
 from elman._errors import ConfigError
 
+__all__ = [
+    "CheckpointedBPTT",
+    "FullBPTT",
+    "GradientPolicy",
+    "Segment",
+    "State",
+    "TruncatedBPTT",
+    "Window",
+    "detach",
+]
+
 State: TypeAlias = Any
 """Whatever the network carries from step to step: a tensor, or tuples of them; None begins anew."""
 
@@ -199,3 +210,7 @@ class CheckpointedBPTT(GradientPolicy):
 def detach(state: State) -> State:
     """The same state, cut from the graph that computed it."""
     return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, state)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from elman._errors import ConfigError
 
+__all__ = ["AdaptiveClip", "Clip", "ClipByNorm", "ClipByValue", "ClipReport", "NoClip"]
+
 
 class ClipReport(NamedTuple):
     """What a clipping policy found and did; tensors, so that the host need not wait for them.
@@ -154,3 +156,7 @@ def _positive(name: str, value: float) -> float:
     if not value > 0:
         raise ConfigError(f"{name} must be above 0, got {value}")
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -13,6 +13,8 @@ from torch.utils._pytree import tree_map
 
 from elman._errors import ConfigError
 
+__all__ = ["Hypothesis", "Step", "beam", "choose", "sample"]
+
 Step: TypeAlias = Callable[[Tensor, Any], tuple[Tensor, Any]]
 """``step(tokens, state) -> (scores, state)``: tokens (B,), scores of the next tokens (B, V)."""
 
@@ -257,3 +259,7 @@ def _repeated(state: Any, times: int) -> Any:
 
 def _taken(state: Any, rows: Tensor) -> Any:
     return tree_map(lambda s: s.index_select(0, rows), state)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -16,6 +16,18 @@ from torch import Tensor, nn
 
 from elman._errors import ConfigError, nearest
 
+__all__ = [
+    "SCHEMES",
+    "Scheme",
+    "chrono",
+    "forget_bias",
+    "glorot",
+    "identity",
+    "initialise",
+    "orthogonal",
+    "torch_default",
+]
+
 Scheme = Callable[[Any, Any], None]
 
 
@@ -180,3 +192,7 @@ def _check_leaves(cell: Any, weights: Any) -> None:
             f"a weight of {type(cell).__name__} is computed by a parametrization: initialise the "
             "cell before it is parametrized"
         )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

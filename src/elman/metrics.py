@@ -14,6 +14,27 @@ from torch.nn import functional as F
 
 from elman._errors import ConfigError, ShapeError
 
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "Bleu",
+    "accuracy",
+    "bits_per_char",
+    "bleu",
+    "calibration_error",
+    "confusion",
+    "edit_distance",
+    "error_rate",
+    "frame_accuracy",
+    "has_sacrebleu",
+    "leading",
+    "macro_f1",
+    "offsets",
+    "perplexity",
+    "span_f1",
+    "spans",
+    "temperature",
+]
+
 HIGHER_IS_BETTER = {"accuracy", "macro_f1", "span_f1", "bleu", "exact_match", "coverage"}
 """The measures of which more is better."""
 
@@ -354,3 +375,7 @@ def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]], order: int =
         counted = BLEU(max_ngram_order=order, effective_order=True)
         found = counted.corpus_score(list(predicted), streams)
     return Bleu(found.score, counted.get_signature().format())
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -132,3 +132,7 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "elman",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

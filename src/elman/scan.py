@@ -15,6 +15,8 @@ from torch import Tensor
 from elman._errors import ShapeError
 from elman.cells._base import watching
 
+__all__ = ["Observation", "Observer", "Step", "restarts", "scan"]
+
 Step = Callable[[Any, Any], Any]
 Observer = Callable[[int, Mapping[str, Tensor]], None]
 
@@ -97,7 +99,7 @@ def scan(
         if observe is None:
             state = _advance(step, by_step[t], state, on, zeros)
         else:
-            with watching() as seen:
+            with watching(len(zeros[0])) as seen:
                 state = _advance(step, by_step[t], state, on, zeros)
             if on is not None:
                 seen = {name: _inert(value, on) for name, value in seen.items()}
@@ -146,3 +148,7 @@ def _map(function: Callable[..., Tensor], *states: Any) -> Any:
 
 def _where(rows: Bool[Tensor, "B"], yes: Any, no: Any) -> Any:
     return _map(lambda a, b: torch.where(rows[:, None], a, b), yes, no)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

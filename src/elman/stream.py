@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
 from elman._errors import ConfigError, DtypeError, EngineError, ShapeError, nearest
+from elman.cells._base import check_tensor
 from elman.engine import Recurrence
 from elman.engine._stream import NativeSteps, Part, why_not
 from elman.layers import Dropout, Layer, Recurrent, Residual, Stack
 from elman.layers._drop_in import DropIn
+
+__all__ = ["Stream"]
 
 _ENGINES = ("auto", "native", "reference")
 
@@ -33,14 +36,17 @@ class Stream:
     write into :attr:`input`, call :meth:`step` and read :attr:`output`: nothing is made then.
 
     **Weights are frozen.** A stream works with a copy of the model as it was when the stream was
-    made, so that training cannot change one that runs; :meth:`refresh` takes a new copy.
+    made, so that training cannot change one that runs; :meth:`refresh` takes a new copy. (What a
+    cell's step reads outside of the cell, such as a global number, is no part of the model: a step
+    takes it as it is then, by either engine.)
 
     Several threads may use one stream: each call takes effect as a whole. (Those that write into
     :attr:`input` must agree among each other who does.)
 
     Args:
         model: a layer or a drop-in, or any module that has their ``step(x_t, state)`` and
-            ``initial_state(batch_size)``.
+            ``initial_state(batch_size)``, such as the ``network`` of a trained language model,
+            which takes tokens (rows,) and gives scores (rows, vocabulary).
         rows: how many streams run side by side.
         engine: "native" to raise the reason if that cannot step this model, "reference" for the
             model's own step in torch; "auto" takes the first of them that can, see :attr:`engine`.
@@ -66,9 +72,11 @@ class Stream:
 
     def __init__(self, model: nn.Module, rows: int = 1, *, engine: str = "auto") -> None:
         if not all(callable(getattr(model, name, None)) for name in ("step", "initial_state")):
+            trained = isinstance(getattr(model, "network", None), nn.Module)
+            hint = ": a trained task's network is its .network" if trained else ""
             raise DtypeError(
                 "expected a module with step(x_t, state) and initial_state(batch_size), as elman's "
-                f"layers have them, got {type(model).__name__}"
+                f"layers have them, got {type(model).__name__}{hint}"
             )
         if not isinstance(rows, int) or isinstance(rows, bool):
             raise DtypeError(f"expected rows as an int, got {type(rows).__name__}")
@@ -80,29 +88,40 @@ class Stream:
         self._lock = threading.Lock()
         self._freeze(_frozen(model))
 
-    def _freeze(self, frozen: Any) -> None:
+    def _freeze(self, frozen: Any, buffers: tuple[Tensor, Tensor] | None = None) -> None:
         start = tree_map(torch.clone, frozen.initial_state(self.rows))
-        example = None
-        if isinstance(frozen, Layer | DropIn):  # one that cannot step says so now
-            x = tree_leaves(start)[0].new_zeros(self.rows, frozen.input_size)
-            example = x, frozen.step(x, start)[0].clone()
+        example = buffers
+        if example is None:  # one that cannot step says so now
+            example = _example(frozen, start, self.rows)
         parts, reason = _parts_and_why_not(frozen, start, self._asked)
-        native = reason is None
-        self._steps: Any = (
-            NativeSteps(parts) if native else _TorchSteps(frozen, start, self.rows, example)
-        )
+        if reason is not None:
+            self._steps: Any = _TorchSteps(frozen, start, self.rows, example)
+        elif isinstance(frozen, Layer | DropIn):
+            self._steps = NativeSteps(parts, buffers)
+        else:
+            assert example is not None
+            self._steps = _FramedSteps(frozen, NativeSteps(parts), example)
         self._frozen, self._start, self._why_not_native = frozen, start, reason
 
     def refresh(self) -> None:
         """Takes the model as it is now: weights, device and all else. The state stays."""
         with self._lock:
-            before = self._read()
-            self._freeze(_frozen(self.model))
-            self._steps.write(self._like_start(before))
+            self._renew(_frozen(self.model))
+
+    def _renew(self, frozen: Any, buffers: tuple[Tensor, Tensor] | None = None) -> None:
+        before = self._read()
+        self._freeze(frozen, buffers)
+        self._steps.write(self._like_start(before))
+
+    def _keep_up(self) -> None:
+        """Traces anew where a global, say, that a step reads has changed: torch would read it."""
+        if self._steps.watched and not self._steps.hold():
+            self._renew(self._frozen, (self._steps.input, self._steps.output))
 
     def __call__(self, x: Shaped[Tensor, "B ..."]) -> Shaped[Tensor, "B ..."]:
         """The output for each row's next input, a tensor of its own."""
         with self._lock:
+            self._keep_up()
             output: Tensor = self._steps(x)
         return output
 
@@ -120,6 +139,7 @@ class Stream:
             (1, 5)
         """
         with self._lock:
+            self._keep_up()
             wrong = self._steps.step()
         if wrong is not None:
             raise EngineError(f"the native engine failed: {wrong.decode()}")
@@ -218,17 +238,15 @@ class Stream:
 class _TorchSteps:
     """The model's own step, in torch operations; states are the leaves of its state."""
 
+    watched = ()  # it reads all at each step
+
     def __init__(
         self, model: Any, start: Any, rows: int, example: tuple[Tensor, Tensor] | None
     ) -> None:
         self._model, self._state, self._rows, self._buffers = model, start, rows, example
 
     def __call__(self, x: Tensor) -> Tensor:
-        if not x.dim() or x.shape[0] != self._rows:
-            raise ShapeError(
-                f"expected x of shape ({self._rows}, ...), one input for each row, got "
-                f"{tuple(x.shape)}"
-            )
+        _check_rows(x, self._rows)
         with torch.inference_mode():
             output, self._state = self._model.step(x, self._state)
         # The output is often a state, into which nobody else shall write; and out here the clone is
@@ -269,6 +287,72 @@ class _TorchSteps:
         self._state = tree_unflatten(list(leaves), tree_structure(self._state))
 
 
+class _FramedSteps:
+    """Native steps of a recurrent layer between an embedding and an output layer in torch."""
+
+    def __init__(self, model: Any, steps: NativeSteps, example: tuple[Tensor, Tensor]) -> None:
+        self._model, self._steps = model, steps
+        self.input, self.output = example
+        self.watched, self.hold, self.read, self.write = (
+            steps.watched,
+            steps.hold,
+            steps.read,
+            steps.write,
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        _check_rows(x, len(self.input))
+        with torch.inference_mode():
+            output = self._model.output(self._steps(self._model.embedding(x)))
+        result: Tensor = output.clone()  # out here, so that it may enter a graph
+        return result
+
+    def step(self) -> None:
+        self.output.copy_(self(self.input))
+
+
+def _is_framed(model: Any) -> bool:
+    """Whether this is a recurrent layer between an embedding and an output layer."""
+    ends = all(
+        isinstance(getattr(model, name, None), nn.Module) for name in ("embedding", "output")
+    )
+    return ends and isinstance(getattr(model, "recurrent", None), Layer | DropIn)
+
+
+def _example(model: Any, start: Any, rows: int) -> tuple[Tensor, Tensor] | None:
+    """An input of zeros and what comes out; None where it is not known what goes in."""
+    like = tree_leaves(start)[0]
+    if isinstance(model, Layer | DropIn):
+        x = like.new_zeros(rows, model.input_size)
+    elif _is_framed(model):
+        x = like.new_zeros(rows, dtype=torch.long)
+    else:
+        return None
+    return x, model.step(x, start)[0].clone()
+
+
+def _why_not_framed(model: Any, start: Any) -> str | None:
+    """Why its step is not that of its parts in turn; tried, since its code may do anything."""
+    x = tree_leaves(start)[0].new_zeros(len(tree_leaves(start)[0]), dtype=torch.long)
+    state = tree_map(lambda s: torch.full_like(s, 0.25), start)
+    whole, after = model.step(x, state)
+    hidden, states = model.recurrent.step(model.embedding(x), state)
+    pairs = zip(
+        tree_leaves((whole, after)), tree_leaves((model.output(hidden), states)), strict=True
+    )
+    if all(a.shape == b.shape and torch.allclose(a, b) for a, b in pairs):
+        return None
+    return f"the step of {type(model).__name__} is not its embedding, recurrent and output in turn"
+
+
+def _check_rows(x: Any, rows: int) -> None:
+    check_tensor("x", x)
+    if not x.dim() or x.shape[0] != rows:
+        raise ShapeError(
+            f"expected x of shape ({rows}, ...), one input for each row, got {tuple(x.shape)}"
+        )
+
+
 def _frozen(model: nn.Module) -> Any:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
@@ -278,8 +362,11 @@ def _parts_and_why_not(model: Any, start: Any, asked: str) -> tuple[list[Part], 
     names = {module: name or "the model itself" for name, module in model.named_modules()}
     parts: list[Part] = []
     try:
-        parts += _parts(model, start, names, 0)
+        framed = _is_framed(model)
+        parts += _parts(model.recurrent if framed else model, start, names, 0)
         reason = f"{asked!r} was asked for" if asked == "reference" else why_not(parts)
+        if framed and reason is None:
+            reason = _why_not_framed(model, start)
     except EngineError as error:
         reason = str(error)
     if reason is not None and "native" in (asked, *(part.engine for part in parts)):
@@ -322,3 +409,7 @@ def _part(layer: Any, r: Recurrence, names: dict[Any, str], suffix: str = "") ->
 
 def _shapes(state: Any) -> Any:
     return tree_map(lambda t: tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__, state)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -21,7 +21,7 @@ from elman.train._run import Run
 LINES = (
     "the cat sat on the mat .\nthe dog lay on the log .\nthis morning i took my cat for a walk .\n"
 )
-SMALL = ["--model.hidden", "8", "--data.lanes", "4", "--train.k1", "10", "--train.log_every", "5"]
+SMALL = ["--model.hidden", "8", "--data.lanes", "4", "--train.k1", "10", "--train.log_every", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -217,9 +217,9 @@ def elman_process(*arguments: str, **keywords: Any) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_exits_130(here: Path, number: signal.Signals) -> None:
-    endless = ["--train.max_steps", "1000000", "--train.log_every", "1", "--json"]
+    endless = ["--train.max_steps", "1000000", "--json"]
     with elman_process("train", "language", "book.txt", *SMALL, *endless) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -233,14 +233,14 @@ def test_a_signal_saves_and_exits_130(here: Path, number: signal.Signals) -> Non
     assert "Traceback" not in err
     elman.load("runs/language-2", "last")
     at = int(err.split("after update ")[1].split(":")[0])
-    assert "--resume RUN` goes on" in err
-    go_on = ["--resume", "runs/language-2", "--train.max_steps", str(at + 3), "--quiet"]
-    assert main(["train", "language", *go_on]) == 0
+    command = err.split("`elman ")[1].split("` goes on")[0]  # as it is printed
+    assert command == "train language --resume runs/language-2"
+    assert main([*command.split(), "--train.max_steps", str(at + 3), "--quiet"]) == 0
     assert [e["update"] for e in Run.open(Path("runs/language-2")).events()][-1] == at + 3
 
 
 def test_training_stops_when_its_reader_leaves(here: Path) -> None:
-    endless = ["--train.max_steps", "1000000", "--train.log_every", "1", "--json"]
+    endless = ["--train.max_steps", "1000000", "--json"]
     with elman_process("train", "language", "book.txt", *SMALL, *endless) as process:
         assert process.stdout is not None
         assert process.stderr is not None

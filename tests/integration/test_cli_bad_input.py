@@ -195,7 +195,7 @@ def test_divergence_is_exit_4_and_keeps_the_last_good_weights(
 ) -> None:
     wild = ["--train.optimizer", "sgd", "--train.lr", "1e38", "--train.clip", "none"]
     wild += ["--train.max_steps", "40"]  # the largest numbers are reached step by step
-    assert main(["train", "language", "book.txt", *SMALL, *wild]) == 4
+    assert main(["train", "language", "book.txt", *SMALL[:-2], *wild]) == 4
     err = capsys.readouterr().err
     assert "not finite at update" in err
     assert "lower train.lr" in err
@@ -236,8 +236,9 @@ def test_no_room_for_predictions() -> None:
     Path("prompts.txt").write_text("the cat\n" * 200)
     files = ["--input", "prompts.txt", "--output", "answers.jsonl", "--json"]
     done = limited(3_000, "predict", RUN, *files)
-    assert done.returncode == 1, done.stderr
-    assert "the limit on file sizes is reached" in done.stderr
+    assert done.returncode == 3, done.stderr
+    assert "answers.jsonl: cannot be written: File too large; make room" in done.stderr
+    assert not Path("answers.jsonl").exists()
 
 
 def test_unknown_words_are_no_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,10 +46,16 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "windows: train 40, valid 2, test 2" in err
     assert "grid: 1 months" in err
     assert "bad rows: 1" in err
-    assert set(end["metrics"]["test"]) == {"rmse", "mase", "coverage", "width", "nll"}
+    measures = ["rmse", "mae", "mse", "mase", "coverage", "width", "nll"]
+    assert list(end["metrics"]["test"]) == measures
+    assert set(end["baselines"]["naive"]["test"]) == {"rmse", "mae", "mse", "mase"}
     assert set(end["baselines"]) == {"naive", "seasonal_naive", "seasonal_drift"}
     assert main(["evaluate", end["run"]]) == 0
-    assert "by step ahead" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "by step ahead" in out
+    assert "season from: data.season" in err
+    last = "the last 4 steps of each series alone"
+    assert f"measured: {last} (valid: the 4 before them), in windows of 4" in err
 
     assert main(["predict", end["run"], "--json"]) == 0
     north, south = objects(capsys.readouterr().out)
@@ -63,17 +69,27 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["series"] for row in rows] == ["north"] * 4 + ["south"] * 4
     assert float(rows[0]["low"]) == pytest.approx(north["steps"][0]["low"])
 
+    assert main(["predict", end["run"], "--pictures", "looks"]) == 0
+    assert "no picture: forecast draws none of what it says" in capsys.readouterr().err
+
     Path("more.csv").write_text("\n".join(["shop,month,sold", *sold("west", 17)]))
     assert main(["predict", end["run"], "--input", "more.csv", "--json"]) == 0
     (west,) = objects(capsys.readouterr().out)
     assert (west["series"], west["steps"][0]["time"]) == ("west", "2016-06-01")
     assert main(["evaluate", end["run"], "more.csv", "--json"]) == 0
-    assert objects(capsys.readouterr().out)[0]["data"]["windows"] == {"test": 1}
+    (measured,) = objects(capsys.readouterr().out)
+    assert measured["data"]["windows"] == {"test": 1}
+    assert measured["data"]["measured"] == f"{last}, in windows of 4"  # of 17 that the file has
+    (west,) = measured["tables"]["by series"]
+    assert (west["from"], west["to"], west["windows"]) == ("2016-02-01", "2016-05-01", 1)
+    assert west["mae"] == pytest.approx(measured["metrics"]["mae"])
     assert main(["predict", end["run"], "--text", "soon"]) == 2
     assert "forecast reads no texts here" in capsys.readouterr().err
 
 
 def test_what_is_no_setting_of_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*TRAIN, *SMALL, "--data.covariates", "sold"]) == 2
+    assert "covariates sold: name in data.known those that are known" in capsys.readouterr().err
     assert main([*TRAIN, *SMALL, "--valid", "sales.csv", "--data.test_steps", "3"]) == 2
     err = capsys.readouterr().err
     assert "unknown option --valid" in err

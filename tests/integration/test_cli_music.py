@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,10 @@ def test_generate(run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert err == "seed 7\n"
     first = Path(f"{run}/generated/seed-7.mid").read_bytes()
     assert main([*ask, "--output", "out/b.mid", "--device", "cpu", "--checkpoint", "best"]) == 0
-    assert "midi out/b.mid\n" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "midi out/b.mid\n" in out
+    assert "no_" not in out
+    assert ("wav out/b.wav\n" in out) != ("\nno sound: install fluidsynth and a sound font" in out)
     assert Path("out/b.mid").read_bytes() == first
     for more, code, message in (
         (["--prompt", "a"], 2, "unknown option --prompt"),
@@ -59,7 +63,9 @@ def test_generate(run: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["runs/other"], 2, f"one run was expected, got {run}, runs/other"),
         (["--prime", "no.mid"], 3, "no.mid: no such file"),
     ):
-        assert main([*ask, *more]) == code
+        once = [(flag, v) for flag, v in zip(ask[2::2], ask[3::2], strict=True) if flag not in more]
+        given = [*ask[:2], *chain.from_iterable(once)]
+        assert main([*given, *more]) == code
         assert message in capsys.readouterr().err
     assert main(["generate", "--length", "3"]) == 2
     assert "which run?" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def test_classify(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     assert main(["predict", end["run"], "--text", "a good zebra", "--text", "bad", "--json"]) == 0
     good, bad = objects(capsys.readouterr().out)
-    assert (good["text"], good["label"], bad["label"]) == ("a good zebra", "pos", "neg")
+    assert (good["review"], good["label"], bad["label"]) == ("a good zebra", "pos", "neg")
     assert good["unknown"] == ["a", "zebra"]
     assert main(["predict", end["run"], "--prompt", "good"]) == 0
     assert capsys.readouterr().out.splitlines()[:3] == ["good", "  unknown: none", "  label: pos"]
@@ -73,6 +74,64 @@ def test_predict_from_files(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     out, err = capsys.readouterr()
     assert len(objects(out)) == 2
     assert "left out: more.csv, line 5" in err
+
+
+def test_a_table_of_predictions_has_all_columns_of_its_input(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TRAIN, "--train.epochs", "1", "--quiet"]) == 0
+    Path("more.csv").write_text("id,review,stars,label\n7,good,pos,x\n8,so bad,neg,y\n")
+    run = ["predict", "runs/classify-1", "--input"]
+    assert main([*run, "more.csv", "--output", "told.csv"]) == 0
+    with Path("told.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = ["id", "review", "stars", "label", "unknown", "predicted_label"]
+    assert list(rows[0]) == [*columns, "probabilities.neg", "probabilities.pos"]
+    assert [(row["id"], row["review"], row["label"]) for row in rows] == [
+        ("7", "good", "x"),
+        ("8", "so bad", "y"),
+    ]
+    assert main([*run, "told.csv", "--output", "again.csv"]) == 0  # nothing of it is lost, too
+    with Path("again.csv").open(newline="") as file:
+        (again, _) = csv.DictReader(file)
+    assert again["predicted_label"] == rows[0]["predicted_label"]
+    assert again["predicted_predicted_label"] in {"neg", "pos"}
+
+    Path("more.jsonl").write_text('{"review": "good"}\n{"review": "bad", "id": 3}\n')
+    capsys.readouterr()
+    assert main([*run, "more.jsonl", "--output", "told.csv"]) == 3
+    assert "not all of these rows have id: write a .jsonl file" in capsys.readouterr().err
+    assert main([*run, "more.jsonl", "--json"]) == 0
+    assert objects(capsys.readouterr().out)[1]["id"] == 3
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_predict_from_rows_of_several_numbers_a_step(
+    here: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"x": [[float(i % 2), 1.0]] * (2 + i % 3), "label": i % 2} for i in range(40)]
+    Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    if kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(pyarrow.Table.from_pylist(rows), "rows.parquet")
+    file = f"rows.{kind}"
+    columns = ["--data.series", "x", "--data.no-unique", "--train.epochs", "1", "--quiet"]
+    assert main(["train", "classify", file, *SMALL, *columns]) == 0
+    capsys.readouterr()
+    assert main(["predict", "runs/classify-1", "--input", file, "--json"]) == 0
+    answers = objects(capsys.readouterr().out)
+    assert [answer["x"] for answer in answers] == [row["x"] for row in rows]
+    assert {answer["predicted_label"] for answer in answers} <= {"0", "1"}
+    assert main(["predict", "runs/classify-1", "--input", file, "--output", "told.csv"]) == 0
+    assert main(["predict", "runs/classify-1", "--input", "told.csv", "--json"]) == 0
+    again = objects(capsys.readouterr().out)
+    assert [a["predicted_predicted_label"] for a in again] == [
+        a["predicted_label"] for a in answers
+    ]
+    assert main(["predict", "runs/classify-1", "--input", file]) == 0
+    assert capsys.readouterr().out.startswith("x [0.0, 1.0] [0.0, 1.0], label 0\n  predicted_lab")
 
 
 def test_evaluate_on_a_file_with_a_bad_row(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,7 +247,9 @@ def test_regress(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.csv").write_text("x1,x2,x3\n3,1,1\n")
     assert main(["predict", end["run"], "--input", "new.csv", "--json"]) == 0
     (answer,) = objects(capsys.readouterr().out)
-    assert answer["series"] == [3, 1, 1]
+    assert {name: answer[name] for name in ("x1", "x2", "x3")} == {"x1": "3", "x2": "1", "x3": "1"}
+    assert main(["predict", end["run"], "--input", "new.csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "x1 3, x2 1, x3 1"
     assert main(["predict", end["run"], "--text", "three"]) == 2
     assert "reads no texts here" in capsys.readouterr().err
 
@@ -222,7 +283,8 @@ def test_translate_from_parallel_files(here: Path, capsys: pytest.CaptureFixture
     assert len(looks) == 2  # one a sentence
     assert f"picture looks/{looks[0]}" in capsys.readouterr().err
     assert main(["predict", end["run"], "--input", "more.txt", "--json"]) == 0
-    assert [a["text"] for a in objects(capsys.readouterr().out)] == ["1 rote äpfel", "2 rote äpfel"]
+    told = [a["source"] for a in objects(capsys.readouterr().out)]
+    assert told == ["1 rote äpfel", "2 rote äpfel"]
 
     Path("a.en").write_text("1 red apple\n")
     assert main(["evaluate", end["run"], "a.de", "a.en"]) == 3

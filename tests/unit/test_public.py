@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -47,8 +49,31 @@ def test_every_name_can_be_had(name: str) -> None:
     assert value.__doc__, f"elman.{name} has no docstring"
 
 
-def test_names_are_listed_by_dir() -> None:
-    assert set(elman.__all__) <= set(dir(elman))
+def public_modules() -> list[str]:
+    """Every module and package that can be reached without an underscore, from the files."""
+    root = Path(elman.__file__).parent
+    files = [file.relative_to(root.parent).with_suffix("") for file in root.rglob("*.py")]
+    names = [".".join(file.parts).removesuffix(".__init__") for file in files]
+    return sorted(name for name in names if "._" not in name)
+
+
+def test_completion_shows_public_names_only() -> None:
+    assert dir(elman) == sorted(["__version__", *elman.__all__])
+
+
+@pytest.mark.parametrize("name", [name for name in public_modules() if name != "elman"])
+def test_completion_of_a_module_shows_its_public_names_only(name: str) -> None:
+    module = import_module(name)
+    assert dir(module) == sorted(module.__all__)
+    assert not any(part.startswith("_") for part in dir(module))
+    assert not {"Any", "TYPE_CHECKING", "annotations", "import_module"} & set(dir(module))
+    assert all(hasattr(module, part) for part in dir(module))
+
+
+def test_every_public_module_is_looked_at() -> None:
+    assert {f"elman.{name}" for name in PUBLIC.split()} & set(public_modules()) == {
+        f"elman.{name}" for name in elman.__all__ if inspect.ismodule(getattr(elman, name))
+    }
 
 
 def test_importing_elman_does_not_import_torch() -> None:

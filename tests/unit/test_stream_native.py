@@ -266,6 +266,64 @@ def test_threads_take_turns() -> None:
     assert stream.state.h.eq(300).all()
 
 
+class Scaled(PointwiseCell):
+    """Reads a number from around it."""
+
+    gates, states = ("z",), ("h",)
+
+    def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+        return self.State(h=torch.tanh(SCALE * (inp.z + rec.z)))
+
+
+SCALE: Any = 1.0
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_a_number_that_a_step_reads_changes(
+    buffered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = elman.Stack(elman.Recurrent(Scaled(4, 5)), elman.Recurrent(GRU(5, 5)))
+    stream, other = native(model, 3), Stream(model, 3, engine="reference")
+    given, taken = stream.input, stream.output
+
+    def step(x: Tensor) -> Tensor:
+        if not buffered:
+            return stream(x)
+        given.copy_(x)
+        stream.step()
+        return taken
+
+    for scale in (1.0, 2.0, True, 0.5, 0.5):
+        monkeypatch.setitem(globals(), "SCALE", scale)
+        x = torch.randn(3, 4)
+        torch.testing.assert_close(step(x), other(x))
+        assert stream.engine == "native"
+        assert stream.input is given
+
+
+def test_what_can_no_longer_be_traced_goes_on_by_the_reference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = elman.Recurrent(Scaled(4, 5))
+    stream, other = Stream(model, 2), Stream(model, 2, engine="reference")
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(stream(x), other(x))
+    monkeypatch.setitem(globals(), "SCALE", torch.tensor(2.0))
+    torch.testing.assert_close(stream(x), other(x))
+    assert "Scaled.pointwise reads SCALE, a tensor" in str(stream.why_not_native)
+    with pytest.raises(elman.EngineError, match="reads SCALE, a tensor"):
+        native(model)
+
+
+def test_the_weights_stay_frozen_where_a_number_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = elman.Recurrent(Scaled(4, 5)), torch.randn(1, 4)
+    stream, frozen = native(model), copy.deepcopy(model)
+    with torch.no_grad():
+        model.cell.weight_ih.zero_()  # type: ignore[operator, union-attr]
+    monkeypatch.setitem(globals(), "SCALE", 2.0)
+    torch.testing.assert_close(stream(x), frozen.step(x)[0])
+
+
 AFTER_FORK = """
 import os, torch, elman
 torch.set_num_threads(2)

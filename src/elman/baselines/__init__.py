@@ -13,7 +13,8 @@ from elman.baselines._nearest import NearestRow
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
 from elman.baselines._paths import Neighbours
 from elman.baselines._rolls import LastFrame, Marginal
-from elman.baselines._series import SeasonalNaive, find_season
+from elman.baselines._season import find_season
+from elman.baselines._series import SeasonalNaive
 from elman.baselines._word_by_word import WordByWord
 
 __all__ = [
@@ -33,3 +34,7 @@ __all__ = [
     "has_scikit_learn",
     "ngram_baselines",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,72 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 Reals = NDArray[np.float64]
-
-
-ALIKE = 0.9
-"""A peak of so much of the highest is as good."""
-
-
-def find_season(series: Sequence[Reals], most: int = 400) -> int:
-    r"""How many steps a season has: the first lag whose autocorrelation is among the highest.
-
-    .. math:: r_k = \frac{\overline{z_t z_{t-k}}}{\overline{z_t^2}}
-
-    of the series without their straight lines. It is the first peak that is at least nine tenths of
-    the highest, since two seasons have a peak, too. A peak that is not three standard errors above
-    zero, or lies beyond a third of the longest series, is none.
-
-    Args:
-        series: each (steps,), NaN where nothing was measured.
-        most: the longest season that is looked for.
-
-    Returns:
-        At least 2; 1 if there is no season.
-
-    Example:
-        >>> steps = np.arange(200)
-        >>> find_season([0.1 * steps + np.sin(2 * np.pi * steps / 12)])
-        12
-    """
-    lags = min(most, max((len(one) for one in series), default=0) // 3)
-    products, counts, variance, total = np.zeros(lags + 1), np.zeros(lags + 1), 0.0, 0
-    for one in series:
-        rest = _without_line(one)
-        if rest is None:
-            continue
-        there = np.isfinite(rest)
-        z, seen = np.where(there, rest, 0.0), there.astype(float)
-        for lag in range(1, min(lags, len(z) - 1) + 1):
-            products[lag] += z[lag:] @ z[:-lag]
-            counts[lag] += seen[lag:] @ seen[:-lag]
-        variance, total = variance + float(z @ z), total + int(there.sum())
-    if not variance:
-        return 1
-    r = products / np.maximum(counts, 1) / (variance / total)
-    inner = np.arange(2, lags)
-    peaks = inner[(r[inner] > r[inner - 1]) & (r[inner] >= r[inner + 1])]
-    peaks = peaks[r[peaks] > 3 / np.sqrt(np.maximum(counts[peaks], 1))]
-    return int(peaks[(r[peaks] >= ALIKE * r[peaks].max()).argmax()]) if len(peaks) else 1
-
-
-def _without_line(one: Reals) -> Reals | None:
-    """The series less its straight line, in its own deviations; None where nothing varies."""
-    steps, there = np.arange(len(one), dtype=np.float64), np.isfinite(one)
-    if there.sum() < 3:
-        return None
-    slope, level = np.polyfit(steps[there], one[there], 1)
-    rest = one - slope * steps - level
-    deviation = float(np.nanstd(rest))
-    if deviation <= 1e-9 * max(1.0, float(np.nanmax(np.abs(one)))):
-        return None
-    found: Reals = rest / deviation
-    return found
 
 
 class SeasonalNaive:

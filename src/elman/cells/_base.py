@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman._errors import ConfigError, DtypeError, ShapeError
+from elman._errors import ConfigError, DtypeError, ShapeError, kind_of
 
 
 @cache
@@ -58,20 +59,25 @@ class _Watching(threading.local):
     """Who is looking at the cells of this thread; usually nobody."""
 
     sink: dict[str, Tensor] | None = None
+    rows: int | None = None
 
 
 _watching = _Watching()
 
 
 @contextmanager
-def watching() -> Iterator[dict[str, Tensor]]:
-    """Collects what cells pass to :meth:`Cell.watch` inside the block, by name."""
+def watching(rows: int | None = None) -> Iterator[dict[str, Tensor]]:
+    """Collects what cells pass to :meth:`Cell.watch` inside the block, by name.
+
+    It must be (rows, units), if the number of rows is known.
+    """
     sink: dict[str, Tensor] = {}
-    outer, _watching.sink = _watching.sink, sink
+    outer = _watching.sink, _watching.rows
+    _watching.sink, _watching.rows = sink, rows
     try:
         yield sink
     finally:
-        _watching.sink = outer
+        _watching.sink, _watching.rows = outer
 
 
 class Cell(nn.Module, ABC):
@@ -143,10 +149,25 @@ class Cell(nn.Module, ABC):
         )
 
     def watch(self, **values: Tensor) -> None:
-        """Names values for those who look (``observe=``); costs nothing when nobody does."""
-        sink = _watching.sink
-        if sink is not None:
-            sink.update(values)
+        """Names values for those who look (``observe=``); costs nothing when nobody does.
+
+        Args:
+            values: (batch, units) each.
+
+        Raises:
+            ShapeError: one has another shape, and somebody looks.
+        """
+        sink, rows = _watching.sink, _watching.rows
+        if sink is None:
+            return
+        for name, value in values.items():
+            if rows is not None and (value.dim() != 2 or len(value) != rows):
+                raise ShapeError(
+                    f"{type(self).__name__} watches {name!r} of shape {tuple(value.shape)}: "
+                    f"expected (batch, units), here ({rows}, units); for one value for all rows, "
+                    f"{name}.expand_as(state.{self.states[0]})"
+                )
+        sink.update(values)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
@@ -253,6 +274,26 @@ class PointwiseCell(Cell):
         """The next state, elementwise in the gates of ``inp`` and ``rec`` and in ``state``."""
 
 
+def check_tensor(name: str, value: Any) -> None:
+    """A clear error where ``value`` is something else, an array or a list, say."""
+    if isinstance(value, Tensor):
+        return
+    how = ""
+    if isinstance(value, np.ndarray):
+        how = ": convert it by torch.from_numpy"
+    elif hasattr(value, "to_numpy"):  # a table or a column of pandas or polars
+        how = ": convert its numbers by torch.from_numpy(x.to_numpy())"
+    elif isinstance(value, (list, tuple, int, float)):
+        how = ": convert it by torch.tensor"
+    raise DtypeError(f"expected {name} as a torch.Tensor, got {kind_of(value)}{how}")
+
+
+def check_module(model: Any) -> None:
+    """A clear error where ``model`` is something else."""
+    if not isinstance(model, nn.Module):
+        raise DtypeError(f"expected a model, a torch.nn.Module, got {kind_of(model)}")
+
+
 def check_dtype(name: str, tensor: Tensor, x: Tensor) -> None:
     """A clear error where ``tensor`` and x differ in dtype, which only autocast evens out."""
     if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
@@ -272,6 +313,7 @@ def check_state(cell: Cell, state: Any, x: Tensor, batch_size: int) -> Any:
             f"tensors, got {type(state).__name__}"
         )
     for name, tensor, size in zip(cell.states, state, cell.state_sizes, strict=True):
+        check_tensor(f"state {name} of {type(cell).__name__}", tensor)
         if tuple(tensor.shape) != (batch_size, size):
             raise ShapeError(
                 f"expected state {name} of {type(cell).__name__} to have shape "

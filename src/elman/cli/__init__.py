@@ -5,3 +5,7 @@ from __future__ import annotations
 from elman.cli._main import app, main
 
 __all__ = ["app", "main"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

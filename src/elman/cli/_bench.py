@@ -11,6 +11,7 @@ from elman._errors import ConfigError, EngineError
 from elman.bench._plan import BUILT_IN, CUSTOM, MODES, SHAPES, Plan
 from elman.bench.peers import PEERS, SLOW
 from elman.cli._output import Flag, emit, log
+from elman.data._files import replacing, writing_in
 
 if TYPE_CHECKING:
     from elman.bench import Result
@@ -125,7 +126,8 @@ def _claim(folder: Path, *, force: bool) -> None:
     taken = [name for name in FILES if (folder / name).exists()]
     if taken and not force:
         raise ConfigError(f"{folder} has {', '.join(taken)}; choose another folder, or add --force")
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing_in(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _measure(plan: Plan, output: Path | None, *, json: bool, quiet: bool) -> Result:
@@ -158,8 +160,8 @@ def _save(result: Result, folder: Path) -> None:
     from elman.bench._plot import svg
     from elman.bench._table import markdown
 
-    (folder / "bench.json").write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (folder / "bench.md").write_text(markdown(result), encoding="utf-8")
-    plot = svg(result)
-    if plot is not None:
-        (folder / "bench.svg").write_text(plot, encoding="utf-8")
+    texts = {"bench.json": result.model_dump_json(indent=1) + "\n", "bench.md": markdown(result)}
+    for name, text in {**texts, "bench.svg": svg(result)}.items():
+        if text is not None:
+            with replacing(folder / name) as file:
+                file.write(text.encode())

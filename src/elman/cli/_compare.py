@@ -38,7 +38,9 @@ OPTIONS = (
     Leaf("jobs", int | None, None, "runs at once; as many as there are processors if unset"),
     Leaf("name", str | None, None, "what the comparison is called; compare-TASK unless given"),
     Leaf("runs", Path, Path("runs"), "where its folder NAME-N is made, with the next free N"),
-    Leaf("force", bool, False, "make it NAME-1, and replace the comparison that is there"),
+    Leaf(
+        "force", bool, False, "make it NAME-1, in the place of the comparison there once it begins"
+    ),
     Leaf("report", bool, False, "also make the page of each cell's first seed, side by side"),
     Leaf("resume", Path | None, None, "go on with the comparison in this folder"),
 )
@@ -67,7 +69,9 @@ def compare(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> No
 def summary(found: Comparison) -> str:
     """The table, what it allows to say, and where all of it is."""
     from elman.compare import rows
+    from elman.compare._table import baseline_rows
 
+    simple = baseline_rows(found)
     said = found.verdict.sentences if found.verdict else []
     lost = [
         f"{candidate.name}, seed {run.seed}: {run.message}"
@@ -79,7 +83,8 @@ def summary(found: Comparison) -> str:
     if not available():
         pictures.append(MISSING)
     where = f"comparison {found.path} (table.md, table.json)"
-    return "\n".join([table(rows(found)), *said, *lost, where, *pictures])
+    tables = [table(rows(found)), *([table(simple)] if simple else [])]
+    return "\n".join([*tables, *said, *lost, where, *pictures])
 
 
 def _page(found: Comparison) -> Path | None:
@@ -99,14 +104,10 @@ def _plan(asked: Request) -> Any:
 def _compared(asked: Request, report: Report) -> Comparison:
     from elman.compare import compare as run
 
-    options, path = asked.options, None
-    plan = _plan(asked)
-    if options["force"]:
-        path = Path(options["runs"], f"{options['name'] or f'compare-{asked.task}'}-1")
+    options = asked.options
     return run(
         asked.config,
-        plan,
-        path,
+        _plan(asked),
         directory=Path(options["runs"]),
         name=options["name"],
         force=options["force"],

@@ -36,6 +36,9 @@ def doctor(
     json
         One JSON object a line: a finding, a trial, and what is not known at the end.
     """
+    from elman.train._run_config import read_config
+
+    read_config(run)  # a mistyped path is named before torch is loaded
     with Stages() as stages:
         stages("loading elman")
         from elman.doctor import attempt, examine

@@ -49,6 +49,9 @@ def evaluate(
     json
         One JSON object instead of lines.
     """
+    from elman.train._run_config import read_config
+
+    read_config(run)  # a mistyped path is named before torch is loaded
     import elman
     from elman.pictures import save
 

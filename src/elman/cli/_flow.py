@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from elman.cli._output import Flag, emit, log, number, table
+from elman.cli._stages import Stages
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
@@ -34,10 +35,15 @@ def flow(
     json
         One JSON object instead of lines.
     """
-    from elman.report import measure
-    from elman.report._measures import FILE
+    from elman.train._run_config import read_config
 
-    found = measure(run, text, which=checkpoint)
+    read_config(run)  # a mistyped path is named before torch is loaded
+    with Stages() as stages:
+        stages("loading elman")
+        from elman.report import measure
+        from elman.report._measures import FILE
+
+        found = measure(run, text, which=checkpoint, stage=stages)
     if json:
         emit({"event": "end", "file": run / FILE, **found.model_dump(mode="json")})
         return

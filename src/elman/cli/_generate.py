@@ -14,6 +14,7 @@ from elman.cli._interface import Interface
 from elman.cli._output import emit, log, said_unknown
 from elman.cli._request import parsed
 from elman.cli._settings import Leaf, leaves
+from elman.cli._streams import text_of
 from elman.tasks import TASKS, sections
 from elman.tasks._section import Section
 
@@ -50,6 +51,8 @@ def generate(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
     if run is None:
         raise ConfigError("which run? give its folder, such as runs/language-1")
     words, values, problems = interface.read(tokens)
+    if "prompt" in values:
+        values["prompt"] = list(map(text_of, values["prompt"]))
     if len(words) > 1:
         problems.append(f"one run was expected, got {', '.join(words)}")
     as_json = values.pop("json", False)
@@ -73,7 +76,10 @@ def described(answer: Mapping[str, Any]) -> str:
     """A text alone; of anything else, what there is and where."""
     if "text" in answer:
         return str(answer["text"])
-    return "\n".join(f"{name} {value}" for name, value in answer.items())
+    return "\n".join(
+        str(value) if name.startswith("no_") else f"{name} {value}"
+        for name, value in answer.items()
+    )
 
 
 def _run(tokens: Sequence[str]) -> Path | None:
@@ -85,9 +91,9 @@ def _run(tokens: Sequence[str]) -> Path | None:
 
 
 def _task(run: Path) -> str:
-    from elman.train import Run
+    from elman.train._run_config import read_config
 
-    return str(Run.open(run).config.get("task", ""))
+    return str(read_config(run).get("task", ""))
 
 
 def _with_weights(*asked: type[Section]) -> type[Section]:

@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
+from elman.cli._output import table
 from elman.cli._settings import Leaf, leaves
 
 if TYPE_CHECKING:
     from elman.train import Config
 
 
-def init(task: str, /, *, preset: str | None = None) -> None:
+def init(task: str | None = None, /, *, preset: str | None = None) -> None:
     """Print a commented configuration file for a task, for ``elman train TASK --config FILE``.
 
     Parameters
     ----------
     task
-        The task's name, such as language.
+        The task's name, such as language; without it, the tasks are listed.
     preset
         Start from these named settings instead of the defaults.
     """
@@ -26,8 +27,19 @@ def init(task: str, /, *, preset: str | None = None) -> None:
     from elman.cli._settings import read_toml
     from elman.train import config_class
 
+    if task is None:
+        print(table([["task", "its data, unless others are given"], *_tasks()]))
+        return
     config = config_class(task).parse(read_toml(preset_file(preset)) if preset else {})
     print("\n".join(commented(config)))
+
+
+def _tasks() -> Iterator[list[str]]:
+    from elman.tasks import TASKS
+    from elman.train import config_class
+
+    for name, _ in TASKS:
+        yield [name, getattr(config_class(name).parse({}).data, "name", None) or ""]
 
 
 def commented(config: Config) -> Iterator[str]:

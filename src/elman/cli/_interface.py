@@ -10,12 +10,12 @@ import inspect
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_origin
 
 from cyclopts import App, Group, Parameter
 from cyclopts.argument import Argument
 
-from elman._errors import nearest
+from elman._errors import suggestion
 from elman.cli._settings import Leaf, typed
 
 
@@ -95,13 +95,21 @@ class Interface:
         argument, implied = found
         key = argument.name.removeprefix("--")
         key = self.aliases.get(key, key)
+        earlier = given.values.get(key)
         if isinstance(implied, bool) and not equals:
-            given.values[key] = implied
+            value: Any = implied
         elif words := [text] if equals else _following(argument, rest):
-            earlier = given.values.get(key)
-            given.values[key] = typed(argument.hint, words, earlier)
+            value = typed(argument.hint, words, earlier)
         else:
             given.problems.append(f"{flag} needs a value")
+            return
+        same = isinstance(value, bool) and value is earlier
+        if key in given.values and get_origin(argument.hint) is not list and not same:
+            given.problems.append(
+                f"{flag} was given twice, as {_spelled(earlier)} and as {_spelled(value)}: "
+                "it takes one value"
+            )
+        given.values[key] = value
 
     def _match(self, flag: str) -> tuple[Argument, Any] | None:
         for spelling in (flag, "--" + flag[2:].replace("-", "_")):
@@ -118,8 +126,12 @@ class Interface:
         found = [name for name in self._flags if name.rpartition(".")[2] == leaf]
         if found:
             return f"did you mean {' or '.join(found)}?"
-        hint, mark, _ = nearest(flag, self._flags).partition("? ")
-        return hint + mark.strip() if mark else "--help lists all"
+        return suggestion(flag, self._flags).rstrip("; ") or "--help lists all"
+
+
+def _spelled(value: Any) -> str:
+    """A value as it was typed."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
 
 
 def _following(argument: Argument, rest: deque[str]) -> list[str]:
@@ -153,7 +165,7 @@ def _keyword(leaf: Leaf, group: Group) -> inspect.Parameter:
         name=f"--{leaf.key}",
         help=leaf.description,
         group=group,
-        negative=f"--{section}.no-{name}" if leaf.hint is bool and dot else (),
+        negative=_negative(leaf, section, name) if leaf.hint is bool else (),
         show_default=not silent,
     )
     return inspect.Parameter(
@@ -162,3 +174,10 @@ def _keyword(leaf: Leaf, group: Group) -> inspect.Parameter:
         annotation=Annotated[leaf.hint, setting],
         default=leaf.default,
     )
+
+
+def _negative(leaf: Leaf, section: str, name: str) -> str | tuple[()]:
+    """How a switch is turned off: a setting or its short form; an option is just left out."""
+    if section:
+        return f"--{section}.no-{name}"
+    return f"--no-{name}" if leaf.default is None else ()

@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 data or checkpoint, 4 
 from __future__ import annotations
 
 import errno
-import os
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from cyclopts import App, CycloptsError
 
 from elman import __version__
 from elman._errors import ElmanError, Interrupted
+from elman.cli._output import log
+from elman.cli._streams import logging_shown, lost_output, require_streams
 
 COMMANDS = (
     ("init", "_init:init", "Print a commented configuration file for a task."),
@@ -42,12 +44,20 @@ FULL = {
 }
 
 
+CHECK = "check the path and who may read and write it, then run again"
+NO_MEMORY = (
+    "there is not enough memory: take a smaller network, smaller batches or fewer steps, "
+    "or another device"
+)
+
+
 def _build() -> App:
     built = App(
         name="elman",
         help="Recurrent networks that you can change and see inside.",
         help_epilogue="With --debug, an error also prints its traceback.",
         version=__version__,
+        version_flags=("--version", "-V"),
         result_action="return_none",
         suppress_keyboard_interrupt=False,
     )
@@ -64,36 +74,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``elman ARGUMENTS`` and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        rest = [token for token in given if token != "--debug"]
-        app(rest, exit_on_error=False, print_error=False)
+        require_streams()
+        with logging_shown(quiet="--quiet" in given):
+            app(spelled(given), exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read our output has gone, and Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has gone, and knows why
+        lost_output()
         return 1
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nothing is above us
         if "--debug" in given:
             traceback.print_exc()
-        message, code = explained(error, next(iter(given), ""))
-        print(f"elman: {message}".replace("\n", "\n       "), file=sys.stderr)
+        message, code = explained(error)
+        log(f"elman: {message}".replace("\n", "\n       "))
         return code
     return 0
 
 
-def explained(error: BaseException, command: str = "train") -> tuple[str, int]:
+def spelled(given: Sequence[str]) -> list[str]:
+    """The arguments as the commands take them: ``help train`` is ``train --help``."""
+    match [token for token in given if token != "--debug"]:
+        case ["help", *command]:
+            return [*command, "--help"]
+        case rest:
+            return rest
+
+
+def explained(error: BaseException) -> tuple[str, int]:
     """The message and the exit code of an error that reached the top."""
     match error:
+        case Interrupted(resume=[_, *_] as words):
+            return f"{error}; `elman {shlex.join(words)}` goes on", error.exit_code
         case ElmanError():
-            folder = "FOLDER" if command == "compare" else "RUN"
-            more = f"; `elman {command} TASK --resume {folder}` goes on"
-            return f"{error}{more if isinstance(error, Interrupted) else ''}", error.exit_code
+            return str(error), error.exit_code
         case KeyboardInterrupt():
             return "interrupted", 130
         case CycloptsError():
-            return f"{' '.join(str(error).split())} See `elman --help`.", 2
-        case OSError() if error.errno in FULL:
-            where = f"cannot write {error.filename}: " if error.filename else ""
-            return f"{where}{FULL[error.errno]}; make room, then go on with --resume RUN", 1
-        case OSError(filename=str(name)):
-            return f"{name}: {error.strerror}", 1
+            command = " ".join(["elman", *(error.command_chain or ()), "--help"])
+            return f"{' '.join(str(error).split())} See `{command}`.", 2
+        case _ if sentence := _of_the_system(error):
+            return sentence, 1
     return f"{type(error).__name__}: {error} (this is a bug; --debug shows where)", 1
+
+
+def _of_the_system(error: BaseException) -> str:
+    """What memory, a stream or a file system has against it; nothing where it is none of these."""
+    if _no_memory(error):
+        return NO_MEMORY
+    if not isinstance(error, OSError):
+        return ""
+    why = FULL.get(error.errno or 0, error.strerror or "")
+    if isinstance(error.filename, str):
+        full = error.errno in FULL
+        return (
+            f"cannot write {error.filename}: {why}; make room"
+            if full
+            else f"{error.filename}: {why}; {CHECK}"
+        )
+    if not why:
+        return ""
+    lost_output()  # every file has a name, so that it was a stream
+    return f"the standard output cannot be written: {why}; make room, or redirect it elsewhere"
+
+
+def _no_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch says so in words, those of its backends in a class."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )

@@ -7,12 +7,13 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from elman._errors import ConfigError
+from elman._errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from elman.tasks import LanguageModel, Table
@@ -28,11 +29,16 @@ def emit(record: Mapping[str, Any]) -> None:
 
 def as_json(record: Mapping[str, Any]) -> str:
     """JSON without line breaks. It has no infinity: what is not finite becomes null."""
-    return json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=str)
+    text = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=str)
+    # A path may have bytes that are no text; JSON can name them, UTF-8 cannot.
+    return text if text.isprintable() else json.dumps(json.loads(text))
 
 
-def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str]) -> None:
+def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str], *, raw: bool = False) -> None:
     """A row a record; of a record with a list of records, a row for each of these.
+
+    Texts that a spreadsheet would run as formulas are written so that it does not, and
+    `elman.data.read_table` has them as they were; ``raw`` writes them as they are.
 
     >>> series = {"series": "a", "steps": [{"time": "1", "value": 2.5}, {"time": "2", "value": 3}]}
     >>> write_csv([series], sys.stdout)
@@ -40,12 +46,25 @@ def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str]) -> None:
     a,1,2.5
     a,2,3
     """
+    from elman.data import guarded
+
     writer: csv.DictWriter[str] | None = None
     for record in records:
         for row in _flat(record):
+            if not raw:
+                row = {
+                    guarded(name): guarded(value) if isinstance(value, str) else value
+                    for name, value in row.items()
+                }
             if writer is None:
                 writer = csv.DictWriter(file, list(row), lineterminator="\n")
                 writer.writeheader()
+            if row.keys() != set(writer.fieldnames):
+                odd = ", ".join(sorted(row.keys() ^ set(writer.fieldnames)))
+                raise DataError(
+                    f"a table has the same columns in each row, and not all of these rows have "
+                    f"{odd}: write a .jsonl file"
+                )
             writer.writerow(row)
 
 
@@ -59,6 +78,8 @@ def _flat(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 row |= {f"{name}.{key}": part for key, part in value.items()}
             case [Mapping(), *_]:
                 inner = value
+            case list() | tuple() if any(isinstance(part, list | tuple) for part in value):
+                row[name] = json.dumps(value)
             case list() | tuple():
                 row[name] = " ".join(map(str, value))
             case _:
@@ -78,7 +99,19 @@ def _finite(value: Any) -> Any:
 
 
 def log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    with to_stderr():
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def to_stderr() -> Iterator[None]:
+    """A terminal that is gone or a full disk must not end the work; a reader who leaves ends it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:

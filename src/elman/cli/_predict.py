@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
 
 from cyclopts import Parameter
 
@@ -23,12 +25,26 @@ from elman.cli._output import (
     with_beam,
     write_csv,
 )
+from elman.cli._streams import text_of
+from elman.data._files import replacing
 
 if TYPE_CHECKING:
     from elman.tasks import LanguageModel, TableTask
 
 AT_ONCE = 256
 """Rows that are answered together."""
+
+SILENCE = 5.0
+"""Seconds after which one is told how far it is."""
+
+WIDEST = 400
+"""Characters of a row of several columns on the terminal; files have all of it."""
+
+Answer: TypeAlias = tuple[Mapping[str, Any], dict[str, Any]]
+"""A row, and all of its columns with what is said of it."""
+
+Show: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+"""An answer and its row as text."""
 
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 
@@ -51,6 +67,7 @@ def predict(
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
     pictures: Path | None = None,
+    raw_csv: Flag = False,
     json: Flag = False,
 ) -> None:
     """Print what a trained model says: next words of a text, its label, next steps of a series ...
@@ -83,55 +100,89 @@ def predict(
         Rows of a table that cannot be used: as in training, unless given.
     pictures
         A folder for a picture of each answer, if the task draws them.
+    raw_csv
+        Write texts into a .csv file as they are, also those that a spreadsheet would run as
+        formulas: those that begin with = + - @, which get an apostrophe otherwise.
     json
         One JSON object a text.
     """
-    import elman
-    from elman.tasks import LanguageModel
+    from elman.train._run_config import read_config
 
     if top is not None and top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")
+    prompt, word = (texts and list(map(text_of, texts)) for texts in (prompt, word))
+    read_config(run)  # a mistyped path is named before torch is loaded
+    import elman
+    from elman.tasks import LanguageModel
+
     loaded = elman.load(run, which=checkpoint, device=device)
     model = with_beam(with_bad_rows(loaded, on_bad_row), beam)
+    show: Show = described
     if isinstance(model, LanguageModel):
         if prompt is None and input is None:
             raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
         words = word or []
         count = top or (0 if words else 10)
         texts = (*(prompt or ()), *_lines(input))
-        answers: Iterator[dict[str, Any]] = (predicted(model, text, count, words) for text in texts)
-        show = as_json if json else described
+        pairs: Iterator[Answer] = (({}, predicted(model, text, count, words)) for text in texts)
     else:
         if top or word:
             raise ConfigError(f"--top and --word are for language models, not for {model.name}")
-        answers = answered(model, prompt or (), input, pictures)
-        show = as_json if json else described_answer
+        pairs = answered(model, prompt or (), input, pictures)
+        show = described_answer
+    if raw_csv and not (output and output.suffix == ".csv"):
+        raise ConfigError("--raw-csv is for tables: write one with --output FILE.csv")
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
-    if output and output.suffix == ".csv":
-        with output.open("w", encoding="utf-8", newline="") as file:
-            write_csv(answers, file)
+    with written(output) if output else nullcontext(sys.stdout) as file:
+        if output and output.suffix == ".csv":
+            write_csv((answer for _, answer in _told(pairs, input)), file, raw=raw_csv)
+            return
+        for row, answer in _told(pairs, input):
+            print(as_json(answer) if json else show(answer, row), file=file, flush=not output)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[TextIO]:
+    """A text file that appears once it is whole; a device or a pipe, which cannot, as it goes."""
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline="") as file:
+            yield file
         return
-    with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as file:
-        for answer in answers:
-            print(show(answer), file=file, flush=not output)
+    with replacing(path) as raw:
+        text = TextIOWrapper(raw, encoding="utf-8", newline="", write_through=True)
+        yield text
+        text.detach()
+
+
+def _told(answers: Iterator[Answer], path: Path | None) -> Iterator[Answer]:
+    """The answers to a file; where they take long, how many there are by now."""
+    told = time.monotonic()
+    for count, answer in enumerate(answers, 1):
+        yield answer
+        if path is not None and time.monotonic() - told > SILENCE:
+            told = time.monotonic()
+            log(f"answered {count:,} of {path}")
 
 
 def answered(
     task: TableTask, texts: Sequence[str], path: Path | None, pictures: Path | None = None
-) -> Iterator[dict[str, Any]]:
-    """What a task says of texts and of the rows of a file, or of what it can go on with itself."""
+) -> Iterator[Answer]:
+    """Texts and the rows of a file, or what a task can go on with itself; what it says of each."""
     from elman.pictures import save
 
     rows = _rows(task, texts, path)
     drawn = 0
     while some := list(islice(rows, AT_ONCE)):
-        yield from task.answers(some)
+        answers = task.answers(some)
+        # Rows that cannot be used may be left out, and then none is known to be an answer's.
+        own = some if len(some) == len(answers) else [{}] * len(answers)
+        yield from zip(own, answers, strict=True)
         for file in save(task.portraits(some), pictures) if pictures else ():
             log(f"picture {file}")
             drawn += 1
     if pictures and not drawn:
-        log(f"no picture: there is none of such answers of {task.name}")
+        log(f"no picture: {task.name} draws none of what it says")
     for line in task.bad.skipped:
         log(f"left out: {line}")
 
@@ -153,11 +204,18 @@ def _rows(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[
             yield task.row_of(line)
 
 
-def described_answer(answer: dict[str, Any]) -> str:
-    """What was asked, and each part of what is said about it."""
-    head, *rest = answer.items()
-    parts = [str(head[1])]
-    for name, value in rest:
+def described_answer(answer: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """The row in a line, and each part of what is said of it."""
+    own = [name for name in answer if name in row and answer[name] is row[name]]
+    own = own or [next(iter(answer))]
+    texts = [_in_line(answer[name]) for name in own]
+    if len(own) > 1:
+        texts = [f"{name} {text}" for name, text in zip(own, texts, strict=True)]
+    line = ", ".join(texts)
+    parts = [line if len(line) <= WIDEST or len(own) == 1 else f"{line[: WIDEST - 4]} ..."]
+    for name, value in answer.items():
+        if name in own:
+            continue
         match value:
             case Mapping():
                 ranked = sorted(value.items(), key=lambda item: -item[1])
@@ -170,6 +228,10 @@ def described_answer(answer: dict[str, Any]) -> str:
             case _:
                 parts.append(f"  {name}: {_shown(value)}")
     return "\n".join(parts)
+
+
+def _in_line(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _shown(value: Any) -> str:
@@ -187,8 +249,8 @@ def predicted(model: LanguageModel, prompt: str, top: int, words: list[str]) -> 
     return answer
 
 
-def described(answer: dict[str, Any]) -> str:
-    """The answer as a table or two."""
+def described(answer: Mapping[str, Any], _: Mapping[str, Any]) -> str:
+    """A language model's answer as a table or two."""
     parts = [f"{answer['prompt']} ..."]
     if "next" in answer:
         rows = [[repr_token(a["word"]), f"{a['probability']:.4f}"] for a in answer["next"]]
@@ -217,12 +279,15 @@ def _asked(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
 
 
 def _lines(path: Path | None) -> Iterator[str]:
+    from elman.data import RowLines
+
     if path is None:
         return
     if str(path) != "-" and not path.is_file():
         raise DataError(f"{path}: no such file: check the path of --input")
     with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8") as file:
         try:
-            yield from (line.rstrip("\n") for line in file)
+            for _, line in RowLines(file, path).rows():
+                yield line.rstrip("\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8: {error.reason}; convert the file first") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from elman.cli._output import duration, emit, log, number
+from elman.cli._output import duration, emit, log, number, to_stderr
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,7 +26,8 @@ def reporting(*, json: bool, quiet: bool) -> Iterator[Report]:
     try:
         yield telling(seed_only if quiet else bar if sys.stderr.isatty() else plain, json=json)
     finally:
-        bar.close()
+        with to_stderr():
+            bar.close()
 
 
 def telling(show: Report, *, json: bool) -> Report:
@@ -35,7 +36,8 @@ def telling(show: Report, *, json: bool) -> Report:
     def report(event: Event) -> None:
         if json:
             emit_event(event)
-        show(event)
+        with to_stderr():
+            show(event)
 
     return report
 
@@ -128,9 +130,13 @@ def facts(data: Mapping[str, Any]) -> Iterator[str]:
 
     >>> list(facts({"rows": {"train": 1200, "test": 3}, "duplicates": 1}))
     ['rows: train 1,200, test 3', 'duplicates: 1']
+    >>> list(facts({"longer": {"than": 20, "read": "head", "train": 7, "test": 0}}))
+    ['rows longer than 20 steps, of which the first 20 are read: train 7, test 0']
     """
     for name, value in data.items():
         match value:
+            case {"than": most, **longer}:
+                name, shown = _longer(most, longer)
             case Mapping():
                 shown = ", ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
             case list():
@@ -138,6 +144,13 @@ def facts(data: Mapping[str, Any]) -> Iterator[str]:
             case _:
                 shown = _fact(value)
         yield f"{name.replace('_', ' ')}: {shown}"
+
+
+def _longer(most: Any, rows: dict[Any, Any]) -> tuple[str, str]:
+    """What is said of rows with more steps than are read, and how many of each split there are."""
+    end = {"head": "first", "tail": "last"}[rows.pop("read", "head")]
+    counts = ", ".join(f"{split} {_fact(count)}" for split, count in rows.items())
+    return f"rows longer than {most} steps, of which the {end} {most} are read", counts
 
 
 def _fact(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from elman.cli._output import log, table
+from elman.cli._output import log, table, to_stderr
 from elman.cli._progress import Event, Report, described, new_bar, now, telling
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def reporting_many(*, json: bool, quiet: bool) -> Iterator[Report]:
     try:
         yield telling(seeds_only if quiet else bars if sys.stderr.isatty() else plain, json=json)
     finally:
-        bars.close()
+        with to_stderr():
+            bars.close()
 
 
 def seeds_only(event: Event) -> None:

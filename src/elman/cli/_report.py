@@ -43,8 +43,13 @@ def report(
 
 def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
     """The page's file, after looking inside where that has not been done for this text."""
+    from elman.train._run_config import read_config
+
+    paths = list(runs)
+    for path in paths:
+        read_config(path)  # a mistyped path is named before torch is loaded
     with Stages() as stages:
-        return _made(list(runs), text, output, stages)
+        return _made(paths, text, output, stages)
 
 
 def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stages) -> Path:
@@ -52,7 +57,7 @@ def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stag
     from elman.doctor import examine
     from elman.report import Measures, measure, page
 
-    findings = {}
+    findings, checked = {}, {}
     for path in paths:
         try:
             found = Measures.load(path)
@@ -62,19 +67,18 @@ def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stag
             found = None
         if found is None or (text is not None and found.text != text):
             try:
-                stages(f"looking inside {path}")
-                measure(path, text)
+                measure(path, text, figures=False, stage=stages)
             except (CheckpointError, ConfigError) as error:
                 if text is not None:
                     raise
                 stages.end()
                 log(f"{path}: without a look inside: {error}")
         try:
-            findings[str(path)] = [
-                record(finding) for finding in examine(path, stage=stages).findings
-            ]
+            examination = examine(path, stage=stages)
+            findings[str(path)] = [record(finding) for finding in examination.findings]
+            checked[str(path)] = examination.checked
         except (CheckpointError, ConfigError) as error:
             stages.end()
             log(f"{path}: not examined: {error}")
     stages("drawing the page")
-    return page(paths, output, findings=findings)
+    return page(paths, output, findings=findings, checked=checked)

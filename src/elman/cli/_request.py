@@ -19,9 +19,20 @@ if TYPE_CHECKING:
     Parsed = TypeVar("Parsed", bound=Section)
 
 ALIASES = {
+    "cell": "model.cell",
+    "layers": "model.layers",
+    "hidden": "model.hidden",
+    "dropout": "model.dropout",
+    "epochs": "train.epochs",
+    "steps": "train.max_steps",
+    "lr": "train.lr",
+    "batch": "data.batch",
+    "lanes": "data.lanes",
     "seed": "train.seed",
+    "threads": "train.threads",
     "device": "train.device",
     "watch": "train.watch",
+    "baselines": "train.baselines",
     "data": "data.name",
     "valid": "data.valid",
     "test": "data.test",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
-from elman._errors import ConfigError, nearest
+from elman._errors import ConfigError, likeliest
+from elman.data._plain_file import read_toml as parsed_toml
+from elman.data._plain_file import why
 
 PREFIX = "ELMAN_"
 
@@ -74,11 +75,11 @@ def merged(
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings in a TOML file; a ConfigError says where it is not one."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        return parsed_toml(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}: not a readable TOML file ({reason}): `elman init language` prints a valid one"
+            f"{path}: not a readable TOML file ({why(error)}): "
+            "`elman init language` prints a valid one"
         ) from error
 
 
@@ -94,8 +95,9 @@ def _from_environment(
             words = value.split(os.pathsep) if get_origin(hint) in (list, tuple) else [value]
             values[keys[name]] = typed(hint, words)
         elif name.startswith(ours):
-            guess, mark, _ = nearest(name, keys).partition("? ")
-            problems.append(f"unknown variable {name}" + (f": {guess}?" if mark else ""))
+            guess = likeliest(name.removeprefix(PREFIX).replace("_", ".", 1).lower(), [*known])
+            meant = guess and next(variable for variable, key in keys.items() if key == guess)
+            problems.append(f"unknown variable {name}" + f": did you mean {meant!r}?" * bool(meant))
     return values, problems
 
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 LINE = """Train a model, keep it in a run folder, and measure it on the validation and test data.
 
 Settings come from flags, then variables (ELMAN_MODEL_HIDDEN=256), then --config FILE, then the
-defaults. Ctrl-C saves and stops; --resume RUN goes on."""
+defaults. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume RUN goes on."""
 OPTIONS = (
     Leaf("name", str | None, None, "what the run is called; the task's name unless given"),
     Leaf("runs", Path, Path("runs"), "where its folder NAME-N is made, with the next free N"),
-    Leaf("force", bool, False, "make it NAME-1, and replace the run that is there"),
+    Leaf("force", bool, False, "make it NAME-1, in the place of the run there once it has begun"),
     Leaf("resume", Path | None, None, "go on with this run; only --train.X may change"),
 )
 
@@ -53,12 +53,9 @@ def summary(result: Result) -> str:
 def _trained(asked: Request, report: Report) -> Result:
     from elman.train import train as run
 
-    options, path = asked.options, None
-    if options["force"]:
-        path = Path(options["runs"], f"{options['name'] or asked.task}-1")
+    options = asked.options
     return run(
         asked.config,
-        path,
         directory=Path(options["runs"]),
         name=options["name"],
         force=options["force"],
@@ -67,6 +64,9 @@ def _trained(asked: Request, report: Report) -> Result:
 
 
 def _resumed(asked: Request, report: Report) -> Result:
+    from elman.train._run_config import read_config
+
+    read_config(Path(asked.options["resume"]))  # a mistyped path is named before torch is loaded
     from elman.train import resume
 
     kept = {"resume", "json", "quiet"}

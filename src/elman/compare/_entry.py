@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from elman import pictures
+from elman._errors import ElmanError
 from elman.compare._folder import Folder
 from elman.compare._pictures import drawings
 from elman.compare._plan import Plan, Share
@@ -16,9 +17,12 @@ from elman.compare._sizes import counting, nearest
 from elman.compare._table import markdown
 from elman.data._files import replacing
 from elman.train import Config, Report
+from elman.train._config import check_config
 from elman.train._entry import percents
-from elman.train._folder import next_folder
+from elman.train._folder import named, next_folder
+from elman.train._memory import require_memory
 from elman.train._parts import device
+from elman.train._successor import claimed
 
 
 def compare(
@@ -42,7 +46,8 @@ def compare(
         path: the folder; ``directory/name-N`` with the next free N if None.
         directory: where the folder is made.
         name: what it is called; ``compare-TASK`` if None.
-        force: replace the comparison that is at ``path``.
+        force: replace the comparison that is at ``path``, or else at ``directory/name-1``; it stays
+            until a run of this one has a checkpoint.
         report: called with events: "plan" first, then those of all runs (see `elman.train.fit`)
             with the keys "candidate" and "seed", and "ended" for each.
 
@@ -50,14 +55,27 @@ def compare(
         ConfigError, DataError: before anything is trained.
         Interrupted: Ctrl-C or SIGTERM; all runs were saved, and `resume` goes on.
     """
+    check_config(config)
     plan, report = plan or Plan(), report or _ignore
+    called = named(f"compare-{config.task}" if name is None else name)
+    require_memory(config, training=True)
     device(config.train.device)  # before any work
     found, target = _sized(config, plan, report)
     if path is None:
-        path = next_folder(directory, name or f"compare-{config.task}")
+        path = directory / f"{named(called)}-1" if force else next_folder(directory, called)
     folder = Folder.make(path, force=force)
-    folder.ask(plan, Share.of(plan, config), target, found)
-    return _trained(folder, report)
+    claim = claimed(path)
+    try:
+        folder.ask(plan, Share.of(plan, config), target, found)
+        trained = _trained(folder, report)
+    finally:
+        restored = folder.replaced is not None and folder.replaced.restore()
+        claim.close()
+    if restored:
+        raise ElmanError(
+            "\n".join([f"no run could begin, and {path} is as it was:", *trained.failed])
+        )
+    return trained
 
 
 def resume(path: Path, *, jobs: int | None = None, report: Report | None = None) -> Comparison:
@@ -74,7 +92,13 @@ def resume(path: Path, *, jobs: int | None = None, report: Report | None = None)
         CheckpointError: it is no comparison, or a file in it cannot be read.
         Interrupted: as in `compare`.
     """
-    return _trained(Folder(path), report or _ignore, jobs)
+    folder = Folder(path)
+    folder.asked()
+    claim = claimed(path)
+    try:
+        return _trained(folder, report or _ignore, jobs)
+    finally:
+        claim.close()
 
 
 def load(path: Path | str) -> Comparison:
@@ -101,9 +125,21 @@ def _sized(config: Config, plan: Plan, report: Report) -> tuple[dict[str, Any], 
 def _trained(folder: Folder, report: Report, jobs: int | None = None) -> Comparison:
     before = folder.comparison()
     report({"event": "plan", **before.model_dump(mode="json", exclude_defaults=True)})
-    pool = Pool(folder, report, at_once=jobs or before.jobs, threads=before.threads)
+    pool = Pool(folder, _heard(folder, report), at_once=jobs or before.jobs, threads=before.threads)
     pool.train(list(folder.left()))
     return _written(folder)
+
+
+def _heard(folder: Folder, report: Report) -> Report:
+    """The report, through which the comparison that is replaced hears when it can go."""
+    replaced = folder.replaced
+
+    def hear(event: dict[str, Any]) -> None:
+        if replaced:
+            replaced.hear(event)
+        report(event)
+
+    return hear
 
 
 def _written(folder: Folder) -> Comparison:

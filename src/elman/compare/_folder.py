@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tomllib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +12,12 @@ from pydantic import ValidationError
 
 from elman._errors import CheckpointError, ConfigError
 from elman.compare._plan import Plan, Share
+from elman.compare._replaced import Replaced, recover
 from elman.compare._result import FORMAT, Candidate, Comparison, Outcome
 from elman.data._files import replacing, writing_in
+from elman.data._plain_file import read_plain, read_toml, why
 from elman.train import Config, config_class
+from elman.train._successor import claimed
 
 ASKED = "comparison.toml"
 
@@ -32,19 +34,29 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.replaced: Replaced | None = None
 
     @classmethod
     def make(cls, path: Path, *, force: bool) -> Folder:
-        """An empty folder, in the place of another comparison only by force."""
+        """An empty folder, in the place of another comparison only by force.
+
+        Raises:
+            ConfigError: there is another one, or something else, or a process that is at it.
+            DataError: it cannot be made.
+        """
+        folder = cls(path)
+        recover(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             if not (path / ASKED).exists():
                 raise ConfigError(f"{path}: exists and is no comparison: choose another path")
             if not force:
                 raise ConfigError(f"{path}: this comparison exists: resume it, or use force")
-            shutil.rmtree(path)
+            claimed(path).close()
+            with writing_in(path.parent):
+                folder.replaced = Replaced(path)
         with writing_in(path):
             path.mkdir(parents=True, exist_ok=True)
-        return cls(path)
+        return folder
 
     def ask(
         self, plan: Plan, share: Share, target: int | None, found: Mapping[str, tuple[Config, int]]
@@ -73,12 +85,13 @@ class Folder:
             CheckpointError: it cannot be read, or another version wrote it.
         """
         file = self.path / ASKED
+        recover(self.path)
         try:
-            asked = tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+            asked = read_toml(file)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise CheckpointError(f"{self.path}: no comparison: there is no {ASKED}") from error
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{file}: cannot be read: {error}") from error
+            raise CheckpointError(f"{file}: cannot be read: {why(error)}; compare again") from error
         if asked.get("format") != FORMAT:
             raise CheckpointError(
                 f"{file}: format {FORMAT} was expected, got {asked.get('format')!r}: use the "
@@ -107,11 +120,11 @@ class Folder:
     def outcome(self, name: str, seed: int) -> Outcome | None:
         """What came of a run; None if it has not ended."""
         file = self._outcome(name, seed)
-        if not file.exists():
+        if not os.path.lexists(file):
             return None
         try:
-            return Outcome.model_validate_json(file.read_bytes())
-        except ValidationError as error:
+            return Outcome.model_validate_json(read_plain(file))
+        except (OSError, ValidationError) as error:
             raise CheckpointError(f"{file}: cannot be read: delete it and resume") from error
 
     def forget(self, job: Job) -> None:

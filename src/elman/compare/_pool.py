@@ -41,7 +41,7 @@ class Pool:
         """Return when all have ended, well or not.
 
         Raises:
-            Interrupted: by Ctrl-C or SIGTERM, after every run that was training has saved.
+            Interrupted: by Ctrl-C, SIGTERM or SIGHUP, after every run that was training has saved.
         """
         waiting = deque(jobs)
         try:
@@ -56,7 +56,13 @@ class Pool:
                 if stop.signal and any(self.folder.left()):
                     raise Interrupted(
                         f"stopped by {stop.signal}: all runs are saved in {self.folder.path}, "
-                        "to be resumed"
+                        "to be resumed",
+                        (
+                            "compare",
+                            self.folder.comparison().task,
+                            "--resume",
+                            str(self.folder.path),
+                        ),
                     )
         finally:
             for process in self.running.values():  # a second Ctrl-C does not wait

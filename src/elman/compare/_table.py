@@ -83,15 +83,19 @@ def _cells(found: Comparison) -> str:
     return _table(rows(found))
 
 
-def _baselines(found: Comparison) -> str:
-    if not found.baselines:
-        return ""
+def baseline_rows(found: Comparison) -> list[list[str]]:
+    """The simple models as cells of text, a row each, under a head; none where there are none."""
     body = [
         [name, *(f"{measured[s][found.metric]:.4g}" if s in measured else "" for s in found.splits)]
         for name, measured in found.baselines.items()
         if all(found.metric in values for values in measured.values())
     ]
-    return _table([["baseline", *(f"{s} {found.metric}" for s in found.splits)], *body])
+    return [["baseline", *(f"{s} {found.metric}" for s in found.splits)], *body] if body else []
+
+
+def _baselines(found: Comparison) -> str:
+    cells = baseline_rows(found)
+    return _table(cells) if cells else ""
 
 
 def _verdict(found: Comparison) -> str:

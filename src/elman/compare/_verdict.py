@@ -37,7 +37,7 @@ class Verdict(BaseModel):
         >>> values = {"gru": [0.97, 0.98, 0.98], "elman": [0.61, 0.55, 0.58], "lstm": [0.98, 0.97]}
         >>> print("\n".join(Verdict.of(values, "test accuracy", higher_is_better=True).sentences))
         gru is better than elman: test accuracy 0.9767 against 0.58 (p = 0.0014)
-        lstm: 2 seeds came to an end, and a verdict takes 3
+        lstm: no verdict: only 2 seeds came to their end, and it takes at least 3
 
     References:
         Welch 1947, "The generalization of 'Student's' problem when several different population
@@ -59,8 +59,8 @@ class Verdict(BaseModel):
             f"p < {LEVEL} after Holm's correction for all pairs, with at least {FEWEST} seeds each"
         )
         few = [
-            f"{name}: {len(found)} seed{'s' * (len(found) != 1)} came to an end, "
-            f"and a verdict takes {FEWEST}"
+            f"{name}: no verdict: only {len(found)} seed{'s' * (len(found) != 1)} came to "
+            f"{'their' if len(found) != 1 else 'its'} end, and it takes at least {FEWEST}"
             for name, found in values.items()
             if len(found) < FEWEST
         ]

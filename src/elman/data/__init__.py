@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from elman.data._batch import Lanes, Ragged, buckets, crop, mask, pad
     from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
     from elman.data._conll import read_tagged
+    from elman.data._formulas import guarded, unguarded
     from elman.data._images import read_captions, read_image
     from elman.data._midi import write_midi
     from elman.data._music import Note, notes_of, piano_roll, read_music
     from elman.data._pairs import read_parallel
     from elman.data._rows import Rows
-    from elman.data._table import BadRows, BadValue, Record, read_table
+    from elman.data._table import BadRows, BadValue, Record, RowLines, read_table
     from elman.data._text import Lines, Source, Split, TextSource
     from elman.data._tokens import open_tokens, tokenise
     from elman.data._vectors import Vectors, read_vectors
@@ -37,6 +38,7 @@ __all__ = [
     "Note",
     "Ragged",
     "Record",
+    "RowLines",
     "Rows",
     "Source",
     "Split",
@@ -46,6 +48,7 @@ __all__ = [
     "buckets",
     "by_name",
     "crop",
+    "guarded",
     "mask",
     "moving",
     "notes_of",
@@ -63,6 +66,7 @@ __all__ = [
     "records",
     "restored",
     "tokenise",
+    "unguarded",
     "write_midi",
 ]
 
@@ -70,12 +74,13 @@ _HOMES = {
     "_batch": ("Lanes", "Ragged", "buckets", "crop", "mask", "pad"),
     "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
     "_conll": ("read_tagged",),
+    "_formulas": ("guarded", "unguarded"),
     "_images": ("read_captions", "read_image"),
     "_midi": ("write_midi",),
     "_music": ("Note", "notes_of", "piano_roll", "read_music"),
     "_pairs": ("read_parallel",),
     "_rows": ("Rows",),
-    "_table": ("BadRows", "BadValue", "Record", "read_table"),
+    "_table": ("BadRows", "BadValue", "Record", "RowLines", "read_table"),
     "_text": ("Lines", "Source", "Split", "TextSource"),
     "_tokens": ("open_tokens", "tokenise"),
     "_vectors": ("Vectors", "read_vectors"),
@@ -92,4 +97,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted(__all__)

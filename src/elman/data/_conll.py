@@ -6,8 +6,9 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from elman._errors import ConfigError, nearest
-from elman.data._table import BadRows, BadValue, Record, check_field, opened_text
+from elman._errors import ConfigError, DataError, nearest
+from elman.data import _limits as limits
+from elman.data._table import BadRows, BadValue, Record, RowLines, check_field, opened_text
 from elman.data._text import _files
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -54,21 +55,26 @@ def read_tagged(
         conllu = ".conllu" in file.suffixes
         fields = _conllu(tag or "upos", encoding) if conllu else _columns(tag, encoding)
         with opened_text(file, encoding) as stream:
-            for block in _blocks(stream):
+            for block in _blocks(file, stream):
                 with bad.caught(f"{file}, line {_malformed(block, fields)}"):
                     yield Record(f"{file}, line {block[0][0]}", _sentence(block, fields))
 
 
-def _blocks(stream: io.TextIOWrapper) -> Iterator[Block]:
+def _blocks(file: Path, stream: io.TextIOWrapper) -> Iterator[Block]:
     """Runs of lines between blank ones, with their numbers."""
     block: Block = []
-    for number, line in enumerate(stream, 1):
-        text = line.rstrip("\r\n")
-        if text.strip() and not text.startswith(("# ", "-DOCSTART-")):
-            block.append((number, text))
-        elif block and not text.strip():
-            yield block
+    for number, line in RowLines(stream, file).rows():
+        if line.isspace():
+            if block:
+                yield block
             block = []
+        elif not line.startswith(("# ", "-DOCSTART-")):
+            block.append((number, line.rstrip("\r\n")))
+            if len(block) > limits.SENTENCE:
+                raise DataError(
+                    f"{file}, line {block[0][0]}: a sentence of at most {limits.SENTENCE:,} lines "
+                    "was expected, this one goes on: put blank lines between sentences"
+                )
     if block:
         yield block
 
@@ -118,7 +124,7 @@ def _columns(tag: str | None, encoding: str) -> Fields:
         parts = line.split("\t") if "\t" in line else line.split()
         if len(parts) < max(2, at + 1) or not parts[0] or not parts[at]:
             which = f"a label in column {tag}" if tag else "a label"
-            raise BadValue("", f"a word and {which} were expected, got {line!r}")
+            raise BadValue("", f"a word and {which} were expected, got {limits.excerpt(line)}")
         return parts[0], parts[at]
 
     return fields

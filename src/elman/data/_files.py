@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from elman._errors import DataError
+from elman.data._plain_file import require_plain
 
 
 @contextmanager
@@ -25,6 +27,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        if path.exists():  # what is no file, such as a device, must not become one
+            require_plain(path)
         with partial.open("w+b") as file:
             yield file
             file.flush()
@@ -55,6 +60,26 @@ def writing_in(folder: Path) -> Iterator[None]:
             f"{folder}: this folder cannot be made or written: {error.strerror or error}; "
             "choose a folder in which you may write, then run again"
         ) from error
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes that were killed had begun to write under that name."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = left.name.split(".")[-2]
+        if process.isdecimal() and not _lives(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":  # there, a signal 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def _sync(folder: Path) -> None:

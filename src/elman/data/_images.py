@@ -12,7 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman._errors import ConfigError, DataError
-from elman.data._table import FORMATS, BadRows, BadValue, Plan, Record, opened_text, read_table
+from elman.data import _limits as limits
+from elman.data._pillow import check_pixels, opened_image
+from elman.data._table import (
+    FORMATS,
+    BadRows,
+    BadValue,
+    Plan,
+    Record,
+    RowLines,
+    check_field,
+    opened_text,
+    read_table,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +42,7 @@ _WHOLE = frozenset({"Flickr8k.token.txt"})
 
 _NUMBERED = re.compile(r"(.+)#\d+\t(.*)")
 _MOJI, _EM = 64, 84
+_STRIP = 256
 
 
 def read_image(image: Path | Pixels, size: int) -> Pixels:
@@ -66,24 +79,27 @@ def _opened(path: Path, size: int) -> Pixels:
     _need_pillow()
     from PIL import Image, ImageOps
 
-    if not path.is_file():
+    if not _is_file(path):
         raise BadValue("image", f"{path}: no such file: check the name and data.images")
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (2 * size, 2 * size))  # of a large JPEG no more than is wanted
-            turned = _opaque(ImageOps.exif_transpose(image))
-            return np.asarray(turned.resize((size, size), Image.Resampling.BOX))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadValue("image", f"{path}: cannot be read: {error}") from error
+    with opened_image(path, f"{path}: cannot be read", "image") as image:
+        image.draft("RGB", (2 * size, 2 * size))  # of a large JPEG no more than is wanted
+        check_pixels(image, limits.PIXELS, str(path), "image")
+        ImageOps.exif_transpose(image, in_place=True)
+        return np.asarray(_opaque(image).resize((size, size), Image.Resampling.BOX))
 
 
 def _opaque(image: Image) -> Image:
     from PIL import Image
 
     if not image.has_transparency_data:
-        return image.convert("RGB")
-    ground = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
+    opaque = Image.new("RGB", image.size)
+    width, height = image.size
+    for top in range(0, height, _STRIP):  # whole, a large image would be in memory five times
+        part = image.crop((0, top, width, min(top + _STRIP, height))).convert("RGBA")
+        ground = Image.new("RGBA", part.size, "white")
+        opaque.paste(Image.alpha_composite(ground, part).convert("RGB"), (0, top))
+    return opaque
 
 
 def _need_pillow() -> None:
@@ -169,34 +185,47 @@ def _captions(file: Path, plan: Plan) -> Iterator[Record]:
     if not file.is_file():
         raise DataError(f"{file}: no such file or folder: check the path")
     with opened_text(file, plan.encoding) as stream:
-        numbered = _NUMBERED.fullmatch(stream.readline().rstrip("\r\n"))
+        numbered = _NUMBERED.fullmatch(next(RowLines(stream, file), "").rstrip("\r\n"))
     yield from _numbered(file, plan) if numbered else FORMATS[".csv"](file, plan)
 
 
 def _numbered(file: Path, plan: Plan) -> Iterator[Record]:
     r"""Lines such as "dog.jpg#0\ta dog"."""
     with opened_text(file, plan.encoding) as stream:
-        for number, line in enumerate(stream, 1):
+        for number, line in RowLines(stream, file).rows():
+            if line.isspace():
+                continue
             place = f"{file}, line {number}"
             with plan.bad.caught(place):
-                if not line.strip():
-                    continue
+                check_field("", line, plan.encoding)
                 match = _NUMBERED.fullmatch(line.rstrip("\r\n"))
                 if not match:
-                    raise BadValue("", f"NAME#NUMBER, a tab and a text were expected, got {line!r}")
+                    raise BadValue(
+                        "",
+                        f"NAME#NUMBER, a tab and a text were expected, got {limits.excerpt(line)}",
+                    )
                 yield Record(place, dict(zip(plan.wanted, match.groups(), strict=True)))
 
 
 def _text(values: Mapping[str, Any], column: str) -> str:
     value = values[column]
     if not isinstance(value, str) or not value.strip():
-        raise BadValue(column, "a text was expected, got " + (repr(value) if value else "none"))
+        raise BadValue(
+            column, "a text was expected, got " + (limits.excerpt(value) if value else "none")
+        )
     return value.strip()
 
 
 def _place_of(name: str, file: Path, images: Path | None) -> Path:
     folders = [images] if images else [file.parent, *(file.parent / f for f in FOLDERS)]
-    return next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
+    return next((f / name for f in folders if _is_file(f / name)), folders[0] / name)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is longer than names can be
+        return False
 
 
 def openmoji(font: Path) -> Iterator[Mapping[str, Any]]:

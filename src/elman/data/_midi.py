@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 import subprocess
 from collections import defaultdict
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from elman._errors import DataError
+from elman.data import _limits as limits
 from elman.data._files import replacing
 from elman.data._music import Note
 from elman.data._table import BadValue
@@ -19,7 +22,9 @@ DRUMS = 9
 
 SOUND_FONTS = ("/usr/share/sounds/sf2", "/usr/share/sounds/sf3", "/usr/share/soundfonts")
 
-MISSING = "neither fluidsynth with a sound font nor timidity is installed"
+MISSING = "no sound: install fluidsynth and a sound font, or timidity, to hear the piece"
+
+_ENDLESS = re.compile(rb"[\x80-\xff]{4096}")
 
 
 def _mido() -> Any:
@@ -37,13 +42,32 @@ def read_midi(file: Path) -> list[Note]:
         BadValue: it is damaged, or counts in seconds and not in beats.
     """
     mido = _mido()
+    from mido.midifiles.meta import KeySignatureError
+
+    content = io.BytesIO(_content(file))
     try:
-        midi = mido.MidiFile(file)
-    except (OSError, EOFError, ValueError, TypeError, LookupError) as error:
+        midi = mido.MidiFile(file=content)
+    except (OSError, EOFError, ValueError, TypeError, LookupError, KeySignatureError) as error:
         raise BadValue("", f"not a MIDI file that can be read: {error!r}") from error
     if midi.ticks_per_beat <= 0 or midi.type == 2:
         raise BadValue("", "a MIDI file of type 0 or 1 that counts in beats was expected")
     return [note for track in midi.tracks for note in _notes(track, midi.ticks_per_beat)]
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a file that mido reads in seconds."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(limits.MIDI + 1)
+    except OSError as error:
+        raise BadValue("", f"cannot be read: {error}") from error
+    if len(content) > limits.MIDI:
+        raise BadValue(
+            "", f"a MIDI file of at most {limits.MIDI:,} bytes was expected: cut it into pieces"
+        )
+    if _ENDLESS.search(content):  # mido would take them for one number, and slow down with each
+        raise BadValue("", "not a MIDI file that can be read: it holds a number without an end")
+    return content
 
 
 def _notes(track: Iterable[Any], ticks: int) -> Iterable[Note]:
@@ -51,6 +75,10 @@ def _notes(track: Iterable[Any], ticks: int) -> Iterable[Note]:
     begun: dict[tuple[int, int], list[int]] = defaultdict(list)
     for message in track:
         now += message.time
+        if now > ticks * limits.QUARTERS:
+            raise BadValue(
+                "", f"a piece of at most {limits.QUARTERS:,} quarter notes was expected, got more"
+            )
         if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
             continue
         sounding = begun[message.channel, message.note]

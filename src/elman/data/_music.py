@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman._errors import DataError
+from elman.data import _limits as limits
+from elman.data._apart import apart
 from elman.data._table import BadRows, BadValue, Record
 from elman.data._text import _files
 
@@ -20,9 +24,6 @@ KEYS, LOWEST = 88, 21
 
 STEPS = {"quarter": 1.0, "eighth": 0.5, "sixteenth": 0.25}
 """The length of a frame, in quarter notes."""
-
-LONGEST = 100_000
-"""Frames of a piece; more come from a damaged file."""
 
 LATE = 1 / 8
 
@@ -84,8 +85,8 @@ def piano_roll(notes: Iterable[Note], step: float) -> Roll:
     if not spans:
         raise BadValue("", "there are no notes in it, between A0 and C8 and as long as a frame")
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
-    if last - first > LONGEST:
-        raise BadValue("", f"at most {LONGEST:,} frames were expected, got {last - first:,}")
+    if last - first > limits.FRAMES:
+        raise BadValue("", f"at most {limits.FRAMES:,} frames were expected, got {last - first:,}")
     roll = np.zeros((last - first, KEYS), np.uint8)
     for start, stop, key in spans:
         roll[start - first : stop - first, key] = 1
@@ -152,37 +153,27 @@ def _notes(file: Path) -> list[Note]:
 
 
 def _read_mat(file: Path, bad: BadRows) -> Iterator[Record]:
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ImportError as error:
-        raise DataError(f'{file}: needs scipy: pip install "elman[data]"') from error
-    try:
-        cells = loadmat(file, variable_names=list(PARTS.values()))
-    except (
-        MatReadError,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        NotImplementedError,
-    ) as error:
-        raise DataError(f"{file}: not a readable .mat file: {error}: write it again") from error
-    if not set(PARTS.values()) & set(cells):
+    cells = _rolls(file)
+    if not cells:
         raise DataError(f"{file}: {', '.join(PARTS.values())} were expected, none of them is there")
-    for split, name in PARTS.items():
-        for number, roll in enumerate(np.ravel(cells.get(name, [])), 1):
-            place = f"{file}, {name} {number}"
-            with bad.caught(place):
-                values = {"piece": f"{name}-{number}", "roll": _checked(roll), "split": split}
-                yield Record(place, values)
+    splits = {name: split for split, name in PARTS.items()}
+    for place, roll in cells.items():
+        name, _, number = place.partition(" ")
+        with bad.caught(f"{file}, {place}"):
+            if roll.dtype.kind == "U":
+                raise BadValue("", str(roll))
+            yield Record(
+                f"{file}, {place}",
+                {"piece": f"{name}-{number}", "roll": roll, "split": splits[name]},
+            )
 
 
-def _checked(roll: Any) -> Roll:
-    roll = np.asarray(roll)
-    if roll.ndim != 2 or roll.shape[1] != KEYS or roll.dtype.kind not in "biuf":
-        raise BadValue("", f"a roll of {KEYS} keys was expected, got {roll.dtype} {roll.shape}")
-    if not np.isin(roll, (0, 1)).all():
-        raise BadValue("", "a roll of 0 and 1 was expected, got other numbers")
-    checked: Roll = roll.astype(np.uint8)
-    return checked
+def _rolls(file: Path) -> dict[str, NDArray[Any]]:
+    """What `elman.data._matlab` makes of a file."""
+    if find_spec("scipy") is None:
+        raise DataError(f'{file}: needs scipy: pip install "elman[data]"')
+    numbers = limits.APART, limits.MATLAB_SECONDS, KEYS, limits.FRAMES
+    with apart(file, "_matlab", *numbers, *PARTS.values()) as stream:
+        content = stream.read()
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return dict(archive)

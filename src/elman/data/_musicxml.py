@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import IO, NamedTuple, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from elman.data import _limits as limits
 from elman.data._music import Note
 from elman.data._table import BadValue
 
-LARGEST = 1 << 26
-"""Bytes of a score, unpacked."""
+_BLOCK = 1 << 16
 
 TONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
@@ -42,9 +43,20 @@ def read_musicxml(file: Path) -> list[Note]:
         https://www.w3.org/2021/06/musicxml40/
     """
     try:
-        packed = zipfile.is_zipfile(file)
-        score = parsed_xml(_unpacked(file) if packed else _limited(file.read_bytes()))
-    except (OSError, zipfile.BadZipFile, RuntimeError, LookupError, EOFError, zlib.error) as error:
+        score = _unpacked(file) if zipfile.is_zipfile(file) else _plain(file)
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        LookupError,
+        EOFError,
+        zlib.error,
+        struct.error,
+        ValueError,
+        OverflowError,
+    ) as error:
+        if isinstance(error, BadValue):
+            raise
         raise BadValue("", f"cannot be read: {error!r}") from error
     if score.tag != "score-partwise":
         raise BadValue("", f"a score in parts (score-partwise) was expected, got {score.tag!r}")
@@ -56,50 +68,84 @@ def read_musicxml(file: Path) -> list[Note]:
     return notes
 
 
-def parsed_xml(text: bytes) -> Element:
+def parsed_xml(stream: IO[bytes]) -> Element:
     """An XML document as a tree; entities are refused, and files outside are never fetched.
 
     Raises:
-        BadValue: it is not well-formed, or defines an entity.
+        BadValue: it is not well-formed, defines an entity, or is larger, deeper or of more tags
+            than a score.
 
-    >>> parsed_xml(b"<a><b>1</b></a>").findtext("b")
+    >>> import io
+    >>> parsed_xml(io.BytesIO(b"<a><b>1</b></a>")).findtext("b")
     '1'
     """
-    parser, tree = expat.ParserCreate(), TreeBuilder()
+    parser, tree = expat.ParserCreate(), _Tree()
+    parser.buffer_text = True
     parser.StartElementHandler = tree.start
     parser.EndElementHandler = tree.end
     parser.CharacterDataHandler = tree.data
     parser.EntityDeclHandler = lambda name, *_: _refuse(name)
+    size = 0
     try:
-        parser.Parse(text, True)
+        while block := stream.read(_BLOCK):
+            size += len(block)
+            if size > limits.SCORE:
+                raise BadValue("", f"a score of at most {limits.SCORE:,} bytes was expected")
+            parser.Parse(block, False)
+            if size - parser.CurrentByteIndex > limits.TAG:
+                raise BadValue("", f"a tag of at most {limits.TAG:,} bytes was expected, got more")
+        parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise BadValue("", f"not well-formed XML: {error}") from error
     return tree.close()
+
+
+class _Tree(TreeBuilder):
+    """Counts what it is built of."""
+
+    tags = depth = 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> Element:
+        self.tags += 1 + len(attributes)
+        self.depth += 1
+        if self.tags > limits.TAGS:
+            raise BadValue("", f"a score of at most {limits.TAGS:,} tags was expected, got more")
+        if self.depth > limits.DEPTH:
+            raise BadValue("", f"tags at most {limits.DEPTH} deep were expected, got deeper")
+        return super().start(tag, attributes)
+
+    def end(self, tag: str) -> Element:
+        self.depth -= 1
+        return super().end(tag)
 
 
 def _refuse(name: str) -> NoReturn:
     raise BadValue("", f"XML without entities of its own was expected, got {name!r}")
 
 
-def _unpacked(file: Path) -> bytes:
+def _plain(file: Path) -> Element:
+    with file.open("rb") as stream:
+        return parsed_xml(stream)
+
+
+def _unpacked(file: Path) -> Element:
     """The score in an archive: the first that its table of contents names."""
+    if file.stat().st_size > limits.ARCHIVE:
+        raise BadValue("", f"an archive of at most {limits.ARCHIVE:,} bytes was expected")
     with zipfile.ZipFile(file) as archive:
-        container = parsed_xml(_member(archive, "META-INF/container.xml"))
+        container = _member(archive, "META-INF/container.xml")
         root = next(container.iter("rootfile"), None)
         if root is None:
             raise BadValue("", "no score: its META-INF/container.xml names none")
         return _member(archive, root.get("full-path", ""))
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+def _member(archive: zipfile.ZipFile, name: str) -> Element:
+    method = archive.getinfo(name).compress_type
+    if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BadValue("", f"{name!r} is compressed by method {method}, and a score by deflate (8)")
     with archive.open(name) as member:
-        return _limited(member.read(LARGEST + 1))
-
-
-def _limited(text: bytes) -> bytes:
-    if len(text) > LARGEST:
-        raise BadValue("", f"a score of at most {LARGEST:,} bytes was expected")
-    return text
+        return parsed_xml(member)
 
 
 def _measures(part: Element) -> Iterator[Measure]:
@@ -112,7 +158,7 @@ def _measures(part: Element) -> Iterator[Measure]:
             match item.tag:
                 case "attributes":
                     divisions = _number(item, "divisions", divisions)
-                    if divisions <= 0:
+                    if divisions < 1 / limits.SCORE_NUMBER:
                         raise BadValue("", f"divisions above 0 were expected, got {divisions}")
                     shift = _shift(item, shift)
                 case "backup":
@@ -139,7 +185,7 @@ def _shift(attributes: Element, before: int) -> int:
 def _pitch(pitch: Element) -> int:
     step = pitch.findtext("step", "").strip()
     if step not in TONES:
-        raise BadValue("", f"a step from A to G was expected, got {step!r}")
+        raise BadValue("", f"a step from A to G was expected, got {limits.excerpt(step)}")
     octave, alter = _number(pitch, "octave", 4), _number(pitch, "alter", 0)
     return round(12 * (octave + 1) + TONES[step] + alter)
 
@@ -152,6 +198,10 @@ def _number(element: Element, tag: str, default: float) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise BadValue("", f"a number was expected as {tag}, got {text!r}")
+    if not abs(number) <= limits.SCORE_NUMBER:
+        raise BadValue(
+            "",
+            f"a number up to {limits.SCORE_NUMBER:,.0f} was expected as {tag}, "
+            f"got {limits.excerpt(text)}",
+        )
     return number

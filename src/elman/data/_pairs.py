@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from elman._errors import DataError
-from elman.data._table import BadRows, Record, check_field, opened_text
+from elman.data._table import BadRows, Record, RowLines, check_field, opened_text
 
 LANGUAGES = ("ar", "de", "es", "fa", "fr", "id", "it", "ja", "ko", "pt", "ru", "tr", "zh")
 """Beside English, the languages that the package emoji has names in."""
@@ -52,11 +52,12 @@ def read_parallel(
             raise DataError(f"{file}: no such file: check the path (looked in {Path.cwd()})")
     counts, bad = [0, 0], bad or BadRows()
     with ExitStack() as stack:
-        streams = [stack.enter_context(opened_text(file, encoding)) for file in files]
+        texts = [stack.enter_context(opened_text(file, encoding)) for file in files]
+        streams = [RowLines(*both).rows() for both in zip(texts, files, strict=True)]
         for number, lines in enumerate(zip_longest(*streams), 1):
             counts = [n + (line is not None) for n, line in zip(counts, lines, strict=True)]
             if None not in lines:
-                values = {n: line.rstrip("\r\n") for n, line in zip(names, lines, strict=True)}
+                values = {n: row[1].rstrip("\r\n") for n, row in zip(names, lines, strict=True)}
                 with bad.caught(f"{source} and {target}, line {number}"):
                     for name, text in values.items():
                         check_field(name, text, encoding)

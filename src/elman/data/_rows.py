@@ -11,18 +11,23 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from elman._errors import CheckpointError, ShapeError
+from elman._errors import CheckpointError, DtypeError, ShapeError, kind_of
 from elman.data._batch import Ragged
 from elman.data._files import replacing
+from elman.data._plain_file import require_plain, why
 
 Column: TypeAlias = Ragged | Tensor
 """One entry a row: a sequence of any length, or a value (rows, ...)."""
+
+
+_HOW = "take torch.tensor(column) of a value a row, Ragged.of(sequences) of sequences"
 
 
 class Rows:
     r"""Columns of equally many rows.
 
     Raises:
+        DtypeError: a column is neither a tensor nor Ragged.
         ShapeError: the columns have different numbers of rows.
 
     Example:
@@ -36,6 +41,13 @@ class Rows:
     """
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
+        if not isinstance(columns, Mapping):
+            raise DtypeError(f"expected columns by name, got {kind_of(columns)}: {_HOW}")
+        for name, column in columns.items():
+            if not isinstance(column, (Ragged, Tensor)):
+                raise DtypeError(
+                    f"column {name!r}: expected a tensor or Ragged, got {kind_of(column)}: {_HOW}"
+                )
         self.columns = dict(columns)
         counts = {name: len(column) for name, column in self.columns.items()}
         if len(set(counts.values())) != 1:
@@ -104,10 +116,13 @@ class Rows:
             CheckpointError: the file is damaged.
         """
         try:
+            require_plain(path)
             tensors = safetensors.torch.load_file(path)
-        except (OSError, safetensors.SafetensorError, ValueError) as error:
-            raise CheckpointError(f"{path}: cannot be read: {error}") from error
-        columns: dict[str, Column] = {k: v for k, v in tensors.items() if "." not in k}
-        for name in (k.removesuffix(".values") for k in tensors if k.endswith(".values")):
-            columns[name] = Ragged(tensors[f"{name}.values"], tensors[f"{name}.lengths"])
-        return cls(columns)
+            columns: dict[str, Column] = {k: v for k, v in tensors.items() if "." not in k}
+            for name in (k.removesuffix(".values") for k in tensors if k.endswith(".values")):
+                columns[name] = Ragged(tensors[f"{name}.values"], tensors[f"{name}.lengths"])
+            if not columns:
+                raise ValueError("there is no column in it")
+            return cls(columns)
+        except (OSError, safetensors.SafetensorError, ValueError, KeyError, ShapeError) as error:
+            raise CheckpointError(f"{path}: cannot be read: {why(error)}; train again") from error

@@ -30,8 +30,8 @@ class Reading(NamedTuple):
 class Line(NamedTuple):
     """A series on a grid: the place of its first step, and its values (steps, columns).
 
-    Column 0 is what is forecast, the others are known ahead. The steps up to ``observed`` are the
-    past: after them no target was measured.
+    Column 0 is what is forecast; the others are for the task to tell apart. The steps up to
+    ``observed`` are the past: after them no target was measured.
     """
 
     name: str

@@ -7,17 +7,18 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple, Self
 
 from elman._errors import DataError, nearest
-from elman.data._text import _files, _opened, codec
+from elman.data import _limits as limits
+from elman.data._formulas import unguarded
+from elman.data._text import _files, _opened, codec, not_encoded
 
-LONGEST = 1 << 30
-"""Characters of one field of a CSV file; Python's own limit is that of a chapter."""
+_PLAIN = {"", ".txt", ".dat", ".data", ".tab", ".text", ".log"}
+"""What a table may be called; a recording or a picture does not become one by another name."""
 
 _STRAY = re.compile("[\udc80-\udcff]")
 
@@ -69,20 +70,32 @@ class BadRows:
         self.action = action
         self.skipped: list[str] = []
 
-    @contextmanager
-    def caught(self, place: str) -> Iterator[None]:
+    def caught(self, place: str) -> AbstractContextManager[None]:
         """Deal with a BadValue that is raised within for the row at that place."""
-        try:
-            yield
-        except BadValue as error:
-            message = (
-                f"{place}, {error}" if str(error).startswith("column") else f"{place}: {error}"
-            )
-            if self.action == "error":
-                raise DataError(
-                    f"{message}; mend the row, or leave such rows out with --on-bad-row skip"
-                ) from None
-            self.skipped.append(message)
+        return _Caught(self, place)
+
+
+class _Caught(AbstractContextManager[None]):
+    """Entered once or twice a row, so it is no generator, which takes three times as long."""
+
+    __slots__ = ("_bad", "_place")
+
+    def __init__(self, bad: BadRows, place: str) -> None:
+        self._bad, self._place = bad, place
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, BadValue):
+            return False
+        separator = ", " if str(error).startswith("column") else ": "
+        message = f"{self._place}{separator}{error}"
+        if self._bad.action == "error":
+            raise DataError(
+                f"{message}; mend the row, or leave such rows out with --on-bad-row skip"
+            ) from None
+        self._bad.skipped.append(message)
+        return True
 
 
 def read_table(
@@ -98,7 +111,8 @@ def read_table(
     The end of the name says what it is: ``.csv`` (quoted as in RFC 4180), ``.tsv`` (never quoted),
     ``.jsonl`` or ``.ndjson`` (an object a line), each also with ``.gz``; ``.parquet`` where pyarrow
     is installed. A row with another number of fields than the header, a line that is no JSON, and
-    bytes that are not in the encoding are bad rows.
+    bytes that are not in the encoding are bad rows. The apostrophe that `guarded` puts before a
+    formula in a CSV file is taken away.
 
     Args:
         path: the file or folder.
@@ -122,13 +136,18 @@ def read_table(
         if kind not in FORMATS:
             raise DataError(
                 f"{file}: a table was expected ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
-                "rename or convert the file"
+                f"{'rename it if it is one' if kind in _PLAIN else 'convert it to one of these'}"
             )
         yield from FORMATS[kind](file, Plan(wanted, bad, names, encoding))
 
 
 def check_columns(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
-    """Refuse a file that lacks a column; a pattern must match at least one."""
+    """Refuse a file that lacks a column, or has far too many; a pattern must match at least one."""
+    if len(there) > limits.COLUMNS:
+        raise DataError(
+            f"{file}: at most {limits.COLUMNS:,} columns were expected, got {len(there):,}: take "
+            "out those that are not needed, or put the steps of a series into one"
+        )
     for name in wanted:
         if not matching(name, there):
             raise DataError(
@@ -147,38 +166,100 @@ def matching(name: str, columns: Sequence[str]) -> list[str]:
     return [column for column in columns if pattern.fullmatch(column)]
 
 
+class RowLines:
+    """The lines of a stream; those of one row, from `begin` on, may not be too long together.
+
+    Raises:
+        DataError: they are.
+    """
+
+    def __init__(self, stream: IO[str], name: Path | str) -> None:
+        self._stream, self._name = stream, name
+        self.number = self._first = self._length = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._stream.readline(limits.ROW + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._length += len(line)
+        if self._length > limits.ROW:
+            raise DataError(
+                f"{self._name}, line {self._first + 1}: a row of at most {limits.ROW:,} characters "
+                "was expected, this one has more: is a quote opened here that is not closed? Close "
+                "it, or break the text into rows"
+            )
+        return line
+
+    def begin(self) -> None:
+        """What follows is another row."""
+        self._first, self._length = self.number, 0
+
+    def rows(self) -> Iterator[tuple[int, str]]:
+        """Each line with its number, as a row of its own."""
+        for line in self:
+            yield self.number, line
+            self.begin()
+
+
 def _separated(file: Path, plan: Plan, **dialect: Any) -> Iterator[Record]:
-    before = csv.field_size_limit(LONGEST)
+    before = csv.field_size_limit(limits.ROW)
+    undo = unguarded if not dialect else str
     try:
         with opened_text(file, plan.encoding) as stream:
-            reader = csv.reader(stream, strict=True, **dialect)
-            header = list(plan.names) or next(reader, [])
-            if not header:
-                raise DataError(f"{file}: a line with the names of the columns was expected first")
+            lines = RowLines(stream, file)
+            reader = csv.reader(lines, strict=True, **dialect)
+            header = list(plan.names) or [undo(name) for name in _header(file, reader)]
             check_columns(file, plan.wanted, header)
-            yield from _fields(file, reader, header, plan)
+            yield from _fields(file, reader, lines, header, undo, plan)
     finally:
         csv.field_size_limit(before)
 
 
-def _fields(file: Path, reader: Any, header: Sequence[str], plan: Plan) -> Iterator[Record]:
+def _header(file: Path, reader: Any) -> list[str]:
+    try:
+        header: list[str] = next(reader, [])
+    except csv.Error as error:
+        raise DataError(
+            f"{file}, line 1: {_malformed(error, reader.line_num)}: correct the header"
+        ) from error
+    if not header:
+        raise DataError(f"{file}: a line with the names of the columns was expected first")
+    return header
+
+
+def _fields(
+    file: Path,
+    reader: Any,
+    lines: RowLines,
+    header: Sequence[str],
+    undo: Callable[[str], str],
+    plan: Plan,
+) -> Iterator[Record]:
     while True:
-        place = f"{file}, line {reader.line_num + 1}"
+        first = reader.line_num + 1
+        lines.begin()
+        try:
+            row: list[str] | csv.Error = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            row = error
+        if row == []:
+            continue
+        place = f"{file}, line {first}"
         with plan.bad.caught(place):
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise BadValue("", _malformed(error, reader.line_num)) from error
-            if not row:
-                continue
+            if isinstance(row, csv.Error):
+                raise BadValue("", _malformed(row, reader.line_num)) from row
             if len(row) != len(header):
                 fields = "1 field was" if len(header) == 1 else f"{len(header)} fields were"
                 raise BadValue("", f"{fields} expected, got {len(row)}")
             for name, field in zip(header, row, strict=True):
                 check_field(name, field, plan.encoding)
-            yield Record(place, dict(zip(header, row, strict=True)))
+            yield Record(place, dict(zip(header, map(undo, row), strict=True)))
 
 
 def _malformed(error: csv.Error, last: int) -> str:
@@ -189,11 +270,11 @@ def _malformed(error: csv.Error, last: int) -> str:
 
 def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
     with opened_text(file, plan.encoding) as stream:
-        for number, line in enumerate(stream, 1):
+        for number, line in RowLines(stream, file).rows():
+            if line.isspace():
+                continue
             place = f"{file}, line {number}"
             with plan.bad.caught(place):
-                if not line.strip():
-                    continue
                 check_field("", line, plan.encoding)
                 yield Record(place, _object(line, plan.wanted))
 
@@ -201,34 +282,40 @@ def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
 def _object(line: str, wanted: Sequence[str]) -> dict[str, Any]:
     try:
         values = json.loads(line)
+    except RecursionError:
+        raise _too_deep() from None
     except ValueError as error:
         raise BadValue("", f"not JSON: {error}") from error
     if not isinstance(values, dict):
         raise BadValue("", f"an object was expected, got {type(values).__name__}")
+    if line.count("[") + line.count("{") > limits.DEPTH:  # most rows need not be looked through
+        _check_depth(values)
     for name in wanted:
         if not matching(name, list(values)):
-            raise BadValue(name, f"missing: the object has {', '.join(values) or 'nothing'}")
+            there = nearest(name, values) if values else "the object is empty"
+            raise BadValue(name, f"missing: {there}")
     return values
 
 
-def _parquet(file: Path, plan: Plan) -> Iterator[Record]:
-    if find_spec("pyarrow") is None:
-        raise DataError(
-            f"{file}: Parquet needs the package pyarrow: pip install pyarrow, or convert to .csv"
-        )
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
+def _check_depth(values: Any) -> None:
+    """Refuse JSON that is nested so deep that printing or comparing it would fail."""
+    level = [values]
+    for _ in range(limits.DEPTH):
+        inside = (each for x in level for each in (x.values() if isinstance(x, dict) else x))
+        level = [each for each in inside if isinstance(each, dict | list)]
+        if not level:
+            return
+    raise _too_deep()
 
-    try:
-        with ParquetFile(file) as table:
-            check_columns(file, plan.wanted, table.schema_arrow.names)
-            number = 0
-            for batch in table.iter_batches():
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Record(f"{file}, row {number}", values)
-    except (OSError, ArrowException) as error:
-        raise DataError(f"{file}: cannot be read: {error}: check or write it again") from error
+
+def _too_deep() -> BadValue:
+    return BadValue("", f"lists or objects at most {limits.DEPTH} deep were expected, got deeper")
+
+
+def _parquet(file: Path, plan: Plan) -> Iterator[Record]:
+    from elman.data._parquet import read_parquet
+
+    return read_parquet(file, plan)
 
 
 @contextmanager
@@ -238,7 +325,10 @@ def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
         _opened(file) as (_, binary),
         io.TextIOWrapper(binary, codec(encoding), errors="surrogateescape", newline="") as text,
     ):
-        yield text
+        try:
+            yield text
+        except UnicodeError as error:  # of UTF-16, whose half characters cannot be kept
+            raise not_encoded(str(file), encoding, error) from error
 
 
 def check_field(name: str, field: str, encoding: str) -> None:

@@ -11,9 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from elman._errors import ConfigError, DataError
+from elman._errors import ConfigError, DataError, check_path
+from elman.data import _limits as limits
 
 Progress = Callable[[int, int], object]
 """Called now and then with the bytes read so far and the bytes there are."""
@@ -163,12 +164,14 @@ class TextSource(Source):
                     number += line.endswith("\n")
         except UnicodeDecodeError as error:
             # A block is decoded only when no whole line is left, so its line can be counted.
-            number += error.object[: error.start].decode(error.encoding).count("\n")
+            number += error.object[: error.start].decode(error.encoding, "replace").count("\n")
             raise DataError(
                 f"{file}, line {number}: byte 0x{error.object[error.start]:02x} is not "
                 f"{self.encoding}: name the encoding of the file, for example "
                 'encoding="latin-1", or convert it to UTF-8'
             ) from error
+        except UnicodeError as error:
+            raise not_encoded(f"{file}, line {number}", self.encoding, error) from error
 
 
 class Lines(Source):
@@ -232,6 +235,8 @@ def _metered(
 
 def _files(path: Path) -> list[Path]:
     """The file, or all files within the folder."""
+    check_path("a file or a folder of files", path)
+    path = Path(path)
     if path.is_file():
         return [path]
     if not path.exists():
@@ -249,8 +254,9 @@ def codec(encoding: str) -> str:
         ConfigError: there is no such encoding.
     """
     try:
+        "".encode(encoding)  # a LookupError also for what is no encoding of text, such as hex
         name = codecs.lookup(encoding).name
-    except LookupError:
+    except (LookupError, ValueError):
         raise ConfigError(
             f"unknown encoding {encoding!r}: one that Python knows was expected, such as utf-8, "
             "latin-1, cp1252 or utf-16"
@@ -270,20 +276,46 @@ def _check_text(line: str, where: str, encoding: str) -> None:
         )
 
 
+def not_encoded(place: str, encoding: str, error: UnicodeError) -> DataError:
+    """What is raised where an encoding's own reader stops."""
+    return DataError(f"{place}: not {encoding}: {error}: name the file's encoding, or convert it")
+
+
 @contextmanager
-def _opened(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader | gzip.GzipFile]]:
+def _opened(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]:
     """The file as it lies on the disk, and as it is read: decompressed, if it ends in .gz."""
     try:
         with file.open("rb") as raw:
             if file.suffix == ".gz":
                 with gzip.open(raw) as unpacked:
-                    yield raw, unpacked
+                    yield raw, io.BufferedReader(_Unpacked(file, raw, unpacked), 1 << 16)
             else:
                 yield raw, raw
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{file}: cannot be read: {error}: check or fetch the file again"
         ) from error
+
+
+class _Unpacked(io.RawIOBase):
+    """What a compressed file unpacks to, as long as that is no more than real data would be."""
+
+    def __init__(self, file: Path, raw: io.BufferedReader, unpacked: gzip.GzipFile) -> None:
+        self._file, self._raw, self._unpacked = file, raw, unpacked
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._unpacked.readinto1(buffer)
+        self._count += count
+        if self._count > max(limits.UNPACKED, limits.RATIO * self._raw.tell()):
+            raise DataError(
+                f"{self._file}: unpacks to more than {limits.RATIO} times its size, as files do "
+                "that are made to fill a memory: if this one is meant so, unpack it with gunzip"
+            )
+        return count
 
 
 def _pieces(text: io.TextIOWrapper) -> Iterator[str]:

@@ -20,6 +20,16 @@ LAST_DAY = 31
 OFF = 0.05
 """A time may lie beside the grid by such a part of a step, as a year with four decimals does."""
 
+WHOLE = 0.01
+"""A span may be so much longer or shorter than its whole steps, as a year is than 52 weeks."""
+
+_SPANS: dict[str, dict[str, float]] = {
+    "seconds": {
+        "a minute": 60, "an hour": 3600, "a day": 86_400, "a week": 604_800, "a year": 31_557_600,
+    },
+    "months": {"a year": 12},
+}  # fmt: skip
+
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times are kept without a zone
 
 
@@ -121,6 +131,21 @@ class Grid(NamedTuple):
         steps = (stop - start) / self.every
         whole = math.isfinite(steps) and abs(steps - round(steps)) <= OFF
         return round(steps) if whole else None
+
+    def seasons(self) -> dict[int, str]:
+        """How many steps a day, a week, a year ... has, as far as it has whole ones.
+
+        >>> Grid("seconds", 3600.0).seasons()
+        {24: 'a day', 168: 'a week', 8766: 'a year'}
+        >>> Grid("months", 1.0).seasons(), Grid("numbers", 1.0).seasons()
+        ({12: 'a year'}, {})
+        """
+        found = {}
+        for name, size in _SPANS.get(self.unit, {}).items():
+            steps = size / self.every
+            if steps > 1.5 and abs(steps - round(steps)) <= WHOLE * steps:
+                found[round(steps)] = name
+        return found
 
     def __str__(self) -> str:
         if self.unit != "seconds":

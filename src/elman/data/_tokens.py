@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from tokenize import TokenError  # numpy reads the header of a file as Python
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from elman._errors import DataError
 from elman.data._files import replacing
+from elman.data._plain_file import require_plain, why
 from elman.data._text import Progress, Source
 from elman.data._vocab import Vocabulary
 
@@ -80,10 +82,11 @@ def open_tokens(path: str | os.PathLike[str]) -> NDArray[Any]:
         DataError: there is no such file, or it is not a token file.
     """
     try:
+        require_plain(path)
         tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError, OverflowError) as error:
         raise DataError(
-            f"{path}: not a token file ({error}): write it again with tokenise"
+            f"{path}: not a token file ({why(error)}): write it again with tokenise"
         ) from error
     if not isinstance(tokens, np.ndarray) or tokens.ndim != 1 or tokens.dtype.kind != "u":
         raise DataError(f"{path}: not a token file: one row of unsigned integers was expected")

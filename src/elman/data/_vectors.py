@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from elman._errors import DataError
+from elman.data import _limits as limits
 from elman.data._text import _opened
 
 
@@ -50,13 +52,18 @@ def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
     found: dict[int, np.ndarray] = {}
     size = 0
     with _opened(path) as (_, file):
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(_lines(path, file), 1):
             fields = line.decode("utf-8", "replace").rstrip().split(" ")
             if number == 1 and len(fields) == 2:
                 continue
             size = size or len(fields) - 1
             # A word may itself have spaces in it.
             word = " ".join(fields[: len(fields) - size])
+            if size > limits.COMPONENTS:
+                raise DataError(
+                    f"{path}, line {number}: a vector of at most {limits.COMPONENTS:,} numbers was "
+                    f"expected, got {size:,}: is this a file of vectors?"
+                )
             if len(fields) <= size or size < 1:
                 raise DataError(
                     f"{path}, line {number}: a word and {size or 'its'} numbers were expected, as "
@@ -74,11 +81,27 @@ def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
     return Vectors(values, torch.zeros(len(tokens), dtype=torch.bool).index_fill(0, there, True))
 
 
+def _lines(path: Path, file: io.BufferedReader) -> Iterator[bytes]:
+    most = limits.LINE_OF_VECTOR
+    for number in count(1):
+        line = file.readline(most + 1)
+        if len(line) > most:
+            raise DataError(
+                f"{path}, line {number}: a word and its numbers in at most {most:,} bytes were "
+                "expected, got more: save the vectors as text, one a line"
+            )
+        if not line:
+            return
+        yield line
+
+
 def _numbers(path: Path, number: int, fields: Sequence[str]) -> np.ndarray:
     try:
         values = [float(field) for field in fields]
     except ValueError as error:
         raise DataError(f"{path}, line {number}: {error}") from error
-    if not all(map(math.isfinite, values)):
+    with np.errstate(over="ignore"):
+        vector = np.array(values).astype(np.float32)
+    if not np.isfinite(vector).all():
         raise DataError(f"{path}, line {number}: a number is not finite")
-    return np.array(values, dtype=np.float32)
+    return vector

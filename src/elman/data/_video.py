@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman._errors import DataError
+from elman.data import _limits as limits
+from elman.data._pillow import check_pixels, opened_image
 from elman.data._table import BadRows, BadValue, Record, read_table
 
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
@@ -27,6 +30,7 @@ MOVES = 0.08
 
 Frames = NDArray[np.uint8]
 Places = NDArray[np.float32]
+Reals = NDArray[np.float64]
 
 
 def is_video(path: Path) -> bool:
@@ -94,16 +98,20 @@ def moving(frames: Frames) -> Places:
         <BLANKLINE>
                [[0.35, 0.75]]], dtype=float32)
     """
-    different = np.abs(frames / 255 - np.median(frames, 0) / 255)
-    most = different.max((1, 2), keepdims=True)
-    if (most < MOVES).any():
-        step = int(np.flatnonzero(most < MOVES)[0]) + 1
+    usual = np.median(frames, 0) / 255
+    places = [_centre(np.abs(frame / 255 - usual), step) for step, frame in enumerate(frames, 1)]
+    return np.array(places, np.float32)[:, None]
+
+
+def _centre(different: Reals, step: int) -> tuple[float, float]:
+    """Of what is most different in a frame."""
+    most = different.max()
+    if most < MOVES:
         raise BadValue("", f"frame {step}: nothing there moves; say where it is in {POSITIONS}")
     weight = np.where(different > most / 2, different, 0)
-    across, up = ((np.arange(n) + 0.5) / n for n in (frames.shape[2], frames.shape[1]))
-    places = np.stack([(weight.sum(1) * across).sum(1), (weight.sum(2) * up[::-1]).sum(1)], 1)
-    centres: Places = (places / weight.sum((1, 2))[:, None]).astype(np.float32)
-    return centres[:, None]
+    across, up = ((np.arange(n) + 0.5) / n for n in (weight.shape[1], weight.shape[0]))
+    x, y = (weight.sum(0) * across).sum(), (weight.sum(1) * up[::-1]).sum()
+    return x / weight.sum(), y / weight.sum()
 
 
 def _found(path: Path) -> Iterator[Path]:
@@ -128,15 +136,26 @@ def _found(path: Path) -> Iterator[Path]:
 
 def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
     """The frames, grey (steps, side, side), and the first one's width and height before that."""
-    if video.suffix.lower() in DECODED:
+    images: Iterator[Any]
+    most: float = limits.ANIMATION
+    if video.is_dir():
+        images, most = (_image(file) for file in _images(video)), math.inf
+    elif video.suffix.lower() in DECODED:
         images = _decoded(video)
-    elif video.is_dir():
-        images = (_image(file) for file in _images(video))
+        most = max(limits.DECODED, limits.DECODED_RATIO * video.stat().st_size)
     else:
         images = _animated(video)
     frames: list[Frames] = []
-    shape = 0, 0
+    shape, decoded = (0, 0), 0
     for image in images:
+        check_pixels(image, limits.FRAME, video.name)
+        decoded += image.width * image.height
+        if decoded > most or (len(frames) + 1) * side**2 > limits.VIDEO:
+            raise BadValue(
+                "",
+                f"a shorter video was expected, got more than {len(frames):,} frames of "
+                f"{image.width:,} x {image.height:,}: cut it into several",
+            )
         shape = image.size if not frames else shape
         frames.append(np.asarray(image.convert("L").resize((side, side), _box()), np.uint8))
     if not frames:
@@ -165,24 +184,18 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 
 def _image(file: Path) -> Any:
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadValue("", f"{file.name} cannot be read as an image: {error}") from error
+    with opened_image(file, f"{file.name} cannot be read as an image") as image:
+        check_pixels(image, limits.FRAME, file.name)
+        return image.convert("RGB")
 
 
 def _animated(file: Path) -> Iterator[Any]:
-    from PIL import Image, ImageSequence
+    from PIL import ImageSequence
 
-    try:
-        with Image.open(file) as image:
-            for frame in ImageSequence.Iterator(image):
-                yield frame.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadValue("", f"cannot be read as a video: {error}") from error
+    with opened_image(file, "cannot be read as a video") as image:
+        check_pixels(image, limits.FRAME, file.name)
+        for frame in ImageSequence.Iterator(image):
+            yield frame.convert("RGB")
 
 
 def _decoded(file: Path) -> Iterator[Any]:
@@ -192,8 +205,13 @@ def _decoded(file: Path) -> Iterator[Any]:
     try:
         with av.open(str(file)) as container:
             for frame in container.decode(video=0):
+                check_pixels(frame, limits.FRAME, file.name)
+                if frame.is_corrupt:
+                    raise BadValue("", f"damaged at {frame.time or 0:.2f} s: write it again")
                 yield frame.to_image()  # type: ignore[no-untyped-call]
-    except (OSError, IndexError, ValueError) as error:  # PyAV's own errors are among these
+    except BadValue:
+        raise
+    except (av.error.FFmpegError, OSError, LookupError, ValueError, MemoryError) as error:
         raise BadValue("", f"cannot be read as a video: {error}") from error
 
 
@@ -216,7 +234,8 @@ def _numbers(values: Any) -> Places:
     """X of every ball, then y of every ball: (2, balls)."""
     names = sorted((name for name in values if re.fullmatch(r"[xy]\d*", name)), key=natural)
     try:
-        numbers = np.array([float(values[name]) for name in names], np.float32)
+        with np.errstate(over="ignore"):
+            numbers = np.array([float(values[name]) for name in names], np.float32)
     except ValueError as error:
         raise BadValue("", f"{POSITIONS}: a number was expected: {error}") from error
     if len(numbers) % 2 or not np.isfinite(numbers).all():

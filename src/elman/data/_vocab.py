@@ -14,6 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from elman._errors import CheckpointError, ConfigError, DataError, nearest
 from elman.data._files import replacing
+from elman.data._plain_file import read_plain, why
 
 UNK = "<unk>"
 """The token for what a vocabulary of words or characters does not have."""
@@ -220,10 +221,11 @@ class Vocabulary:
             CheckpointError: there is no such file, or it does not hold a vocabulary.
         """
         try:
-            return cls.from_json(Path(path).read_text(encoding="utf-8"))
+            return cls.from_json(read_plain(Path(path)).decode())
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"{path}: {error}: expected the JSON that Vocabulary.save writes"
+                f"{path}: {why(error)}: expected the JSON that Vocabulary.save writes, "
+                "so save it again, or train again"
             ) from error
 
 

@@ -55,14 +55,14 @@ def of_curve(measure: Callable[[Tensor], float], relative: Tensor, tiny: float) 
         relative: the norm by (lag, row), 1 at lag 0; nan where a row has no such lag.
         tiny: below it, underflow is taken for nothing.
     """
-    whole = _log_curve(relative, tiny)
+    whole = log_curve(relative, tiny)
     rows = relative.shape[1] if relative.dim() > 1 else 0
     draw = torch.Generator().manual_seed(0)
     found = []
     for _ in range(RESAMPLES):
         if rows >= ENOUGH_ROWS:
             some = torch.randint(rows, (rows,), generator=draw)
-            found.append(measure(_log_curve(relative[:, some], tiny)))
+            found.append(measure(log_curve(relative[:, some], tiny)))
         elif len(whole) > 1:
             growth = whole.diff()
             drawn = growth[blocks(len(growth), draw)].cumsum(0)
@@ -74,7 +74,7 @@ def of_curve(measure: Callable[[Tensor], float], relative: Tensor, tiny: float) 
     return [value, float(low), float(high)]
 
 
-def _log_curve(relative: Tensor, tiny: float) -> Tensor:
+def log_curve(relative: Tensor, tiny: float) -> Tensor:
     """The root mean square over the rows that have a lag, while half of them do, until it is 0."""
     there = ~relative.isnan()
     count = there.sum(1)

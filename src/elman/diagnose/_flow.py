@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman._errors import ConfigError
 from elman.diagnose._direct import by_step, direct, gradients, last_steps, nodes
-from elman.diagnose._estimate import Estimate, first_below, of_curve, slope
+from elman.diagnose._estimate import Estimate, first_below, log_curve, of_curve, slope
 from elman.diagnose._observe import Recording, Track, record_loss
 
 
@@ -35,6 +35,14 @@ class Norms:
     contribution: Tensor = field(repr=False)
     falls: tuple[Tensor, ...] = field(repr=False)
     tiny: float = field(repr=False)
+
+    def fall(self, layer: int) -> Float[Tensor, "lag"]:
+        """The norm by steps before the loss, against that at the loss: the curve that is measured.
+
+        The root mean square over the rows that have so many steps, while half of them do, until it
+        is 0. Rows of any length stand beside each other by where their last loss enters.
+        """
+        return log_curve(self.falls[layer], self.tiny).exp()
 
     @property
     def decay_rate(self) -> Estimate:
@@ -140,7 +148,8 @@ def gradient_flow(
     tracks = recording.tracks
     whole = _gradients(tracks, [total])
     chosen = _loss_steps(recording, at)
-    pieces = [_gradients(tracks, *_entering(recording, total, step)) for step in chosen]
+    entering = _Entering.of(recording, total) if chosen else None
+    pieces = [_gradients(tracks, *entering.at(step)) for step in chosen] if entering else []
     last = [_of_last(total, track, steps) for track, steps in zip(tracks, whole, strict=True)]
     tiny = torch.finfo(total.dtype).tiny
 
@@ -220,25 +229,39 @@ def _loss_steps(recording: Recording, at: Sequence[int]) -> tuple[int, ...]:
     return tuple(step % steps for step in at)
 
 
-def _entering(recording: Recording, loss: Tensor, step: int) -> tuple[list[Tensor], list[Tensor]]:
-    """What of the loss enters at a step: the nodes, and its derivative by them."""
-    tracks, entry = _top(recording)
-    if any(isinstance(output, PackedSequence) for output, _ in entry):
-        raise ConfigError("loss steps cannot be told apart in a PackedSequence: use lengths=")
-    finals = [(t, *final) for t in tracks for final in t.finals]
-    of = [output for output, _ in entry] + [s for _, _, final in finals for s in final]
-    given = [gradient.clone() for gradient in gradients([loss], of)]
-    begin = 0
-    for gradient, (_, time) in zip(given, entry, strict=False):
-        steps = torch.arange(begin, begin + gradient.shape[time])
-        gradient.movedim(time, 0)[steps != step] = 0
-        begin += len(steps)
-    rest = iter(given[len(entry) :])
-    for track, until, final in finals:
-        elsewhere = last_steps(track, until) != step
-        for _ in final:
-            next(rest)[elsewhere] = 0
-    return of, given
+class _Entering(NamedTuple):
+    """What of the loss enters the last recurrent part: at its outputs, and at final states."""
+
+    outputs: list[tuple[Tensor, int, Tensor]]  # each with its time's dimension and its gradient
+    finals: list[tuple[Tensor, Tensor, Tensor]]  # each with the last step of its rows, and gradient
+
+    @classmethod
+    def of(cls, recording: Recording, loss: Tensor) -> _Entering:
+        """One backward pass, whatever the number of steps that are asked for."""
+        tracks, entry = _top(recording)
+        if any(isinstance(output, PackedSequence) for output, _ in entry):
+            raise ConfigError("loss steps cannot be told apart in a PackedSequence: use lengths=")
+        ends = [
+            (s, last_steps(t, until)) for t in tracks for until, final in t.finals for s in final
+        ]
+        of = [output for output, _ in entry] + [state for state, _ in ends]
+        found = gradients([loss], of)
+        outputs = [(*each, gradient) for each, gradient in zip(entry, found, strict=False)]
+        rest = found[len(entry) :]
+        return cls(outputs, [(*end, gradient) for end, gradient in zip(ends, rest, strict=True)])
+
+    def at(self, step: int) -> tuple[list[Tensor], list[Tensor]]:
+        """What enters at one step: the nodes, and the loss's derivative by them."""
+        given, begin = [], 0
+        for _, time, gradient in self.outputs:
+            steps = torch.arange(begin, begin + gradient.shape[time])
+            given.append(gradient.clone())
+            given[-1].movedim(time, 0)[steps != step] = 0
+            begin += len(steps)
+        for _, last, gradient in self.finals:
+            given.append(gradient.clone())
+            given[-1][last != step] = 0
+        return [node for node, *_ in (*self.outputs, *self.finals)], given
 
 
 def _of_last(loss: Tensor, track: Track, whole: Sequence[Any]) -> tuple[Sequence[Any], Tensor]:

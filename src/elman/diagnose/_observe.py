@@ -193,7 +193,7 @@ class _Steps:
 
     def __call__(self, inp: Any, state: Any) -> Any:
         if self._gates:
-            with watching() as seen:
+            with watching(len(state[0])) as seen:
                 new = self._step(inp, state)
             self.seen.append(seen)
         else:

@@ -33,8 +33,8 @@ class Head:
     def __init__(self, batch: Any, steps: int) -> None:
         self._batch, self.steps = batch, steps
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]  # a task may ask what it is
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # a task may ask what it is
         return type(self._batch)
 
     def __getattr__(self, name: str) -> Any:

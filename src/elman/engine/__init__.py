@@ -46,3 +46,7 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(f"{__name__}.{_WHERE.get(name, '_select')}"), name)
     globals()[name] = value  # found at once from now on
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

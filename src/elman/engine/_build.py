@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import fx
 
+from elman.engine import _reduce, _rules  # noqa: F401 - they say how operations are lowered
 from elman.engine._expression import Graph, Node
 from elman.engine._joints import Joint, Term, joints, lay_out
 from elman.engine._lower import Lowering, Own, Untraceable, Value
@@ -109,14 +111,22 @@ class Builder:
     Args:
         leaves: what was given to the traced step, in order, the fixed ones last.
         batch, units: the sizes it was traced with.
+        dtype: what it computes in.
         projected: whether the library computes the input itself.
         watched: how many results after the states are shown.
     """
 
     def __init__(
-        self, leaves: Sequence[Leaf], batch: int, units: int, *, projected: bool, watched: int
+        self,
+        leaves: Sequence[Leaf],
+        batch: int,
+        units: int,
+        dtype: torch.dtype,
+        *,
+        projected: bool,
+        watched: int,
     ) -> None:
-        self.leaves, self.batch, self.units = leaves, batch, units
+        self.leaves, self.batch, self.units, self.dtype = leaves, batch, units, dtype
         self.projected = projected
         self.graph = Graph()
         gates = (leaf.shape[-1] // units for leaf in leaves if leaf.kind == "recurrent")
@@ -138,7 +148,7 @@ class Builder:
         """The program of a graph from the leaves and cotangents to new states and gradients."""
         g = self.graph
         leaves = [self._leaf(leaf) for leaf in self.leaves] + [Value((n,)) for n in self.cotangents]
-        low = Lowering(g, self.batch, self.units, self.own.load, self.own.matrix)
+        low = Lowering(g, self.batch, self.units, self.dtype, self.own.load, self.own.matrix)
         results = low.run(module, leaves, self.results)
         new, seen = (
             [self._tiles(value, 1)[0] for value in some]

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from elman._errors import EngineError
 from elman.engine._library import CrossEntropy, library, missing
 from elman.engine._select import asked_for
+from elman.engine._tensors import described
 
 torch.library.define(
     "elman::cross_entropy",
@@ -73,6 +74,11 @@ def _around() -> str | None:
         return "an exported program must run where this library is not"
     if torch.compiler.is_compiling():
         return None
+    if torch._C._is_tracing():
+        return (
+            "torch.jit.trace, with which torch.onnx.export(dynamo=False) begins, records the "
+            "operations of torch alone"
+        )
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "the transforms of torch.func go through torch"
     if forward_ad._current_level >= 0:
@@ -236,17 +242,11 @@ def _call(
     """Runs the library; the gradients, empty where they are not needed."""
     inputs = [t if t is None else t.contiguous() for t in (h, weight, bias, target, scale)]
     gradients = _empty((h, weight, bias), needs)
-    addresses = [0 if t is None else t.data_ptr() for t in (*inputs, losses, normaliser)]
-    wanted = [g.data_ptr() if need else 0 for g, need in zip(gradients, needs, strict=True)]
-    (rows, size), outputs, double = h.shape, len(weight), h.dtype == torch.float64
-    reason = library().cross_entropy(
-        CrossEntropy(
-            double, torch.get_num_threads(), rows, size, outputs, ignore, smoothing,
-            *addresses, *wanted,
-        )
-    )  # fmt: skip
+    wanted = [g if need else None for g, need in zip(gradients, needs, strict=True)]
+    call = CrossEntropy(torch.get_num_threads(), ignore, smoothing)
+    reason = library().cross_entropy(call, described((*inputs, losses, normaliser, *wanted)))
     if reason is not None:
-        raise IndexError(f"{reason}: expected 0 to {outputs - 1}, or ignore_index = {ignore}")
+        raise IndexError(f"{reason}: expected 0 to {len(weight) - 1}, or ignore_index = {ignore}")
     return gradients
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.engine._program import Block, Instruction, Product, Program, Routine
+from elman.engine._program import REDUCTIONS, Block, Instruction, Product, Program, Routine
 from elman.scan import scan
 
 
@@ -29,6 +29,9 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     **{name: getattr(torch, name) for name in (
         "sub", "mul", "div", "neg", "maximum", "minimum", "relu", "abs", "sign", "sqrt", "rsqrt",
         "exp", "expm1", "log", "log1p", "sin", "cos", "erf", "pow", "sigmoid", "tanh", "add",
+        "copysign", "floor", "ceil", "round", "trunc", "fmod", "atan2", "hypot", "log2", "log10",
+        "exp2", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erfc",
+        "lgamma",
     )},
     "fma": lambda a, b, c: a * b + c,
     "fnma": lambda a, b, c: c - a * b,
@@ -37,13 +40,18 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "sub_from": lambda a, value: value - a,
     "div_into": lambda a, value: value / a,
     "copy": lambda a: a,
-    **{name: _truth(getattr(torch, name)) for name in ("lt", "le", "eq")},
-    **{f"{name}_value": _truth(getattr(torch, name)) for name in ("lt", "le", "gt", "ge", "eq")},
+    "narrow": lambda a: a.float().to(a.dtype),
+    **{name: _truth(getattr(torch, name)) for name in ("lt", "le", "eq", "ne")},
+    **{
+        f"{name}_value": _truth(getattr(torch, name))
+        for name in ("lt", "le", "gt", "ge", "eq", "ne")
+    },
     "where": lambda a, b, c: torch.where(a != 0, b, c),
     "sigmoid_backward": lambda a, b: a * b * (1 - b),
     "tanh_backward": lambda a, b: a * (1 - b * b),
     "expand": lambda a: a,
     "row_sum": lambda a: a.sum(-1, keepdim=True),
+    "row_max": lambda a: a.amax(-1, keepdim=True),
 }  # fmt: skip
 
 
@@ -176,5 +184,5 @@ def _run(
             if line.op.endswith("_value") or line.op in ("sub_from", "div_into")
             else []
         )
-        out = f"q{line.slot}" if line.op == "row_sum" else line.out
+        out = f"q{line.slot}" if line.op in REDUCTIONS else line.out
         memory[out] = TORCH[line.op](*inputs, *values)

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
 from elman._errors import EngineError
+from elman.cells._base import check_module
 from elman.engine import _select
 from elman.engine._recurrence import Recurrence
 
@@ -94,6 +95,7 @@ def explain(model: nn.Module, /, *args: Any, program: bool = False, **options: A
             not cudnn: x is on cpu, and cuDNN runs on cuda
             not native: 'reference' was asked for
     """
+    check_module(model)
     names = {module: name for name, module in model.named_modules()}
     seen: Counter[Choice] = Counter()
 
@@ -106,7 +108,10 @@ def explain(model: nn.Module, /, *args: Any, program: bool = False, **options: A
 
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with _looking_on(note), _random_state_kept(model, args, options), uncompiled():
-        functional_call(model, buffers, args, options)
+        if buffers:
+            functional_call(model, buffers, args, options)
+        else:  # also while torch.jit.trace records, where torch refuses a functional call
+            model(*args, **options)
     return Explanation(tuple(seen), tuple(seen.values()))
 
 

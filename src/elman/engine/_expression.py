@@ -6,10 +6,12 @@ node, and what is known while tracing is computed here.
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from elman.engine._program import ELEMENTWISE, Block
+from elman.engine._program import ELEMENTWISE, REDUCTIONS, Block
 
 LEAVES = ("input", "previous", "cotangent")
 
@@ -19,6 +21,7 @@ _WITH_VALUE_RIGHT = {
     "lt": "lt_value",
     "le": "le_value",
     "eq": "eq_value",
+    "ne": "ne_value",
 }
 _WITH_VALUE_LEFT = {
     "add": "add_value",
@@ -28,6 +31,7 @@ _WITH_VALUE_LEFT = {
     "lt": "gt_value",
     "le": "ge_value",
     "eq": "eq_value",
+    "ne": "ne_value",
 }
 _KNOWN: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
@@ -35,10 +39,15 @@ _KNOWN: dict[str, Callable[..., float]] = {
     "mul": lambda a, b: a * b,
     "neg": lambda a: -a,
     "copy": lambda a: a,
+    "narrow": lambda a: ctypes.c_float(a).value,
     "lt": lambda a, b: float(a < b),
     "le": lambda a, b: float(a <= b),
     "eq": lambda a, b: float(a == b),
+    "ne": lambda a, b: float(a != b),
 }
+
+
+_LEAST = 1e-30  # a smaller number's reciprocal may be infinite
 
 
 class Node(NamedTuple):
@@ -57,17 +66,18 @@ class Graph:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.blocks: list[tuple[Block, ...]] = []  # of each product: its slot is the place here
-        self._known: dict[Node, int] = {}
+        self._known: dict[tuple[Node, float], int] = {}
 
     def add(
         self, op: str, *inputs: int, value: float = 0.0, slot: int = -1, row: bool = False
     ) -> int:
         """The number of this node, made if it is new."""
         node = Node(op, inputs, float(value), slot, row)
-        if node not in self._known:
-            self._known[node] = len(self.nodes)
+        key = (node, math.copysign(1, value))  # 0 and -0 are equal, and not the same
+        if key not in self._known:
+            self._known[key] = len(self.nodes)
             self.nodes.append(node)
-        return self._known[node]
+        return self._known[key]
 
     def constant(self, value: float) -> int:
         """A number; it is a row until a tile needs it."""
@@ -75,6 +85,8 @@ class Graph:
 
     def apply(self, op: str, *inputs: int) -> int:  # noqa: PLR0911 - one return for each way
         """An elementwise instruction, with what can be known beforehand folded away."""
+        if op == "quotient":
+            return self._quotient(*inputs)
         values = [self.known(i) for i in inputs]
         if op in _KNOWN and None not in values:
             return self.constant(_KNOWN[op](*values))
@@ -82,9 +94,10 @@ class Graph:
             return inputs[1] if values[0] else inputs[2]
         if len(inputs) == 2:
             left, right = values
-            if right is not None and op in ("sub", "div"):
-                other = -right if op == "sub" else (1 / right if right else float("inf"))
-                return self.apply("add" if op == "sub" else "mul", inputs[0], self.constant(other))
+            if right is not None and op == "sub":
+                return self.apply("add", inputs[0], self.constant(-right))
+            if right is not None and op == "div" and _LEAST < abs(right) < 1 / _LEAST:
+                return self.apply("mul", inputs[0], self.constant(1 / right))
             if right is not None and op in _WITH_VALUE_RIGHT:
                 return self._with_value(_WITH_VALUE_RIGHT[op], inputs[0], right)
             if left is not None and op in _WITH_VALUE_LEFT:
@@ -110,7 +123,16 @@ class Graph:
 
     def row_sum(self, node: int) -> int:
         """The sum of a tile over its units."""
-        return self.add("row_sum", self.as_tile(node), row=True)
+        return self.reduced("row_sum", node)
+
+    def reduced(self, op: str, node: int) -> int:
+        """One number for each row of a tile."""
+        return self.add(op, self.as_tile(node), row=True)
+
+    def _quotient(self, a: int, b: int) -> int:
+        """Divided, where a product with the reciprocal would round another way."""
+        row = self.nodes[a].row and self.nodes[b].row
+        return self.add("div", *((a, b) if row else map(self.as_tile, (a, b))), row=row)
 
     def product(self, source: int, block: Block) -> int:
         """The tile ``source`` times the transpose of a block, as F.linear has it."""
@@ -175,14 +197,19 @@ class Graph:
         return seen
 
 
+_BY_LANES = (
+    "pow", "fmod", "atan2", "hypot", "log2", "log10", "exp2", "tan", "asin", "acos", "atan", "sinh",
+    "cosh", "asinh", "acosh", "atanh", "erfc", "lgamma",
+)  # fmt: skip
 # What an instruction costs for one vector, in cycles: most of it is reading and writing the tile.
 COST = {
     **dict.fromkeys(ELEMENTWISE, 1.5),
     **dict.fromkeys(("exp", "expm1", "sigmoid", "tanh", "div", "div_into", "sqrt", "rsqrt"), 10.0),
     **dict.fromkeys(("log", "log1p", "sin", "cos", "erf"), 18.0),
-    "pow": 400.0,
+    **dict.fromkeys(("floor", "ceil", "round", "trunc", "narrow"), 20.0),
+    **dict.fromkeys(_BY_LANES, 400.0),
     **dict.fromkeys(("expand", "unit", "scalar", "constant"), 1.0),
-    "row_sum": 6.0,
+    **dict.fromkeys(REDUCTIONS, 6.0),
     **dict.fromkeys(LEAVES, 0.0),
     **dict.fromkeys(("product", "flow_back"), 1000.0),
 }

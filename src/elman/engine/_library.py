@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ctypes import (
     POINTER,
     Structure,
@@ -15,10 +16,12 @@ from ctypes import (
     c_double,
     c_int32,
     c_int64,
-    c_uint8,
+    c_uint64,
     c_void_p,
+    sizeof,
 )
 from functools import lru_cache, partial
+from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple
@@ -27,14 +30,15 @@ from elman._errors import EngineError
 from elman.engine._program import (
     BANKS,
     OPCODES,
+    REDUCTIONS,
     Block,
     Group,
     Instruction,
     Program,
     Routine,
+    table,
 )
 
-ABI = 4
 _BANK = {letter: number for number, letter in enumerate(BANKS)}
 
 
@@ -73,144 +77,151 @@ class _Routine(Structure):
     _fields_ = [
         *(
             (name, c_int32)
-            for name in ("phases", "operands", "temporaries", "wides", "rows", "products")
+            for name in (
+                "phases", "lines", "operands", "temporaries", "wides", "rows", "products", "unused",
+            )
         ),
         ("ends", POINTER(c_int32)),
         ("instructions", POINTER(_Instruction)),
         ("operand", POINTER(_Operand)),
         ("product", POINTER(_Product)),
+    ]  # fmt: skip
+
+
+class _Slot(Structure):
+    _fields_ = [(name, c_int32) for name in ("tensor", "piece", "is_scalar", "unused")]
+
+
+class _Program(Structure):
+    _fields_ = [
+        *(
+            (name, c_int32)
+            for name in (
+                "projected", "inputs", "gates", "states", "saved", "kinds", "watched", "matrices",
+                "own", "slots", "blocks", "groups",
+            )
+        ),
+        ("digest", c_uint64),
+        ("width", POINTER(c_int32)),
+        ("input_kind", POINTER(c_int32)),
+        ("slot", POINTER(_Slot)),
+        ("block", POINTER(_Block)),
+        ("group", POINTER(_Group)),
+        *((name, _Routine) for name in ("forward", "inference", "backward")),
+    ]  # fmt: skip
+
+
+class _Scan(Structure):
+    _fields_ = [
+        ("program", c_void_p),
+        *((name, c_int32) for name in ("threads", "split", "reverse", "starts")),
     ]
 
 
-class Scan(NamedTuple):
-    """elman_scan, field by field; pointers are addresses, 0 for none."""
+class _CrossEntropy(Structure):
+    _fields_ = [("threads", c_int64), ("ignore", c_int64), ("smoothing", c_double)]
 
-    float64: int
+
+class _StreamLayer(Structure):
+    _fields_ = [
+        ("scan", _Scan),
+        ("tensors", c_void_p),
+        ("count", c_int64),
+        ("adds", c_int64),
+        ("add", POINTER(c_int32)),
+    ]
+
+
+STRUCTURES: dict[str, type[Structure]] = {
+    "elman_instruction": _Instruction,
+    "elman_operand": _Operand,
+    "elman_block": _Block,
+    "elman_slot": _Slot,
+    "elman_product": _Product,
+    "elman_routine": _Routine,
+    "elman_group": _Group,
+    "elman_program": _Program,
+    "elman_scan": _Scan,
+    "elman_cross_entropy": _CrossEntropy,
+    "elman_stream_layer": _StreamLayer,
+}
+
+
+def layout() -> str:
+    """How all structures lie, field by field, as the library says it too."""
+
+    def line(name: str, kind: type[Structure]) -> Iterator[str]:
+        yield f"{name} {sizeof(kind)}"
+        for field, *_ in kind._fields_:
+            place = getattr(kind, field)
+            yield f"{field} {place.offset} {place.size}"
+
+    return "\n".join(" ".join(line(*each)) for each in STRUCTURES.items())
+
+
+class Scan(NamedTuple):
+    """elman_scan, field by field; ``program`` is an address."""
+
+    program: int
     threads: int
     split: int
-    reverse: int
-    gates: int
-    states: int
-    saved: int
-    slots: int
-    batch: int
-    steps: int
-    inputs: int
-    units: int
-    lengths: int
-    reset: int
-    reset_row: int
-    reset_step: int
-    x: int
-    x_row: int
-    x_step: int
-    y: int
-    y_row: int
-    y_step: int
-    weight_ih: int
-    bias_ih: int
-    bias_hh: int
-    initial: int
-    fresh: int
-    parameter: int
-    parameter_is_scalar: int
-    input: int
-    block: int
-    matrix: int
-    record: int
-    watched: int
-    watch: int
+    reverse: bool
+    starts: int
 
 
-class BackwardOut(NamedTuple):
-    """elman_backward_out, field by field."""
+class CrossEntropy(NamedTuple):
+    """elman_cross_entropy, field by field."""
 
-    kinds: int
-    groups: int
-    blocks: int
-    unused: int
-    input_kind: int
-    group: int
-    dy: int
-    dy_row: int
-    dy_step: int
-    dx: int
-    dx_row: int
-    dx_step: int
-    dfinal: int
-    dweight_ih: int
-    dbias_ih: int
-    dbias_hh: int
-    dinitial: int
-    dfresh: int
-    dparameter: int
-    dinput: int
-    dmatrix: int
+    threads: int
+    ignore: int
+    smoothing: float
 
 
 # Packed as bytes: ctypes would take longer to fill a structure than a short scan to run.
-_SCAN = Struct(f"@8i{len(Scan._fields) - 8}q")
-_BACKWARD_OUT = Struct(f"@4i{len(BackwardOut._fields) - 4}q")
-_FORWARD_OUT = Struct("@q")
+_SCAN = Struct("@q4i")
+_CROSS_ENTROPY = Struct("@2qd")
 
 
-def array(kind: Any, values: Sequence[Any]) -> Any:
+def _array(kind: Any, values: Sequence[Any]) -> Any:
     """A C array; never of length 0, which has no address."""
     return (kind * max(1, len(values)))(*values)
 
 
-class CrossEntropy(NamedTuple):
-    """elman_cross_entropy."""
-
-    float64: int
-    threads: int
-    rows: int
-    inputs: int
-    outputs: int
-    ignore: int
-    smoothing: float
-    h: int
-    weight: int
-    bias: int
-    target: int
-    scale: int
-    losses: int
-    normaliser: int
-    dh: int
-    dweight: int
-    dbias: int
-
-
-_ADDS = Struct("@2iq")
-_CROSS_ENTROPY = Struct("2i4qd10q")
-
-
 class Encoded:
-    """A program as the library takes it. Its arrays live as long as this does."""
+    """A program as the library takes it. Its arrays live as long as this does.
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
-        self._alive: list[Any] = []
-        self.number = {block: i for i, block in enumerate(program.blocks)}
-        # Asked for at each call.
-        self.gates, self.incoming = program.gates, 4 if program.projected else len(program.inputs)
-        self.slots, self.matrices = program.slots, program.matrices
-        self.scalars = self._address(array(c_uint8, self.slots))
-        blocks = [_Block(*block, self.matrices[block.matrix][1]) for block in self.number]
-        self.blocks = self._address(array(_Block, blocks))
-        self.input_kind = self._address(array(c_int32, program.input_kind))
-        self.groups = self._address(array(_Group, list(map(self._group, program.groups))))
-        self.forward, self.inference, self.backward = (
-            bytes(self._kept(_routine(r, self.number)))
-            for r in (program.forward, program.inference, program.backward)
-        )
+    Attributes:
+        program: the program.
+        incoming: how many tensors come in.
+        matrices: rows and columns, in blocks, of each matrix.
+        address: where the library finds it.
+    """
+
+    def __init__(self, text: str) -> None:
+        program = self.program = Program.parse(text)
+        self.incoming = 4 if program.projected else len(program.inputs)
+        self.matrices = program.matrices
+        self._number = number = {block: i for i, block in enumerate(program.blocks)}
+        blocks = [_Block(*block, self.matrices[block.matrix][1]) for block in number]
+        slots = [_Slot(*slot, 0) for slot in program.slots]
+        self._structure = _Program(
+            program.projected, len(program.inputs), program.gates, program.states, program.saved,
+            program.kinds, program.watched, len(self.matrices), len(program.own), len(slots),
+            len(blocks), len(program.groups),
+            int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"),
+            _array(c_int32, program.inputs), _array(c_int32, program.input_kind),
+            _array(_Slot, slots), _array(_Block, blocks),
+            _array(_Group, list(map(self._group, program.groups))),
+            *(_routine(r, number) for r in (program.forward, program.inference, program.backward)),
+        )  # fmt: skip
+        self.address = addressof(self._structure)
 
     def _group(self, group: Group) -> _Group:
         phase = next(
             (p for p, phase in enumerate(self.program.backward)
              for product in phase.products if product.out == group.to), -1
         )  # fmt: skip
-        blocks = array(c_int32, [self.number[block] for block in group.blocks])
+        blocks = _array(c_int32, [self._number[block] for block in group.blocks])
         return _Group(
             group.first,
             len(group.blocks),
@@ -218,21 +229,14 @@ class Encoded:
             *(int(group.to[1:]) if group.to[0] == bank else -1 for bank in "pr"),
             phase,
             0,
-            self._kept(blocks),
+            blocks,
         )
-
-    def _kept(self, value: Any) -> Any:
-        self._alive.append(value)
-        return value
-
-    def _address(self, value: Any) -> int:
-        return addressof(self._kept(value))
 
 
 @lru_cache(maxsize=256)
 def encoded(text: str) -> Encoded:
     """The program of this text."""
-    return Encoded(Program.parse(text))
+    return Encoded(text)
 
 
 def _place(operand: str) -> tuple[int, int]:
@@ -249,6 +253,7 @@ def _routine(routine: Routine, number: Mapping[Block, int]) -> _Routine:
         products.extend(
             _Product(at, *_place(p.sources[0]), *_place(p.start), number[p.blocks[0]])
             for p in phase.products
+            if not p.transposed  # those of the backward are in its groups
         )
         for part in (phase.rows, phase.tiles):
             lines.extend(_instruction(line, operands) for line in part)
@@ -261,13 +266,13 @@ def _routine(routine: Routine, number: Mapping[Block, int]) -> _Routine:
     rows = max(
         [
             count("q"),
-            *(line.slot + 1 for phase in routine for line in phase.tiles if line.op == "row_sum"),
+            *(line.slot + 1 for phase in routine for line in phase.tiles if line.op in REDUCTIONS),
         ]
     )
     return _Routine(
-        len(routine), len(places), count("t"), count("w"), rows, len(products),
-        array(c_int32, ends), array(_Instruction, lines), array(_Operand, places),
-        array(_Product, products),
+        len(routine), len(lines), len(places), count("t"), count("w"), rows, len(products), 0,
+        _array(c_int32, ends), _array(_Instruction, lines), _array(_Operand, places),
+        _array(_Product, products),
     )  # fmt: skip
 
 
@@ -279,12 +284,18 @@ def _instruction(line: Instruction, operands: dict[str, int]) -> _Instruction:
     return _Instruction(OPCODES[line.op], number(line.out), *inputs[:3], line.slot, line.value)
 
 
+_ANOTHER = "{} was built for another version of elman: reinstall it"
+
+
 class Library:
     """The loaded library."""
 
     def __init__(self, path: Path) -> None:
         self._c = ctypes.CDLL(str(path))
+        if not hasattr(self._c, "elman_layout"):
+            raise OSError(_ANOTHER.format(path))
         for name in (
+            "elman_layout",
             "elman_isa",
             "elman_operations",
             "elman_forward",
@@ -292,20 +303,20 @@ class Library:
             "elman_apply",
             "elman_cross_entropy_run",
             "elman_stream_step",
+            "elman_stream_read",
+            "elman_stream_write",
         ):
             getattr(self._c, name).restype = c_char_p
-        for name in ("elman_forward", "elman_backward"):
-            getattr(self._c, name).argtypes = [c_char_p, c_char_p]
-        self._c.elman_cross_entropy_run.argtypes = [c_char_p]
+        for name in ("elman_forward", "elman_backward", "elman_cross_entropy_run"):
+            getattr(self._c, name).argtypes = [c_char_p, c_void_p, c_int64]
+        for name in ("elman_stream_step", "elman_stream_read", "elman_stream_write"):
+            getattr(self._c, name).argtypes = [c_void_p, c_void_p, c_int64]
         self._c.elman_stream_create.restype = c_void_p
-        self._c.elman_stream_create.argtypes = [c_char_p, c_int32, c_void_p]
-        self._c.elman_stream_step.argtypes = [c_void_p, *2 * (c_void_p, c_int64)]
-        self._c.elman_stream_read.argtypes = [c_void_p] * 2
-        self._c.elman_stream_write.argtypes = [c_void_p] * 3
+        self._c.elman_stream_create.argtypes = [c_void_p, c_int32, c_void_p]
         self._c.elman_stream_destroy.argtypes = [c_void_p]
-        self._c.elman_apply.argtypes = [c_int32, c_int32, c_int64, *[c_void_p] * 4, c_double]
-        if self._c.elman_abi() != ABI:
-            raise OSError(f"{path} has ABI {self._c.elman_abi()}, expected {ABI}: reinstall elman")
+        self._c.elman_apply.argtypes = [c_int32, c_double, c_void_p, c_int64]
+        if self._c.elman_layout().decode() != layout() or self.operations != table():
+            raise OSError(_ANOTHER.format(path))
         if self._c.elman_isa() is None:
             raise OSError("ELMAN_ISA names an instruction set that this machine does not have")
 
@@ -319,40 +330,30 @@ class Library:
         """The instruction set of programs, as the library has it."""
         return str(self._c.elman_operations().decode())
 
-    def forward(self, scan: Scan, routine: bytes, final: int) -> None:
-        """Runs a scan; ``final`` is where the addresses of the final states are."""
-        packed = _SCAN.pack(*scan) + routine
-        self._check(self._c.elman_forward(packed, _FORWARD_OUT.pack(final)))
+    def forward(self, scan: Scan, tensors: array[int]) -> None:
+        """Runs a scan; the list of its tensors is in native/src/abi.h, and must stay alive."""
+        self._check(self._c.elman_forward(_SCAN.pack(*scan), *_list(tensors)))
 
-    def backward(self, scan: Scan, routine: bytes, out: BackwardOut) -> None:
+    def backward(self, scan: Scan, tensors: array[int]) -> None:
         """Runs its gradient."""
-        packed = _SCAN.pack(*scan) + routine
-        self._check(self._c.elman_backward(packed, _BACKWARD_OUT.pack(*out)))
+        self._check(self._c.elman_backward(_SCAN.pack(*scan), *_list(tensors)))
 
-    def cross_entropy(self, call: CrossEntropy) -> str | None:
+    def cross_entropy(self, call: CrossEntropy, tensors: array[int]) -> str | None:
         """Runs it; what is wrong with its targets, or None."""
-        reason = self._c.elman_cross_entropy_run(_CROSS_ENTROPY.pack(*call))
+        packed = _CROSS_ENTROPY.pack(*call)
+        reason = self._c.elman_cross_entropy_run(packed, *_list(tensors))
         if reason is not None and reason.startswith(b"a target"):
             return str(reason.decode())
         self._check(reason)
         return None
 
-    def stream(self, layers: Sequence[tuple[Scan, bytes, Sequence[int]]]) -> NativeStream:
-        """Layers, each a scan, its routine, and the layers whose input is added to its output."""
+    def stream(self, layers: Sequence[tuple[Scan, array[int], Sequence[int]]]) -> NativeStream:
+        """Layers: each a scan, its tensors, and the layers whose input is added to its output."""
         return NativeStream(self._c, layers)
 
-    def apply(
-        self,
-        op: str,
-        float64: bool,
-        count: int,
-        out: int,
-        inputs: Sequence[int | None],
-        value: float,
-    ) -> None:
-        """Runs one instruction on arrays, given by address."""
-        a, b, c = [*inputs, None, None, None][:3]
-        self._check(self._c.elman_apply(OPCODES[op], int(float64), count, out, a, b, c, value))
+    def apply(self, op: str, value: float, tensors: array[int]) -> None:
+        """Runs one elementwise instruction: the result, then its operands."""
+        self._check(self._c.elman_apply(OPCODES[op], value, *_list(tensors)))
 
     @staticmethod
     def _check(reason: bytes | None) -> None:
@@ -360,37 +361,44 @@ class Library:
             raise EngineError(f"the native engine failed: {reason.decode()}")
 
 
-class NativeStream:
-    """elman_stream, by addresses. What its layers point to must outlive it."""
+def _list(tensors: array[int]) -> tuple[int, int]:
+    """Where the numbers are, and how many."""
+    return tensors.buffer_info()
 
-    def __init__(self, c: Any, layers: Sequence[tuple[Scan, bytes, Sequence[int]]]) -> None:
-        added = [array(c_int32, adds) for _, _, adds in layers]
-        packed = b"".join(
-            _SCAN.pack(*scan) + routine + _ADDS.pack(len(adds), 0, addressof(kept))
-            for (scan, routine, adds), kept in zip(layers, added, strict=True)
-        )
+
+class NativeStream:
+    """elman_stream. What its layers point to must outlive it."""
+
+    def __init__(self, c: Any, layers: Sequence[tuple[Scan, array[int], Sequence[int]]]) -> None:
+        added = [_array(c_int32, adds) for _, _, adds in layers]
+        structures = [
+            _StreamLayer(_Scan(*scan), *_list(tensors), len(adds), kept)
+            for (scan, tensors, adds), kept in zip(layers, added, strict=True)
+        ]
         wrong = c_char_p()
-        self._handle = c_void_p(c.elman_stream_create(packed, len(layers), byref(wrong)))
+        self._handle = c_void_p(
+            c.elman_stream_create(_array(_StreamLayer, structures), len(layers), byref(wrong))
+        )
         Library._check(wrong.value)
         weakref.finalize(self, _destroyed, c, self._handle, added)
         self._c = c
 
-    def bound(self, x: int, x_row: int, y: int, y_row: int) -> Callable[[], bytes | None]:
-        """A step from rows at ``x`` to rows at ``y``; it returns what went wrong."""
-        places = c_void_p(x), c_int64(x_row), c_void_p(y), c_int64(y_row)
-        return partial(self._c.elman_stream_step, self._handle, *places)
+    def bound(self, tensors: array[int]) -> Callable[[], bytes | None]:
+        """A step from and to two tensors, whose list must live as long; returns what is wrong."""
+        first, count = _list(tensors)
+        return partial(self._c.elman_stream_step, self._handle, c_void_p(first), c_int64(count))
 
-    def step(self, x: int, x_row: int, y: int, y_row: int) -> None:
+    def step(self, tensors: array[int]) -> None:
         """The same, once."""
-        Library._check(self._c.elman_stream_step(self._handle, x, x_row, y, y_row))
+        Library._check(self._c.elman_stream_step(self._handle, *_list(tensors)))
 
-    def read(self, states: int) -> None:
-        """Copies all states to the addresses that lie at ``states``."""
-        self._c.elman_stream_read(self._handle, states)
+    def read(self, states: array[int]) -> None:
+        """Copies all states into these tensors."""
+        Library._check(self._c.elman_stream_read(self._handle, *_list(states)))
 
-    def write(self, states: int, where: int) -> None:
-        """Copies all states from there, of the rows marked at ``where``; of all if it is 0."""
-        self._c.elman_stream_write(self._handle, states, where)
+    def write(self, states: array[int]) -> None:
+        """Copies all states from there; those of the rows that are True in the last tensor."""
+        Library._check(self._c.elman_stream_write(self._handle, *_list(states)))
 
 
 def _destroyed(c: Any, handle: Any, _: Any) -> None:

@@ -8,12 +8,15 @@ the batch of a gradient times a value, so no number of it ever appears in a prog
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any, TypeVar
 
 from torch import fx
 
-from elman.engine._lower import RULES, Lowering, Own, Rule, Untraceable, Value, rule
+from elman.engine import _layout
+from elman.engine._kinds import Kind
+from elman.engine._lower import RULES, Lowering, Own, Untraceable, Value, rule
 from elman.engine._program import Block
 
 T = TypeVar("T")
@@ -51,19 +54,20 @@ def _is_own_matrix(x: Any) -> bool:
     return isinstance(x, Own) and len(x.shape) == 2 and x.shape[0] > 1
 
 
-def _of_matrices(name: str) -> Callable[[Rule], Rule]:
+def _of_matrices(name: str) -> Callable[[Any], Any]:
     """A rule for where the first argument is no value, beside that for values."""
 
-    def register(one: Rule) -> Rule:
+    def register(one: Callable[..., Any]) -> Callable[..., Any]:
         of_values = RULES[name]
 
+        @wraps(of_values.lower)
         def either(low: Lowering, node: fx.Node, a: Any, *args: Any, **options: Any) -> Any:
             first = [low.any(x) for x in (a if isinstance(a, (list, tuple)) else [a])]
             kinds = (Matrix, Turned, Outer)
             matrices = any(isinstance(x, kinds) or _is_own_matrix(x) for x in first)
-            return (one if matrices else of_values)(low, node, a, *args, **options)
+            return (one if matrices else of_values.lower)(low, node, a, *args, **options)
 
-        RULES[name] = either
+        RULES[name] = replace(of_values, lower=either)
         return one
 
     return register
@@ -84,11 +88,11 @@ def _matrix(low: Lowering, node: fx.Node, x: Any) -> Matrix:
     return Matrix(x, tuple(tuple((i, j) for j in range(columns)) for i in range(rows)))
 
 
-@rule("permute")
+@rule("permute", moves=True)
 def _permute(low: Lowering, node: fx.Node, a: Any, dims: Sequence[int]) -> Any:
     x = low.any(a)
     if tuple(d % len(dims) for d in dims) != (1, 0):
-        raise Untraceable(f"{node.target} {list(dims)}: only a matrix can be transposed", node)
+        return _layout.permuted(low, node, a, dims)
     if isinstance(x, Turned):
         return x.value
     if isinstance(x, Value):
@@ -139,12 +143,14 @@ def _addmm(
     return low.map("add", product, low.map("mul", bias, float(beta)))
 
 
-@rule("add")
+@rule("add", gives="real bool whole")
 def _add(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Any:
     terms = [low.any(x) for x in (a, b)]
     outers = [x for x in terms if isinstance(x, Outer)]
+    if low.types.kind(node) is Kind.BOOL:
+        return low.map("maximum", a, low.map("mul", b, float(alpha != 0)))
     if not outers or alpha != 1:
-        return low.map("add", a, low.map("mul", b, float(alpha)))
+        return low.map("add", a, low.map("mul", b, alpha))
     if len(outers) == 1:
         (other,) = (n for n, x in zip((a, b), terms, strict=True) if not isinstance(x, Outer))
         if any(low.graph.known(part) != 0 for part in low.value(other).parts):
@@ -216,7 +222,7 @@ def _empty(low: Lowering, shape: Sequence[int]) -> Grid[tuple[tuple[int, int], .
     return (((),) * columns,) * rows
 
 
-@rule("slice_scatter")
+@rule("slice_scatter", moves=True)
 def _slice_scatter(
     low: Lowering,
     node: fx.Node,

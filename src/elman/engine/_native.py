@@ -12,6 +12,7 @@ from torch.autograd import forward_ad
 from elman.cells import Cell, Weights
 from elman.engine._depends import AFFINE, own_tensors
 from elman.engine._functions import recurrence
+from elman.engine._kinds import is_integer
 from elman.engine._library import encoded, missing
 from elman.engine._lower import Untraceable
 from elman.engine._recurrence import Recurrence
@@ -31,7 +32,24 @@ def why_not(r: Recurrence) -> str | None:
     if isinstance(projection, str):
         return projection
     r.found["program"], reason = _program(r.cell, r.x.dtype, projection, r.observe is not None)
+    if not reason and torch.compiler.is_compiling():
+        _step_unseen(r)
     return reason or None
+
+
+def _step_unseen(r: Recurrence) -> None:
+    """One step whose result goes nowhere, so that torch.compile notes all that it reads.
+
+    It compiles anew then when something of that has changed; nothing of it stays in the graph.
+    """
+    if "affine" not in r.found:
+        inputs = r.projected()
+        first = inputs[0] if isinstance(inputs, Tensor) else type(inputs)(*(t[0] for t in inputs))
+        r.cell.step(first, r.state)
+        return
+    cell: Any = r.cell
+    gates = cell._split(r.state[0].new_zeros(len(r.state[0]), len(cell.gates) * cell.hidden_size))
+    cell.pointwise(gates, gates, r.state)
 
 
 def _of_sizes(r: Recurrence, inherited: bool) -> str | None:
@@ -51,16 +69,23 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
         weights: Weights = r.cell.weights if r.weights is None else r.weights  # type: ignore[assignment]
         affine = r.found["affine"] = weights[:4]
     apart = AFFINE if inherited else ()
-    own = [t for _, t in own_tensors(r.cell, apart) if t.is_floating_point()]
-    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *own) if t is not None]
+    own = dict(own_tensors(r.cell, apart))
+    floats = {name: t for name, t in own.items() if t.is_floating_point()}
+    given = [
+        t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats.values()) if t is not None
+    ]
     dtype = r.x.dtype
-    elsewhere = [t.device for t in given if not t.is_cpu]
+    elsewhere = [t.device for t in (*given, *own.values()) if not t.is_cpu]
     if elsewhere:
         return f"it runs on the CPU, and this layer is on {elsewhere[0]}"
+    for name, mask in (("lengths", r.lengths), ("reset", r.reset)):
+        if mask is not None and not mask.is_cpu:
+            return f"it runs on the CPU, and {name} is on {mask.device}"
     if dtype not in (torch.float32, torch.float64):
         return f"it computes in float32 and float64, and x is {dtype}"
     if [t for t in given if t.dtype != dtype]:
-        return f"x is {dtype}, and not every weight and state is"
+        others = [f": {name} is {t.dtype}" for name, t in floats.items() if t.dtype != dtype]
+        return f"x is {dtype}, and not every weight and state is{''.join(others[:1])}"
     return None
 
 
@@ -74,12 +99,12 @@ def _projection(r: Recurrence) -> tuple[Any, ...] | str:
                 f"{type(r.cell).__name__}.project() gives a tensor of shape {tuple(t.shape)}, "
                 f"expected (time, batch, a multiple of the {units} units)"
             )
-        if t.dtype not in (r.x.dtype, torch.bool):
+        if t.dtype not in (r.x.dtype, torch.bool) and not is_integer(t.dtype):
             return f"{type(r.cell).__name__}.project() gives {t.dtype}, and x is {r.x.dtype}"
     return (  # plain, since torch.compile hands no NamedTuple that it has made to _program
         None if isinstance(given, Tensor) else type(given),
         tuple(t.shape[2] // units for t in tensors),
-        tuple(t.dtype == torch.bool for t in tensors),
+        tuple(t.dtype for t in tensors),
     )
 
 
@@ -93,6 +118,11 @@ def _around() -> str | None:
         return "an exported program must run where this library is not"
     if torch.compiler.is_compiling():
         return None
+    if torch._C._is_tracing():
+        return (
+            "torch.jit.trace, with which torch.onnx.export(dynamo=False) begins, records the "
+            "operations of torch alone"
+        )
     # The rule for jvp opens a level of dual numbers, and torch refuses a second one.
     inside_func = torch._C._functorch.peek_interpreter_stack() is not None
     if forward_ad._current_level >= 0 and not inside_func:
@@ -155,6 +185,8 @@ def arguments(r: Recurrence) -> tuple[tuple[Tensor | None, ...], list[Any]]:
     named: dict[str, Any] = {
         name: reduce(getattr, name.split("."), r.cell) for name, _ in program.own
     }
+    # The library computes in one type: booleans and integers come to it as torch promotes them.
+    named = {n: t if t.is_floating_point() else t.to(r.x.dtype) for n, t in named.items()}
     own: list[Any] = [named[name].t() if turned else named[name] for name, turned in program.own]
     if "affine" in r.found:
         ih, hh, b_ih, b_hh = r.found["affine"]

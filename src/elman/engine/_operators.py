@@ -10,16 +10,16 @@ weight_hh is the first of the own tensors); otherwise it is what the cell's ``pr
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from elman.engine import _pool
-from elman.engine._library import BackwardOut, Encoded, Scan, encoded, library
+from elman.engine._library import Encoded, Scan, encoded, library
 from elman.engine._program import Program
+from elman.engine._tensors import described
 
 torch.library.define(
     "elman::recurrence",
@@ -51,35 +51,6 @@ def _gradient_of(t: Tensor, comes_in: bool) -> Tensor:
     return _like_x(t, t.shape[2]) if comes_in and t.dim() == 3 else torch.empty_like(t)
 
 
-def _sequence(t: Tensor | None) -> tuple[int, int, int]:
-    """Where a (time, batch, size) begins, and its strides over the batch and over time."""
-    if t is None:
-        return (0, 0, 0)
-    step, row, _ = t.stride()
-    return t.data_ptr(), row, step
-
-
-def addresses(tensors: Iterable[Tensor | None]) -> list[int]:
-    """Where each begins; 0 for none."""
-    return [0 if t is None else t.data_ptr() for t in tensors]
-
-
-class Lists:
-    """Lists of addresses, one after the other in memory that lives as long as this.
-
-    ``at`` says where each begins.
-    """
-
-    def __init__(self, *lists: Iterable[int]) -> None:
-        numbers, begin = array("q"), []
-        for each in lists:
-            begin.append(8 * len(numbers))
-            numbers.extend(each)
-        self._numbers = numbers
-        first, _ = numbers.buffer_info()
-        self.at = [first + b for b in begin]
-
-
 def _contiguous(t: Tensor | None) -> Tensor | None:
     return t if t is None or t.is_contiguous() else t.contiguous()
 
@@ -88,26 +59,15 @@ def _rows_contiguous(t: Tensor) -> Tensor:
     return t if t.stride(-1) == 1 else t.contiguous()
 
 
-def _slots(own: Sequence[Tensor | None], units: int) -> list[int]:
-    """The addresses of the cell's own tensors, cut into one number per unit each."""
-    pieces = [(t, i) for t in own for i in range(1 if t is None else max(1, t.numel() // units))]
-    return [0 if t is None else t.data_ptr() + i * units * t.element_size() for t, i in pieces]
-
-
-def _gates(inputs: Sequence[Tensor | None], widths: Sequence[int]) -> Iterator[int]:
-    """As _sequence, for each gate of the inputs."""
-    for t, gates in zip(inputs, widths, strict=True):
-        first, row, step = _sequence(t)
-        size = 0 if t is None else t.shape[2] // gates * t.element_size()
-        for i in range(gates):
-            yield from (first + i * size, row, step)
-
-
 def _record_size(p: Program, steps: int, batch: int, units: int) -> int:
-    """How many numbers the forward keeps beside its output (the record of native/src/scan.h)."""
+    """How many numbers the forward keeps beside its output (the record of native/src/scan.h).
+
+    At most: it depends on no number of threads, which may be another one when a compiled graph
+    runs, or its backward. There are gaps for each team of at least eight rows.
+    """
     padded = (units + 15) // 16 * 16
-    paddings = 16 * steps * (torch.get_num_threads() + 1)
-    return (p.states - 1 + p.saved) * padded * batch * steps + paddings
+    gaps = 16 * steps * (batch // 8 + 1)
+    return 32 + (p.states - 1 + p.saved) * padded * batch * steps + gaps
 
 
 class _Call:
@@ -142,53 +102,19 @@ class _Call:
         assert self.state[0] is not None
         self.units = self.state[0].shape[1]
 
-    def cut(self, own: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-        """The cell's own tensors, or their gradients: matrices, and others."""
-        matrices = len(self.code.matrices)
-        return own[:matrices], own[matrices:]
+    @property
+    def cell(self) -> tuple[Tensor | None, ...]:
+        """All that the cell computes with."""
+        return (*self.incoming, *self.state, *self.start, *self.own)
 
-    def scan(
-        self,
-        output: Tensor | None,
-        record: Tensor | None,
-        watch: Sequence[Tensor | None] = (),
-        *more: Iterable[int],
-    ) -> tuple[Scan, list[int]]:
-        """The structure, and where ``more`` lists are: they live as long as this call."""
-        p, reset = self.code.program, self.reset
-        steps, batch, inputs = self.x.shape
-        matrices, others = self.cut(self.own)
-        weights: Sequence[int] = (0, 0, 0)
-        given: Iterable[int] = ()
-        if p.projected:
-            weights = addresses(self.incoming[1:])
-        else:
-            inputs, given = 0, _gates(self.incoming, p.inputs)
-        self._lists = Lists(
-            addresses(self.state),
-            addresses(self.start) if self.start else [0] * p.states,
-            _slots(others, self.units),
-            addresses(matrices),
-            given,
-            chain.from_iterable(map(_sequence, watch)),
-            *more,
-        )
-        initial, fresh, parameter, matrix, inputs_at, watched, *places = self._lists.at
-        return Scan._make((
-            self.x.dtype == torch.float64, torch.get_num_threads(), split, self.reverse,
-            self.code.gates, p.states, p.saved, len(self.code.slots),
-            batch, steps, inputs, self.units,
-            0 if self.lengths is None else self.lengths.data_ptr(),
-            *((0, 0, 0) if reset is None else (reset.data_ptr(), reset.stride(1), reset.stride(0))),
-            *_sequence(self.x),
-            *_sequence(output),
-            *weights,
-            initial, fresh, parameter, self.code.scalars,
-            0 if p.projected else inputs_at,
-            self.code.blocks, matrix,
-            0 if record is None else record.data_ptr(),
-            len(watch), watched,
-        )), places  # fmt: skip
+    @property
+    def scan(self) -> Scan:
+        threads = torch.get_num_threads()
+        return Scan(self.code.address, threads, split, self.reverse, len(self.start))
+
+    def tensors(self, *others: Tensor | None) -> array[int]:
+        """The list of tensors in native/src/abi.h: these live as long as this call."""
+        return described((*self.cell, self.lengths, self.reset, *others))
 
 
 def forward(
@@ -212,9 +138,8 @@ def forward(
         record = _pool.take(size, call.x.dtype)
     else:
         record = call.x.new_empty(0)
-    routine = call.code.forward if save else call.code.inference
-    scan, (at_final,) = call.scan(output, record if save else None, seen, addresses(final))
-    library().forward(scan, routine, at_final)
+    kept = record if save else None
+    library().forward(call.scan, call.tensors(output, kept, *seen, *final))
     return (output, *final, *seen, record)
 
 
@@ -267,58 +192,20 @@ def backward(
     dy = None if gradients[0] is None else _rows_contiguous(gradients[0])
     dfinal = [None if t is None else t.contiguous() for t in gradients[1 : 1 + states]]
     dseen = [None if t is None else _rows_contiguous(t) for t in gradients[1 + states :]]
-    p = call.code.program
-    everything = (*call.incoming, *call.state, *call.start, *call.own)
+    count = len(call.incoming)
     down = [
-        None if t is None or not need else _gradient_of(t, i < len(call.incoming))
-        for i, (t, need) in enumerate(zip(everything, needs, strict=True))
+        None if t is None or not need else _gradient_of(t, i < count)
+        for i, (t, need) in enumerate(zip(call.cell, needs, strict=True))
     ]
-    of_incoming, rest = down[: len(call.incoming)], down[len(call.incoming) :]
-    dfresh = rest[states : states + starts] or [None] * states
-    matrices, others = call.cut(rest[states + starts :])
-    dx, *weights = of_incoming if p.projected else [None] * 4
     output = _rows_contiguous(output)  # lives until the library is done
-    scan, places = call.scan(
-        output,
-        record,
-        dseen,
-        addresses(dfinal),
-        addresses(rest[:states]),
-        addresses(dfresh),
-        _slots_like(others, call.cut(call.own)[1], call.units),
-        () if p.projected else _gates(of_incoming, p.inputs),
-        addresses(matrices),
-    )
-    out = BackwardOut(
-        p.kinds, len(p.groups), len(call.code.number), 0,
-        call.code.input_kind, call.code.groups,
-        *_sequence(dy),
-        *_sequence(dx),
-        places[0],
-        *addresses(weights),
-        *places[1:],
-    )  # fmt: skip
-    library().backward(scan, call.code.backward, out)
-    return (*of_incoming, *rest)
+    library().backward(call.scan, call.tensors(output, record, *dseen, dy, *dfinal, *down))
+    return tuple(down)
 
 
 @torch.library.impl("elman::recurrence_backward", "CPU")
 def _recurrence_backward(*args: Any) -> list[Tensor]:
     x = args[-1][0]
     return [x.new_empty(0) if t is None else t for t in backward(*args)]
-
-
-def _slots_like(
-    gradients: Sequence[Tensor | None], own: Sequence[Tensor | None], units: int
-) -> list[int]:
-    """As _slots, with nothing where a gradient is not wanted."""
-    slots: list[int] = []
-    for gradient, t in zip(gradients, own, strict=True):
-        wanted = (
-            _slots([gradient], units) if gradient is not None else [0] * len(_slots([t], units))
-        )
-        slots.extend(wanted)
-    return slots
 
 
 @torch.library.register_fake("elman::recurrence_backward")  # type: ignore[untyped-decorator]

@@ -38,17 +38,25 @@ ELEMENTWISE: dict[str, tuple[int, bool]] = {
     "lt": (2, False),
     "le": (2, False),
     "eq": (2, False),
+    "ne": (2, False),
     "lt_value": (1, True),
     "le_value": (1, True),
     "gt_value": (1, True),
     "ge_value": (1, True),
     "eq_value": (1, True),
+    "ne_value": (1, True),
     "where": (3, False),
     "maximum": (2, False),
     "minimum": (2, False),
     "relu": (1, False),
     "abs": (1, False),
+    "copysign": (2, False),
     "sign": (1, False),
+    "floor": (1, False),
+    "ceil": (1, False),
+    "round": (1, False),
+    "trunc": (1, False),
+    "narrow": (1, False),  # to the nearest number of float32
     "sqrt": (1, False),
     "rsqrt": (1, False),
     "exp": (1, False),
@@ -59,12 +67,30 @@ ELEMENTWISE: dict[str, tuple[int, bool]] = {
     "cos": (1, False),
     "erf": (1, False),
     "pow": (2, False),
+    "fmod": (2, False),
+    "atan2": (2, False),
+    "hypot": (2, False),
+    "log2": (1, False),
+    "log10": (1, False),
+    "exp2": (1, False),
+    "tan": (1, False),
+    "asin": (1, False),
+    "acos": (1, False),
+    "atan": (1, False),
+    "sinh": (1, False),
+    "cosh": (1, False),
+    "asinh": (1, False),
+    "acosh": (1, False),
+    "atanh": (1, False),
+    "erfc": (1, False),
+    "lgamma": (1, False),
     "sigmoid": (1, False),
     "tanh": (1, False),
     "sigmoid_backward": (2, False),
     "tanh_backward": (2, False),
 }
-SPECIAL = ("expand", "row_sum", "unit", "scalar", "accumulate", "accumulate_row")
+REDUCTIONS = ("row_sum", "row_max")  # of a tile, to a number per row
+SPECIAL = ("expand", *REDUCTIONS, "unit", "scalar", "accumulate", "accumulate_row")
 OPCODES = {name: code for code, name in enumerate((*ELEMENTWISE, *SPECIAL))}
 
 # Where operands live, in the order of elman_bank in native/src/abi.h.
@@ -286,12 +312,15 @@ class Program:
         return sum(self.inputs)
 
     @property
-    def slots(self) -> tuple[bool, ...]:
-        """The program's own parameters: whether each is a single number, not one per unit."""
+    def slots(self) -> tuple[tuple[int, int, bool], ...]:
+        """The program's own parameters.
+
+        Of each: the number of its tensor, which piece of it, and whether it is a single number.
+        """
         return tuple(
-            text == "scalar"
-            for text in self.own
-            for _ in range(int(text[4:]) if text.startswith("unit") else text == "scalar")
+            (number, piece, text == "scalar")
+            for number, text in enumerate(self.own)
+            for piece in range(int(text[4:]) if text.startswith("unit") else text == "scalar")
         )
 
     @property

@@ -51,7 +51,7 @@ class Recurrence:
         """(time, batch): True at real steps; None when all are."""
         if self.lengths is None:
             return None
-        return mask(self.lengths, self.x.shape[0]).T
+        return mask(self.lengths, self.x.shape[0], device=self.x.device).T
 
     def projected(self) -> Any:
         """What the cell projects, once, whichever engine asks: its masks are drawn only here.

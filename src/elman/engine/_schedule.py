@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from elman.engine._expression import COST, Graph
-from elman.engine._program import Instruction, Phase, Product, Routine
+from elman.engine._program import REDUCTIONS, Instruction, Phase, Product, Routine
 
 # Writing a tile to memory and reading it back a sequence later, in the cycles of COST.
 SAVE_COST = 13.0
@@ -111,8 +111,10 @@ class Scheduler:
         sources: Mapping[int, tuple[str, ...]] | None = None,
     ) -> None:
         self.graph, self.given, self.sources = graph, given, sources or {}
-        self.targets, self.effects = targets, effects
-        wanted = [node for _, node in targets] + [e.node for e in effects]
+        # What is filled is a tile, also where one number is known for all of it.
+        self.targets = [(operand, graph.as_tile(node)) for operand, node in targets]
+        self.effects = effects
+        wanted = [node for _, node in self.targets] + [e.node for e in effects]
         self.needed = graph.closure(wanted, given)
         self.phase = self._phases()
         self.products = self._in_order()
@@ -141,7 +143,7 @@ class Scheduler:
                 after = 0 if whole in self.given else phase[whole] + 1
                 phase[n] = max([after, *(phase[i] for i in start)])
             else:
-                phase[n] = ready + (node.op in ("row_sum", "flow_back"))
+                phase[n] = ready + (node.op in (*REDUCTIONS, "flow_back"))
         return phase
 
     def _in_order(self) -> list[int]:
@@ -248,7 +250,7 @@ class Scheduler:
     def _rows(self, phase: int) -> Iterable[Instruction]:
         for n in self.order:
             node = self.graph.nodes[n]
-            if node.row and self.phase[n] == phase and node.op != "row_sum":
+            if node.row and self.phase[n] == phase and node.op not in REDUCTIONS:
                 inputs = tuple(self.home[i, -1] for i in node.inputs)
                 yield Instruction(node.op, self.home[n, -1], inputs, node.value, node.slot)
         for effect in self.effects:
@@ -278,11 +280,9 @@ class _Tiles:
                 continue
             if node.op in _CHEAP and (n, -1) not in s.home:
                 continue
-            if node.op == "row_sum" and s.phase[n] == self.phase + 1:
+            if node.op in REDUCTIONS and s.phase[n] == self.phase + 1:
                 source = self._operand(node.inputs[0])
-                self.lines.append(
-                    Instruction("row_sum", "-", (source,), slot=int(s.home[n, -1][1:]))
-                )
+                self.lines.append(Instruction(node.op, "-", (source,), slot=int(s.home[n, -1][1:])))
             elif not node.row and s.phase[n] == self.phase:
                 self._make(n)
         self._finish_targets()

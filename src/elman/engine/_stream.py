@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor
 
 from elman._errors import DtypeError, ShapeError
+from elman.cells._base import check_tensor
 from elman.engine import _native
 from elman.engine._library import encoded, library
-from elman.engine._operators import Lists, _Call, addresses
+from elman.engine._operators import _Call
 from elman.engine._recurrence import Recurrence
 from elman.engine._select import asked_for
+from elman.engine._tensors import described
+from elman.engine._trace import reads_around, unchanged
 
 MOST_LAYERS = 64
 
@@ -69,40 +73,56 @@ def _has_plain_gates(r: Recurrence) -> bool:
 class NativeSteps:
     """Steps of parts that can; see :func:`why_not`.
 
+    Args:
+        parts: from below to above.
+        buffers: the input and the output of the steps before these, to go on with.
+
     Attributes:
         input: (rows, input_size), what :attr:`step` reads.
         output: (rows, output_size), what it writes.
         step: one step of all rows, a plain call of the library; returns what went wrong.
+        watched: cells whose step reads what could change.
     """
 
     input: Tensor
     output: Tensor
     step: Callable[[], bytes | None]
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], buffers: tuple[Tensor, Tensor] | None = None) -> None:
         self._calls = [_call_of(part.recurrence) for part in parts]
         self._native = library().stream(
             [
-                (call.scan(None, None)[0], call.code.inference, part.adds)
+                (call.scan, call.tensors(), part.adds)
                 for call, part in zip(self._calls, parts, strict=True)
             ]
         )
         x = parts[0].recurrence.x[0]
-        self.input = torch.zeros_like(x)
-        self.output = x.new_zeros(x.shape[0], self._calls[-1].units)
+        new = torch.zeros_like(x), x.new_zeros(x.shape[0], self._calls[-1].units)
+        self.input, self.output = buffers or new
+        cells = [part.recurrence.cell for part in parts]
+        self.watched = [cell for cell in cells if reads_around(cell)]
         self._shape, self._dtype = x.shape, x.dtype
         self.write(s for part in parts for s in part.recurrence.state)
-        self.step = self._native.bound(*_rows(self.input), *_rows(self.output))
+        self._places = described((self.input, self.output))
+        self._sizes = tuple(described((t,))[1:] for t in (self.input, self.output))
+        self.step = self._native.bound(self._places)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output (rows, output_size) for x."""
+        check_tensor("x", x)
         if x.shape != self._shape or x.dtype is not self._dtype or not x.is_cpu:
             x = self._fitting(x)
         if not x.is_contiguous():
             x = x.contiguous()
         output = torch.empty_like(self.output)
-        self._native.step(x.data_ptr(), self._shape[1], output.data_ptr(), self.output.shape[1])
+        # As described((x, output)) has it: all but the addresses is as it was, and was compared.
+        of_x, of_y = self._sizes
+        self._native.step(array("q", (x.data_ptr(), *of_x, output.data_ptr(), *of_y)))
         return output
+
+    def hold(self) -> bool:
+        """Whether all that these were traced from is still as it was."""
+        return all(map(unchanged, self.watched))
 
     def _fitting(self, x: Tensor) -> Tensor:
         """``x`` in the dtype of the weights where autocast is on; otherwise what is wrong."""
@@ -121,20 +141,14 @@ class NativeSteps:
     def read(self) -> list[Tensor]:
         """A copy of each state (rows, units), part by part."""
         states = [s.new_empty(s.shape) for call in self._calls for s in call.state if s is not None]
-        lists = Lists(addresses(states))
-        self._native.read(lists.at[0])
+        self._native.read(described(states))
         return states
 
     def write(self, states: Iterable[Tensor], where: Tensor | None = None) -> None:
         """Sets the states of all rows, or of those that are True in ``where``."""
         states = [s.contiguous() for s in states]
         where = None if where is None else where.cpu().contiguous()
-        lists = Lists(addresses(states))
-        self._native.write(lists.at[0], 0 if where is None else where.data_ptr())
-
-
-def _rows(t: Tensor) -> tuple[int, int]:
-    return t.data_ptr(), t.stride(0)
+        self._native.write(described((*states, where)))
 
 
 def _call_of(r: Recurrence) -> _Call:

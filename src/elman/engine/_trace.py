@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import linecache
+import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
@@ -19,9 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from elman.cells import Cell, PointwiseCell
 from elman.cells._base import watching
 from elman.engine._build import Builder, Leaf
-from elman.engine._depends import AFFINE, frozen_attributes, own_tensors
+from elman.engine._containers import changed, copied, entries
+from elman.engine._depends import AFFINE, Dependence, own_tensors
 from elman.engine._lock import fork_safe_lock
 from elman.engine._lower import Untraceable
+from elman.engine._walk import followed
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
@@ -32,12 +37,12 @@ _one_at_a_time = fork_safe_lock()  # torch's tracer patches what all threads sha
 class Projection(NamedTuple):
     """What a cell's ``project`` gives: a tensor (kind None), or a NamedTuple of tensors.
 
-    ``gates`` is each tensor's size in units, ``condition`` whether it is of booleans.
+    ``gates`` is each tensor's size in units.
     """
 
     kind: type | None
     gates: tuple[int, ...]
-    condition: tuple[bool, ...]
+    dtypes: tuple[torch.dtype, ...]
 
 
 class Traced(NamedTuple):
@@ -51,16 +56,33 @@ class Traced(NamedTuple):
     watched: tuple[str, ...] = ()
 
 
+_PROJECT, _STEP = PointwiseCell.project, PointwiseCell.step
+
+
 def is_projected(cell: Cell) -> bool:
     """Whether this is a pointwise cell whose matrices are applied as its contract has it."""
-    kind = type(cell)
-    return kind.project is PointwiseCell.project and kind.step is PointwiseCell.step
+    methods = ((cell.project, _PROJECT), (cell.step, _STEP))  # those of the cell alone, too
+    return all(getattr(method, "__func__", None) is its for method, its in methods)
+
+
+class _Known(NamedTuple):
+    """What a cell depended on at its last call, and what was found by what was asked for."""
+
+    dependence: Dependence
+    kind: type | None
+    results: dict[Any, Traced | str]
+
+
+_known: dict[int, _Known] = {}  # by the id of a cell that is alive
+_programs: dict[Any, Traced | str] = {}
+_changing: MutableMapping[type, str] = WeakKeyDictionary()  # by the class: why it has no program
+_MOST_PROGRAMS = 256
 
 
 def traced(
     cell: Cell, dtype: torch.dtype, projection: Projection | None, *, watches: bool = False
 ) -> Traced:
-    """The program of this cell as it is now; traced when it, or a number in it, is new.
+    """The program of this cell as it is now; traced when it, or what its step reads, is new.
 
     Args:
         cell: the cell.
@@ -69,34 +91,56 @@ def traced(
         watches: whether it also shows what the cell watches, and its states.
 
     Raises:
-        Untraceable: naming the operation, or the attribute, and the line.
+        Untraceable: naming the operation, or what the step reads, and the line.
     """
-    apart = AFFINE if projection is None else ()
-    key = (dtype, projection, watches, frozen_attributes(cell, type(cell).__name__, apart))
-    result = _traced(_Key(key, cell))
+    known, kind = _known.get(id(cell)), projection.kind if projection else None
+    asked = (dtype, projection, watches, torch.get_default_dtype())
+    if known is None or known.kind is not kind or not known.dependence.holds(cell):
+        known = _known_anew(cell, kind, AFFINE if projection is None else ())
+    result = known.results.get(asked)
+    if result is None:
+        result = _found(cell, known, asked)
     if isinstance(result, str):
         raise Untraceable(result)
     return result
 
 
-class _Key:
-    """Compares by ``key`` alone; carries the cell along for the one time it is traced."""
-
-    def __init__(self, key: Any, cell: Cell) -> None:
-        self.key, self.cell = key, cell
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and self.key == other.key
+def reads_around(cell: Cell) -> bool:
+    """Whether the step of a cell that was traced reads anything outside of the cell."""
+    return _known[id(cell)].dependence.reads_around
 
 
-@lru_cache(maxsize=256)
-def _traced(key: _Key) -> Traced | str:
+def unchanged(cell: Cell) -> bool:
+    """Whether a cell that was traced is still what it was then."""
+    return _known[id(cell)].dependence.holds(cell)
+
+
+def _known_anew(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _Known:
+    where, problem = id(cell), _changing.get(type(cell))
+    if problem:
+        raise Untraceable(problem)
+    known = _Known(Dependence(cell, apart, kind, lambda _: _known.pop(where, None)), kind, {})
+    _known[where] = known
+    return known
+
+
+def _found(cell: Cell, known: _Known, asked: Any) -> Traced | str:
+    """The program, or why there is none, from the cells before this one if they were alike."""
+    key = asked, known.dependence.key
+    result = _programs.get(key) or _traced(cell, *asked[:3])
+    if not known.dependence.holds(cell):
+        why = "what its step reads was changed while it was traced"
+        return result if isinstance(result, str) else why
+    _programs[key] = known.results[asked] = result
+    while len(_programs) > _MOST_PROGRAMS:
+        _programs.pop(next(iter(_programs)), None)
+    return result
+
+
+def _traced(
+    cell: Cell, dtype: torch.dtype, projection: Projection | None, watches: bool
+) -> Traced | str:
     """The program, or why there is none: that takes as long to find out."""
-    cell, key.cell = key.cell, None  # type: ignore[assignment]
-    dtype, projection, watches, _ = key.key
 
     def trace(batch: int) -> Traced:
         # Imported when first needed: it takes longer than all of elman.
@@ -166,7 +210,7 @@ class _Step:
         while batch % self.units == 0 and self.units > 1:
             batch += 2
         self.batch, self.projection = batch, projection
-        self.module = _Stepping(_twin(cell), projection)
+        self.module, self.cell = _Stepping(_twin(cell), projection), cell
         apart = () if projection else AFFINE
         self.names = [name for name, _ in own_tensors(self.module.cell, apart)]
         leaves = list(self._leaves(cell, dtype))
@@ -174,17 +218,17 @@ class _Step:
         self.leaves = sorted(leaves, key=lambda leaf: leaf[0].fixed)
 
     def _leaves(self, cell: Cell, dtype: torch.dtype) -> Iterator[tuple[Leaf, Tensor]]:
-        def rows(kind: str, number: int, gates: int, condition: bool = False) -> Any:
+        def rows(kind: str, number: int, gates: int, its: torch.dtype = dtype) -> Any:
             shape = (self.batch, gates * self.units)
-            example = torch.full(shape, 0.5, dtype=dtype)
-            return Leaf(kind, number, shape, condition), example > 0 if condition else example
+            example = torch.full(shape, 0.5 if its == dtype else 1, dtype=its)
+            return Leaf(kind, number, shape, its != dtype), example
 
         if self.projection is None:
             assert isinstance(cell, PointwiseCell)
             yield from (rows(kind, 0, len(cell.gates)) for kind in ("input", "recurrent"))
         else:
-            _, gates, condition = self.projection
-            yield from map(rows, ["input"] * len(gates), range(len(gates)), gates, condition)
+            _, gates, dtypes = self.projection
+            yield from map(rows, ["input"] * len(gates), range(len(gates)), gates, dtypes)
         yield from (rows("state", i, 1) for i in range(self.states))
         tensors = dict(own_tensors(self.module.cell))
         for number, name in enumerate(self.names):
@@ -215,31 +259,56 @@ class _Step:
         count = sum(not leaf.fixed for leaf in leaves)
 
         def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
-            new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
-            return new, vjp(tuple(cotangents))
+            with _Noting() as noting:
+                self.noting = noting
+                new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
+                return new, vjp(tuple(cotangents))
 
         projected = self.projection is None
         try:
             results = self._check(tensors)
             cotangents = [torch.full_like(t, 0.5) for t in results]
-            module = make_fx(with_gradient, decomposition_table=_decompositions())(
-                tensors[:count], tensors[count:], cotangents
-            )
+            traces = make_fx(with_gradient, decomposition_table=_decompositions())
+            module = self._traced_by_torch(traces, tensors[:count], tensors[count:], cotangents)
             builder = Builder(
-                leaves, self.batch, self.units, projected=projected, watched=len(self.seen)
+                leaves,
+                self.batch,
+                self.units,
+                self.dtype,
+                projected=projected,
+                watched=len(self.seen),
             )
             program, own = builder.build(module)
         except Untraceable as error:
             if error.node is None:
                 raise
-            raise Untraceable(f"{error}{_where(self, tensors, error.node)}") from None
+            raise Untraceable(_with_origin(error)) from None
         names = tuple((self.names[n], turned) for n, turned in own if n >= 0)
         return Traced(str(program), names, self.seen)
 
+    def _traced_by_torch(self, traces: Any, *arguments: Any) -> fx.GraphModule:
+        try:
+            module: fx.GraphModule = traces(*arguments)
+        except RuntimeError as error:  # the step itself ran: its gradient does not
+            text = str(error).partition("\n")[0]
+            place = self.noting.place_of(error)
+            raise Untraceable(f"torch says of its gradient: {text}{place}") from None
+        return module
+
     def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
         """Runs it once, watched."""
+        kind = self.projection.kind if self.projection else None
+        containers = followed(self.module.cell, kind, self.cell).containers
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
             results = self(*tensors)
+            if changed(containers):  # it may have been another thread
+                containers = [(name, held, entries(held)) for name, held, _ in containers]
+                self(*tensors)
+        name = changed(containers)
+        if name:
+            why = f"its step changes {name}, which a program does not; self.watch() shows values"
+            _changing[type(self.cell)] = why
+            raise Untraceable(why)
         new, shown = (
             results[: len(results) - len(self.seen)],
             results[len(results) - len(self.seen) :],
@@ -268,7 +337,7 @@ def _twin(cell: Cell) -> Cell:
     """
     twins = {m: type(m).__new__(type(m)) for m in cell.modules()}
     for m, twin in twins.items():
-        twin.__dict__.update(m.__dict__)
+        twin.__dict__.update({name: copied(value) for name, value in m.__dict__.items()})
         twin._parameters, twin._buffers = dict(m._parameters), dict(m._buffers)
         twin._modules = {name: child and twins[child] for name, child in m._modules.items()}
         for name, value in m.__dict__.items():
@@ -325,43 +394,81 @@ def _decompositions() -> dict[Any, Any]:
     table = dict(core_aten_decompositions())
     table.update(get_decompositions([
         aten.native_layer_norm, aten.native_layer_norm_backward, aten.gelu, aten.gelu_backward,
-        aten.softplus, aten.softplus_backward,
+        aten.softplus, aten.softplus_backward, aten.softshrink_backward, aten.hardshrink_backward,
     ]))  # fmt: skip
     for kept in (aten.sigmoid_backward.default, aten.tanh_backward.default):
         table.pop(kept, None)
     return table
 
 
-def _user_line() -> str:
-    """Where in the user's own code we are."""
-    for frame in reversed(traceback.extract_stack()):
-        if (
-            "/torch/" not in frame.filename
-            and "/elman/engine/" not in frame.filename
-            and "contextlib" not in frame.filename
-            and "/jaxtyping/" not in frame.filename
-        ):
-            return f" ({frame.filename}:{frame.lineno}: {frame.line})"
-    return ""
+class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes on every node which operation of the user's it is from, and on which line that is.
+
+    An operation of the gradient is from that whose gradient it is.
+    """
+
+    def __init__(self) -> None:
+        from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+        super().__init__()  # type: ignore[no-untyped-call]
+        mode = get_proxy_mode()
+        assert mode is not None
+        self.nodes = mode.tracer.graph.nodes
+        self.origins: dict[int, tuple[str, _Place]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        gradient = torch._C._current_autograd_node()
+        if gradient is None:
+            origin = str(func), _user_line()
+            self.origins[torch.autograd._get_sequence_nr() - 1] = origin
+        else:
+            origin = self.origins.get(gradient._sequence_nr(), ("", _Place()))
+        before = next(iter(reversed(self.nodes)), None)
+        result = func(*args, **(kwargs or {}))
+        for node in reversed(self.nodes):
+            if node is before:
+                break
+            node.meta["origin"] = origin
+        return result
+
+    def place_of(self, error: Exception) -> _Place:
+        """Where the operation stands that torch raised this for."""
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        for frame in reversed(frames):
+            if not any(part in frame.f_code.co_filename for part in _NOT_THE_USERS):
+                return _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+        # In the gradient itself, whose operation the message names.
+        named = [p for name, p in self.origins.values() if name.split(".")[1] in str(error)]
+        return named[-1] if named else _Place()
 
 
-def _where(step: Callable[..., Any], arguments: list[Tensor], node: fx.Node) -> str:
-    """The user's line that ran this operation; found by running the step again."""
+class _Place(NamedTuple):
+    """A line of code; ``names`` are its globals, which know where a notebook keeps it."""
 
-    class Looking(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        line = ""
+    file: str = ""
+    number: int = 0
+    names: dict[str, Any] | None = None
 
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            if (
-                getattr(func, "overloadpacket", None)
-                is getattr(node.target, "overloadpacket", func)
-                and not self.line
-            ):
-                self.line = _user_line()
-            return func(*args, **(kwargs or {}))
+    def __str__(self) -> str:
+        text = linecache.getline(self.file, self.number, self.names).strip()
+        return f" ({self.file}:{self.number}: {text})" if self.file else ""
 
-    with Looking() as looking, torch.no_grad():  # type: ignore[no-untyped-call]
-        step(*arguments)
-    return str(looking.line)
+
+def _user_line() -> _Place:
+    """Where in the user's own code we are, innermost."""
+    frame: types.FrameType | None = sys._getframe()
+    while frame is not None and any(part in frame.f_code.co_filename for part in _NOT_THE_USERS):
+        frame = frame.f_back
+    if frame is None:
+        return _Place()
+    return _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+
+
+_NOT_THE_USERS = ("/torch/", "/elman/engine/", "contextlib", "/jaxtyping/")
+
+
+def _with_origin(error: Untraceable) -> str:
+    """What is wrong, with the operation and the line of the user's that it comes from."""
+    operation, place = error.node.meta.get("origin", ("", _Place()))  # type: ignore[union-attr]
+    inside = f", in {operation}" if operation and operation not in str(error) else ""
+    return f"{error}{inside}{place}"

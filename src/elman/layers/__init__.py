@@ -25,3 +25,7 @@ __all__ = [
     "convert",
     "to_torch",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

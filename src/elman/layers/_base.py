@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from elman._errors import DtypeError, ShapeError
+from elman.cells._base import check_tensor
 
 
 class Options(TypedDict, total=False):
@@ -30,8 +31,9 @@ class Layer(nn.Module, ABC):
       each row. Outputs at padding are 0 and the state is the one after the last real step. Values
       out of range are an error on the CPU; on a GPU, where looking would wait for it, they are
       taken as the nearest in range;
-    - ``reset`` (batch, time) boolean, laid out like x: the row starts that step from its initial
-      state;
+    - ``reset`` (batch, time) boolean, or (time, batch) unless ``batch_first``, laid out like x: the
+      row starts that step from its initial state. Where there are as many rows as steps, a mask of
+      the other layout has the right shape too, and cannot be told from a right one;
     - ``observe=True`` also returns every watched gate, 0 at padding, and state of every step; they
       carry gradients.
 
@@ -57,8 +59,7 @@ class Layer(nn.Module, ABC):
 
 def check_sequences(layer: Layer, x: Tensor) -> int:
     """The batch size of x, or a clear error."""
-    if not isinstance(x, Tensor):
-        raise DtypeError(f"expected x as a tensor, got {type(x).__name__}")
+    check_tensor("x", x)
     layout = "(batch, time, input_size)" if layer.batch_first else "(time, batch, input_size)"
     if x.dim() != 3 or x.shape[-1] != layer.input_size:
         raise ShapeError(
@@ -67,7 +68,7 @@ def check_sequences(layer: Layer, x: Tensor) -> int:
     return x.shape[0 if layer.batch_first else 1]
 
 
-def check_lengths(lengths: Tensor, batch: int, steps: int) -> Tensor:
+def check_lengths(lengths: Tensor, batch: int, steps: int, x: Tensor) -> Tensor:
     """``lengths`` if they are (batch,) integers from 0 to ``steps``, or a clear error.
 
     Their values are looked at where that is free: on the CPU, and outside of what transforms a
@@ -79,6 +80,11 @@ def check_lengths(lengths: Tensor, batch: int, steps: int) -> Tensor:
     if tuple(lengths.shape) != (batch,):
         raise ShapeError(
             f"expected lengths of shape ({batch},), one for each row, got {tuple(lengths.shape)}"
+        )
+    if lengths.is_meta and not x.is_meta:
+        raise DtypeError(
+            f"expected lengths on {x.device}, as x is, or on another device that holds their "
+            "values, got them on meta"
         )
     if batch and lengths.device.type == "cpu" and not _transformed(lengths):
         low, high = (int(n) for n in lengths.aminmax())
@@ -100,11 +106,15 @@ def _transformed(tensor: Tensor) -> bool:
     )
 
 
-def check_reset(reset: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """``reset`` if it is a boolean mask of this shape, or a clear error."""
+def check_reset(reset: Tensor, x: Tensor, batch_first: bool) -> Tensor:
+    """``reset`` if it is a boolean mask laid out as x, or a clear error."""
+    shape = tuple(x.shape[:2])
     if not isinstance(reset, Tensor) or reset.dtype.is_floating_point:
         got = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
         raise DtypeError(f"expected reset as a boolean tensor, got {got}")
     if tuple(reset.shape) != shape:
-        raise ShapeError(f"expected reset of shape {shape}, as x, got {tuple(reset.shape)}")
+        layout = "(batch, time)" if batch_first else "(time, batch)"
+        raise ShapeError(
+            f"expected reset of shape {shape}, {layout} as x is laid out, got {tuple(reset.shape)}"
+        )
     return reset.bool()

@@ -177,7 +177,7 @@ class _Wrapper(Layer):
         output, *rest = self.layer(x, state, **options)
         lengths = options.get("lengths")
         if lengths is not None:
-            active = mask(lengths, x.shape[1 if self.batch_first else 0])
+            active = mask(lengths, x.shape[1 if self.batch_first else 0], device=x.device)
             x = x.masked_fill(~(active if self.batch_first else active.T)[..., None], 0)
         return (self.combine(x, output), *rest)
 

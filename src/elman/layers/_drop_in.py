@@ -17,7 +17,7 @@ from elman import engine as engines
 from elman import init as schemes
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
-from elman.cells._base import check_dtype, check_state
+from elman.cells._base import check_dtype, check_state, check_tensor
 from elman.cells._elman import Activation
 from elman.layers._base import check_lengths, check_reset
 
@@ -122,7 +122,8 @@ class DropIn(nn.Module):
             hx: the state before the first step, (layers * directions, batch, size); for an LSTM a
                 pair of them; zeros if None.
             lengths: (batch,) integers from 0 to time, in any order; no packing needed.
-            reset: boolean, laid out like the input: where a row starts from zeros.
+            reset: boolean, (time, batch) or with ``batch_first`` (batch, time), as the input: where
+                a row starts from zeros.
 
         Returns: output and final state, laid out as torch.nn does; the output is 0 at padding.
         Under autocast both are computed and returned in the dtype of the weights.
@@ -132,6 +133,7 @@ class DropIn(nn.Module):
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, lengths, reset)
         name = type(self).__name__
+        check_tensor("input", input)
         if input.dim() not in (2, 3):
             raise ConfigError(
                 f"{name}: Expected input to be 2D or 3D, got {input.dim()}D tensor instead"
@@ -144,9 +146,9 @@ class DropIn(nn.Module):
         self._check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
         if lengths is not None:
-            lengths = check_lengths(lengths, x.shape[1], x.shape[0])
+            lengths = check_lengths(lengths, x.shape[1], x.shape[0], x)
         if reset is not None:
-            reset = check_reset(reset, tuple(input.shape[:2]))
+            reset = check_reset(reset, input, self.batch_first)
             reset = reset.T if self.batch_first else reset
         output, final = self._run(x, self._initial(hx, x, batched), lengths, reset)
         output = output.transpose(0, 1) if self.batch_first else output
@@ -200,6 +202,7 @@ class DropIn(nn.Module):
                 "a bidirectional layer cannot step: its backward layer needs the end of the "
                 "sequence"
             )
+        check_tensor("x", x)
         if x.dim() != 2 or x.shape[-1] != self.input_size:
             raise ShapeError(
                 f"expected x of shape (batch, {self.input_size}), got {tuple(x.shape)}"
@@ -263,6 +266,8 @@ class DropIn(nn.Module):
             raise DtypeError(
                 f"expected hx as a tuple of {len(sizes)} tensors, got {type(hx).__name__}"
             )
+        for state in states:
+            check_tensor("hx", state)
         if not batched:
             _check_dimensions(states, 2, "unbatched")
             states = [state.unsqueeze(1) for state in states]
@@ -277,6 +282,10 @@ class DropIn(nn.Module):
 
     def _pack_state(self, states: tuple[Tensor, ...]) -> Any:
         return states[0] if len(states) == 1 else states
+
+    def _get_name(self) -> str:
+        """What torch shows a module as: not to be taken for torch's own."""
+        return f"elman.{super()._get_name()}"
 
     def extra_repr(self) -> str:
         return options_shown(self)

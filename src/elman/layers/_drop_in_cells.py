@@ -14,7 +14,7 @@ from elman import cells
 from elman import engine as engines
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
-from elman.cells._base import check_dtype
+from elman.cells._base import check_dtype, check_tensor
 from elman.cells._elman import Activation
 from elman.layers._drop_in import PARTS, options_shown
 
@@ -64,6 +64,7 @@ class DropInCell(nn.Module):
     def forward(self, input: Tensor, hx: Any = None) -> Any:  # noqa: A002 - torch's name
         """One step: input (batch, input_size) or (input_size,), hx the state or None for zeros."""
         cell, name = self._template[0], type(self).__name__
+        check_tensor("input", input)
         if input.dim() not in (1, 2):
             raise ConfigError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
         batched = input.dim() == 2
@@ -88,6 +89,7 @@ class DropInCell(nn.Module):
                 f"got {type(hx).__name__}"
             )
         for i, state in enumerate(hx):
+            check_tensor("hx", state)
             if state.dim() not in (1, 2):
                 what = "hidden" if len(hx) == 1 else f"hx[{i}]"
                 raise ConfigError(
@@ -106,6 +108,10 @@ class DropInCell(nn.Module):
                 )
             check_dtype(f"hidden{i}", state, x)
         return cell.State(*states)
+
+    def _get_name(self) -> str:
+        """What torch shows a module as: not to be taken for torch's own."""
+        return f"elman.{super()._get_name()}"
 
     def extra_repr(self) -> str:
         return options_shown(self)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from elman._errors import ConfigError
+from elman.cells._base import check_module
 from elman.layers._drop_in import GRU, LSTM, RNN
 
 _OURS: Mapping[type[nn.Module], type[nn.Module]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}
@@ -67,6 +68,7 @@ def _replace(
     translate: Callable[[Any, Any], nn.Module],
 ) -> nn.Module:
     """Every module of a type in ``kinds`` becomes its translation, once, wherever it is used."""
+    check_module(model)
     new: dict[nn.Module, nn.Module] = {}
     parts = list(model.modules())
     for part in parts:

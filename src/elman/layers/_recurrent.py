@@ -10,7 +10,7 @@ from elman import engine as engines
 from elman import init as schemes
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import Cell
-from elman.cells._base import check_state
+from elman.cells._base import check_state, check_tensor
 from elman.layers._base import Layer, check_lengths, check_reset, check_sequences
 from elman.scan import Observation
 
@@ -86,9 +86,9 @@ class Recurrent(Layer):
         start = self.initial_state(batch)
         state = start if state is None else check_state(self.cell, state, x, batch)
         if lengths is not None:
-            lengths = check_lengths(lengths, batch, x.shape[1 if self.batch_first else 0])
+            lengths = check_lengths(lengths, batch, x.shape[1 if self.batch_first else 0], x)
         if reset is not None:
-            reset = check_reset(reset, tuple(x.shape[:2]))
+            reset = check_reset(reset, x, self.batch_first)
         seen = Observation() if observe else None
         output, final_state = engines.run(
             engines.Recurrence(
@@ -127,6 +127,7 @@ class Recurrent(Layer):
             raise ConfigError(
                 "a reversed layer cannot step: it needs the end of the sequence first"
             )
+        check_tensor("x", x)
         if x.dim() != 2 or x.shape[-1] != self.input_size:
             raise ShapeError(
                 f"expected x of shape (batch, {self.input_size}), got {tuple(x.shape)}"

@@ -25,3 +25,7 @@ __all__ = [
     "Pool",
     "linear_cross_entropy",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

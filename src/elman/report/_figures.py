@@ -1,4 +1,4 @@
-"""The figures of runs: of their measures, and of how they were trained."""
+"""The figures of runs: of what was measured inside them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 WIDTH = 4.8
 """Inches; on a phone's screen the letters are then as large as those around the figure."""
 DECADES = 12
-"""Orders of magnitude below the largest that colours tell apart."""
+"""Orders of magnitude below the largest that colours tell apart, at most."""
+BEFORE = "steps before the loss"
 MOST = 18
 MOST_WORDS = 60
 DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (1, 4)), (0, (5, 1, 1, 1, 1, 1)))
-
-Events = Sequence[Mapping[str, Any]]
 
 
 class Figure(NamedTuple):
@@ -59,13 +58,14 @@ def _shared(runs: Mapping[str, Measures]) -> Iterator[Figure]:
         yield Figure(
             Picture("gradient", partial(_gradient, rows), (WIDTH, 3.2)),
             "The gradient through time",
-            "The norm of the gradient of the loss by the state at each step, inside the scan. A "
-            "line that falls to the left is a gradient that vanishes on its way back.",
+            "The norm of the gradient of each row's last loss by the state so many steps before "
+            "it, inside the scan, against that at the loss: the root mean square over rows of any "
+            "length. A line that falls to the left is a gradient that vanishes on its way back.",
         )
         yield Figure(
             Picture("gradient-map", partial(_gradient_map, rows), (WIDTH, 1.2 + 0.24 * len(rows))),
             "The gradient by layer and time",
-            f"The same in colours: {DECADES} orders of magnitude from each row's largest down.",
+            "The same in colours, from each row's largest down to the smallest of all.",
         )
     layers = list(_each(runs))
     if any(layer.jacobian for _, _, layer in layers):
@@ -88,13 +88,14 @@ def _shared(runs: Mapping[str, Measures]) -> Iterator[Figure]:
 
 def _own(run: Measures, end: str) -> Iterator[Figure]:
     """Those with one run in each."""
-    seen = [layer for layer in run.layers if np.any(np.array(layer.contribution) > 0)]
+    seen = [found for layer in run.layers if len((found := _blamed(run, layer)).at) > 1]
     if seen:
         yield Figure(
-            Picture(f"contribution{end}", partial(_contribution, run, seen), _tall(seen, 2.4)),
+            Picture(f"contribution{end}", partial(_contribution, seen), _tall(seen, 2.4)),
             "Contributions",
             "How much the loss at one step (downwards) has of the gradient by the state at another "
-            "(across): how far back each error is blamed.",
+            "(across): how far back each error is blamed. Steps at which no loss enters are left "
+            "out.",
         )
     shown = [layer for layer in run.layers if layer.maps]
     if shown:
@@ -104,79 +105,18 @@ def _own(run: Measures, end: str) -> Iterator[Figure]:
         yield Figure(
             Picture(f"gates{end}", partial(_maps, shown), (WIDTH, 1.15 * panels + bottom)),
             "Gates and states" + (", word by word" if words else ", step by step"),
-            "Gates from 0 (closed) to 1 (open); states in colours of their own from low to high. A "
-            f"line is a unit, of those {len(shown[0].units)} whose output changes most.",
+            "Gates, between 0 (closed) and 1 (open); states in colours of their own from low to "
+            "high; each map in the range beside it. A line is a unit, of those "
+            f"{len(shown[0].units)} whose output changes most.",
         )
-
-
-def training(runs: Mapping[str, Events]) -> list[Figure]:
-    """How the runs went: loss, validation, and what the watch saw of the gradient.
-
-    >>> training({"a": [{"event": "start"}]})
-    []
-    """
-    measured = {name: _curves(events) for name, events in runs.items()}
-    titles = list(dict.fromkeys(title for curves in measured.values() for title in curves))
-    if not titles:
-        return []
-    size = WIDTH, 0.5 + 2.1 * len(titles)
-    return [
-        Figure(
-            Picture("training", partial(_training, measured, titles), size),
-            "Training",
-            "What was reported while training, by update.",
-        )
-    ]
-
-
-Line = tuple[list[float], list[float]]
-
-
-def _curves(events: Events) -> dict[str, dict[str, Line]]:
-    """By the title of a panel, its lines by name."""
-    found: dict[str, dict[str, Line]] = {}
-    for event in events:
-        for title, name, value in _points(event):
-            if isinstance(value, int | float):
-                x, y = found.setdefault(title, {}).setdefault(name, ([], []))
-                x.append(event["update"])
-                y.append(value)
-    return found
-
-
-NOT_MEASURES = {"event", "epoch", "update", "updates", "best", "seconds", "lr", "norm"}
-
-
-def _points(event: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    match event.get("event"):
-        case "valid":
-            for name, value in event.items():
-                if name not in NOT_MEASURES:
-                    yield name, "validation", value
-        case "watch" if event.get("norms"):
-            yield "gradient norm", "median", float(np.median(event["norms"]))
-            yield "gradient norm", "largest", max(event["norms"])
-
-
-def _training(
-    measured: Mapping[str, Mapping[str, Mapping[str, Line]]], titles: Sequence[str], sheet: Sheet
-) -> None:
-    panels = np.atleast_1d(sheet.subplots(len(titles), sharex=True))
-    for axes, title in zip(panels, titles, strict=True):
-        for colour, (run, curves) in zip(cycle(COLOURS), measured.items(), strict=False):
-            for dash, (name, line) in zip(cycle(DASHES), curves.get(title, {}).items()):
-                label = _label(run if len(measured) > 1 else "", name)
-                mark = "o" if len(line[0]) < 12 else None
-                axes.plot(*line, color=colour, linestyle=dash, marker=mark, ms=3, label=label)
-        axes.set_ylabel(plain(title.replace("_", " ")))
-        _legend(axes)
-    panels[-1].set_xlabel("update")
 
 
 class _Row(NamedTuple):
+    """A line: the number of its colour, its label, and the norm by steps before the loss."""
+
     run: int
     label: str
-    norm: NDArray[np.float64]
+    fall: NDArray[np.float64]
 
 
 def _each(runs: Mapping[str, Measures]) -> Iterator[tuple[int, str, LayerMeasures]]:
@@ -195,7 +135,8 @@ def _rows(runs: Mapping[str, Measures]) -> Iterator[_Row]:
     """Every state of every layer that a gradient reaches."""
     for number, label, layer in _each(runs):
         for state, curve in layer.gradient.items():
-            yield _Row(number, _label(label, state), np.array(curve.norm))
+            if curve.fall:
+                yield _Row(number, _label(label, state), np.array(curve.fall))
 
 
 def _gradient(rows: Sequence[_Row], sheet: Sheet) -> None:
@@ -203,34 +144,50 @@ def _gradient(rows: Sequence[_Row], sheet: Sheet) -> None:
     dashes: dict[int, Iterator[Any]] = {}
     for row in rows:
         dash = next(dashes.setdefault(row.run, cycle(DASHES)))
-        norm = np.where(row.norm > 0, row.norm, np.nan)
-        axes.plot(norm, color=_colour(row.run), linestyle=dash, label=row.label)
-    axes.set(xlabel="step", ylabel="gradient norm", yscale="log")
+        mark = "o" if len(row.fall) == 1 else None
+        axes.plot(row.fall, color=_colour(row.run), linestyle=dash, marker=mark, label=row.label)
+    axes.set(xlabel=BEFORE, ylabel="norm, at the loss 1", yscale="log")
+    axes.invert_xaxis()
+    _whole_steps(axes)
     _legend(axes)
 
 
 def _gradient_map(rows: Sequence[_Row], sheet: Sheet) -> None:
     axes = sheet.subplots()
-    steps = max(len(row.norm) for row in rows)
+    steps = max(len(row.fall) for row in rows)
     grid = np.full((len(rows), steps), np.nan)
     for line, row in zip(grid, rows, strict=True):
-        line[: len(row.norm)] = row.norm / row.norm.max()
-    image = _image(axes, _decades(grid), vmin=-DECADES, vmax=0)
+        line[: len(row.fall)] = row.fall / row.fall.max()
+    image, low = _in_decades(axes, grid[:, ::-1], extent=(steps - 0.5, -0.5, len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
-    axes.set_xlabel("step")
-    _bar(sheet, image, axes, "of the largest", shrink=0.9)
+    axes.set_xlabel(BEFORE)
+    _whole_steps(axes)
+    _bar(sheet, image, axes, low, shrink=0.9)
 
 
-def _contribution(run: Measures, layers: Sequence[LayerMeasures], sheet: Sheet) -> None:
+class _Blamed(NamedTuple):
+    """Of a layer, the loss steps at which a loss enters, and what each has of the gradient."""
+
+    name: str
+    at: list[int]
+    grid: NDArray[np.float64]
+
+
+def _blamed(run: Measures, layer: LayerMeasures) -> _Blamed:
+    grid = np.array(layer.contribution)
+    kept = [number for number, line in enumerate(grid) if (line > 0).any()]
+    return _Blamed(layer.name, [run.at[number] for number in kept], grid[kept])
+
+
+def _contribution(layers: Sequence[_Blamed], sheet: Sheet) -> None:
     panels = np.atleast_1d(sheet.subplots(len(layers), sharex=True))
     for axes, layer in zip(panels, layers, strict=True):
-        grid = np.array(layer.contribution)
-        image = _image(axes, _decades(grid / grid.max()), vmin=-DECADES, vmax=0)
-        axes.set_yticks(range(len(run.at)), [str(t) for t in run.at], fontsize=7)
+        image, low = _in_decades(axes, layer.grid / layer.grid.max())
+        axes.set_yticks(range(len(layer.at)), [str(t) for t in layer.at], fontsize=7)
         axes.set_ylabel("loss at step")
         if len(layers) > 1:
             axes.set_title(plain(layer.name), fontsize=9)
-        _bar(sheet, image, axes, "of the largest")
+        _bar(sheet, image, axes, low)
     panels[-1].set_xlabel("state at step")
 
 
@@ -299,7 +256,8 @@ def _maps(layers: Sequence[LayerMeasures], sheet: Sheet) -> None:
 def _map(layer: LayerMeasures, name: str, axes: Axes, sheet: Sheet) -> None:
     grid = np.array(layer.maps[name]).T
     if name in layer.gates:
-        image = _image(axes, grid, vmin=0, vmax=1)
+        low, high = np.floor(10 * grid.min()) / 10, np.ceil(10 * grid.max()) / 10
+        image = _image(axes, grid, vmin=low, vmax=max(high, low + 0.1))
     else:
         most = max(1e-9, float(np.abs(grid).max()))
         image = _image(axes, grid, vmin=-most, vmax=most, cmap="PuOr")
@@ -325,16 +283,27 @@ def _image(axes: Axes, grid: NDArray[np.float64], **options: Any) -> Any:
     return axes.imshow(grid, aspect="auto", interpolation="nearest", **options)
 
 
-def _bar(sheet: Sheet, image: Any, axes: Axes, label: str, **options: Any) -> None:
-    ticks = range(-DECADES, 1, 4)
+def _whole_steps(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _in_decades(axes: Axes, grid: NDArray[np.float64], **options: Any) -> tuple[Any, int]:
+    """Shares of the largest by their order of magnitude, in all colours; and the least of these.
+
+    What is 0, as the future is for the past, stays empty.
+    """
+    decades = np.log10(grid, out=np.full_like(grid, math.nan), where=grid > 0)
+    low = max(-DECADES, min(-1, math.floor(np.nanmin(decades))))
+    return _image(axes, decades, vmin=low, vmax=0, **options), low
+
+
+def _bar(sheet: Sheet, image: Any, axes: Axes, low: int, **options: Any) -> None:
+    ticks = range(0, low - 1, -max(1, -low // 4))
     bar = sheet.colorbar(image, ax=axes, pad=0.01, fraction=0.05, ticks=ticks, **options)
     bar.set_ticklabels([f"$10^{{{tick}}}$" for tick in ticks])
-    bar.set_label(label, fontsize=8)
-
-
-def _decades(grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The logarithm; what is 0, as the future is for the past, stays empty."""
-    return np.log10(grid, out=np.full_like(grid, math.nan), where=grid > 0)
+    bar.set_label("of the largest", fontsize=8)
 
 
 def _tall(layers: Sequence[Any], each: float) -> tuple[float, float]:

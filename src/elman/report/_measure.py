@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -12,7 +13,7 @@ from elman._errors import ConfigError
 from elman.diagnose import Estimate, Flow, Norms, gradient_flow, lyapunov, record, spectrum
 from elman.diagnose._look import Call, calls_of
 from elman.diagnose._observe import Track
-from elman.report._figures import figures
+from elman.report._figures import figures as drawings
 from elman.report._measures import (
     FILE,
     Curve,
@@ -25,6 +26,9 @@ from elman.report._measures import (
 )
 from elman.tasks import LanguageModel, Table, TableTask, Task
 from elman.train import load
+
+Stage: TypeAlias = Callable[[str], object]
+"""Called with what is done next."""
 
 ROWS = 16
 """Rows of the batch whose gradients are measured."""
@@ -43,8 +47,18 @@ BEGINNING = 8
 FRACTION = 0.01
 
 
+def _ignore(_: str) -> None:
+    """Say nothing."""
+
+
 def measure(
-    path: Path | str, text: str | None = None, *, which: str = "best", task: Task | None = None
+    path: Path | str,
+    text: str | None = None,
+    *,
+    which: str = "best",
+    task: Task | None = None,
+    figures: bool = True,
+    stage: Stage = _ignore,
 ) -> Measures:
     """Look inside a trained run, and write what is found into its folder.
 
@@ -56,6 +70,8 @@ def measure(
         text: a sentence whose words the gates are shown at, for tasks that read text.
         which: the checkpoint, "best" or "last".
         task: your own task, for a run that `elman.train.fit` made of one.
+        figures: whether the figures are drawn, too; a `page` draws its own.
+        stage: called with what is done next, since it takes some seconds.
 
     Raises:
         CheckpointError: there is no such run or checkpoint.
@@ -74,9 +90,12 @@ def measure(
         True
     """
     path = Path(path)
+    stage("loading the run")
     task = load(path, which, task=task)
     task.network.eval()
+    stage("measuring gradients")
     flow = _flow(task)
+    stage("measuring Jacobians, exponents and gates")
     found = Measures(
         task=task.name,
         checkpoint=which,
@@ -87,8 +106,10 @@ def measure(
         layers=_layers(task, flow, text),
     )
     with task.unchanged():
+        stage("asking the network")
         found.said = _said(task, text)
-        _draw(task, found, path)
+        stage("drawing")
+        _draw(task, found, path, figures=figures)
     found.save(path)
     return found
 
@@ -141,7 +162,7 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
 def _curve(norms: Norms, layer: int) -> Curve:
     half, horizon = norms.half_life, norms.horizon(FRACTION)
     return Curve(
-        norm=norms.norm[layer].tolist(),
+        fall=norms.fall(layer).tolist(),
         half_life=_three(half, layer),
         horizon=_three(horizon, layer),
     )
@@ -237,11 +258,12 @@ def _split(task: Task) -> str:
     return "test" if "test" in task.splits else task.splits[-1]
 
 
-def _draw(task: Task, found: Measures, path: Path) -> None:
+def _draw(task: Task, found: Measures, path: Path, *, figures: bool) -> None:
     if not pictures.available():
         return
     folder = path / FILE.parent
-    pictures.save((figure.picture for figure in figures({path.name: found})), folder)
+    if figures:
+        pictures.save((figure.picture for figure in drawings({path.name: found})), folder)
     own = [p._replace(name=f"task-{p.name}") for p in task.pictures(_split(task))]
     pictures.save(own, folder)
     pictures.save_dark(own, folder)

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elman._errors import CheckpointError
 from elman.data._files import replacing
+from elman.data._plain_file import read_plain
 
 FILE = Path("flow", "flow.json")
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 
 Steps = list[float]
 Three = tuple[float, float, float]
@@ -24,9 +25,9 @@ class _Kept(BaseModel):
 
 
 class Curve(_Kept):
-    """How the gradient falls at one state: its norm at each step, and what that comes to."""
+    """How the gradient falls at one state: its norm by steps before the loss, 1 at the loss."""
 
-    norm: Steps
+    fall: Steps
     half_life: Three
     horizon: Three
 
@@ -94,7 +95,7 @@ class Measures(_Kept):
         pictures: the task's pictures, by name, in the folder of the measures.
     """
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     task: str
     checkpoint: str
     rows: int
@@ -122,7 +123,7 @@ class Measures(_Kept):
             CheckpointError: the file is damaged, or of another version.
         """
         try:
-            return cls.model_validate_json((run / FILE).read_bytes())
+            return cls.model_validate_json(read_plain(run / FILE))
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:

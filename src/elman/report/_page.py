@@ -15,17 +15,22 @@ from elman import pictures
 from elman._errors import ConfigError
 from elman.data._files import replacing
 from elman.report._command import command
-from elman.report._figures import Figure, figures, training
+from elman.report._figures import Figure, figures
 from elman.report._lengths import NAME as BY_LENGTH
 from elman.report._lengths import lengths
 from elman.report._measures import FILE, Measures
+from elman.report._summary import Standing, facts, sentence
 from elman.report._svg import data_uri, inline
+from elman.report._training import training
 from elman.train._run import Run
 
 LIMIT = 3_000_000
 """Bytes of a page: task's pictures that do not fit are left out, and named."""
 MOST_ROWS = 40
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+WIDE = 5
+"""A table of more columns takes the whole width of the page, whatever stands beside it."""
 
 Findings = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -37,10 +42,16 @@ class Shown(NamedTuple):
     run: Run
     events: list[dict[str, Any]]
     measures: Measures | None
+    findings: Sequence[Mapping[str, Any]] | None
+    checked: Sequence[str]
 
 
 def page(
-    paths: Sequence[Path | str], output: Path | None = None, *, findings: Findings | None = None
+    paths: Sequence[Path | str],
+    output: Path | None = None,
+    *,
+    findings: Findings | None = None,
+    checked: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Make the page of some runs, with every figure as PNG and SVG beside it.
 
@@ -52,6 +63,8 @@ def page(
             ``report-NAME-NAME``.
         findings: by the path of a run what the doctor found: ``code``, ``problem``, ``figure`` and
             ``remedies``, each with ``what``, ``flags``, ``without`` and ``reference``.
+        checked: by the path of a run what the doctor looked at, a line each, ``what: how it came
+            out``.
 
     Returns: the page's file.
 
@@ -63,12 +76,15 @@ def page(
         raise ConfigError("expected one run folder or several different ones")
     if not pictures.available():
         raise ConfigError(pictures.MISSING)
-    shown = [_open(Path(p), n) for p, n in zip(paths, _names(paths), strict=True)]
+    shown = []
+    for path, name in zip(paths, _names(paths), strict=True):
+        lines = (checked or {}).get(str(path), ())
+        shown.append(_open(Path(path), name, (findings or {}).get(str(path)), lines))
     folder = output or _folder(shown)
     measured = {each.name: each.measures for each in shown if each.measures}
     drawn = [*training({each.name: each.events for each in shown}), *figures(measured)]
     drawn += lengths(measured)
-    body = _body(shown, {f.picture.name: _figure(f, folder) for f in drawn}, findings or {})
+    body = _body(shown, {f.picture.name: _figure(f, folder) for f in drawn})
     file = folder / "report.html"
     with replacing(file) as out:
         out.write(_whole(" · ".join(each.name for each in shown), body))
@@ -81,9 +97,9 @@ def _names(paths: Sequence[Path | str]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _open(path: Path, name: str) -> Shown:
+def _open(path: Path, name: str, *examined: Any) -> Shown:
     run = Run.open(path)
-    return Shown(name, run, run.events(), Measures.load(path))
+    return Shown(name, run, run.events(), Measures.load(path), *examined)
 
 
 def _folder(shown: Sequence[Shown]) -> Path:
@@ -131,16 +147,16 @@ def _whole(title: str, body: ET.Element) -> bytes:
     return b"<!doctype html>\n" + ET.tostring(html, "unicode", method="html").encode()
 
 
-def _body(
-    shown: Sequence[Shown], drawn: Mapping[str, ET.Element], findings: Findings
-) -> ET.Element:
+def _body(shown: Sequence[Shown], drawn: Mapping[str, ET.Element]) -> ET.Element:
     several = len(shown) > 1
     inside = [name for name in drawn if not name.startswith(("training", BY_LENGTH))]
     body = el(
         "body",
         el("h1", " · ".join(each.name for each in shown)),
+        *(_sentence(each, several) for each in shown),
         _results(shown),
-        *_section("Findings", (_found(each, findings, several) for each in shown)),
+        *_section("Beside simple models", _standings(shown)),
+        *_section("Findings", (_found(each, several) for each in shown)),
         *_section("Training", (drawn[name] for name in drawn if name == "training")),
         *_section(
             "Inside",
@@ -187,30 +203,31 @@ def _results(shown: Sequence[Shown]) -> ET.Element:
 
 
 def _facts(shown: Shown) -> Iterator[tuple[str, Any]]:
-    config = shown.run.config
-    yield "task", config.get("task", "")
-    for name in ("cell", "layers", "hidden", "attention"):
-        if name in config.get("model", {}):
-            yield name, config["model"][name]
-    for event in shown.events:
-        yield from _told(event)
+    yield from facts(shown.run.config, shown.events)
     if shown.measures:
         for layer in shown.measures.layers:
             for state, curve in layer.gradient.items():
                 yield f"half-life, steps: {layer.name} {state}", curve.half_life[0]
 
 
-def _told(event: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    match event:
-        case {"event": "start", "parameters": parameters, "seed": seed}:
-            yield "parameters", parameters
-            yield "seed", seed
-        case {"event": "diverged"}:
-            yield "ended", "diverged"
-        case {"event": "end", "metrics": metrics}:
-            yield "updates", event["update"]
-            for split, values in metrics.items():
-                yield from ((f"{split} {name}", value) for name, value in values.items())
+def _sentence(shown: Shown, several: bool) -> ET.Element:
+    text = sentence(shown.run.config, shown.events, shown.findings, shown.checked)
+    return el("p", f"{shown.name}: {text}" if several else text, class_="lead")
+
+
+def _standings(shown: Sequence[Shown]) -> Iterator[ET.Element]:
+    """Each run and its baselines, the best first."""
+    for each in shown:
+        standing = Standing.of(each.events)
+        if standing is None or len(standing.models) < 2:
+            continue
+        names = list(dict.fromkeys(name for of in standing.models.values() for name in of))
+        rows = [
+            [name or each.name, *(of.get(measure) for measure in names)]
+            for name, of in standing.ranked()
+        ]
+        columns = [standing.split, *(name.replace("_", " ") for name in names)]
+        yield _whole_width(_table(columns, rows), columns)
 
 
 def _figure(figure: Figure, folder: Path) -> ET.Element:
@@ -242,16 +259,16 @@ def _left_out(shown: Shown) -> ET.Element:
     return el("div", el("h3", shown.name), *lines, class_="soft")
 
 
-def _found(shown: Shown, findings: Findings, several: bool) -> ET.Element:
+def _found(shown: Shown, several: bool) -> ET.Element:
     """What the doctor found, with its remedies in their order."""
     head = [el("h3", shown.name)] if several else []
-    if str(shown.run.path) not in findings:
+    if shown.findings is None:
         how = el("code", shlex.join(["elman", "doctor", str(shown.run.path)]))
         return el("div", *head, el("p", "not examined: ", how, class_="soft"))
-    found = findings[str(shown.run.path)]
-    if not found:
-        return el("div", *head, el("p", "nothing is wrong, as far as can be told"))
-    return el("div", *head, *(_finding(each) for each in found))
+    found = [_finding(each) for each in shown.findings] or [el("p", "No fault found.")]
+    lines = [el("li", line) for line in shown.checked]
+    looked = [el("details", el("summary", "what was checked"), el("ul", *lines))] if lines else []
+    return el("div", *head, *found, *looked)
 
 
 def _finding(found: Mapping[str, Any]) -> ET.Element:
@@ -283,7 +300,17 @@ def _said(shown: Shown, several: bool) -> ET.Element:
         title = name.removeprefix("task-").replace("-", " ")
         image = _image(shown.run.path / FILE.parent, name, title)
         parts.append(el("figure", el("div", image, class_="wide"), el("figcaption", title)))
-    return el("div", *parts or [el("p", "the task shows none", class_="soft")])
+    whole = el("div", *parts or [el("p", "the task shows none", class_="soft")])
+    return _whole_width(
+        whole, max((said.columns for said in shown.measures.said), key=len, default=[])
+    )
+
+
+def _whole_width(element: ET.Element, columns: Sequence[str]) -> ET.Element:
+    """The same, across the whole page where its table has many columns."""
+    if len(columns) > WIDE:
+        element.set("class", " ".join(filter(None, [element.get("class"), "whole"])))
+    return element
 
 
 def _image(folder: Path, name: str, title: str) -> ET.Element:

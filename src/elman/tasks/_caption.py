@@ -20,6 +20,7 @@ from elman.data._images import IMAGES, Pixels
 from elman.data._table import FORMATS
 from elman.decode import Hypothesis, beam
 from elman.pictures import Picture
+from elman.tasks._answers import beside, value_of
 from elman.tasks._base import Metrics, Table, evaluating
 from elman.tasks._caption_config import CaptionData, CaptionNet
 from elman.tasks._caption_net import CaptionNetwork
@@ -276,16 +277,20 @@ class Caption(TableTask):
             yield from (values for _, values in self.read(path))
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """A caption for each ``{"image": PATH}``; images that cannot be read may be left out."""
-        names, examples = [], []
+        """A caption for each ``{"image": PATH}``, beside its other columns.
+
+        Images that cannot be read may be left out.
+        """
+        rows, examples = [], []
         for values in given:
-            with self.bad.caught(str(values["image"])):
-                examples.append(Example(read_image(values["image"], self.data.size), []))
-                names.append(str(values["image"]))
+            image = value_of(values, "image")
+            with self.bad.caught(str(image)):
+                examples.append(Example(read_image(image, self.data.size), []))
+                rows.append({**values, "image": str(image)})
         found = self.said(self.encode(examples)) if examples else []
         return [
-            {"image": name, "caption": self.text(one), "log_probability": one.log_probability}
-            for name, one in zip(names, found, strict=True)
+            beside(row, {"caption": self.text(one), "log_probability": one.log_probability})
+            for row, one in zip(rows, found, strict=True)
         ]
 
 

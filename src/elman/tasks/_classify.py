@@ -130,49 +130,38 @@ class Classify(SequenceTask):
         return -metrics["accuracy"]
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The label and all probabilities for rows without a label, such as ``{"text": ...}``."""
+        """The label and all probabilities of rows that need no label, each beside its columns.
+
+        The sequence is in the column that ``data.text`` or ``data.series`` names: ``{"text": ...}``
+        unless it was trained on another.
+
+        Raises:
+            DataError: a row has no such column, or no sequence in it.
+        """
         rows = list(given)
         return [
-            {
-                **self.asked(values),
-                "label": self.labels[int(p.argmax())],
-                "probabilities": dict(zip(self.labels, p.tolist(), strict=True)),
-            }
+            self.answered(
+                values,
+                {
+                    "label": self.labels[int(p.argmax())],
+                    "probabilities": dict(zip(self.labels, p.tolist(), strict=True)),
+                },
+            )
             for values, p in zip(rows, self.probabilities(self.sequences(rows)), strict=True)
         ]
 
     def tables(self, split: str) -> list[Table]:
         rows = self.part(split)
-        tables = []
+        tables, predicted = [], self.probabilities(rows).argmax(-1)
         if len(self.labels) <= SHOWN_LABELS:
-            predicted = self.probabilities(rows).argmax(-1)
             matrix = measure.confusion(predicted, _target(rows), len(self.labels)).tolist()
             counts = [[label, *row] for label, row in zip(self.labels, matrix, strict=True)]
             tables.append(Table("true label, taken for", ["", *self.labels], counts))
         if int(rows.lengths("x").min()) < int(rows.lengths("x").max()):
-            tables.append(self._by_length(rows))
+            tables.append(_by_length(rows, predicted))
         if self.data.contrast:
             tables.append(self._contrast())
         return tables
-
-    def _by_length(self, rows: Rows) -> Table:
-        """Accuracy of short and of long rows, in about equally large groups."""
-        right = self.probabilities(rows).argmax(-1) == _target(rows)
-        lengths = rows.lengths("x")
-        order = lengths.sort().values
-        cuts = order[torch.linspace(0, len(order) - 1, LENGTHS + 1).long()].tolist()
-        alone = [
-            cut + 1 for cut, again in pairwise(cuts) if again == cut
-        ]  # as many have as a group
-        found: list[list[str | float | int]] = []
-        for low, high in pairwise(sorted({*cuts[:-1], *alone, cuts[-1] + 1})):
-            some = (lengths >= low) & (lengths < high)
-            if not some.any():
-                continue
-            share = float(right[some].double().mean())
-            group = f"{low} to {high - 1}" if high - low > 1 else str(low)
-            found.append([group, int(some.sum()), share])
-        return Table(BY_LENGTH, ["steps", "rows", "accuracy"], found)
 
     def _contrast(self) -> Table:
         """Texts of the same words: what order tells, beside a model that has none."""
@@ -218,6 +207,24 @@ class Classify(SequenceTask):
         assert isinstance(self.input, Text)
         size = len(self.input.vocabulary)
         return BagOfWords(*words(train), _target(train).numpy(), size, len(self.labels))
+
+
+def _by_length(rows: Rows, predicted: Tensor) -> Table:
+    """Accuracy of short and of long rows, in about equally large groups."""
+    right = predicted == _target(rows)
+    lengths = rows.lengths("x")
+    order = lengths.sort().values
+    cuts = order[torch.linspace(0, len(order) - 1, LENGTHS + 1).long()].tolist()
+    alone = [cut + 1 for cut, again in pairwise(cuts) if again == cut]  # as many have as a group
+    found: list[list[str | float | int]] = []
+    for low, high in pairwise(sorted({*cuts[:-1], *alone, cuts[-1] + 1})):
+        some = (lengths >= low) & (lengths < high)
+        if not some.any():
+            continue
+        share = float(right[some].double().mean())
+        group = f"{low} to {high - 1}" if high - low > 1 else str(low)
+        found.append([group, int(some.sum()), share])
+    return Table(BY_LENGTH, ["steps", "rows", "accuracy"], found)
 
 
 def measured(probabilities: Tensor, target: Tensor) -> Metrics:

@@ -68,14 +68,16 @@ class Forecast(SeriesTask):
         self.output = OUTPUTS[model.output](model.interval)
 
     def build(self) -> ForecastNetwork:
-        inputs = 2 + len(self.data.covariates)
+        known = 2 + len(self.data.known)
+        inputs = known + len(self.data.past)
         steps = self.cut.context, self.cut.horizon
-        return ForecastNetwork(self.model, inputs, inputs, *steps, self.output.size)
+        return ForecastNetwork(self.model, inputs, known, *steps, self.output.size)
 
     def window(self, batch: Part) -> Window:
         """What the network reads of a batch, and what came then, on its device."""
         aligned = self.model.cell == FEEDFORWARD
-        reader = Reader(self.cut, self.season, self.moments, self.model.scaling, aligned)
+        ahead = len(self.data.known)
+        reader = Reader(self.cut, self.season, self.moments, ahead, self.model.scaling, aligned)
         taken = batch.of.take(batch.indices)
         window = reader.read(self.panel, taken["line"], taken["origin"])
         return Window(*(part.to(self.device) for part in window))
@@ -140,7 +142,7 @@ class Forecast(SeriesTask):
         return metrics[self.output.loss_name]
 
     def tables(self, split: str) -> list[Table]:
-        """Error and coverage of near steps and of far ones."""
+        """Errors of each series; error and coverage of near steps and of far ones."""
         rows = self.part(split)
         said, _ = self.forecasts(rows)
         target = self.panel.targets(rows, self.cut.horizon)
@@ -151,9 +153,11 @@ class Forecast(SeriesTask):
             there = some[-1].isfinite()
             value, lower, _, upper, true = (part[there] for part in some)
             inside = ((lower <= true) & (true <= upper)).double().mean()
-            rmse = (value - true).square().mean().sqrt()
-            found.append([f"{low + 1} to {high}", len(true), float(rmse), float(inside)])
-        return [Table("by step ahead", ["steps", "values", "rmse", "coverage"], found)]
+            rmse, mae = (value - true).square().mean().sqrt(), (value - true).abs().mean()
+            errors = float(rmse), float(mae), float(inside)
+            found.append([f"{low + 1} to {high}", len(true), *errors])
+        ahead = Table("by step ahead", ["steps", "values", "rmse", "mae", "coverage"], found)
+        return [ahead, self._by_series(said.value, rows)]
 
     def pictures(self, split: str) -> list[Picture]:
         """The last forecast of each series: what was before it, its interval, and the truth."""
@@ -177,7 +181,7 @@ class Forecast(SeriesTask):
         """The next steps of series, after the last target of each.
 
         Raises:
-            DataError: covariates of the first step to forecast are not there.
+            DataError: what ``data.known`` names is not there for the first step to forecast.
         """
         other = copy(self)
         other.panel = Panel.of([values["line"] for values in given])
@@ -186,12 +190,13 @@ class Forecast(SeriesTask):
 
     def _answer(self, line: int, said: Said) -> dict[str, Any]:
         panel, name = self.panel, self.panel.names[line]
-        ahead = panel.values[panel.ends[line] : panel.stops[line], 1:]
+        names = self.data.known
+        ahead = panel.values[panel.ends[line] : panel.stops[line], 1 : 1 + len(names)]
         known = int(ahead.isfinite().all(1).int().cumprod(0).sum())
-        count = min(known, self.cut.horizon) if self.data.covariates else self.cut.horizon
+        count = min(known, self.cut.horizon) if names else self.cut.horizon
         if not count:
             raise DataError(
-                f"series {name!r}: {', '.join(self.data.covariates)} must be known of the steps to "
+                f"series {name!r}: {', '.join(names)} must be known of the steps to "
                 f"forecast: add rows with them, and with an empty {self.data.target}"
             )
         begin = panel.place(line) + int(panel.ends[line] - panel.starts[line]) * self.grid.every

@@ -26,8 +26,18 @@ class ForecastData(FileData):
     series: str | None = Field(
         None, description="column that names the series; all rows are one series if unset"
     )
+    known: list[str] = Field(
+        [],
+        description="columns of numbers that are known ahead, for the steps to forecast, too: a "
+        "calendar, a price list",
+    )
+    past: list[str] = Field(
+        [],
+        description="columns of numbers that are known once they are measured: they are read up to "
+        "the first step to forecast, and never after it",
+    )
     covariates: list[str] = Field(
-        [], description="columns of numbers that are known ahead, for the steps to forecast, too"
+        [], description="no longer used: name them in known or in past, so that no future leaks"
     )
     missing: bool = Field(True, description="values of the target may be empty, and steps left out")
     horizon: int = Field(12, ge=1, description="steps that are forecast at once")
@@ -53,6 +63,19 @@ class ForecastData(FileData):
         except (TypeError, ValueError):
             return given  # which is refused as it stands
         return {"context": 2 * horizon, "valid_steps": horizon, "test_steps": horizon, **given}
+
+    @model_validator(mode="after")
+    def _says_what_is_known_ahead(self) -> Self:
+        if self.covariates:
+            raise ValueError(
+                f"covariates {', '.join(self.covariates)}: name in data.known those that are known "
+                "for the steps to forecast, and in data.past those that are measured as they come"
+            )
+        columns = [self.time, self.target, *filter(None, [self.series]), *self.known, *self.past]
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            raise ValueError(f"a column has one part to play, and {', '.join(twice)} has two")
+        return self
 
     @model_validator(mode="after")
     def _holds_a_forecast(self) -> Self:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from elman._errors import DataError
@@ -16,11 +17,14 @@ from elman.baselines import SeasonalNaive, find_season
 from elman.data import BadValue, Record, Rows, records
 from elman.data._series import Cut, Reading, lines
 from elman.data._times import Grid, parse_time
-from elman.tasks._base import Metrics
+from elman.tasks._base import Metrics, Table
 from elman.tasks._base import Reading as Report
 from elman.tasks._forecast_config import ForecastData, ForecastNet
 from elman.tasks._forecast_windows import Moments, Panel
 from elman.tasks._table import TableTask
+
+MOST_SERIES = 40
+"""Series whose errors are shown one by one."""
 
 EMPTY = {"", "na", "n/a", "nan", "none", "null"}
 
@@ -45,26 +49,33 @@ class SeriesTask(TableTask):
 
     def wanted(self) -> list[str]:
         named = [self.data.series] if self.data.series else []
-        return [self.data.time, *named, self.data.target, *self.data.covariates]
+        return [self.data.time, *named, self.data.target, *self.data.known, *self.data.past]
 
     def parse(self, values: Mapping[str, Any]) -> Reading:
         data = self.data
         try:
             time = parse_time(values[data.time])
-        except ValueError:
+        except (ValueError, OverflowError):
             raise BadValue(
-                data.time, f"a date or a number was expected, got {values[data.time]!r}"
+                data.time, f"a date or a number was expected, got {values[data.time]!r:.80}"
             ) from None
         series = str(values[data.series] or "") if data.series else data.name or data.target
         if not series:
             raise BadValue(data.series or "", "the name of a series was expected, got none")
         target = values[data.target]
-        empty = target is None or str(target).strip().lower() in EMPTY
-        known = [_number(name, values[name]) for name in data.covariates]
+        empty = _is_empty(target)
         value = math.nan if empty else _number(data.target, target)
+        known = [_number(name, values[name]) for name in data.known]
+        # Of a step ahead nothing is measured yet.
+        past = [
+            math.nan if empty and _is_empty(values[name]) else _number(name, values[name])
+            for name in data.past
+        ]
         if self.model.output == "negative-binomial" and (value < 0 or value % 1 > 0):
-            raise BadValue(data.target, f"negative-binomial has counts: 0, 1 ..., got {target!r}")
-        return Reading("", series, time, (value, *known))
+            raise BadValue(
+                data.target, f"negative-binomial has counts: 0, 1 ..., got {target!r:.80}"
+            )
+        return Reading("", series, time, (value, *known, *past))
 
     def _parsed(self, rows: Iterable[Record]) -> list[tuple[Reading, str | None]]:
         parsed: list[tuple[Reading, str | None]] = []
@@ -131,9 +142,19 @@ class SeriesTask(TableTask):
         panel = self.panel
         ends = (panel.ends - held).tolist()
         parts = [panel.values[a:b] for a, b in zip(panel.starts.tolist(), ends, strict=True)]
-        found = find_season([part[:, 0].numpy() for part in parts])
-        self.season = self.data.season or found
+        self._choose_season([part[:, 0].numpy() for part in parts])
         self.moments = Moments.of(torch.cat(parts)[:, 1:])
+
+    def _choose_season(self, targets: Sequence[NDArray[np.float64]]) -> None:
+        calendar = self.grid.seasons()
+        found = self.data.season or find_season(targets, calendar=list(calendar))
+        self.season, self.season_from = found, "autocorrelation"
+        if self.data.season:
+            self.season_from = "data.season"
+        elif found == 1:
+            self.season_from = "none stands out: name it with data.season"
+        elif found in calendar:
+            self.season_from = f"{calendar[found]}, as the autocorrelation has it"
 
     def encode(self, examples: Sequence[Reading]) -> Rows:
         """The test windows of other series, which are kept in ``panel``."""
@@ -141,12 +162,18 @@ class SeriesTask(TableTask):
         return self.panel.windows(self.cut, "test")
 
     def learned(self) -> dict[str, Any]:
-        found = {"grid": self.grid._asdict(), "moments": self.moments._asdict()}
-        return {**found, "season": self.season, "series": self.panel.names}
+        return {
+            "grid": self.grid._asdict(),
+            "moments": self.moments._asdict(),
+            "season": self.season,
+            "season_from": self.season_from,
+            "series": self.panel.names,
+        }
 
     def recall(self, learned: Mapping[str, Any]) -> None:
         self.grid, self.moments = Grid(**learned["grid"]), Moments(**learned["moments"])
         self.season, self.names = int(learned["season"]), list(learned["series"])
+        self.season_from = str(learned.get("season_from", ""))  # of an older run it is not known
 
     def save(self, folder: Path) -> None:
         super().save(folder)
@@ -168,24 +195,60 @@ class SeriesTask(TableTask):
             "missing": sum(int(one.isnan().sum()) for one in past),
             "grid": str(self.grid),
             "season": self.season,
+            "season_from": self.season_from,
+            "measured": self._measured(),
         }
         more = {k: v for k, v in super().facts().items() if k != "rows"}
         return {**facts, **more}
+
+    def _measured(self) -> str:
+        """Which steps the metrics are of."""
+        cut = self.cut
+        before = f" (valid: the {cut.valid} before them)" if "valid" in self.parts else ""
+        apart = f", each {cut.stride} after the other" if cut.stride > 1 else ""
+        windows = f"in windows of {cut.horizon}{apart}"
+        return f"the last {cut.test} steps of each series alone{before}, {windows}"
 
     def terms(self, rows: Rows, indices: Tensor) -> int:
         some = Rows(rows.take(indices))
         return int(self.panel.targets(some, self.cut.horizon).isfinite().sum())
 
-    def _errors(self, value: Tensor, rows: Rows) -> Metrics:
-        """Of one number for each step: rmse in the data's unit, mase in that of naive errors."""
+    def _errors(self, value: Tensor, rows: Rows, naive: Tensor | None = None) -> Metrics:
+        """Of one number for each step: in the data's unit, and mase in that of naive errors."""
         error = value - self.panel.targets(rows, self.cut.horizon)
         there = error.isfinite()
-        scaled = error.abs() / self._naive_errors()[columns(rows)[0]].unsqueeze(1)
-        known = scaled.isfinite()
+        naive = self._naive_errors() if naive is None else naive
+        scaled = error.abs() / naive[columns(rows)[0]].unsqueeze(1)
+        mse = float(error[there].square().mean())
         return {
-            "rmse": float(error[there].square().mean().sqrt()),
-            "mase": float(scaled[known].mean()),
+            "rmse": math.sqrt(mse),
+            "mae": float(error[there].abs().mean()),
+            "mse": mse,
+            "mase": float(scaled[scaled.isfinite()].mean()),
         }
+
+    def _by_series(self, value: Tensor, rows: Rows) -> Table:
+        """Of each series, the worst first: which steps were measured, and the errors."""
+        line, origin = columns(rows)
+        naive = self._naive_errors()
+        found: list[list[str | float | int]] = []
+        for i in sorted(set(line.tolist())):
+            of = line == i
+            some, at = rows.select(of.nonzero()[:, 0]), origin[of] - self.panel.starts[i]
+            errors = self._errors(value[of], some, naive)
+            first, last = (
+                self.grid.time(self.panel.place(i) + int(step) * self.grid.every)
+                for step in (at.min(), at.max() + self.cut.horizon - 1)
+            )
+            values = int(self.panel.targets(some, self.cut.horizon).isfinite().sum())
+            kept = [errors[name] for name in ("rmse", "mae", "mase")]
+            found.append([self.panel.names[i], first, last, int(of.sum()), values, *kept])
+        found.sort(key=lambda row: -float(row[-1]) if math.isfinite(float(row[-1])) else math.inf)
+        title = "by series"
+        if len(found) > MOST_SERIES:
+            title = f"the {MOST_SERIES} of {len(found):,} series with the largest mase"
+        names = ["series", "from", "to", "windows", "values", "rmse", "mae", "mase"]
+        return Table(title, names, found[:MOST_SERIES])
 
     def _training(self) -> list[Tensor]:
         """The targets of each series before those that are held out."""
@@ -239,10 +302,14 @@ def columns(rows: Rows) -> tuple[Tensor, Tensor]:
     return line, origin
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or str(value).strip().lower() in EMPTY
+
+
 def _number(column: str, value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise BadValue(column, f"a finite number was expected, got {value!r}")

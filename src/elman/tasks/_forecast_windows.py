@@ -13,14 +13,14 @@ from elman.data._series import Cut, Line
 
 
 class Moments(NamedTuple):
-    """Mean and deviation of each covariate in the training steps: lists of numbers."""
+    """Mean and deviation of each column but the target in the training steps: lists of numbers."""
 
     mean: list[float]
     deviation: list[float]
 
     @classmethod
     def of(cls, steps: Tensor) -> Self:
-        """Of (steps, covariates); NaN does not count, and what never varies has deviation 1."""
+        """Of (steps, columns); NaN does not count, and what never varies has deviation 1."""
         there = steps.isfinite()
         count = there.sum(0).clamp(min=1)
         mean = steps.nan_to_num().sum(0) / count
@@ -36,16 +36,18 @@ class Window(NamedTuple):
     was measured.
     """
 
-    x: Tensor  # (B, C, 2 + covariates)
+    x: Tensor  # (B, C, 2 + known + past)
     lengths: Tensor
-    known: Tensor  # (B, H, 2 + covariates)
+    known: Tensor  # (B, H, 2 + known)
     middle: Tensor
     scale: Tensor
     target: Tensor
 
 
 class Panel:
-    """All series: their values end to end (steps, 1 + covariates), and where each ends.
+    """All series: their values end to end (steps, columns), and where each ends.
+
+    Column 0 is the target; then come those that are known ahead, and those of the past alone.
 
     Args:
         names: of the series.
@@ -119,13 +121,15 @@ class Panel:
 class Reader(NamedTuple):
     """How windows are read out of a panel.
 
-    ``season`` is that of the value which is known of each step ahead; ``aligned`` puts short
-    windows at the end of the context's places, for a network whose places mean something.
+    ``season`` is that of the value which is known of each step ahead, ``ahead`` how many of the
+    columns are known there, too; ``aligned`` puts short windows at the end of the context's places,
+    for a network whose places mean something.
     """
 
     cut: Cut
     season: int
     moments: Moments
+    ahead: int
     scaling: str
     aligned: bool
 
@@ -141,7 +145,8 @@ class Reader(NamedTuple):
         seasons = torch.arange(horizon) // self.season + 1
         before = panel._taken(origin - self.season, self.season, start, origin)[..., 0]
         before = before.repeat(1, int(seasons[-1]))[:, :horizon]
-        target, known = ahead[..., 0], torch.cat([before.unsqueeze(-1), ahead[..., 1:]], -1)
+        target, columns = ahead[..., 0], ahead[..., 1 : 1 + self.ahead]
+        known = torch.cat([before.unsqueeze(-1), columns], -1)
         if self.aligned:
             lengths = torch.full_like(lengths, context)
         scaled = middle, scale
@@ -163,9 +168,11 @@ class Reader(NamedTuple):
         return middle, torch.where(flat, 1.0, deviation)
 
     def _inputs(self, steps: Tensor, middle: Tensor, scale: Tensor) -> Tensor:
-        """A value as the network sees it, whether it is missing, and covariates: float32."""
+        """A value as the network sees it, whether it is missing, and other columns: float32."""
         value = (steps[..., 0] - middle) / scale
-        mean, deviation = (torch.tensor(m, dtype=torch.float64) for m in self.moments)
-        covariates = (steps[..., 1:] - mean) / deviation
-        seen = [value.unsqueeze(-1), value.isnan().unsqueeze(-1), covariates]
+        others = steps[..., 1:]
+        mean, deviation = (
+            torch.tensor(moment[: others.shape[-1]], dtype=torch.float64) for moment in self.moments
+        )
+        seen = [value.unsqueeze(-1), value.isnan().unsqueeze(-1), (others - mean) / deviation]
         return torch.cat([s.nan_to_num().double() for s in seen], -1).float()

@@ -17,6 +17,7 @@ from elman._errors import ConfigError
 from elman.data import BadValue, Ragged, Vectors, Vocabulary, read_vectors
 from elman.data._table import matching
 from elman.nn import Embedding
+from elman.tasks._answers import value_of
 from elman.tasks._sequence_config import SequenceData, SequenceNet
 
 Reals = NDArray[np.float32]
@@ -70,7 +71,7 @@ class Text(Input):
 
     def parse(self, values: Mapping[str, Any]) -> str:
         name = self.data.text or ""
-        text = values[name]
+        text = value_of(values, name)
         if isinstance(text, list):  # tokens, or their numbers
             text = " ".join(map(str, text))
         if not isinstance(text, str) or not text.strip():
@@ -132,11 +133,13 @@ class Series(Input):
 
     def parse(self, values: Mapping[str, Any]) -> Reals:
         name = self.data.series or ""
-        columns = matching(name, list(values))
-        if len(columns) == 1:
-            steps = _numbers(columns[0], values[columns[0]])
+        columns = matching(name, list(values)) if isinstance(values, Mapping) else []
+        if len(columns) < 2:
+            columns = columns or [name]
+            value = value_of(values, columns[0])
+            steps = _numbers(columns[0], value)
         else:  # a column for each step
-            steps = np.array([_number(c, values[c]) for c in columns], dtype=np.float32)
+            steps = _numbers(name, [_number(c, values[c]) for c in columns])
         steps = steps[:, None] if steps.ndim == 1 else steps
         if steps.ndim != 2 or not len(steps):
             raise BadValue(name, "numbers, or lists of numbers, were expected, one a step")
@@ -145,7 +148,8 @@ class Series(Input):
             raise BadValue(name, f"step {step + 1} is {steps[step].tolist()}: give finite numbers")
         self.features = self.features or steps.shape[1]  # the first row says how many
         if steps.shape[1] != self.features:
-            raise BadValue(name, f"{self.features} numbers a step expected, got {steps.shape[1]}")
+            expected = "1 number was" if self.features == 1 else f"{self.features} numbers were"
+            raise BadValue(name, f"{expected} expected at each step, got {steps.shape[1]}")
         return steps
 
     def key(self, sequence: Reals) -> bytes:
@@ -192,13 +196,19 @@ def read_input(data: SequenceData, model: SequenceNet) -> Input:
 
 
 def _numbers(name: str, value: Any) -> Reals:
-    """A list of numbers, or a text of them with spaces or semicolons between."""
+    """A list of numbers, or a text of them: with spaces or semicolons between, or as JSON."""
+    if isinstance(value, str) and value.lstrip().startswith("[["):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise BadValue(name, f"lists of numbers were expected, as JSON: {error}") from error
     if isinstance(value, str):
         parts = value.replace(";", " ").replace(",", " ").strip("[] ").split()
-        return np.array([_number(name, part) for part in parts], dtype=np.float32)
+        return _numbers(name, [_number(name, part) for part in parts])
     try:
-        return np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        with np.errstate(over="ignore"):  # what becomes infinite is refused where steps are checked
+            return np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
         ragged = "inhomogeneous" in str(error)
         why = "lists of different lengths" if ragged else str(error)
         raise BadValue(
@@ -209,5 +219,5 @@ def _numbers(name: str, value: Any) -> Reals:
 def _number(name: str, value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
-        raise BadValue(name, f"a number was expected, got {value!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadValue(name, f"a number was expected, got {value!r:.80}") from error

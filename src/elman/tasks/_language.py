@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os.path import lexists
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elman._errors import DataError
+from elman._errors import CheckpointError, DataError
 from elman.baselines import ngram_baselines
 from elman.bptt import State
 from elman.data import Lanes, Source, Split, TextSource, Vocabulary, by_name, open_tokens, tokenise
@@ -26,6 +29,11 @@ from elman.nn import linear_cross_entropy
 from elman.tasks._base import Excerpt, Metrics, NamedTask, Reading
 from elman.tasks._language_config import LanguageAsked, LanguageData, LanguageNet
 from elman.tasks._language_net import LanguageNetwork
+
+log = logging.getLogger(__name__)
+
+SILENCE = 5.0
+"""Seconds after which one is told how far it is."""
 
 SHOWN_STEPS = 64
 """Steps of a row to look inside with, unless the text is given."""
@@ -106,6 +114,7 @@ class LanguageModel(NamedTask):
         self.vocabulary, self.tokens, self.data, self.model = vocabulary, dict(tokens), data, model
         self.splits = tuple(self.tokens)
         self._ratios: dict[str, float] = {}
+        self._known: set[str] = set()  # splits whose tokens are all in the vocabulary
 
     @classmethod
     def prepare(
@@ -144,7 +153,7 @@ class LanguageModel(NamedTask):
     @classmethod
     def restore(cls, folder: Path, data: LanguageData, model: LanguageNet) -> LanguageModel:
         files = {name: _token_file(folder, name) for name in Split._fields}
-        tokens = {name: open_tokens(file) for name, file in files.items() if file.exists()}
+        tokens = {name: open_tokens(file) for name, file in files.items() if lexists(file)}
         return cls(Vocabulary.load(folder / "tokenizer.json"), tokens, data, model)
 
     def on(self, files: Sequence[Path] = (), rows: int | None = None) -> LanguageModel:
@@ -178,11 +187,25 @@ class LanguageModel(NamedTask):
                 f"there is no {split} text here, only: {', '.join(self.tokens) or 'none'}; "
                 "give files to measure on"
             )
+        self._require_known(split)
         wanted = self.data.lanes if split == "train" else self.data.eval_lanes or self.data.lanes
         try:
             return Lanes(self.tokens[split], wanted)
         except DataError as error:
             raise DataError(f"{split} text: {error}") from None
+
+    def _require_known(self, split: str) -> None:
+        """Refuse tokens that are not in the vocabulary: they would index beyond its table."""
+        if split in self._known:
+            return
+        tokens, size = self.tokens[split], len(self.vocabulary)
+        if len(tokens) and (largest := int(tokens.max())) >= size:
+            file = getattr(tokens, "filename", None) or f"the {split} text"
+            raise CheckpointError(
+                f"{file}: token {largest} is not in the vocabulary, which has {size:,} entries: "
+                "the file is damaged or another run's; train again"
+            )
+        self._known.add(split)
 
     def batches(self, split: str, epoch: int = 0) -> Iterator[Piece]:
         lanes = self.lanes(split)
@@ -218,13 +241,16 @@ class LanguageModel(NamedTask):
         if self.vocabulary.kind == "char":
             return 1.0
         if split not in self._ratios:
+            self._require_known(split)
             tokens = self.tokens[split]
             self._ratios[split] = len(tokens) / len(self.vocabulary.decode(tokens))
         return self._ratios[split]
 
     def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
         if text is None:
-            stream = self.tokens["valid" if "valid" in self.tokens else self.splits[0]]
+            split = "valid" if "valid" in self.tokens else self.splits[0]
+            self._require_known(split)
+            stream = self.tokens[split]
             steps = min(SHOWN_STEPS, len(stream) - 1)
         else:
             read, eos = self._context(text), self.vocabulary.eos
@@ -237,6 +263,8 @@ class LanguageModel(NamedTask):
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """Unigram, bigram and trigram models of the same training tokens."""
+        for split in self.splits:
+            self._require_known(split)
         measured = {split: self.tokens[split] for split in self.splits if split != "train"}
         return ngram_baselines(self.tokens["train"], measured, len(self.vocabulary))
 
@@ -308,7 +336,7 @@ class LanguageModel(NamedTask):
             forbidden=() if unknown is None else (unknown,),
             generator=torch.Generator(self.device).manual_seed(seed),
         )
-        return list(drawn)
+        return list(_counted(drawn, length))
 
     @torch.no_grad()
     def _distribution(self, prompt: str) -> Tensor:
@@ -328,6 +356,16 @@ class LanguageModel(NamedTask):
         if not context:
             raise DataError("the prompt is empty: give the text to go on from")
         return context
+
+
+def _counted(drawn: Iterator[int], length: int) -> Iterator[int]:
+    """What is drawn; where that takes long, how far it is."""
+    told = time.monotonic()
+    for count, token in enumerate(drawn, 1):
+        yield token
+        if count % 1000 == 0 and time.monotonic() - told > SILENCE:
+            told = time.monotonic()
+            log.info("generated %s of %s tokens", f"{count:,}", f"{length:,}")
 
 
 def _split(data: LanguageData) -> Split:

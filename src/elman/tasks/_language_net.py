@@ -58,6 +58,10 @@ class LanguageNetwork(nn.Module):
         hidden, state = self.hidden(tokens.T, state)
         return self.output(hidden.transpose(0, 1)), state
 
+    def initial_state(self, batch_size: int) -> State:
+        """What :meth:`step` begins with, so that the network can be streamed."""
+        return self.recurrent.initial_state(batch_size)
+
     def vocabulary_weights(self) -> list[nn.Parameter]:
         """The matrices with a row for each token: one, where they are tied."""
         rows = [*self.embedding.parameters(), *self.output.parameters()]

@@ -52,7 +52,9 @@ class MusicNet(RecurrentNet):
 class MusicAsked(Section):
     """What `elman generate` is asked for."""
 
-    length: int = Field(128, ge=1, description="how many frames to add")
+    length: int = Field(
+        128, ge=1, le=1_000_000, description="how many frames to add, at most a million"
+    )
     temperature: float = Field(
         1.0, ge=0, description="below 1 favours likely notes, above 1 rare ones; 0: no chance"
     )

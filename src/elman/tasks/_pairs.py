@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from elman._errors import DataError
 from elman.data import BadValue, Record, read_parallel, read_table
 from elman.data._table import FORMATS
+from elman.tasks._answers import value_of
 from elman.tasks._table import TableTask
 from elman.tasks._translate_config import TranslateData
 
@@ -56,7 +57,7 @@ class PairTask(TableTask):
         return Pair(self.source_of(values), tuple(dict.fromkeys(texts)))
 
     def source_of(self, values: Mapping[str, Any]) -> str:
-        return self._text(self.data.source, values.get(self.data.source))
+        return self._text(self.data.source, value_of(values, self.data.source))
 
     def _text(self, column: str, value: Any) -> str:
         text = " ".join(str(value if value is not None else "").split())

@@ -57,10 +57,10 @@ class Regress(SequenceTask):
         value = values[self.data.target]
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
-            raise BadValue(self.data.target, f"a finite number was expected, got {value!r}")
+            raise BadValue(self.data.target, f"a finite number was expected, got {value!r:.80}")
         return number
 
     def learn_targets(self, targets: Sequence[float]) -> None:
@@ -95,11 +95,17 @@ class Regress(SequenceTask):
         return metrics["mse"]
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """A number for each row without a target, such as ``{"series": [...]}``."""
+        """A number for each row, which needs no target, beside its columns.
+
+        The sequence is in the column that ``data.series`` or ``data.text`` names.
+
+        Raises:
+            DataError: a row has no such column, or no sequence in it.
+        """
         rows = list(given)
         found = self.numbers(self.sequences(rows)).tolist()
         return [
-            {**self.asked(values), "number": number}
+            self.answered(values, {"number": number})
             for values, number in zip(rows, found, strict=True)
         ]
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, time
+from enum import Enum
+from os import PathLike
+from reprlib import Repr
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from elman._errors import ConfigError, nearest
+from elman._errors import ConfigError, kind_of, nearest
+
+FROM_MEMORY = (
+    "(data are read from files: write it to one, a table by .to_csv('rows.csv', index=False), and "
+    "give its path; or make a task of your own, whose rows are tensors)"
+)
+DEEPEST = 8
+"""Levels of values that are looked through; no configuration has as many."""
+_PLAIN = (str, bytes, int, float, PathLike, BaseModel, date, time, Enum)
+
+SHORT = Repr()
+"""Values in messages: none of them longer than a line or two, however deep it is nested."""
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 120
+SHORT.maxlevel = 3
 
 
 class Section(BaseModel):
@@ -34,6 +51,9 @@ class Section(BaseModel):
         Raises:
             ConfigError: anything is wrong; the message has one line for each problem.
         """
+        strange = [*_strange(values)]
+        if strange:
+            raise ConfigError("\n".join(strange))
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -55,14 +75,31 @@ class Sections(NamedTuple):
     generate: type[Section] | None = None
 
 
+def _strange(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
+    """A line for each value that no file could hold: a table, an array, a tensor ..."""
+    pairs: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        pairs = value.items()
+    elif isinstance(value, (list, tuple)):
+        pairs = enumerate(value)
+    elif value is not None and not isinstance(value, _PLAIN):
+        where = f"{'.'.join(place)}: " if place else ""
+        how = f" {FROM_MEMORY}" if place[:1] == ("data",) or len(place) < 2 else ""
+        yield f"{where}expected what a configuration file can hold, got {kind_of(value)}{how}"
+    for key, inner in pairs if len(place) < DEEPEST else ():
+        yield from _strange(inner, (*place, str(key)))
+
+
 def _line(section: type[BaseModel], problem: Any) -> str:
     place = [str(part) for part in problem["loc"]]
     where = ".".join(place) + ": " if place else ""
     if problem["type"] == "extra_forbidden":
         return f"{where}unknown key; {nearest(place[-1], _keys(section, place[:-1]))}"
+    if problem["type"] == "path_type":
+        return f"{where}expected the path of a file, got {kind_of(problem['input'])} {FROM_MEMORY}"
     message = problem["msg"].removeprefix("Value error, ")
     said = message[:1].lower() + message[1:]
-    return f"{where}{said}" + (f", got {problem['input']!r}" if place else "")
+    return f"{where}{said}" + (f", got {SHORT.repr(problem['input'])}" if place else "")
 
 
 def _keys(section: type[BaseModel], place: list[str]) -> list[str]:

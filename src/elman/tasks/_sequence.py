@@ -13,6 +13,7 @@ from torch import Tensor
 
 from elman.baselines import has_scikit_learn
 from elman.data import Ragged, Rows, crop, read_table
+from elman.tasks._answers import beside
 from elman.tasks._inputs import Text, read_input
 from elman.tasks._sequence_config import SequenceData, SequenceNet
 from elman.tasks._sequence_net import SequenceNetwork
@@ -146,12 +147,12 @@ class SequenceTask(TableTask):
         kept = read[-most:] if self.data.keep == "tail" else read[:most]
         return {"": [self.input.vocabulary.token(index) for index in kept]}
 
-    def asked(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """What an answer begins with: the text and the words that are not known; or the numbers."""
-        sequence = self.input.parse(values)
+    def answered(self, values: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+        """A row, of a text the words that are not known, and what is said of it."""
         if isinstance(self.input, Text):
-            return {"text": sequence, "unknown": self.input.vocabulary.unknown(sequence)}
-        return {"series": sequence.squeeze(-1).tolist()}
+            unknown = self.input.vocabulary.unknown(self.input.parse(values))
+            said = {"unknown": unknown, **said}
+        return beside(values, said)
 
 
 def flat(rows: Rows, steps: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from os.path import lexists
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -14,6 +15,7 @@ import numpy as np
 from elman._errors import CheckpointError, ConfigError, DataError
 from elman.data import BadRows, Record, Rows, read_table, records
 from elman.data._files import replacing
+from elman.data._plain_file import read_json, why
 from elman.data._table import FORMATS
 from elman.pictures import Picture
 from elman.tasks._base import NamedTask, Reading
@@ -246,12 +248,16 @@ class TableTask(Supervised, NamedTask):
         task = cls(data, model)
         path = folder / "task.json"
         try:
-            task.recall(json.loads(path.read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: cannot be read: {error!r}; train again") from error
+            task.recall(read_json(path))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: cannot be read: {why(error)}; train again") from error
+        except (LookupError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path}: is not what a run of {cls.name} writes there ({error!r}); train again"
+            ) from error
         task.known = True
         files = {split: folder / "rows" / f"{split}.safetensors" for split in SPLITS}
-        task.parts = {split: Rows.load(file) for split, file in files.items() if file.exists()}
+        task.parts = {split: Rows.load(file) for split, file in files.items() if lexists(file)}
         return task
 
     def on(self, files: Sequence[Path] = (), rows: int | None = None) -> Self:

@@ -27,6 +27,7 @@ from elman.data import (
     restored,
 )
 from elman.data._table import FORMATS
+from elman.tasks._answers import beside, value_of
 from elman.tasks._base import Metrics, Table
 from elman.tasks._supervised import Part
 from elman.tasks._table import TableTask
@@ -272,23 +273,40 @@ class Tag(TableTask):
         return {"recurrent": [forms[number] for number in read]}
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        return (values for _, values in self.read(path))
+        if not set(path.suffixes) & LISTS:
+            yield from (values for _, values in self.read(path))
+            return
+        for place, values in read_table(
+            path, [self.data.tokens], self.bad, encoding=self.data.encoding
+        ):
+            with self.bad.caught(place):
+                self._tokens(values)
+                yield values
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """A label for each word of ``{"tokens": [...]}``."""
-        tokens = [
-            list(map(str, values.get(self.data.tokens) or values["tokens"])) for values in given
-        ]
+        """A label for each word of ``{"tokens": [...]}``, beside its other columns."""
+        rows = list(given)
+        tokens = [list(map(str, self._tokens(row))) for row in rows]
         x = Ragged.of([self.forms.numbers(row) for row in tokens], torch.int32)
         found = self.logarithms(Rows({"x": x}))
         answers = []
-        for row, logs in zip(tokens, found, strict=True):
+        for row, read, logs in zip(rows, tokens, found, strict=True):
             tags = [self.labels[i] for i in self.said(logs).tolist()]
-            answer: dict[str, Any] = {"text": " ".join(row), "tokens": row, "tags": tags}
+            answer: dict[str, Any] = {"tags": tags}
             if self.data.name == RESTORE:
-                answer["restored"] = restored(row, tags)
-            answers.append(answer)
+                answer["restored"] = restored(read, tags)
+            answers.append(beside(row, answer))
         return answers
+
+    def _tokens(self, row: Mapping[str, Any]) -> Sequence[Any]:
+        """The words of a row of a table, or of a file of columns."""
+        name = self.data.tokens
+        plain = isinstance(row, Mapping) and name not in row and "tokens" in row
+        column = "tokens" if plain else name
+        words = value_of(row, column)
+        if not isinstance(words, list | tuple) or not words:
+            raise BadValue(column, f"a list of words was expected, got {words!r:.80}")
+        return words
 
 
 def _steps(rows: Rows, name: str) -> Tensor:

@@ -15,6 +15,7 @@ from elman.data import Ragged, Rows, Vocabulary, crop
 from elman.decode import Hypothesis
 from elman.pictures import Picture
 from elman.tasks import _translate_report as report
+from elman.tasks._answers import beside
 from elman.tasks._base import BY_LENGTH, Metrics, Table, evaluating
 from elman.tasks._pairs import Pair, PairTask
 from elman.tasks._supervised import Part
@@ -40,7 +41,7 @@ class Translate(PairTask):
         >>> _ = file.write_text("source\ttarget\n" + "".join(f"{i}\t{i}!\n" for i in range(60)))
         >>> task = Translate.prepare(TranslateData(train=[file]), TranslateNet(hidden=4))
         >>> task.network = task.build()
-        >>> task.answers([{"source": "7"}])[0]["text"]
+        >>> task.answers([{"source": "7"}])[0]["source"]
         '7'
 
     References:
@@ -256,20 +257,20 @@ class Translate(PairTask):
         return {"word_by_word": found}
 
     def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The translation of each source, and with a beam the others that it found."""
-        texts = [self.source_of(values) for values in given]
+        """The translation of each row's source, beside its columns; with a beam the others, too."""
+        rows = list(given)
+        texts = [self.source_of(values) for values in rows]
         found = self.translations(Rows({"x": _numbers(self.source, texts)}))
         answers = []
-        for text, (best, *others) in zip(texts, found, strict=True):
+        for row, text, (best, *others) in zip(rows, texts, found, strict=True):
             answer: dict[str, Any] = {
-                "text": text,
                 "translation": self.target.decode(best.tokens),
                 "log_probability": best.log_probability,
                 "unknown": self.source.unknown(text),
             }
             if others:
                 answer["others"] = {self.target.decode(h.tokens): h.score for h in others}
-            answers.append(answer)
+            answers.append(beside(row, answer))
         return answers
 
 

@@ -23,6 +23,7 @@ from elman.testing._cells import (
     state_dict_round_trips,
     whole_is_its_chunks,
 )
+from elman.testing._composed import composed
 from elman.testing._configurations import Configuration, draw
 from elman.testing._engines import (
     ENGINE_CONTRACTS,
@@ -86,6 +87,7 @@ __all__ = [
     "check_configurations",
     "check_engine",
     "check_task",
+    "composed",
     "deterministic_given_a_seed",
     "draw",
     "dtype_follows_the_input",
@@ -109,3 +111,7 @@ __all__ = [
     "threads_may_change",
     "whole_is_its_chunks",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

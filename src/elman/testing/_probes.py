@@ -151,6 +151,7 @@ class Kind(NamedTuple):
         most: how many of the sizes are drawn; each is a program of its own.
         drop_in: the name of the layer in torch's form that has it.
         weight: how often it is drawn, beside the others.
+        rounding: by how much its step may enlarge a rounding error of float32.
     """
 
     make: MakeSized
@@ -159,6 +160,7 @@ class Kind(NamedTuple):
     most: int = 5
     drop_in: str = ""
     weight: float = 1.0
+    rounding: float = 1.0
 
 
 def _built_in(name: str) -> Kind:

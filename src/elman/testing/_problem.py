@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -100,8 +101,7 @@ class Problem(NamedTuple):
 
     def call(self, number: int) -> list[tuple[str, Tensor]]:
         """Calls the module; everything that comes back, by name. A cell may draw masks."""
-        with torch.random.fork_rng([]):
-            torch.manual_seed(number)
+        with _seeded(number, device_of(self.module)):
             return _flat(self._result(number))
 
     def _result(self, number: int) -> Any:
@@ -122,12 +122,22 @@ class Problem(NamedTuple):
 def problem(configuration: Configuration, kinds: Mapping[str, Kind]) -> Problem:
     """Draws its numbers by torch's generator, whose state stays what it was."""
     c = configuration
-    with torch.random.fork_rng([]):
-        torch.manual_seed(c.number)
+    with _seeded(c.number):
         module = _module(c, kinds[c.cell]).to(c.dtype)
         device = device_of(module)
         arguments = [_arguments(c, module, device) for _ in c.calls]
     return Problem(c, module, arguments)
+
+
+@contextmanager
+def _seeded(number: int, device: torch.device | None = None) -> Iterator[None]:
+    """Torch's random numbers from this seed, and afterwards as they were."""
+    with torch.random.fork_rng([]):
+        if device is not None and device.type != "cpu":
+            torch.manual_seed(number)
+        else:  # the same for the CPU alone, in a hundredth of the time
+            torch.default_generator.manual_seed(number)
+        yield
 
 
 def device_of(module: nn.Module) -> torch.device:

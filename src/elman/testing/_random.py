@@ -94,7 +94,7 @@ def check_configuration(
         for first, again in zip(results, _run(engine, stated), strict=True):
             if not torch.equal(first.tensor, again.tensor):
                 raise ContractError(f"{configuration}: {first.name} differs when it is repeated")
-    _compare(stated, results)
+    _compare(stated, results, kinds[configuration.cell].rounding)
     return None
 
 
@@ -106,8 +106,9 @@ def _refusal_of_what_nobody_can_read(engine: str, stated: Problem) -> str:
     raise ContractError(f"{stated.configuration}: lengths on the meta device were ignored")
 
 
-def _compare(stated: Problem, results: list[Value]) -> None:
+def _compare(stated: Problem, results: list[Value], rounding: float) -> None:
     c = stated.configuration
+    tolerance = TOLERANCE[c.dtype] * (rounding if c.dtype == torch.float32 else 1)
     exact = stated.exact()
     exact.require()
     peers: list[Value] = []
@@ -118,7 +119,7 @@ def _compare(stated: Problem, results: list[Value]) -> None:
             continue
         # A sum of n such terms, also where it cancels.
         scale = right.tensor.abs().max().clamp_min(right.terms**0.5)
-        error, allowed = _error(ours, right), TOLERANCE[c.dtype] * float(scale)
+        error, allowed = _error(ours, right), tolerance * float(scale)
         if not error <= allowed:  # a norm of nearly equal numbers, say, which torch has no nearer
             peers = peers or _plainly(stated)
             allowed += _error(peers[i], right)

@@ -18,6 +18,7 @@ from elman.layers import Recurrent
 from elman.stream import Stream
 from elman.testing._base import expect
 from elman.testing._cells import CELL_CONTRACTS, MakeCell, close, make_cell, sequences
+from elman.testing._composed import composed
 from elman.testing._engines import ENGINE_CONTRACTS, check_with
 from elman.testing._probes import KINDS, OPERATIONS, Kind, MakeSized, Operated
 from elman.testing._random import check_configurations
@@ -69,7 +70,8 @@ def selftest(
             yield _checked(f"{engine}: {_words(contract)}", work)
     yield _checked("native: operations", _operations)
     numbers = range(100_000 * seed, 100_000 * seed + cases)
-    yield _checked("native: random configurations", partial(_random, numbers, KINDS))
+    kinds = {**KINDS, **composed(range(20 * seed, 20 * seed + 20))}
+    yield _checked("native: random configurations", partial(_random, numbers, kinds))
     yield _checked("streams", partial(_streams, built_in))
     for name, make in (cells or {}).items():
         yield from _of_a_cell(name, make, numbers)

@@ -16,8 +16,10 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from elman._errors import CheckpointError
 from elman.bptt import State
+from elman.data._plain_file import read_json, read_plain, why
 from elman.train._config import FORMAT
 from elman.train._folder import write
+from elman.train._run_config import check_format
 
 Tensors: TypeAlias = dict[str, Tensor]
 
@@ -49,28 +51,24 @@ class Checkpoint:
         return cls(model, optimizer, state, progress)
 
 
-def check_format(path: Path, found: Any) -> None:
-    """Refuse another version of the run folder's format."""
-    if found != FORMAT:
-        raise CheckpointError(
-            f"{path}: format {FORMAT} was expected, got {found!r}: "
-            "use the version of elman that wrote this run, or train again"
-        )
-
-
 def pack_module(module: nn.Module) -> Tensors:
     """Parameters and buffers of a module; a shared one appears once, under its first name."""
     return {name: _copy(tensor) for name, tensor in _unique(module).items()}
 
 
 def unpack_module(module: nn.Module, tensors: Tensors, path: Path) -> None:
-    """Copy tensors into a module that must have the same names, shapes and dtypes."""
+    """Copy tensors into a module that must have the same names, shapes and dtypes.
+
+    Raises:
+        CheckpointError: it has others, or a weight is not finite.
+    """
     own = _unique(module)
     problems = [f"{name} is missing" for name in own.keys() - tensors.keys()]
     problems += [f"{name} is not in the model" for name in tensors.keys() - own.keys()]
     for name in own.keys() & tensors.keys():
         problems += _differences(name, own[name], tensors[name])
     _refuse(path, problems)
+    _require_finite(path, {name: tensors[name] for name, _ in module.named_parameters()})
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
@@ -154,24 +152,35 @@ def _refuse(path: Path, problems: list[str]) -> None:
         raise CheckpointError(f"{path}: does not fit the model of this configuration:\n  {shown}")
 
 
+def _require_finite(path: Path, parameters: Tensors) -> None:
+    """Every answer of such a network would be NaN; a buffer may hold infinity, as a mask does."""
+    for name, tensor in parameters.items():
+        wrong = int((~tensor.isfinite()).sum())
+        if wrong:
+            raise CheckpointError(
+                f"{path}: {wrong:,} of the {tensor.numel():,} weights of {name} are NaN or "
+                "infinite: use the run's other checkpoint (last, best), or train again"
+            )
+
+
 def _read_tensors(path: Path) -> Tensors:
     try:
-        return safetensors.torch.load(path.read_bytes())
+        return safetensors.torch.load(read_plain(path))
     except (OSError, safetensors.SafetensorError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        loaded = json.loads(path.read_bytes())
+        loaded = read_json(path)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if not isinstance(loaded, Mapping):
-        raise _unreadable(path, "an object was expected")
+        raise _unreadable(path, ValueError("an object was expected"))
     return dict(loaded)
 
 
-def _unreadable(path: Path, reason: object) -> CheckpointError:
+def _unreadable(path: Path, reason: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{path}: cannot be read: {reason}; use the run's other checkpoint, or train again"
+        f"{path}: cannot be read: {why(reason)}; use the run's other checkpoint, or train again"
     )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, create_model, model_validator
 
+from elman._errors import DtypeError, kind_of
 from elman.tasks import sections
 from elman.tasks._section import Section
 
@@ -31,7 +32,9 @@ class Training(Section):
 
     seed: int = Field(0, ge=0, lt=2**63, description="seed of weights, dropout and data order")
     device: str = Field("cpu", description="where to train: cpu, cuda, cuda:1 ...")
-    threads: int | None = Field(None, ge=1, description="CPU threads; torch's own choice if unset")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads; torch's own choice if unset"
+    )
 
     epochs: int | None = Field(None, ge=1, description="stop after so many passes over the data")
     max_steps: int | None = Field(None, ge=1, description="stop after so many updates")
@@ -75,6 +78,9 @@ class Training(Section):
         False, description="look at gradients, updates and gates, and write it to metrics.jsonl"
     )
     watch_every: int = Field(200, ge=1, description="updates between two looks of the watch")
+    baselines: bool = Field(
+        True, description="at the end, measure what a network has to beat on the same data"
+    )
     tensorboard: bool = Field(False, description="write events for TensorBoard into the run folder")
 
     @model_validator(mode="before")
@@ -157,6 +163,15 @@ class Config(Section):
             "format": FORMAT,
             **self.model_dump(mode="json", exclude_none=True),
         }
+
+
+def check_config(config: object) -> None:
+    """A clear error where something else stands for a configuration: a table, or a dictionary."""
+    if not isinstance(config, Config):
+        raise DtypeError(
+            "expected a configuration, as elman.train.config_class('classify').parse({...}) makes "
+            f"it, got {kind_of(config)}"
+        )
 
 
 @cache

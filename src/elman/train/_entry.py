@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,14 +10,25 @@ from typing import Any
 
 import torch
 
-from elman._errors import ConfigError
+from elman._errors import ConfigError, DtypeError, kind_of
 from elman.tasks import TASKS, by_name
 from elman.tasks._base import Metrics, NamedTask, Reading, Task
 from elman.train import _parts as parts
 from elman.train._checkpoint import unpack_module
-from elman.train._config import FORMAT, Config, Training, config_class, own_config_class
+from elman.train._config import (
+    FORMAT,
+    Config,
+    Training,
+    check_config,
+    config_class,
+    own_config_class,
+)
+from elman.train._folder import named
 from elman.train._loop import Report, Result, Trainer
+from elman.train._memory import require_memory
 from elman.train._run import Run
+
+log = logging.getLogger(__name__)
 
 FIXED = ("seed", "bptt", "k1", "k2", "every", "optimizer")
 """Settings that a resumed run keeps."""
@@ -38,21 +50,30 @@ def fit(
         run: the folder to keep it in; ``runs/NAME-N`` with the next free N if None.
         resume: go on from the run's last checkpoint.
         report: called with each event, a dictionary with the key "event": start, train, valid,
-            diverged, end. The same events are the lines of metrics.jsonl.
+            diverged, end. The same events are the lines of metrics.jsonl. Without it, they go to
+            the logger "elman.train".
 
     Raises:
         Diverged: the loss or a gradient is not finite; the last good checkpoint stays.
-        Interrupted: Ctrl-C or SIGTERM; all was saved, to be resumed.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; all was saved, to be resumed.
         CheckpointError: a checkpoint cannot be written, or does not fit.
+        ConfigError: another process trains in this run folder.
+        ElmanError: the run folder was deleted or replaced meanwhile.
     """
+    if not isinstance(task, Task):
+        raise DtypeError(f"expected a task, such as a Supervised of your own, got {kind_of(task)}")
     if run is None:
         train = config.model_dump(mode="json", exclude_none=True)
         settings = {"task": task.name, "format": FORMAT, "train": train}
         run = Run.create_next(Path("runs"), task.name, settings)
-    trainer = Trainer(task, config, run, report or _ignore)
-    if resume:
-        trainer.restore()
-    return trainer.fit()
+    run.claim()
+    try:
+        trainer = Trainer(task, config, run, report or _logged)
+        if resume:
+            trainer.restore()
+        return trainer.fit()
+    finally:
+        run.release()
 
 
 def train(
@@ -71,24 +92,35 @@ def train(
         path: the run folder; ``directory/name-N`` with the next free N if None.
         directory: where run folders are made.
         name: what the run is called; the task's name if None.
-        force: replace the run that is at ``path``.
+        force: replace the run that is at ``path``, or else at ``directory/name-1``. It stays until
+            the data of this one are read and its first checkpoint is written.
         report: called with each event, see `fit`; while data are read also with "reading" events,
             which have the keys what, done and total, in bytes.
 
     Raises:
-        DataError, Diverged, Interrupted, CheckpointError: as reading the data and `fit` do.
+        DataError, Diverged, Interrupted, CheckpointError, ElmanError: as reading the data and `fit`
+            do.
+        ConfigError: the network is larger than this machine, or the run cannot be made.
     """
+    check_config(config)
     parts.device(config.train.device)  # before any work
+    require_memory(config, training=True)
+    called = config.task if name is None else name
+    if path is None and force:
+        path = directory / f"{named(called)}-1"
     if path is None:
-        run = Run.create_next(directory, name or config.task, config.toml())
+        run = Run.create_next(directory, called, config.toml())
     else:
         run = Run.create(path, config.toml(), force=force)
     try:
+        run.claim()
         task = _class(config.task).prepare(config.data, config.model, run.path, percents(report))
+        return fit(task, config.train, run, report=report)
     except BaseException:
-        shutil.rmtree(run.path)  # nothing was trained: leave nothing behind
+        run.release()
+        if not run.begun:  # nothing was trained: leave nothing behind
+            shutil.rmtree(run.path, ignore_errors=True)
         raise
-    return fit(task, config.train, run, report=report)
 
 
 def resume(
@@ -108,14 +140,19 @@ def resume(
     """
     run = Run.open(path)
     config = config_of(run)
-    if changes:
-        before, given = config, {**run.config, "train": {**run.config["train"], **changes}}
-        config = config_class(config.task).parse(given)
-        _check_changes(before.train, config.train)
-        run.configure(config.toml())
-    run.load("last")  # a run that was stopped before its first checkpoint has nothing to go on from
-    task = _class(config.task).restore(path, config.data, config.model)
-    return fit(task, config.train, run, resume=True, report=report)
+    run.claim()
+    try:
+        if changes:
+            before, given = config, {**run.config, "train": {**run.config["train"], **changes}}
+            config = config_class(config.task).parse(given)
+            _check_changes(before.train, config.train)
+            run.configure(config.toml())
+        require_memory(config, training=True)
+        run.load("last")  # one that was stopped before its first has nothing to go on from
+        task = _class(config.task).restore(path, config.data, config.model)
+        return fit(task, config.train, run, resume=True, report=report)
+    finally:
+        run.release()
 
 
 def load(
@@ -137,10 +174,11 @@ def load(
     Raises:
         CheckpointError: the folder or the checkpoint cannot be read, or does not fit.
     """
-    run = Run.open(Path(path))
+    run = Run.open(path)
     checkpoint = run.load(which)
     if task is None:
         config = config_of(run)
+        require_memory(config)
         task = _class(config.task).restore(run.path, config.data, config.model)
     with torch.random.fork_rng():
         task.network = task.build()
@@ -222,8 +260,10 @@ def _class(name: str) -> type[NamedTask]:
     return found
 
 
-def _ignore(event: dict[str, Any]) -> None:
-    """Say nothing."""
+def _logged(event: dict[str, Any]) -> None:
+    """Log the numbers of an event, where nobody is told of it otherwise."""
+    shown = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in event.items())
+    log.info("%s", ", ".join(shown if event["event"] in ("train", "valid") else list(shown)[:4]))
 
 
 def percents(report: Report | None) -> Reading | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -37,6 +38,8 @@ from elman.train._subnormals import subnormals_as_zero
 from elman.train._tensorboard import TensorBoard
 from elman.train._watch import Watch
 
+log = logging.getLogger(__name__)
+
 Report = Callable[[dict[str, Any]], object]
 """Called with each event; what is printed about it is the caller's affair."""
 
@@ -69,7 +72,8 @@ class Trainer:
         self.at = Progress()
         self.state: State = None
         self.stop = Stop()
-        self.board = TensorBoard(run.path / "tensorboard") if config.tensorboard else None
+        self.unheard: OSError | None = None  # that whom we report to is gone
+        self.board = TensorBoard() if config.tensorboard else None
         self.watch = Watch(task.network, self.policy)  # of a run without, where it diverges
         self.begun = self.resumed_at = time.perf_counter()
         self.loss, self.terms, self.windows = torch.zeros(()), 0, 0  # since the last update
@@ -86,12 +90,15 @@ class Trainer:
             with subnormals_as_zero(), stop_on_signals() as self.stop:
                 while not self.over:
                     self._epoch()
-            return self._finish()
+            result = self._finish()
         finally:
             for embedding in sparse:  # the network may go to another optimiser
                 embedding.sparse = False
             if self.board:
                 self.board.close()
+        if self.unheard:
+            raise self.unheard
+        return result
 
     def _epoch(self) -> None:
         task, at = self.task, self.at
@@ -243,12 +250,22 @@ class Trainer:
         self.state = unpack_state(template, checkpoint.state, run.where("last", "state"))
 
     def _stop_if_asked(self) -> None:
-        if self.stop.signal and not self.over:
-            self._save()
-            raise Interrupted(
-                f"stopped by {self.stop.signal} after update {self.at.update}: "
-                f"saved in {self.run.path}, to be resumed"
-            )
+        if self.over or not (self.stop.signal or self.unheard):
+            return
+        self._save()
+        if self.unheard:
+            raise self.unheard
+        raise Interrupted(
+            f"stopped by {self.stop.signal} after update {self.at.update}: "
+            f"saved in {self.run.path}, to be resumed",
+            self._resumption(),
+        )
+
+    def _resumption(self) -> tuple[str, ...]:
+        """The command that goes on; of a task of one's own there is none."""
+        if not isinstance(self.task, NamedTask):
+            return ()
+        return ("train", self.task.name, "--resume", str(self.run.path))
 
     def _finish(self) -> Result:
         if self.at.validated != self.at.update:
@@ -262,8 +279,11 @@ class Trainer:
             settled = Checkpoint(pack_module(self.task.network), progress=best.progress)
             self.run.save("best", settled)
         measured = [split for split in self.task.splits if split != "train"]
-        metrics = {split: self.task.evaluate(split) for split in measured}
-        result = Result(self.run, metrics, self.task.baselines(), self._pictures(measured))
+        metrics = {}
+        for split in measured:
+            log.info("measuring the best weights on the %s data", split)
+            metrics[split] = self.task.evaluate(split)
+        result = Result(self.run, metrics, self._baselines(), self._pictures(measured))
         self._emit(
             "end",
             run=str(self.run.path),
@@ -273,10 +293,18 @@ class Trainer:
         )
         return result
 
+    def _baselines(self) -> dict[str, dict[str, Metrics]]:
+        if not self.config.baselines:
+            return {}
+        log.info("measuring simple models on the same data; --no-baselines leaves them out")
+        return self.task.baselines()
+
     def _pictures(self, measured: list[str]) -> list[Path]:
         """Those of the last split that was measured, saved in the run folder."""
         if not measured or not pictures.available():
             return []
+        log.info("drawing pictures of the %s data", measured[-1])
+        self.run.check()
         return pictures.save(self.task.pictures(measured[-1]), self.run.path / "pictures")
 
     def _fixed_input(self) -> dict[str, int]:
@@ -291,6 +319,8 @@ class Trainer:
             if isinstance(self.task, NamedTask):
                 self.task.save(self.run.path)
             self._save()
+        if self.board:
+            self.board.open(self.run.path / "tensorboard")
         self._emit(
             "start",
             run=str(self.run.path),
@@ -328,7 +358,12 @@ class Trainer:
         self.run.log(line)
         if self.board:
             self.board(line)
-        self.report(line)
+        if self.unheard:
+            return
+        try:
+            self.report(line)
+        except OSError as error:  # a pipe or a terminal that is gone must not cost the run
+            self.unheard = error
 
     def _clock(self) -> None:
         self.at.seconds = time.perf_counter() - self.begun

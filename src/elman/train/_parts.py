@@ -16,18 +16,27 @@ from elman.train._schedules import Constant, Cosine, Schedule, StepDecay
 
 
 def device(name: str) -> torch.device:
-    """The device of that name, which must be there; "auto" is CUDA where there is one."""
-    available = torch.cuda.is_available()
+    """The device of that name, which must be there; "auto" is CUDA where there is one.
+
+    Raises:
+        ConfigError: there is none, or this torch cannot use it.
+    """
     if name == "auto":
-        return torch.device("cuda" if available else "cpu")
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"no device is called {name!r}: use auto, cpu, cuda or cuda:N") from error
-    if found.type == "cuda" and (not available or (found.index or 0) >= torch.cuda.device_count()):
+    if found.type == "cpu":
+        return found
+    try:
+        there = found.type != "meta" and bool(torch.zeros(1, device=found).cpu().isfinite())
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError):
+        there = False  # torch says it at length, and of each backend in other words
+    if not there:
+        cuda = f": torch sees {torch.cuda.device_count()} CUDA devices" * (found.type == "cuda")
         raise ConfigError(
-            f"device {name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices; "
-            "use cpu, or install torch with CUDA"
+            f"device {name!r} is not there{cuda}; use cpu, or install a torch that has it"
         )
     return found
 

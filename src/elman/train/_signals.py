@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the loop grants at its next update."""
+"""Ctrl-C, SIGTERM and a lost terminal as a wish that the loop grants at its next update."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
 
 
 class Stop:
@@ -19,25 +20,30 @@ class Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Note the first Ctrl-C or SIGTERM; a second one acts at once, as if nobody listened.
+    """Note the first Ctrl-C, SIGTERM or SIGHUP; another Ctrl-C or SIGTERM acts at once.
 
-    Signals reach the main thread only; in another one nothing is noted.
+    A terminal that is lost may send SIGHUP twice, so that one never ends the saving. A process that
+    was started to ignore it, as by nohup, goes on ignoring it. Signals reach the main thread only;
+    in another one nothing is noted.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    if HANGUP and before[HANGUP] == signal.SIG_IGN:
+        del before[HANGUP]
 
-    def restore() -> None:
+    def restore(*kept: signal.Signals | None) -> None:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if number not in kept:
+                signal.signal(number, handler)
 
     def note(number: int, _frame: FrameType | None) -> None:
-        stop.signal = signal.Signals(number).name
-        restore()
+        stop.signal = stop.signal or signal.Signals(number).name
+        restore(HANGUP)
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield stop

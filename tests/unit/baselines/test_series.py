@@ -54,3 +54,28 @@ def test_the_mean_change_is_that_over_a_season() -> None:
     assert model.mean_change(np.array([1.0])) == 0.0
     plain = SeasonalNaive(2).forecast(np.array([1.0, 2.0]), 2, 5.0)
     assert plain.tolist() == [1.0, 2.0]
+
+
+def wandering(steps: int, period: float, seed: int, height: float = 3.0) -> np.ndarray:
+    """A cycle beside what wanders more slowly, and much further."""
+    draw = np.random.default_rng(seed)
+    slow = 10 * np.convolve(draw.standard_normal(steps + 199), np.ones(200) / 14, "valid")
+    cycle = height * np.sin(2 * math.pi * np.arange(steps) / period)
+    return slow + cycle + 0.3 * draw.standard_normal(steps)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("period", [9, 24, 30])
+def test_what_moves_slowly_does_not_shift_a_season(period: int, seed: int) -> None:
+    assert find_season([wandering(3000, period, seed)]) == period
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_calendar_decides_only_where_the_series_agrees(seed: int) -> None:
+    hours = [24, 168]
+    assert find_season([wandering(900, 24, seed)], calendar=hours) == 24
+    assert find_season([wandering(3000, 30, seed)], calendar=hours) == 30
+    assert find_season([wandering(3000, 12, seed)], calendar=hours) == 12  # half a day, exactly
+    noise = np.random.default_rng(seed).standard_normal(900)
+    assert find_season([noise], calendar=hours) == find_season([noise])
+    assert find_season([wandering(40, 24, seed)], calendar=hours) != 168  # longer than the series

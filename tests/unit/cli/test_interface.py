@@ -47,7 +47,6 @@ def test_words_flags_and_values(interface: Interface) -> None:
         ("--model.tied=false", {"model.tied": "false"}),
         ("--seed 3", {"train.seed": "3"}),
         ("--seed -3", {"train.seed": "-3"}),
-        ("--seed 3 --train.seed 4", {"train.seed": "4"}),
         ("--train.clip none", {"train.clip": None}),
         ("--train.betas 0.8 0.9", {"train.betas": ["0.8", "0.9"]}),
         ("--data.files a --data.files b", {"data.files": ["a", "b"]}),
@@ -58,6 +57,25 @@ def test_words_flags_and_values(interface: Interface) -> None:
 def test_kinds_of_flags(interface: Interface, tokens: str, values: dict[str, object]) -> None:
     given = read(interface, tokens)
     assert given == ([], values, [])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "problem"),
+    [
+        ("--name a --name b", "--name was given twice, as a and as b: it takes one value"),
+        ("--seed 3 --train.seed 4", "--train.seed was given twice, as 3 and as 4"),
+        ("--model.tied --model.no-tied", "--model.no-tied was given twice, as true and as false"),
+        ("--train.betas 0.8 0.9 --train.betas 0.7 0.9", "twice, as 0.8 0.9 and as 0.7 0.9"),
+        ("--train.clip none --train.clip 3", "--train.clip was given twice, as none and as 3"),
+    ],
+)
+def test_what_is_no_list_is_given_once(interface: Interface, tokens: str, problem: str) -> None:
+    (found,) = read(interface, tokens).problems
+    assert problem in found
+
+
+def test_a_switch_may_be_repeated(interface: Interface) -> None:
+    assert read(interface, "--force --force").problems == []
 
 
 def test_everything_after_two_dashes_is_a_word(interface: Interface) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from elman.cli._progress import described, reporting
+from elman.cli._progress import described, facts, reporting
 
 AT = {"epoch": 1, "update": 50, "updates": 200, "seconds": 10.0}
 START: dict[str, Any] = {
@@ -92,3 +92,12 @@ def test_the_bar_is_gone_after_an_error(
     with pytest.raises(KeyError):
         told([TRAIN, {"event": "train"}])
     assert capsys.readouterr().err.rstrip().endswith("\x1b[?25h")  # the cursor is back
+
+
+def test_rows_that_are_cut_are_told_in_a_sentence() -> None:
+    longer = {"than": 20, "read": "tail", "train": 1200, "test": 0}
+    end = "of which the last 20 are read: train 1,200, test 0"
+    assert list(facts({"longer": longer})) == [f"rows longer than 20 steps, {end}"]
+    (pairs,) = facts({"longer": {"than": 9, "train": 3}})
+    assert pairs == "rows longer than 9 steps, of which the first 9 are read: train 3"
+    assert longer["read"] == "tail"  # an event is written down after it was shown

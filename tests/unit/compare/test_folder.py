@@ -8,11 +8,13 @@ import pytest
 
 from elman import pictures
 from elman._errors import CheckpointError, ConfigError
+from elman.cli._compare import summary
 from elman.compare import Comparison, Outcome, Plan, load, markdown
 from elman.compare._folder import Folder, Job
 from elman.compare._pictures import drawings
 from elman.compare._plan import Share
 from elman.train import config_class
+from elman.train._claim import Claim
 
 CONFIG = config_class("classify").parse({"data": {"name": "parity"}, "train": {"seed": 5}})
 
@@ -87,7 +89,7 @@ def test_the_page_says_what_was_equal_and_what_ended_badly(folder: Folder) -> No
     assert "| lstm | 96 | 700 | 0.906 ± 0.001 | 0.906 ± 0.001 | 8 ± 1 | 300 | 3 |" in page
     assert "| 2 of 3 |" in page
     assert "- gru, seed 7, diverged: the loss is not finite" in page
-    assert "- gru: 2 seeds came to an end, and a verdict takes 3" in page
+    assert "- gru: no verdict: only 2 seeds came to their end" in page
     assert "| most_frequent |  | 0.5 |" in page
     assert "test share right by steps:" in page
     assert "| 2 to 4 | 0.806 | 0.6055 |" in page
@@ -119,8 +121,53 @@ def test_folders_that_are_none(folder: Folder, tmp_path: Path) -> None:
     (folder.path / "outcomes/gru-5.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"gru-5.json: cannot be read"):
         load(folder.path)
-    Folder.make(folder.path, force=True)
+    made = Folder.make(folder.path, force=True)
     assert list(folder.path.iterdir()) == []
+    assert made.replaced
+    made.replaced.hear({"event": "start"})
     (folder.path / "comparison.toml").write_text("format = 0")
     with pytest.raises(CheckpointError, match="format 1 was expected, got 0"):
         load(folder.path)
+
+
+def test_one_that_is_replaced_comes_back_unless_its_successor_has_begun(folder: Folder) -> None:
+    path = folder.path
+    before = sorted(file.name for file in path.rglob("*"))
+    made = Folder.make(path, force=True)
+    assert list(path.iterdir()) == []
+    assert made.replaced
+    made.replaced.hear({"event": "reading"})
+    assert made.replaced.restore()
+    assert sorted(file.name for file in path.rglob("*")) == before
+    again = Folder.make(path, force=True)
+    assert again.replaced
+    again.replaced.hear({"event": "start"})
+    assert not again.replaced.restore()
+    assert [entry.name for entry in path.parent.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_after_a_kill_the_next_start_puts_it_right(folder: Folder, begun: bool) -> None:
+    Folder.make(folder.path, force=True)  # and the process is gone
+    if begun:
+        last = folder.path / "runs/gru-5/checkpoints/last"
+        last.mkdir(parents=True)
+        (last / "state.json").write_text("{}")
+        with pytest.raises(CheckpointError, match="no comparison"):
+            load(folder.path)
+    else:
+        assert load(folder.path).done
+    assert [entry.name for entry in folder.path.parent.iterdir()] == ["c"]
+
+
+def test_one_that_is_being_trained_is_not_replaced(folder: Folder) -> None:
+    claim = Claim(folder.path)
+    with pytest.raises(ConfigError, match="another process is training"):
+        Folder.make(folder.path, force=True)
+    claim.close()
+
+
+def test_the_terminal_shows_the_baselines(folder: Folder) -> None:
+    lines = summary(load(folder.path)).splitlines()
+    (head,) = (number for number, line in enumerate(lines) if line.startswith("baseline"))
+    assert lines[head + 1].split() == ["most_frequent", "0.5"]

@@ -159,3 +159,24 @@ def test_emoji_are_drawn_in_colour() -> None:
     assert austria[42, 42].tolist() == [255, 255, 255]
     assert all(row["image"].std() > 5 for row in drawn)
     assert len({row["caption"] for row in drawn}) == 400
+
+
+def test_a_name_that_no_file_can_have_is_no_crash(tmp_path: Path) -> None:
+    file = tmp_path / "captions.csv"
+    file.write_text(f"image,caption\n{'a' * 5000}.png,a dog\n")
+    [record] = read_captions(file, BadRows())
+    with pytest.raises(BadValue, match="no such file"):
+        read_image(record.values["image"], 4)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.txt"])
+def test_an_open_quote_in_the_header_of_captions(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text('"image,caption\n1.png,a dog\n')
+    with pytest.raises(DataError, match=rf"{name}, line 1: a quote opens here and is not closed"):
+        list(read_captions(tmp_path / name, BadRows()))
+
+
+def test_a_caption_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"1.png#0\tein M\xe4dchen\n")
+    with pytest.raises(DataError, match=r"a\.txt, line 1: byte 0xe4 is not utf-8"):
+        list(read_captions(tmp_path / "a.txt", BadRows()))

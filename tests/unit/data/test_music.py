@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from pathlib import Path
 
@@ -167,15 +168,39 @@ def packed(path: Path, text: bytes, named: str = "a.xml") -> Path:
 BOMB = '<!DOCTYPE a [<!ENTITY b "boom"><!ENTITY c "&b;&b;">]><score-partwise>&c;</score-partwise>'
 
 
+def transposed(inside: str) -> str:
+    return score([f"<attributes><transpose>{inside}</transpose></attributes>"])
+
+
+def divided(number: str) -> str:
+    return score([f"<attributes><divisions>{number}</divisions></attributes>"])
+
+
+HUGE = [
+    (score([note("C", 4, 1).replace(">4<", f">{number}<")]), "was expected as octave")
+    for number in ("1e308", "-1e308", "inf", "9" * 400)
+] + [
+    (score([note("C", 4, 1).replace(">1<", ">1e308<")]), "number up to 1,000,000 .* as duration"),
+    (transposed("<chromatic>1e308</chromatic>"), "was expected as chromatic, got '1e308'"),
+    (transposed("<octave-change>-1e308</octave-change>"), "was expected as octave-change"),
+    (divided("1e308"), "was expected as divisions"),
+    (divided("1e-320"), "divisions above 0 were expected"),
+]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        *HUGE,
         (BOMB, "without entities of its own was expected, got 'b'"),
         ("<score-timewise/>", "score in parts .* expected, got 'score-timewise'"),
         ("<score-partwise>", "not well-formed XML"),
         (score(["<attributes><divisions>0</divisions></attributes>"]), "divisions above 0"),
         (score([note("H", 4, 1)]), "a step from A to G was expected, got 'H'"),
-        (score([note("C", 4, 1).replace(">1<", ">nan<")]), "number was expected as duration"),
+        (
+            score([note("C", 4, 1).replace(">1<", ">nan<")]),
+            "a number up to 1,000,000 was expected as duration",
+        ),
     ],
 )
 def test_scores_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -188,7 +213,7 @@ def test_compressed_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert read_musicxml(packed(tmp_path / "a.mxl", text)) == [(0, 1, 60)]
     with pytest.raises(DataError, match=r"cannot be read: KeyError.*missing.xml"):
         read_musicxml(packed(tmp_path / "a.mxl", text, "missing.xml"))
-    monkeypatch.setattr("elman.data._musicxml.LARGEST", 1000)
+    monkeypatch.setattr("elman.data._limits.SCORE", 1000)
     with pytest.raises(DataError, match="at most 1,000 bytes"):
         read_musicxml(packed(tmp_path / "a.mxl", b" " * 1001))
     whole = bytearray(packed(tmp_path / "a.mxl", text * 9).read_bytes())
@@ -196,6 +221,47 @@ def test_compressed_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "a.mxl").write_bytes(whole)
     with pytest.raises(DataError):
         read_musicxml(tmp_path / "a.mxl")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_scores_are_packed_by_deflate_alone(tmp_path: Path, method: int) -> None:
+    """What LZMA raises of damaged bytes is none of the errors of zip files."""
+    file = tmp_path / "a.mxl"
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("META-INF/container.xml", "<container/>" * 9)
+    whole = file.read_bytes()
+    for content in (whole, whole[:70] + bytes(9) + whole[79:]):
+        file.write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.mxl: .*container.xml.*by deflate \(8\)"):
+            read(file)
+
+
+def test_a_long_text_in_a_score_is_no_long_tag(tmp_path: Path) -> None:
+    picture = f"<image>{'QUJD' * 700_000}</image>"
+    assert notes_in(tmp_path, score([picture + note("C", 4, 1)])) == [(0, 1, 60)]
+
+
+def midi_with(tmp_path: Path, events: bytes) -> Path:
+    file = tmp_path / "a.mid"
+    track = b"MTrk" + len(events).to_bytes(4, "big") + events
+    file.write_bytes(b"MThd" + bytes([0, 0, 0, 6, 0, 0, 0, 1, 1, 224]) + track)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        (b"\0\xff\x59\x02\x50\0", "a.mid: not a MIDI file that can be read: KeySignatureError"),
+        (b"\0\xff\x59\x02\x50\x07", "KeySignatureError"),
+        (b"\xff" * 3000 + b"\x7f\x90\x40\x40\0\x40\0", "at most 1,000,000 quarter notes"),
+        (b"\xff" * 9000 + b"\x7f\x90\x40\x40\0\x40\0", "a number without an end"),
+        (b"\0\xff\x01\x7f", "not a MIDI file that can be read: EOFError"),
+        (b"\0\xff\x51\x01\x07", "not a MIDI file that can be read: IndexError"),
+    ],
+)
+def test_midi_that_is_refused(tmp_path: Path, events: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(midi_with(tmp_path, events))
 
 
 def cells(*rolls: np.ndarray) -> np.ndarray:
@@ -221,10 +287,64 @@ def test_sets_of_rolls(tmp_path: Path) -> None:
     assert len(found) == 1
     assert "traindata 1: a roll of 88 keys was expected, got uint8 (5, 80)" in skipped[0]
     assert "traindata 2: a roll of 0 and 1" in skipped[1]
-    for content, message in ((b"no", "not a readable .mat file"), (None, "none of them is there")):
+    for content, message in (
+        (b"no", "not a readable .mat file"),
+        (None, "none of them is there"),
+    ):
         scipy.io.savemat(file, {"other": roll}) if content is None else file.write_bytes(content)
         with pytest.raises(DataError, match=message):
             read(file)
+
+
+@pytest.mark.parametrize(("place", "bit"), [(144, 2), (209, 3), (236, 0)])
+def test_a_flipped_bit_that_crashes_scipy_is_an_error_of_the_data(
+    tmp_path: Path, place: int, bit: int
+) -> None:
+    """Its reader ends the process with SIGSEGV, so that it must be another one than ours."""
+    roll = (np.random.default_rng(0).random((9, 88)) < 0.1).astype(float)
+    file = tmp_path / "set.mat"
+    scipy.io.savemat(file, {"traindata": cells(roll, roll[:4]), "testdata": cells(roll)})
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1 << bit
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"set\.mat: cannot be read: its reader crashed"):
+        read(file)
+
+
+def test_the_reader_of_sets_has_little_memory_and_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "set.mat"
+    scipy.io.savemat(file, {"traindata": cells(np.zeros((90_000, 88)))}, do_compression=True)
+    assert len(read(file)[0]) == 1
+    monkeypatch.setattr("elman.data._limits.APART", 1 << 20)
+    with pytest.raises(DataError, match=r"set\.mat: .*needs more than 1,048,576 bytes of memory"):
+        read(file)
+    monkeypatch.undo()
+    monkeypatch.setattr("elman.data._limits.FRAMES", 100)
+    assert "at most 100 frames were expected, got 90,000" in read(file, "skip")[1][0]
+    scipy.io.savemat(file, {"traindata": np.zeros((5, 88))})
+    assert "a cell array of rolls was expected, got float64 (5, 88)" in read(file, "skip")[1][0]
+
+
+def test_a_defect_of_ours_in_the_reader_of_sets_is_no_error_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scipy.io.savemat(tmp_path / "set.mat", {"traindata": cells(np.zeros((5, 88)))})
+    monkeypatch.setattr("elman.data._limits.APART", "no number")
+    with pytest.raises(RuntimeError, match="a reader ended with 1"):
+        read(tmp_path / "set.mat")
+
+
+def test_sets_are_read_wherever_the_process_looks_for_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from the folder that it is in, where a file may be called numpy.py."""
+    scipy.io.savemat(tmp_path / "set.mat", {"traindata": cells(np.zeros((5, 88)))})
+    (tmp_path / "numpy.py").write_text("raise SystemExit('run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["", *sys.path])
+    assert len(read(Path("set.mat"))[0]) == 1
 
 
 def test_a_folder_with_a_file_that_is_no_music(tmp_path: Path) -> None:

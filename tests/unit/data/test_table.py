@@ -113,6 +113,10 @@ def test_a_missing_column_is_an_error_whatever_the_policy(tmp_path: Path, suffix
 def test_what_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a table was expected \(.csv, .* got .txt"):
         read(written(tmp_path / "a.txt", "x"))
+    with pytest.raises(DataError, match=r"got .txt: rename it if it is one$"):
+        read(tmp_path / "a.txt")
+    with pytest.raises(DataError, match=r"got .wav: convert it to one of these$"):
+        read(written(tmp_path / "a.wav", "RIFF"))
     with pytest.raises(DataError, match="no such file"):
         read(tmp_path / "missing.csv")
     with pytest.raises(DataError, match="cannot be read"):
@@ -122,7 +126,7 @@ def test_what_is_no_table(tmp_path: Path) -> None:
 
 
 def test_parquet_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("elman.data._table.find_spec", lambda _: None)
+    monkeypatch.setattr("elman.data._parquet.find_spec", lambda _: None)
     with pytest.raises(DataError, match="pip install pyarrow"):
         read(parquet(tmp_path / "a.parquet"))
 
@@ -144,3 +148,32 @@ def test_a_bad_value_of_ones_own() -> None:
         bad.caught("a.csv, line 3"),
     ):
         raise BadValue("y", "is empty")
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_json_that_is_nested_too_deep_is_a_bad_row(tmp_path: Path, opening: str) -> None:
+    """A row 100,000 deep was a RecursionError; 500 deep, one where it was printed."""
+    rows = [f'{{"text": {opening * n}, "label": 1}}' for n in (100_000, 500)]
+    closed = ['{"text": ' + "[" * n + "]" * n + ', "label": 1}' for n in (500, 65, 60)]
+    path = written(tmp_path / "a.jsonl", "\n".join([*rows, *closed]))
+    records, skipped = read(path, "skip")
+    assert [record.place for record in records] == [f"{path}, line 5"]
+    assert "line 1: lists or objects at most 64 deep were expected, got deeper" in skipped[0]
+    assert len(skipped) == 4
+
+
+def test_an_open_quote_in_the_header_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "captions.csv", '"text,label\na,1\nb,0\n')
+    with pytest.raises(DataError, match=r"captions.csv, line 1: a quote opens here .* header"):
+        read(path)
+    path = written(tmp_path / "captions.csv", '"text"x,label\na,1\n')
+    with pytest.raises(DataError, match=r"captions.csv, line 1: not well-formed: .* header"):
+        read(path)
+
+
+def test_damaged_parquet_is_an_error_of_the_data(tmp_path: Path) -> None:
+    whole = parquet(tmp_path / "a.parquet").read_bytes()
+    for content in (whole[:-9], whole[:60], whole[:4] + bytes(60) + whole[64:]):
+        (tmp_path / "a.parquet").write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.parquet: cannot be read: .*write it again"):
+            read(tmp_path / "a.parquet")

@@ -260,3 +260,44 @@ def test_what_is_not_there_is_refused() -> None:
     assert gradient_flow(model, packed, lambda h: h.data.sum()).norm.all()
     with pytest.raises(ConfigError, match="PackedSequence"):
         gradient_flow(model, packed, lambda h: h.data.sum(), at=(1,))
+
+
+def test_ragged_rows_fall_together_by_steps_before_their_loss() -> None:
+    rho, lengths = 0.8, torch.tensor([30, 9, 21, 14, 30, 25, 30, 11])
+    x = torch.randn(len(lengths), 30, 3, dtype=torch.float64)
+
+    def at_each_end(h: Tensor) -> Tensor:
+        return h[torch.arange(len(lengths)), lengths - 1].sum()
+
+    flow = gradient_flow(linear(rho), x, at_each_end, lengths=lengths)
+    fall = flow.fall(0)
+    assert len(fall) == 25  # as far back as half of the rows reach
+    torch.testing.assert_close(fall, rho ** torch.arange(25.0, dtype=torch.float64))
+    by_step = flow.norm[0].log().diff()  # where steps are counted from the begin, rows drop out
+    assert float((by_step - by_step[0]).abs().max()) > 0.1
+
+
+class Counted(torch.autograd.Function):
+    """The sum, which counts how often its gradient was computed."""
+
+    backwards = 0
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        return x.sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        Counted.backwards += 1
+        return grad.expand(ctx.shape)
+
+
+def test_loss_steps_do_not_cost_a_pass_through_the_loss_each() -> None:
+    layer, x = Recurrent(GRU(3, 4)), torch.randn(2, 6, 3)
+    passes = []
+    for at in ((1,), (0, 1, 2, 3, 4)):
+        Counted.backwards = 0
+        gradient_flow(layer, x, Counted.apply, at=at)
+        passes.append(Counted.backwards)
+    assert passes[0] == passes[1]

@@ -5,29 +5,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import subprocess
+from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from elman.engine._library import (
-    _BACKWARD_OUT,
-    _SCAN,
-    OPCODES,
-    BackwardOut,
-    Scan,
-    _Block,
-    _Group,
-    _Instruction,
-    _Operand,
-    _Product,
-    _Routine,
-)
-
-_TENSORS = (
-    "lengths", "reset", "x", "y", "weight_ih", "bias_ih", "bias_hh", "record",
-    "dy", "dx", "dweight_ih", "dbias_ih", "dbias_hh",
-)  # fmt: skip
+from elman.engine._library import _SCAN, OPCODES, Scan, _Program, _Routine, _Scan
 
 
 class Image:
@@ -63,12 +47,6 @@ class Image:
                 return self.tensors[begin][0] + address - begin
         raise AssertionError(f"no tensor has the address {address}")
 
-    def pointers(self, places: Sequence[int]) -> int:
-        """The place of an array of addresses."""
-        array = self.put(b"".join(place.to_bytes(8, "little") for place in places))
-        self.addresses += [array + 8 * i for i, place in enumerate(places) if place]
-        return array
-
     def structure(self, data: bytes, pointers: dict[int, int]) -> int:
         """The place of a structure, given the place that each of its pointers points to."""
         at = self.put(data)
@@ -79,92 +57,65 @@ class Image:
 
 
 class Remote:
-    """Stands in for elman.engine._library.Library, where the library computes the input itself."""
+    """Stands in for elman.engine._library.Library."""
 
     def __init__(self, command: Sequence[str], image: Path) -> None:
         self.command, self.image = command, image
 
-    def forward(self, scan: Scan, routine: bytes, final: int) -> None:
-        image = Image()
-        products = _Routine.from_buffer_copy(routine)
-        blocks = max(products.product[i].block for i in range(products.products)) + 1
-        place = self._scan(image, scan, routine, blocks)
-        out = image.pointers([self._tensors(image, final, scan.states)])
-        self._call(image, "forward", place, out)
+    def forward(self, scan: Scan, tensors: array[int]) -> None:
+        self._run("forward", scan, tensors)
 
-    def backward(self, scan: Scan, routine: bytes, out: BackwardOut) -> None:
-        image = Image()
-        place = self._scan(image, scan, routine, out.blocks)
-        matrices = self._matrices(scan, out.blocks)
-        pointers = {
-            name: self._tensors(image, getattr(out, name), count)
-            for name, count in (
-                ("dfinal", scan.states), ("dinitial", scan.states), ("dfresh", scan.states),
-                ("dparameter", scan.slots), ("dmatrix", matrices),
-            )
-        }  # fmt: skip
-        pointers["input_kind"] = image.put_at(out.input_kind, 4 * scan.gates)
-        pointers["group"] = self._groups(image, out)
-        pointers |= {n: image.tensor(getattr(out, n)) for n in _TENSORS if n in out._fields}
-        offsets = {
-            16 + 8 * i: pointers[name] for i, name in enumerate(out._fields[4:]) if name in pointers
-        }
-        self._call(image, "backward", place, image.structure(_BACKWARD_OUT.pack(*out), offsets))
+    def backward(self, scan: Scan, tensors: array[int]) -> None:
+        self._run("backward", scan, tensors)
 
-    def apply(
-        self, op: str, float64: bool, count: int, out: int, inputs: Sequence[int], value: float
-    ) -> None:
+    def apply(self, op: str, value: float, tensors: array[int]) -> None:
         image = Image()
-        places = [image.tensor(a) for a in (out, *inputs, 0, 0, 0)][:4]
-        self._call(image, "apply", OPCODES[op], int(float64), count, *places, value)
+        place = self._tensors(image, tensors)
+        self._call(image, "apply", OPCODES[op], value, place, len(tensors))
 
-    @staticmethod
-    def _groups(image: Image, out: BackwardOut) -> int:
-        groups = (_Group * out.groups).from_address(out.group)
+    def _run(self, name: str, scan: Scan, tensors: array[int]) -> None:
+        image = Image()
+        program = self._program(image, _Program.from_address(scan.program))
+        at = image.structure(_SCAN.pack(*scan), {_Scan.program.offset: program})
+        self._call(image, name, at, self._tensors(image, tensors), len(tensors))
+
+    def _program(self, image: Image, p: _Program) -> int:
+        tables = (
+            ("width", p.inputs), ("input_kind", p.gates), ("slot", p.slots), ("block", p.blocks),
+        )  # fmt: skip
+        offsets = {getattr(_Program, n).offset: self._table(image, p, n, k) for n, k in tables}
         blocks = {
-            ctypes.sizeof(_Group) * i + _Group.block.offset: image.put_at(
-                ctypes.cast(group.block, ctypes.c_void_p).value or 0, 4 * group.count
+            ctypes.sizeof(group) * i + type(group).block.offset: self._table(
+                image, group, "block", group.count
             )
-            for i, group in enumerate(groups)
+            for i, group in enumerate(p.group[i] for i in range(p.groups))
         }
-        return image.structure(bytes(groups), blocks)
+        groups = b"".join(bytes(p.group[i]) for i in range(p.groups))
+        offsets[_Program.group.offset] = image.structure(groups, blocks)
+        for name in ("forward", "inference", "backward"):
+            routine, begin = getattr(p, name), getattr(_Program, name).offset
+            for table, count in (
+                ("ends", 2 * routine.phases), ("instructions", routine.lines),
+                ("operand", routine.operands), ("product", routine.products),
+            ):  # fmt: skip
+                place = self._table(image, routine, table, count)
+                offsets[begin + getattr(_Routine, table).offset] = place
+        return image.structure(bytes(p), offsets)
 
     @staticmethod
-    def _matrices(scan: Scan, blocks: int) -> int:
-        """How many matrices these blocks are of."""
-        return max(b.matrix for b in (_Block * blocks).from_address(scan.block)) + 1
-
-    def _scan(self, image: Image, scan: Scan, routine: bytes, blocks: int) -> int:
-        pointers = {n: image.tensor(getattr(scan, n)) for n in _TENSORS if n in scan._fields}
-        for name, count in (
-            ("initial", scan.states), ("fresh", scan.states), ("parameter", scan.slots),
-            ("matrix", self._matrices(scan, blocks)),
-        ):  # fmt: skip
-            pointers[name] = self._tensors(image, getattr(scan, name), count)
-        pointers["parameter_is_scalar"] = image.put_at(scan.parameter_is_scalar, max(1, scan.slots))
-        pointers["block"] = image.put_at(scan.block, ctypes.sizeof(_Block) * blocks)
-        offsets = {
-            32 + 8 * i: pointers[name]
-            for i, name in enumerate(scan._fields[8:])
-            if name in pointers
-        }
-        code = _Routine.from_buffer_copy(routine)
-        phases = [code.ends[i] for i in range(2 * code.phases)]
-        for name, array, size in (
-            ("ends", code.ends, 4 * len(phases)),
-            ("instructions", code.instructions, ctypes.sizeof(_Instruction) * phases[-1]),
-            ("operand", code.operand, ctypes.sizeof(_Operand) * code.operands),
-            ("product", code.product, ctypes.sizeof(_Product) * code.products),
-        ):
-            at = _SCAN.size + getattr(_Routine, name).offset
-            address = ctypes.cast(array, ctypes.c_void_p).value
-            offsets[at] = image.put_at(address or 0, size)
-        return image.structure(_SCAN.pack(*scan) + routine, offsets)
+    def _table(image: Image, owner: ctypes.Structure, name: str, count: int) -> int:
+        table = getattr(owner, name)
+        size = ctypes.sizeof(table._type_) * max(1, count)
+        return image.put_at(ctypes.cast(table, ctypes.c_void_p).value or 0, size)
 
     @staticmethod
-    def _tensors(image: Image, array: int, count: int) -> int:
-        addresses = (ctypes.c_int64 * count).from_address(array) if count else ()
-        return image.pointers([image.tensor(address) for address in addresses])
+    def _tensors(image: Image, tensors: array[int]) -> int:
+        offsets, at = {}, 0
+        while at < len(tensors):
+            offsets[8 * at] = image.tensor(tensors[at])
+            how = tensors[at + 1]
+            at += 2 + (how & 7) * (2 if how & 8 else 1)
+        return image.structure(tensors.tobytes(), offsets)
 
     def _call(self, image: Image, *arguments: object) -> None:
         head = (len(image.bytes), len(image.addresses))

@@ -20,10 +20,10 @@ int main(int, char** argv) {
     char** rest = argv + 3;
     auto at = [&](int i) { return *rest[i] == '0' ? nullptr : base + atoll(rest[i]); };
     const char* reason = "no such function";
-    if (!strcmp(argv[2], "forward")) reason = elman_forward((elman_scan*)at(0), (elman_forward_out*)at(1));
-    if (!strcmp(argv[2], "backward")) reason = elman_backward((elman_scan*)at(0), (elman_backward_out*)at(1));
-    if (!strcmp(argv[2], "apply"))
-        reason = elman_apply(atoi(rest[0]), atoi(rest[1]), atoll(rest[2]), at(3), at(4), at(5), at(6), atof(rest[7]));
+    auto list = [&](int i) { return (const int64_t*)at(i); };
+    if (!strcmp(argv[2], "forward")) reason = elman_forward((elman_scan*)at(0), list(1), atoll(rest[2]));
+    if (!strcmp(argv[2], "backward")) reason = elman_backward((elman_scan*)at(0), list(1), atoll(rest[2]));
+    if (!strcmp(argv[2], "apply")) reason = elman_apply(atoi(rest[0]), atof(rest[1]), list(2), atoll(rest[3]));
     if (reason) return fprintf(stderr, "%s", reason), 1;
     fseek(file, 16, SEEK_SET);
     return fwrite(base, 1, size_t(size), file) == size_t(size) && !fclose(file) ? 0 : 2;

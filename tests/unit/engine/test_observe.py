@@ -230,3 +230,41 @@ def test_what_cannot_be_shown_natively_is_refused_aloud(value: Any, reason: str)
     assert elman.explain(layer, x, observe=True).engines == {"reference"}
     *_, seen = layer(x, observe=True)
     assert len(seen["seen"]) == 2
+
+
+class Rate(PointwiseCell):
+    gates, states = ("z",), ("h",)
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(3, 5)
+        self.rate, self.value = nn.Parameter(torch.rand(5)), value
+
+    def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+        self.watch(rate=self.value(self.rate, state))
+        return self.State(h=self.rate * tanh(inp.z + rec.z))
+
+
+@pytest.mark.parametrize("engine", ["auto", "reference", "native"])
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        (lambda rate, _: rate, r"\(5,\)"),
+        (lambda rate, _: rate.sum(), r"\(\)"),
+        (lambda rate, _: rate[None], r"\(1, 5\)"),
+        (lambda rate, s: (rate + 0 * s.h)[:, None], r"\(\d+, 1, 5\)"),
+    ],
+)
+def test_what_is_watched_has_a_row_for_each_of_the_batch(
+    value: Any, shape: str, engine: str
+) -> None:
+    layer, x = elman.Recurrent(Rate(value), engine=engine), torch.randn(2, 4, 3)
+    with pytest.raises(RuntimeError, match=rf"watches 'rate' of shape {shape}.*expected \(batch, "):
+        layer(x, observe=True)
+    assert layer(x)[0].shape == (2, 4, 5)  # nobody looks
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_one_value_for_all_rows_is_expanded(engine: str) -> None:
+    cell = Rate(lambda rate, state: rate.expand_as(state.h))
+    *_, seen = elman.Recurrent(cell, engine=engine)(torch.randn(2, 4, 3), observe=True)
+    torch.testing.assert_close(seen["rate"], cell.rate.expand(2, 4, 5))

@@ -11,6 +11,7 @@ from torch import Tensor
 from elman.engine._evaluate import TORCH
 from elman.engine._library import library
 from elman.engine._program import ELEMENTWISE
+from elman.engine._tensors import described
 
 # Relative to the result, or absolute if that is small.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-15 * 20}
@@ -34,8 +35,7 @@ TAKES_VALUE = [name for name, (_, value) in ELEMENTWISE.items() if value and nam
 
 def apply(op: str, *inputs: Tensor, value: float = 0.0) -> Tensor:
     out = torch.full_like(inputs[0], math.nan)
-    addresses = [t.data_ptr() for t in inputs]
-    library().apply(op, out.dtype is torch.float64, out.numel(), out.data_ptr(), addresses, value)
+    library().apply(op, value, described((out, *inputs)))
     return out
 
 
@@ -83,3 +83,20 @@ def test_large_angles(op: str) -> None:
 def test_any_length(count: int) -> None:
     x = torch.randn(count)
     torch.testing.assert_close(apply("add", x, x), x + x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("op", [name for name in ELEMENTWISE if name != "constant"])
+def test_no_lane_follows_its_neighbours(op: str, dtype: torch.dtype) -> None:
+    """Lanes of padding hold whatever was there before: a result has the same bits beside any."""
+    inputs = operands(dtype, ELEMENTWISE[op][0])
+    alone = apply(op, *inputs, value=0.75)
+    extreme = torch.tensor([1e30, -math.inf, math.nan, 0.0], dtype=dtype)
+    for first in (0, 1):
+        beside = [t.clone() for t in inputs]
+        for t in beside:
+            t[first::2] = extreme.repeat(len(t))[: len(t[first::2])]
+        kept = slice(1 - first, None, 2)
+        integers = torch.int32 if dtype is torch.float32 else torch.int64
+        bits = [t[kept].view(integers) for t in (apply(op, *beside, value=0.75), alone)]
+        assert torch.equal(*bits)

@@ -54,16 +54,16 @@ def test_one_seed_makes_the_same_weights_in_the_same_order(
 @pytest.mark.parametrize(
     "options", [{}, EVERY_OPTION, {"bias": False, "num_layers": 2, "dropout": 0.25}], ids=str
 )
-def test_it_is_shown_as_torchs_is(kind: str, options: dict[str, Any]) -> None:
+def test_it_is_shown_as_torchs_is_and_as_elmans(kind: str, options: dict[str, Any]) -> None:
     theirs, ours = pair(kind, 3, 5, **options)
-    assert repr(ours) == repr(theirs)
+    assert repr(ours) == f"elman.{theirs!r}"
 
 
 def test_positional_arguments_are_torchs() -> None:
     args: tuple[Any, ...] = (3, 5, 2, False, True, 0.5, True)
     for kind, extra in (("LSTM", (2, "cpu", torch.float64)), ("GRU", ())):
         theirs, ours = pair(kind, *args, *extra)
-        assert repr(ours) == repr(theirs)
+        assert repr(ours) == f"elman.{theirs!r}"
         assert list(ours.state_dict()) == list(theirs.state_dict())
     theirs, ours = pair("RNN", 3, 5, 2, "relu", False, True, 0.5, True)
     assert (ours.nonlinearity, ours.batch_first, ours.dropout) == ("relu", True, 0.5)

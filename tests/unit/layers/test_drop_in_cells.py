@@ -57,7 +57,7 @@ def test_values_and_gradients_equal_torchs(
 def test_one_seed_makes_the_same_cell(kind: str) -> None:
     for options in ({}, {"bias": False}):
         theirs, ours = pair(kind, 3, 5, **options)
-        assert repr(ours) == repr(theirs)
+        assert repr(ours) == f"elman.{theirs!r}"
         assert list(ours.state_dict()) == list(theirs.state_dict())
         for name, value in theirs.state_dict().items():
             assert torch.equal(ours.state_dict()[name], value)
@@ -120,7 +120,7 @@ def test_nonlinearity_by_name_callable_and_module() -> None:
     called = elman.RNNCell(3, 5, nonlinearity=nn.functional.gelu)
     called.load_state_dict(named.state_dict())
     assert torch.equal(called(x), named(x))
-    assert repr(named) == "RNNCell(3, 5, nonlinearity=gelu)"
+    assert repr(named) == "elman.RNNCell(3, 5, nonlinearity=gelu)"
     learned = elman.RNNCell(3, 5, nonlinearity=nn.PReLU())
     learned(x).sum().backward()
     assert learned.get_parameter("nonlinearity.weight").grad is not None

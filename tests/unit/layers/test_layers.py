@@ -138,7 +138,7 @@ X = torch.randn(3, 5, 4)
     [
         (lambda m: m(X[0]), RuntimeError, r"\(batch, time, input_size\) with input_size=4, got"),
         (lambda m: m(X[..., :3]), RuntimeError, r"got \(3, 5, 3\)"),
-        (lambda m: m([1.0]), TypeError, "expected x as a tensor, got list"),
+        (lambda m: m([1.0]), TypeError, "expected x as a torch.Tensor, got list"),
         (lambda m: m(X, lengths=torch.ones(2).long()), RuntimeError, r"lengths of shape \(3,\)"),
         (lambda m: m(X, lengths=torch.ones(3)), TypeError, "integer tensor, got torch.float32"),
         (lambda m: m(X, lengths=[5, 5, 5]), TypeError, "integer tensor, got list"),
@@ -146,7 +146,11 @@ X = torch.randn(3, 5, 4)
         (lambda m: m(X, lengths=torch.tensor([5, 0, -1])), RuntimeError, "0 to 5.*got -1 in row 2"),
         (lambda m: m(X, (torch.zeros(3, 4).double(),) * 2), TypeError, "h of LSTM in .*32.*64"),
         (lambda m: m.step(X[0], (torch.zeros(5, 4).half(),) * 2), TypeError, "in .*32.*float16"),
-        (lambda m: m(X, reset=torch.ones(5, 3).bool()), RuntimeError, r"reset of shape \(3, 5\)"),
+        (
+            lambda m: m(X, reset=torch.ones(5, 3).bool()),
+            RuntimeError,
+            r"\(3, 5\), \(batch, time\) as",
+        ),
         (lambda m: m(X, reset=torch.ones(3, 5)), TypeError, "boolean tensor, got torch.float32"),
         (lambda m: m(X, torch.zeros(3, 4)), TypeError, r"tuple \(h, c\) of tensors, got Tensor"),
         (lambda m: m(X, (torch.zeros(3, 4),) * 3), TypeError, r"tuple \(h, c\)"),

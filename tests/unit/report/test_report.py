@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from elman._errors import CheckpointError, ConfigError
+from elman.baselines import NAMES
 from elman.cli import main
-from elman.cli._request import request
+from elman.cli._request import ALIASES, request
 from elman.cli._train import OPTIONS
-from elman.report import Measures, _measure, _page, measure, page
+from elman.report import Measures, Said, _page, measure, page
+from elman.report._command import SHORT, command
 from elman.report._measures import FILE
 from elman.report._page import el
 from elman.train import config_class, train
@@ -65,18 +69,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "train": {"max_steps": 4, "watch": True, "threads": 1},
         }
         path = train(config_class("language").parse(tree), folder / name).run.path
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_measure, "_draw", lambda *_: None)  # the page draws all of it again
-            measure(path, "the cat <b>sat</b> on 5$ 猫 \x01")
+        measure(path, "the cat <b>sat</b> on 5$ 猫 \x01", figures=False)  # the page draws its own
     return folder
 
 
 @pytest.fixture(scope="module")
 def both(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     findings = {str(trained / EVIL): [finding()], str(trained / "plain"): []}
-    return page(
-        [trained / EVIL, trained / "plain"], tmp_path_factory.mktemp("p"), findings=findings
-    )
+    checked = {str(trained / "plain"): ["gates <b>: 0 % saturated", "clipping, always: 3 %"]}
+    runs = [trained / EVIL, trained / "plain"]
+    return page(runs, tmp_path_factory.mktemp("p"), findings=findings, checked=checked)
 
 
 def finding() -> dict[str, object]:
@@ -115,8 +117,27 @@ def test_every_figure_is_there_and_beside_it(both: Path) -> None:
     for name in names:
         assert (both.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (both.parent / f"{name}.svg").exists()
-    for text in (EVIL, "<b>sat</b>", "猫", "5$", "E-X: it <u>explodes", "nothing is wrong"):
+    for text in (EVIL, "<b>sat</b>", "猫", "5$", "E-X: it <u>explodes", "No fault found."):
         assert text in seen.text
+
+
+def test_a_sentence_on_top_says_what_it_is_how_good_and_what_was_checked(both: Path) -> None:
+    seen = Seen(both.read_text(encoding="utf-8"))
+    assert len([a for a in seen.tags("p") if a.get("class") == "lead"]) == 2
+    top = seen.text.partition("parameters")[2].partition("best validation")[0]
+    assert "trained for language on book.txt in 4 updates (1 epoch): its perplexity on" in top
+    assert "than that of its best baseline, " in top
+    assert "the doctor found E-X." in top
+    assert "the doctor, which checked gates <b>, clipping, found no fault." in top
+    assert "gates <b>: 0 % saturated" in seen.text.partition("what was checked")[2]
+
+
+def test_baselines_stand_beside_the_runs(both: Path) -> None:
+    text = Seen(both.read_text(encoding="utf-8")).text
+    table = text.partition("Beside simple models")[2].partition("Findings")[0]
+    assert {"unigram", "bigram"} <= {name for name in NAMES if name in table}
+    assert EVIL in table
+    assert "best validation" in text
 
 
 def test_ink_follows_the_page(both: Path) -> None:
@@ -180,6 +201,23 @@ def test_pictures_that_do_not_fit_are_said_to_be_left_out(monkeypatch: pytest.Mo
     ]
 
 
+def test_a_table_of_many_classes_has_the_whole_width(trained: Path) -> None:
+    classes = [f"class{n}" for n in range(7)]
+    wide = Said(title="taken for", columns=["", *classes], rows=[[c, *range(7)] for c in classes])
+    narrow = wide.model_copy(update={"columns": ["", "a"], "rows": [["a", 1.0]]})
+    run = Run.open(trained / "plain")
+    for said, kind in ((wide, "whole"), (narrow, None)):
+        found = Measures(
+            task="x", checkpoint="best", rows=1, steps=1, at=[], layers=[], said=[said]
+        )
+        shown = _page.Shown("plain", run, [], found, None, ())
+        part = _page._said(shown, several=True)
+        assert part.get("class") == kind
+        assert [th.text or "" for th in part.iter("th")] == said.columns
+    css = resources.files("elman.report").joinpath("page.css").read_text(encoding="utf-8")
+    assert ".whole { grid-column: 1 / -1 }" in css
+
+
 def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained / "plain", tmp_path / "copy")
     (copy / FILE).write_text("{}")
@@ -190,8 +228,6 @@ def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_trains_the_same_run(trained: Path) -> None:
-    from elman.report._command import command
-
     config = Run.open(trained / "plain").config
     said = command(config)
     assert said is not None
@@ -209,15 +245,54 @@ def test_the_command_trains_the_same_run(trained: Path) -> None:
     assert asked.config.toml() == config
 
 
+TYPED = """
+    classify
+    classify --data parity
+    classify --data parity --seed 3 --train.max_steps 150 --watch
+    classify rows.jsonl --data.series x --data.max_length 400
+    classify a.csv --on-bad-row skip --valid b.csv --valid c.csv --model.no-bidirectional
+    language --data kjv --data.lines 3000 --model.cell elman --model.hidden 64 --train.epochs 1
+    forecast --data co2
+    forecast x.csv --data.series shop --data.known day --data.horizon 6
+    translate --data emoji --train.betas 0.8 0.9
+    caption --data openmoji
+    music --train.patience 4
+    tag a.conllu --data.no-unique
+"""
+
+
+@pytest.mark.parametrize("typed", [line.strip() for line in TYPED.strip().splitlines()])
+def test_the_command_is_what_was_typed(typed: str) -> None:
+    words = shlex.split(typed)
+    asked = request("train", "", words, OPTIONS)
+    assert asked is not None
+    assert command(asked.config.toml()) == shlex.join(["elman", "train", *words])
+
+
+def test_the_short_forms_are_those_of_the_command_line() -> None:
+    assert {short.replace("-", "_"): key for key, short in SHORT.items()}.items() <= ALIASES.items()
+
+
 def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained / "plain"
     assert main(["report", str(run), "--text", "the cat"]) == 0
-    assert Path(capsys.readouterr().out.split()[1]).name == "report.html"
+    out, err = capsys.readouterr()
+    assert Path(out.split()[1]).name == "report.html"
+    for stage in ("measuring gradients", "asking the network", "drawing the page"):
+        assert re.search(rf"^{stage} \.\.\. \d+\.\d s$", err, re.MULTILINE), stage
     assert (run / "report" / "gates.svg").exists()
-    assert (run / "flow" / "gates.png").exists()
+    assert not (run / "flow" / "gates.png").exists()  # nothing is drawn twice
+    text = Seen((run / "report" / "report.html").read_text(encoding="utf-8")).text
+    assert "what was checked" in text
+    assert "; the doctor, which checked " in text
     found = Measures.load(run)
     assert found is not None
     assert found.layers[0].words == ["<eos>", "the", "cat"]
+    assert main(["flow", str(run), "--text", "the cat"]) == 0
+    assert re.search(
+        r"^measuring gradients \.\.\. \d+\.\d s$", capsys.readouterr().err, re.MULTILINE
+    )
+    assert (run / "flow" / "gates.png").exists()
     assert main(["flow", str(run / "none")]) == 3
     assert "not a run folder" in capsys.readouterr().err
 

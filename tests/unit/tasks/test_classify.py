@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ def test_numbers_instead_of_text(tmp_path: Path) -> None:
     values = task.parts["train"]["x"].values
     assert abs(float(values.mean())) < 1e-5
     assert float(values.std(correction=0)) == pytest.approx(1)
-    assert task.answers([{"x1": 3, "x2": 4}])[0]["series"] == [3, 4]
+    (answer,) = task.answers([{"id": 7, "x1": 3, "x2": 4}])
+    assert list(answer) == ["id", "x1", "x2", "label", "probabilities"]
     raw = prepared(path, series="x*", standardise=False)
     assert raw.parts["train"]["x"].values.max() > 50
 
@@ -165,8 +167,56 @@ def test_steps_of_several_numbers(tmp_path: Path) -> None:
     path.write_text("\n".join(map(json.dumps, rows)))
     task = prepared(path, series="x")
     assert task.network.first.output_size == 2
-    with pytest.raises(DataError, match="2 numbers a step expected, got 1"):
+    with pytest.raises(DataError, match="2 numbers were expected at each step, got 1"):
         task.answers([{"x": [1, 2]}])
+    task.input.features = 1
+    with pytest.raises(DataError, match="1 number was expected at each step, got 2"):
+        task.answers([{"x": [[1, 2]]}])
+
+
+def test_rows_of_several_numbers_a_step_are_answered(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    rows = [{"x": [[i, 1]] * (1 + i % 3), "label": i % 2} for i in range(30)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    task = prepared(path, series="x")
+    as_lists = {"x": [[1, 2], [3, 4]]}
+    (plain,) = task.answers([as_lists])
+    assert plain["x"] == as_lists["x"]
+    (as_text,) = task.answers([{"x": json.dumps(as_lists["x"])}])
+    assert as_text["probabilities"] == plain["probabilities"]
+    with pytest.raises(DataError, match="column 'x': lists of numbers were expected, as JSON"):
+        task.answers([{"x": "[[1, 2], [3"}])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"text": "good"}, "column 'review': missing: the row has 'text'"),
+        ({}, "column 'review': missing: the row has no column"),
+        ("good", "a row was expected, such as {'review': ...}, got 'good'"),
+        ({"review": ""}, "column 'review': a text was expected, got none"),
+    ],
+)
+def test_a_row_without_its_column_is_named(tmp_path: Path, row: Any, message: str) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("review,label\n" + "".join(f"good {i},a\nbad {i},b\n" for i in range(20)))
+    task = prepared(path, text="review")
+    with pytest.raises(DataError, match=re.escape(message)):
+        task.answers([row])
+
+
+def test_an_answer_keeps_the_row_as_it_came(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_text("review,label\n" + "".join(f"good {i},a\nbad {i},b\n" for i in range(20)))
+    task = prepared(path, text="review")
+    row = {"id": 3, "review": "Good", "label": "?", "predicted_label": "b", "unknown": 1}
+    (answer,) = task.answers([row])
+    assert {name: answer[name] for name in row} == row
+    assert list(answer)[len(row) :] == [
+        "predicted_unknown", "predicted_predicted_label", "probabilities",
+    ]  # fmt: skip
+    (flat,) = task.answers([{"review": "good", "probabilities.a": "kept"}])
+    assert set(flat["predicted_probabilities"]) == {"a", "b"}
 
 
 def test_it_learns_what_only_order_tells(reviews: Path, tmp_path: Path) -> None:

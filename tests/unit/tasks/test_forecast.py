@@ -60,6 +60,9 @@ def test_every_series_is_divided_in_time(two: Path) -> None:
     assert task.facts() == {
         "windows": {"train": 44 + 34, "valid": 2 * 3, "test": 2 * 2},
         "series": 2, "steps": 130, "missing": 0, "grid": "1", "season": 6,
+        "season_from": "autocorrelation",
+        "measured": "the last 7 steps of each series alone (valid: the 8 before them), "
+        "in windows of 6",
     }  # fmt: skip
     ends = task.panel.ends.tolist()
     for split, (low, high) in {"test": (7, 0), "valid": (15, 7), "train": (99, 15)}.items():
@@ -249,8 +252,22 @@ def test_measures_are_what_they_say(two: Path) -> None:
         task.panel.values[origin - SEASON : origin, 0],
     )
     assert int(line) == 0
-    (table,) = task.tables("test")
-    assert [row[0] for row in table.rows] == ["1 to 2", "3 to 3", "4 to 4", "5 to 6"]
+    assert found["mse"] == pytest.approx(found["rmse"] ** 2)
+    off = said.value - task.panel.targets(task.part("test"), SEASON)
+    assert found["mae"] == pytest.approx(float(off.abs().mean()))
+    ahead, by_series = task.tables("test")
+    assert [row[0] for row in ahead.rows] == ["1 to 2", "3 to 3", "4 to 4", "5 to 6"]
+    assert by_series.columns == [
+        "series", "from", "to", "windows", "values", "rmse", "mae", "mase",
+    ]  # fmt: skip
+    by_name = {row[0]: row[1:] for row in by_series.rows}
+    assert by_name["a"][:4] == ["61", "69", 4, 24]
+    assert by_name["b"][:4] == ["151", "159", 4, 24]
+    squares = [by_name[name][4] ** 2 for name in "ab"]
+    assert sum(squares) / 2 == pytest.approx(found["mse"])
+    assert by_name["b"][4] > 100 * by_name["a"][4]  # what is pooled is that of the larger one alone
+    assert (by_name["a"][6] + by_name["b"][6]) / 2 == pytest.approx(found["mase"])
+    assert by_series.rows[0][7] >= by_series.rows[1][7]
 
 
 def test_covariates_of_the_future_are_needed_and_used(tmp_path: Path) -> None:
@@ -258,7 +275,7 @@ def test_covariates_of_the_future_are_needed_and_used(tmp_path: Path) -> None:
     rows = [f"{t},{v + 9 * s},{int(s)}" for t, (v, s) in enumerate(zip(values(60), sale))]  # noqa: B905
     file = tmp_path / "sales.csv"
     file.write_text("\n".join(["time,value,sale", *rows]))
-    chosen = {"series": None, "covariates": ["sale"]}
+    chosen = {"series": None, "known": ["sale"]}
     task = prepared(file, **chosen)
     with pytest.raises(DataError, match="sale must be known of the steps to forecast: add rows"):
         task.answers(task.upcoming())
@@ -273,6 +290,95 @@ def test_covariates_of_the_future_are_needed_and_used(tmp_path: Path) -> None:
     file.write_text("\n".join(["time,value,sale", *rows[:30], "30,20,", *rows[31:]]))
     with pytest.raises(DataError, match=r"line 32, column 'sale': a finite number was expected"):
         prepared(file, **chosen)
+
+
+@pytest.mark.parametrize("cell", ["gru", "feedforward"])
+def test_columns_of_the_past_are_read_up_to_the_origin_and_never_after(
+    tmp_path: Path, cell: str
+) -> None:
+    draw = np.random.default_rng(2)
+    lead = draw.standard_normal(60)
+    rows = [f"{t},{v + 9 * s},{s}" for t, (v, s) in enumerate(zip(values(60), lead))]  # noqa: B905
+    file = tmp_path / "lead.csv"
+    file.write_text("\n".join(["time,value,lead", *rows]))
+    task = prepared(file, {"cell": cell}, series=None, past=["lead"])
+    window = task.window(task.batches("train")[0])
+    assert (window.x.shape[-1], window.known.shape[-1]) == (3, 2)
+    for split in task.parts:
+        rows_of = task.part(split)
+        said = task.forecasts(rows_of)[0]
+        origins = columns(rows_of)[1]
+        kept = task.panel.values.clone()
+        for row, origin in enumerate(origins.tolist()):
+            ahead = task.panel.values[origin:, 1]
+            ahead[:] = ahead[torch.randperm(len(ahead))] + 1e3  # the future of that column alone
+            one = type(rows_of)(rows_of.take(torch.tensor([row])))
+            for before, now in zip(said, task.forecasts(one)[0], strict=True):
+                torch.testing.assert_close(now[0], before[row], rtol=1e-4, atol=1e-4)
+            task.panel.values[:] = kept
+        task.panel.values[int(origins[0]) - 1, 1] += 3  # the last step that may be seen
+        assert not torch.equal(task.forecasts(rows_of)[0].value[0], said.value[0])
+        task.panel.values[:] = kept
+
+
+def test_columns_of_the_past_need_nothing_ahead(tmp_path: Path) -> None:
+    rows = [f"{t},{v},{t % 3},{t % 7}" for t, v in enumerate(values(60))]
+    file = tmp_path / "both.csv"
+    head = "time,value,lead,day"
+    file.write_text("\n".join([head, *rows, "60,,,4", "61,,,5"]))
+    task = prepared(file, series=None, past=["lead"], known=["day"])
+    (answer,) = task.answers(task.upcoming())
+    assert [step["time"] for step in answer["steps"]] == ["60", "61"]
+    window = task.window(task.batches("test")[0])
+    assert (window.x.shape[-1], window.known.shape[-1]) == (4, 3)
+    (mean, _), deviation = task.moments.mean, task.moments.deviation[0]
+    held = [t % 7 for t in range(54, 60)]  # the first of the columns is that which is known ahead
+    expected = (torch.tensor(held) - mean) / deviation
+    torch.testing.assert_close(window.known[-1, :, 2], expected.float())
+    file.write_text("\n".join([head, *rows[:30], "30,20,,1", *rows[31:]]))
+    with pytest.raises(DataError, match=r"line 32, column 'lead': a finite number was expected"):
+        prepared(file, series=None, past=["lead"], known=["day"])
+
+
+def test_a_column_is_said_to_be_known_ahead_or_not() -> None:
+    with pytest.raises(ConfigError, match="covariates HUFL, day: name in data"):
+        ForecastData.parse({"covariates": ["HUFL", "day"]})
+    with pytest.raises(ConfigError, match="one part to play, and day has two"):
+        ForecastData.parse({"known": ["day"], "past": ["day"]})
+    with pytest.raises(ConfigError, match="one part to play, and value has two"):
+        ForecastData.parse({"known": ["value"]})
+    assert ForecastData.parse({"covariates": []}).known == []  # as older runs have it
+
+
+def hourly(steps: int, *, day: float, seed: int = 0) -> list[tuple[str, float]]:
+    """A daily cycle that is small beside what wanders slowly, as a transformer's oil has it."""
+    draw = np.random.default_rng(seed)
+    t = np.arange(steps)
+    slow = np.convolve(draw.standard_normal(steps + 199), np.ones(200) / 14, "valid")
+    value = 10 * slow + day * np.sin(2 * math.pi * t / 24) + 0.3 * draw.standard_normal(steps)
+    times = np.datetime64("2020-01-01T00") + t.astype("timedelta64[h]")
+    return [(str(time) + ":00", float(v)) for time, v in zip(times, value, strict=True)]
+
+
+@pytest.mark.parametrize("steps", [400, 1200, 4000])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_season_of_hours_is_a_day_however_small(tmp_path: Path, steps: int, seed: int) -> None:
+    file = written(tmp_path / "h.csv", {"oil": hourly(steps, day=3.0, seed=seed)})
+    task = prepared(file)
+    assert task.season == 24
+    assert task.facts()["season_from"] == "a day, as the autocorrelation has it"
+    restored = {**task.learned()}
+    task.season, task.season_from = 0, ""
+    task.recall(restored)
+    assert (task.season, task.season_from) == (24, "a day, as the autocorrelation has it")
+
+
+def test_a_season_is_named_or_none_stands_out(tmp_path: Path) -> None:
+    noise = [(time, 5 + (v * 1e4) % 1) for time, v in hourly(300, day=0.0)]
+    file = written(tmp_path / "n.csv", {"noise": noise})
+    task = prepared(file)
+    assert task.facts()["season_from"] == "none stands out: name it with data.season"
+    assert prepared(file, season=7).facts()["season_from"] == "data.season"
 
 
 def test_answers_for_new_history_continue_its_dates(two: Path, tmp_path: Path) -> None:

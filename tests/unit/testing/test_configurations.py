@@ -20,8 +20,10 @@ from elman.testing import (
     Kind,
     check_configuration,
     check_configurations,
+    composed,
     draw,
 )
+from elman.testing._composed import BINARY, KINKED, LEAVES, UNARY
 from elman.testing._configurations import LAYOUTS, LENGTHS, SIZES
 from elman.testing._problem import problem
 from elman.testing._random import Tally
@@ -213,3 +215,18 @@ class Dropped(Cell):
 
 def test_a_cell_that_draws_masks_is_compared_with_the_same_masks() -> None:
     elman.testing.check_engine("reference", Dropped, cases=30)
+
+
+def test_drawn_steps_are_their_seeds_and_use_every_operation() -> None:
+    kinds = composed(range(200))
+    trees = {name: str(kind.make(3, 5).trees) for name, kind in kinds.items()}
+    assert trees == {
+        name: str(kind.make(3, 5).trees) for name, kind in composed(range(200)).items()
+    }
+    assert len(set(trees.values())) == 200
+    words = {*LEAVES, *UNARY, *BINARY, *KINKED}
+    assert {word for word in words if any(f"'{word}'" in tree for tree in trees.values())} == words
+    assert not any(
+        f"'{word}'" in trees[f"composed {n}"] for n in range(0, 200, 2) for word in KINKED
+    )
+    check_configurations("reference", range(5), kinds)

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import elman
-from elman._errors import CheckpointError, ConfigError, DataError, Interrupted
+from elman._errors import CheckpointError, ConfigError, DataError, ElmanError, Interrupted
 from elman.data import Lanes
 from elman.tasks import LanguageModel, Task
 from elman.tasks._language import Piece
@@ -211,3 +213,93 @@ def test_interrupted_says_where_and_has_its_exit_code(text: Path, tmp_path: Path
     assert caught.value.exit_code == 130
     state = json.loads((tmp_path / "run/checkpoints/last/state.json").read_text())
     assert state["update"] == 5
+
+
+def test_a_folder_that_is_deleted_while_it_trains_is_no_success(text: Path, tmp_path: Path) -> None:
+    def delete(event: dict[str, Any]) -> None:
+        if event["event"] == "train":
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+    with pytest.raises(ElmanError, match="run: this run folder was deleted, moved or") as caught:
+        train(settings(text), tmp_path / "run", report=delete)
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", [None, "", "\0binary"])
+def test_force_keeps_the_old_run_until_the_new_one_has_its_data(
+    text: Path, tmp_path: Path, result: Result, content: str | None
+) -> None:
+    before = {f: f.read_bytes() for f in result.run.path.rglob("*") if f.is_file()}
+    bad = tmp_path / "bad.txt"
+    if content is not None:
+        bad.write_text(content)
+    with pytest.raises(DataError, match=r"bad\.txt"):
+        train(settings(bad), result.run.path, force=True)
+    assert {f: f.read_bytes() for f in result.run.path.rglob("*") if f.is_file()} == before
+    assert not list(tmp_path.glob(".run*"))
+
+
+def test_one_that_trains_by_force_is_in_its_place_when_it_starts(
+    text: Path, tmp_path: Path, result: Result
+) -> None:
+    told: list[dict[str, Any]] = []
+    again = train(settings(text, seed=3), result.run.path, force=True, report=told.append)
+    assert again.run.path == result.run.path
+    assert told[-1]["run"] == str(result.run.path)
+    assert load(result.run.path).evaluate("valid") == again.metrics["valid"]
+
+
+def test_who_listens_may_go_without_the_run(text: Path, tmp_path: Path) -> None:
+    def gone(event: dict[str, Any]) -> None:
+        if event["event"] == "train":
+            raise OSError(5, "Input/output error")  # as of a terminal that is lost
+
+    with pytest.raises(OSError, match="Input/output error"):
+        train(settings(text), tmp_path / "run", report=gone)
+    saved = json.loads((tmp_path / "run/checkpoints/last/state.json").read_text())
+    whole = train(settings(text), tmp_path / "whole").run.load("last").model
+    again = resume(tmp_path / "run").run.load("last").model
+    assert saved["update"] == 5
+    assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(result: Result, value: float) -> None:
+    for which in ("best", "last"):
+        file = result.run.path / "checkpoints" / which / "model.safetensors"
+        tensors = safetensors.torch.load_file(file)
+        tensors["output.weight"][1, 2] = value
+        safetensors.torch.save_file(tensors, file)
+        message = rf"{which}/model.safetensors: 1 of the .* weights of output.weight are NaN or"
+        with pytest.raises(CheckpointError, match=message):
+            load(result.run.path, which)
+    with pytest.raises(CheckpointError, match="use the run's other checkpoint"):
+        resume(result.run.path, {"epochs": 2})
+
+
+def test_tokens_that_are_not_in_the_vocabulary_are_named(result: Result) -> None:
+    for split in ("train", "test"):
+        file = result.run.path / "tokens" / f"{split}.npy"
+        tokens = np.load(file)
+        tokens[4] = 60_000
+        np.save(file, tokens)
+    task = load(result.run.path)
+    for used in (lambda: task.evaluate("test"), task.baselines):
+        with pytest.raises(CheckpointError, match=r"t\w+.npy: token 60000 is not in the vocab"):
+            used()
+    assert task.evaluate("valid")
+    with pytest.raises(CheckpointError, match=r"train.npy: token 60000"):
+        resume(result.run.path, {"epochs": 2})
+
+
+def test_baselines_can_be_left_out(text: Path, tmp_path: Path) -> None:
+    assert train(settings(text, baselines=False), tmp_path / "run").baselines == {}
+
+
+def test_what_takes_long_is_logged(
+    text: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(settings(text), tmp_path / "run")
+    for words in ("update 5", "measuring simple models on the same data", "on the test data"):
+        assert words in caplog.text

@@ -3,12 +3,16 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
+import resource
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 
-from elman._errors import CheckpointError, ConfigError
+from elman._errors import CheckpointError, ConfigError, ElmanError
 from elman.train import Run, _checkpoint, _folder
 from elman.train._checkpoint import Checkpoint
 
@@ -120,3 +124,92 @@ def test_metrics_go_back_to_where_a_checkpoint_was(run: Run) -> None:
     assert [event["event"] for event in run.events()] == ["one", "three"]
     run.rewind_metrics(10**6)  # never longer than it is
     assert len(run.events()) == 2
+
+
+HALF = b'{"event": "start"}\n{"event": "tra'
+LINES = [
+    (HALF, "line 2: left out: not a whole line of JSON"),
+    (b'{"event": "start"}\n[1, 2]\n', "line 2: left out: not an event"),
+    (b'3\n{"event": "start"}\n', "line 1: left out: not an event"),
+    (b'{"event": "start"}\n{"event": 3}\n', "line 2: left out: not an event"),
+    (b'{"event": "start"}\n\xff\xfe\n', "line 2: left out: not a whole line"),
+    (b'{"event": "start"}\n' + b"[" * 100_000 + b"\n", "line 2: left out: nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), LINES)
+def test_a_line_that_is_no_event_is_named_and_left_out(
+    run: Run, content: bytes, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run.path / "metrics.jsonl").write_bytes(content)
+    assert run.events() == [{"event": "start"}]
+    assert f"metrics.jsonl, {reason}" in caplog.text
+
+
+def test_half_a_line_goes_before_another_is_added(run: Run) -> None:
+    (run.path / "metrics.jsonl").write_bytes(HALF)
+    run.rewind_metrics(10**6)
+    run.log({"event": "end"})
+    assert [event["event"] for event in run.events()] == ["start", "end"]
+
+
+def test_a_line_that_cannot_be_written_leaves_no_half(run: Run) -> None:
+    run.log({"event": "start"})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match=r"metrics.jsonl: cannot be written: File too"):
+            run.log({"event": "x" * 5000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (run.path / "metrics.jsonl").read_bytes() == b'{"event": "start"}\n'
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "config.toml", "checkpoints/last/state.json"])
+def test_a_fifo_in_its_folder_is_named_and_not_waited_for(run: Run, name: str) -> None:
+    run.save("last", checkpoint())
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+
+    def used() -> None:
+        found = Run.open(run.path)
+        found.load("last")
+        found.events()
+
+    with pytest.raises(CheckpointError, match=rf"{name}: cannot be read: .* this is a FIFO"):
+        used()
+    if name == "metrics.jsonl":
+        with pytest.raises(CheckpointError, match=r"metrics.jsonl: cannot be written: .* a FIFO"):
+            run.log({"event": "start"})
+
+
+def vanish(run: Run, how: str) -> None:
+    if how == "emptied":
+        (run.path / "config.toml").unlink()
+        return
+    moved = run.path.with_name("elsewhere")
+    run.path.rename(moved)
+    if how == "deleted":
+        shutil.rmtree(moved)
+    if how == "replaced":
+        shutil.copytree(moved, run.path)
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced", "emptied"])
+def test_a_folder_that_is_not_there_any_more(run: Run, how: str) -> None:
+    run.save("last", checkpoint())
+    run.claim()
+    vanish(run, how)
+    for use in (
+        lambda: run.log({"event": "end"}),
+        lambda: run.save("best", checkpoint()),
+        lambda: run.load("last"),
+    ):
+        with pytest.raises(ElmanError, match="was deleted, moved or replaced while") as caught:
+            use()
+        assert str(run.path) in str(caught.value)
+        assert caught.value.exit_code == 1
+    if how in ("deleted", "moved"):
+        assert not run.path.exists()

@@ -14,7 +14,9 @@ def test_numbers_of_training_and_validation_are_written(tmp_path: Path) -> None:
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator"
     ).EventAccumulator
-    board = TensorBoard(tmp_path)
+    board = TensorBoard()
+    board({"event": "train", "update": 1, "nats": 9.0})  # of before it is open
+    board.open(tmp_path)
     board({"event": "start", "update": 0, "seconds": 0.5})
     board({"event": "train", "update": 3, "nats": 1.5, "note": "x"})
     board({"event": "valid", "update": 4, "nats": 1.25, "best": True})
@@ -26,9 +28,7 @@ def test_numbers_of_training_and_validation_are_written(tmp_path: Path) -> None:
     assert (point.step, point.value) == (3, 1.5)
 
 
-def test_without_tensorboard_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_tensorboard_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_tensorboard, "find_spec", {}.get)
     with pytest.raises(ConfigError, match=r"elman\[tensorboard\]"):
-        TensorBoard(tmp_path)
+        TensorBoard()

@@ -12,6 +12,8 @@ from elman._errors import ConfigError
 if TYPE_CHECKING:
     from elman.bench.peers._base import Peer
 
+__all__ = ["PEERS", "SLOW", "by_name"]
+
 PEERS: tuple[tuple[str, str], ...] = (
     ("elman", "elman.bench.peers._elman"),
     ("torch", "elman.bench.peers._torch"),
@@ -36,3 +38,7 @@ def by_name(name: str) -> Peer:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return cast("Peer", module)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,46 @@
+"""The containers of Python that a step may read, and whether it changes them."""
+
+from __future__ import annotations
+
+import types
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from operator import is_
+from typing import Any
+
+CONTAINERS = (list, dict, set, frozenset, OrderedDict, types.MappingProxyType)
+MOST_ENTRIES = 64
+
+
+def entries(container: Any) -> list[Any]:
+    """Its keys, if it has some, and what it holds."""
+    keyed = isinstance(container, Mapping)
+    return [*container, *container.values()] if keyed else [*container]
+
+
+def changed(containers: Iterable[tuple[str, Any, list[Any]]]) -> str:
+    """The name of the first that no longer holds what it held, or ""."""
+    for name, container, before in containers:
+        now = entries(container)
+        if len(now) != len(before) or not all(map(is_, now, before)):
+            return name
+    return ""
+
+
+def copied(value: Any) -> Any:
+    """A copy of a plain container, and of those within it, but for all else that it holds."""
+    if type(value) is dict:
+        return {key: copied(each) for key, each in value.items()}
+    if type(value) in (list, set):
+        return type(value)(map(copied, value))
+    return value
+
+
+def count(value: Any) -> int:
+    """All entries of a container, those of containers within it too; more than enough is enough."""
+    number = 0
+    for each in value.values() if isinstance(value, Mapping) else value:
+        number += 1 + (count(each) if isinstance(each, (tuple, *CONTAINERS)) else 0)
+        if number > MOST_ENTRIES:
+            break
+    return number

@@ -1,0 +1,115 @@
+"""Every operation of torch's own database, as part of a step: equal to torch, or refused aloud."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from elman.engine import _native
+from elman.engine._lower import RULES
+from sampling import cases, is_full, record
+from unit.engine import operator_cells
+from unit.engine.operator_cells import Verdict, judged
+from unit.engine.operator_samples import ROWS, Sample, database, name_of, samples_of
+
+BEFORE = Path(__file__).with_name("operations_native_before.json")
+QUICK = 40  # operators of a sampled run
+
+
+class _Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The operations that torch carries out."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(str(func.overloadpacket).removeprefix("aten."))
+        return func(*args, **(kwargs or {}))
+
+
+def _names_it(sample: Sample, reason: str) -> bool:
+    """Whether a refusal names an operation of this step, and the line on which it stands."""
+    state = torch.zeros(ROWS, sample.units, dtype=sample.dtype)
+    with _Dispatched() as dispatched:  # type: ignore[no-untyped-call]
+        operator_cells.as_state(sample.applied([g[0] for g in sample.gates], sample.own), state)
+    names = dispatched.names | {"Python number", "number of rows", sample.operator.split("/")[0]}
+    line = re.search(r"\(/.*operator_\w+\.py:\d+: .+\)", reason)
+    return bool(line or "number of rows" in reason) and any(name in reason for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_every_operation_is_equal_or_refused() -> None:
+    counts, covered, native = Counter[str](), set[str](), set[str]()
+    wrong, unnamed = [], []
+    before = json.loads(BEFORE.read_text(encoding="utf-8"))
+    for operator in cases(database(), QUICK):
+        name = name_of(operator)
+        for sample in samples_of(operator):
+            verdict = judged(sample)
+            counts[verdict.kind] += 1
+            shown = f"{name} {sample.text}: {verdict.reason}"
+            if verdict.kind in ("differs", "failed"):
+                wrong.append(shown)
+            if verdict.kind == "refused":
+                if not _names_it(sample, verdict.reason):
+                    unnamed.append(shown)
+                if sample.text in before.get(name, ()):
+                    wrong.append(f"refused, and ran natively before: {shown}")
+            if verdict.kind in ("equal", "refused"):
+                covered.add(name)
+            if verdict.kind == "equal":
+                native.add(name)
+    share = counts["equal"] / max(counts["equal"] + counts["refused"], 1)
+    facts = {"operators": len(covered), "native": len(native), "share": round(share, 4), **counts}
+    record("operators", facts)
+    assert not wrong, "\n".join(wrong)
+    assert not unnamed, "\n".join(unnamed)
+    if is_full():
+        assert len(covered) >= 250, facts
+        assert len(native) >= 120, facts
+        assert share >= 0.6, facts
+
+
+def _samples(*names: str) -> list[Sample]:
+    chosen = [o for o in database() if name_of(o) in names]
+    return [sample for operator in chosen for sample in samples_of(operator)]
+
+
+def _sample(name: str, text: str) -> Sample:
+    operators = [o for o in database() if name_of(o) == name]
+    return next(s for o in operators for s in samples_of(o) if text in s.text)
+
+
+@pytest.mark.slow
+def test_a_dropped_option_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample, one = _sample("sub", "alpha="), RULES["sub"]
+    assert judged(sample) == Verdict("equal")
+
+    def without_alpha(low: Any, node: Any, a: Any, b: Any, alpha: float = 1) -> Any:
+        return one.lower(low, node, a, b)
+
+    monkeypatch.setitem(RULES, "sub", replace(one, lower=without_alpha))
+    assert judged(sample).kind == "differs"
+
+
+@pytest.mark.slow
+def test_a_mask_that_is_taken_for_another_type_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample, arguments = _sample("where", "bool:own1"), _native.arguments
+    assert judged(sample) == Verdict("equal")
+
+    def misread(r: Any) -> Any:
+        incoming, own = arguments(r)
+        return incoming, [torch.full_like(t, 1e-42) if t.dim() else t for t in own]
+
+    monkeypatch.setattr(_native, "arguments", misread)
+    assert judged(sample).kind == "differs"
