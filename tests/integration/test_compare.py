@@ -104,7 +104,7 @@ def test_a_page_sets_the_cells_side_by_side(tmp_path: Path) -> None:
     assert file == tmp_path / "runs/compare-regress-1/report/report.html"
     page = file.read_text(encoding="utf-8")
     for cell in ("elman-0", "gru-0"):
-        assert f"Contributions: {cell}" in page
+        assert f"Gates and states, step by step: {cell}" in page
     assert (file.parent / "jacobian.png").exists()
 
 
