@@ -49,7 +49,6 @@ TORCH: dict[str, Callable[..., Tensor]] = {
     "where": lambda a, b, c: torch.where(a != 0, b, c),
     "sigmoid_backward": lambda a, b: a * b * (1 - b),
     "tanh_backward": lambda a, b: a * (1 - b * b),
-    "expand": lambda a: a,
     "row_sum": lambda a: a.sum(-1, keepdim=True),
     "row_max": lambda a: a.amax(-1, keepdim=True),
 }  # fmt: skip
@@ -174,6 +173,8 @@ def _run(
             if line.out[0] != "q"
             else tile.new_full((tile.shape[0], 1), line.value)
         )
+    elif line.op == "expand":
+        memory[line.out] = memory[line.inputs[0]].expand(tile.shape)
     elif line.op in ("unit", "scalar"):
         width = tile.shape[1] if line.op == "unit" else 1
         memory[line.out] = slots[line.slot].reshape(1, width).expand(tile.shape[0], width)

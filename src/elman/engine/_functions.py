@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman._errors import EngineError
 from elman.engine import _operators
 from elman.engine._evaluate import Arguments, evaluate
 from elman.engine._library import encoded
@@ -26,6 +27,12 @@ def _by_torch(ctx: Any, given: Sequence[bool], tensors: Sequence[Tensor]) -> tup
     present = iter(tensors)
     everything: list[Any] = [next(present) if is_given else None for is_given in given]
     code = encoded(program)
+    if code.program.once:
+        raise EngineError(
+            "the step cuts a gradient (detach(), torch.no_grad) or has one of its own, so the "
+            "native engine has its first derivatives alone: take second and forward-mode ones "
+            'under elman.use_engine("reference")'
+        )
     ends = list(accumulate((code.incoming, states, starts), initial=0))
     parts = [tuple(everything[i:j]) for i, j in pairwise([*ends, len(everything)])]
     active = None

@@ -236,6 +236,7 @@ class Program:
         inference: one step that keeps nothing.
         backward: from gradients of the states after a step to those of the gates and states before.
         watched: tiles per step that are shown.
+        once: 1 if its second derivatives are not those of the step (see :mod:`._once`).
     """
 
     inputs: tuple[int, ...]
@@ -250,6 +251,7 @@ class Program:
     inference: Routine
     backward: Routine
     watched: int = 0
+    once: int = 0
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -304,6 +306,7 @@ class Program:
             inference=inference,
             backward=backward,
             watched=numbers("watched")[0],
+            once=numbers("once")[0],
         )
 
     @property

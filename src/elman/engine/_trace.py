@@ -10,6 +10,7 @@ import types
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -26,6 +27,7 @@ from elman.engine._containers import changed, copied, entries
 from elman.engine._depends import AFFINE, Dependence, own_tensors
 from elman.engine._lock import fork_safe_lock
 from elman.engine._lower import Untraceable
+from elman.engine._once import has_only_first_derivatives
 from elman.engine._walk import followed
 
 aten = torch.ops.aten
@@ -278,13 +280,14 @@ class _Step:
                 projected=projected,
                 watched=len(self.seen),
             )
+            once = has_only_first_derivatives(module, tensors[:count], tensors[count:], cotangents)
             program, own = builder.build(module)
         except Untraceable as error:
             if error.node is None:
                 raise
             raise Untraceable(_with_origin(error)) from None
         names = tuple((self.names[n], turned) for n, turned in own if n >= 0)
-        return Traced(str(program), names, self.seen)
+        return Traced(str(replace(program, once=int(once))), names, self.seen)
 
     def _traced_by_torch(self, traces: Any, *arguments: Any) -> fx.GraphModule:
         try:

@@ -60,7 +60,7 @@ class Composed(PointwiseCell):
         super().__init__(input_size, hidden_size)
         dice = random.Random(seed)
         self.trees = tuple(_tree(dice, dice.randint(1, 4), kinked) for _ in self.states)
-        self.gain = nn.Parameter(torch.linspace(-1, 1, hidden_size))
+        self.gain = nn.Parameter(torch.linspace(-0.97, 1.03, hidden_size))
         self.register_buffer("level", torch.arange(hidden_size) % 3)
 
     def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
