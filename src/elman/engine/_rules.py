@@ -360,7 +360,7 @@ def _same(low: Lowering, node: fx.Node, a: Any, memory_format: Any = None) -> An
 
 
 @rule("copy", moves=True)
-def _copy(low: Lowering, node: fx.Node, onto: Any, a: Any) -> Value:
+def _copy(low: Lowering, node: fx.Node, onto: Any, a: Any) -> Any:
     return _converted(low, node, a)
 
 

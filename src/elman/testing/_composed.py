@@ -50,11 +50,14 @@ KINKED: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "floor": lambda a, b: torch.where(b <= 0, a.relu(), a.clamp(-0.5, 0.5)),
 }
 
+OPERATIONS: Mapping[str, Callable[..., Tensor]] = {**UNARY, **BINARY, **KINKED}
+
 
 class Composed(PointwiseCell):
     """A step drawn by ``seed``; ``kinked`` ones have comparisons too."""
 
     gates, states = ("a", "b"), ("h", "c")
+    level: Tensor
 
     def __init__(self, input_size: int, hidden_size: int, seed: int, kinked: bool) -> None:
         super().__init__(input_size, hidden_size)
@@ -81,7 +84,7 @@ def _value(tree: Tree, leaves: Mapping[str, Tensor]) -> Tensor:
     name, *operands = tree
     if not operands:
         return leaves[name]
-    function: Callable[..., Tensor] = (UNARY | BINARY | KINKED)[name]
+    function: Callable[..., Tensor] = OPERATIONS[name]
     return function(*(_value(operand, leaves) for operand in operands))
 
 
@@ -90,7 +93,7 @@ def _tree(dice: random.Random, depth: int, kinked: bool) -> Tree:
         return (dice.choice(LEAVES),)
     if dice.random() < 0.5:
         return (dice.choice(sorted(UNARY)), _tree(dice, depth - 1, kinked))
-    names = sorted(BINARY | KINKED) if kinked else sorted(BINARY)
+    names = sorted({**BINARY, **KINKED}) if kinked else sorted(BINARY)
     return (dice.choice(names), *(_tree(dice, depth - 1, kinked) for _ in range(2)))
 
 
