@@ -354,13 +354,13 @@ def _constant(low: Lowering, node: fx.Node, number: Any) -> Value:
     return low.value(rounded)
 
 
-@rule("alias", "detach", "lift_fresh_copy", "contiguous", "clone", moves=True)
+@rule("alias", "detach", "lift_fresh", "lift_fresh_copy", "contiguous", "clone", moves=True)
 def _same(low: Lowering, node: fx.Node, a: Any, memory_format: Any = None) -> Any:
     return low.any(a)
 
 
 @rule("copy", moves=True)
-def _copy(low: Lowering, node: fx.Node, onto: Any, a: Any) -> Value:
+def _copy(low: Lowering, node: fx.Node, onto: Any, a: Any) -> Any:
     return _converted(low, node, a)
 
 
