@@ -77,14 +77,21 @@ class Lowering:
             if node.op == "output":
                 return [self.env[n] if isinstance(n, fx.Node) else n for n in node.args[0]]
             if node.op == "get_attr":
-                raise Untraceable(
-                    "a tensor that is neither a parameter nor a buffer of the cell", node
-                )
+                self.env[node] = self._made_in_the_step(node, getattr(module, node.target))
             if node.op == "call_function":
                 if any(n in self.linear for n in node.all_input_nodes):
                     self.linear.add(node)
                 self.env[node] = self._call(node)
         raise AssertionError("a graph has an output")
+
+    def _made_in_the_step(self, node: fx.Node, tensor: Tensor) -> Value:
+        """A number that the step itself makes a tensor of; what is from outside was refused."""
+        if tensor.numel() != 1 or tensor.is_complex():
+            raise Untraceable("a tensor that is neither a parameter nor a buffer of the cell", node)
+        node.meta["val"], number = tensor, tensor.item()
+        if self.types.kind(node) is Kind.WHOLE:
+            self.types.ranges[node] = (number, number)
+        return self.value(number)
 
     # ---- what an argument is ----
 

@@ -354,7 +354,7 @@ def _constant(low: Lowering, node: fx.Node, number: Any) -> Value:
     return low.value(rounded)
 
 
-@rule("alias", "detach", "lift_fresh_copy", "contiguous", "clone", moves=True)
+@rule("alias", "detach", "lift_fresh", "lift_fresh_copy", "contiguous", "clone", moves=True)
 def _same(low: Lowering, node: fx.Node, a: Any, memory_format: Any = None) -> Any:
     return low.any(a)
 

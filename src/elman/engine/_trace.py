@@ -398,6 +398,7 @@ def _decompositions() -> dict[Any, Any]:
     table.update(get_decompositions([
         aten.native_layer_norm, aten.native_layer_norm_backward, aten.gelu, aten.gelu_backward,
         aten.softplus, aten.softplus_backward, aten.softshrink_backward, aten.hardshrink_backward,
+        aten.linalg_vector_norm,
     ]))  # fmt: skip
     for kept in (aten.sigmoid_backward.default, aten.tanh_backward.default):
         table.pop(kept, None)

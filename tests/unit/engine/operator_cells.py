@@ -20,7 +20,11 @@ from unit.engine.operator_samples import ROWS, Sample
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a sample: "equal", "refused", "differs", or "unfit" where it makes no step."""
+    """What came of a sample.
+
+    "equal", "differs" or "refused" beside torch; "unfit" where torch itself has no such step;
+    "no gradient" where it is refused, and torch has no gradient of it to train with.
+    """
 
     kind: str
     reason: str = ""
@@ -107,7 +111,7 @@ def judged(sample: Sample) -> Verdict:
             return Verdict("unfit", reason)
         program = program_of(cell)
         if isinstance(program, str):
-            return Verdict("refused", program)
+            return Verdict("refused" if has_gradient(cell) else "no gradient", program)
         reason = difference(cell, program)
     return Verdict("equal") if reason is None else Verdict("differs", reason)
 
@@ -130,6 +134,15 @@ def why_no_step(cell: Applied) -> str | None:
     if not torch.allclose(whole[2:4], some, rtol=1e-4, atol=1e-5, equal_nan=True):
         return "its rows depend on each other"
     return None
+
+
+def has_gradient(cell: Applied) -> bool:
+    """Whether torch can train through this step."""
+    try:
+        results(_reference, cell, None)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
 
 
 def program_of(cell: Applied) -> Any:

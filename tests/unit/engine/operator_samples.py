@@ -132,7 +132,7 @@ def _raw_samples(operator: Any, dtype: torch.dtype) -> Iterator[Any]:
 def _as_step(operator: Any, raw: Any, dtype: torch.dtype) -> Sample | None:
     tensors = [t for t in _leaves((raw.input, raw.args, raw.kwargs)) if isinstance(t, Tensor)]
     ranks = [t.dim() for t in tensors]
-    if not tensors or any(not t.numel() or t.is_sparse or t.is_quantized for t in tensors):
+    if not tensors or any(t.layout != torch.strided or not t.numel() for t in tensors):
         return None
     most = max(ranks)
     units = max((t.shape[-1] for t in tensors if t.dim() == most and most), default=5)
