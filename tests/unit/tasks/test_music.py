@@ -245,3 +245,16 @@ def test_a_run_that_is_stopped_within_a_piece_goes_on(
     cut = train(config_class("music").parse(settings), tmp_path / "cut")
     again = resume(cut.run.path, {"max_steps": 9})
     assert again.metrics == whole.metrics
+
+
+def test_a_long_piece_is_many_updates_unless_it_is_to_be_whole(tmp_path: Path) -> None:
+    for i in range(10):
+        notes = [Note(t / 2, t / 2 + 0.5, 60 + (i + t) % 9) for t in range(300)]
+        write_midi(tmp_path / "long" / f"{i}.mid", notes)
+    tree = {"data": {"train": [tmp_path / "long"], "unique": False}, "model": SMALL["model"]}
+    updates = {}
+    for name, how in {"default": {}, "whole": {"bptt": "full"}}.items():
+        train_it = {"epochs": 1, "schedule": "constant", "threads": 1, **how}
+        result = train(config_class("music").parse({**tree, "train": train_it}), tmp_path / name)
+        updates[name] = result.run.events()[-1]["update"]
+    assert updates["default"] >= 4 * updates["whole"]
