@@ -61,7 +61,7 @@ def test_workers_of_a_loader_run_a_layer_that_was_trained_before() -> None:
 
 @pytest.mark.parametrize("kind", [Peephole, NormedGRU])
 def test_eight_threads_train_one_layer_that_none_has_traced(kind: type[PointwiseCell]) -> None:
-    _trace._traced.cache_clear()
+    _trace._programs.clear()
     layer, x = elman.Recurrent(kind(3, 20), engine="native"), torch.randn(4, 9, 3)
     together, found, failed = threading.Barrier(8), [], []
 
