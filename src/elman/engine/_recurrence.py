@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from elman.cells import Cell, Weights
@@ -37,7 +37,7 @@ class Recurrence:
     x: Float[Tensor, "*T B I"]
     state: Any
     weights: Weights | None = None
-    lengths: Int[Tensor, "B"] | None = None
+    lengths: Integer[Tensor, "B"] | None = None
     reset: Bool[Tensor, "T B"] | None = None
     start: Any = None
     reverse: bool = False
