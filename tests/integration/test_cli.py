@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,11 @@ def elman_process(*arguments: str, **keywords: Any) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_exits_130(here: Path, number: signal.Signals) -> None:
     endless = ["--train.max_steps", "1000000", "--json"]
-    with elman_process("train", "language", "book.txt", *SMALL, *endless) as process:
+    # Where the tests themselves run under nohup, a child would ignore SIGHUP as they do.
+    heeded = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    with elman_process(
+        "train", "language", "book.txt", *SMALL, *endless, preexec_fn=heeded
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line)["event"] == "train":

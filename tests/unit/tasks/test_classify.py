@@ -303,7 +303,7 @@ def test_save_and_restore(reviews: Path, tmp_path: Path) -> None:
     assert back.evaluate("test") == task.evaluate("test")
     assert back.facts()["rows"] == task.facts()["rows"]
     (tmp_path / "task.json").write_text("{}")
-    with pytest.raises(CheckpointError, match=r"task.json: cannot be read: KeyError"):
+    with pytest.raises(CheckpointError, match=r"task.json: is not what a run of classify writes"):
         Classify.restore(tmp_path, task.data, task.model)
 
 
