@@ -69,7 +69,7 @@ class EngineError(ElmanError, RuntimeError):
     """An engine that was asked for by name cannot run; the message gives the reason."""
 
 
-ALIKE = 0.7
+ALIKE = 0.66
 """How much of two names must be equal for one to be a misspelling of the other."""
 
 SYNONYMS = {
