@@ -90,6 +90,16 @@ struct Checked {
         return phase > 0 || bank == ELMAN_PREVIOUS || bank == ELMAN_INPUT;
     }
 
+    // Products of one phase and source that follow each other are computed at once (forward.h); the bias of W_hh is
+    // what its products start from, unless they start from an input.
+    bool starts_from_earlier(int i) const {
+        const elman_product* q = r.product;
+        int first = i;
+        while (first > 0 && q[first - 1].phase == q[i].phase && q[first - 1].bank == q[i].bank && q[first - 1].index == q[i].index)
+            --first;
+        return q[i].start_index < first && !(p.projected && q[i].block < p.gates);
+    }
+
     void check_products() const {
         for (int i = 0, phase = 0; i < r.products; phase = r.product[i++].phase) {
             const elman_product& q = r.product[i];
@@ -97,6 +107,8 @@ struct Checked {
             if (back || q.phase < phase || q.phase >= r.phases || !is_whole(q.phase, q.bank, q.index) || !in(q.block, p.blocks) ||
                 (starts && (q.start_bank == ELMAN_TEMPORARY || q.start_bank == ELMAN_ROW || !is_place(q.start_bank, q.start_index))))
                 refuse("program, %s: product %d has no such source, start or block", name, i);
+            if (q.start_bank == ELMAN_PRODUCT && !starts_from_earlier(i))
+                refuse("program, %s: product %d starts from one that is computed with it, or would lose its bias", name, i);
         }
     }
 

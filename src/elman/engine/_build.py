@@ -258,10 +258,22 @@ class Builder:
             for product, start in orders:
                 plain = nodes[product].op == "product" and len(nodes[product].inputs) == 1
                 once = uses[product] == uses[start] == 1
-                if plain and once and nodes[start].op in ("input", "product"):
+                if plain and once and self._may_start(nodes[product], nodes[start]):
                     inputs = (*nodes[product].inputs, start)
                     nodes[n] = Node("product", inputs, 0.0, nodes[product].slot, row=False)
                     break
+
+    def _may_start(self, product: Node, start: Node) -> bool:
+        """Whether ``start`` is there when the product begins, with room for its bias.
+
+        Products of one source are computed at once, so that none of them can start from another.
+        The bias of W_hh is what its products start from, or is added to the gate that they start
+        from: one that starts from a product would lose it.
+        """
+        if start.op == "input":
+            return True
+        biased = self.projected and any(b.matrix == 0 for b in self.graph.blocks[product.slot])
+        return start.op == "product" and start.inputs[0] != product.inputs[0] and not biased
 
     def _program(
         self,
