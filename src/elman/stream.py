@@ -145,7 +145,7 @@ class Stream:
             raise EngineError(f"the native engine failed: {wrong.decode()}")
 
     @property
-    def input(self) -> Shaped[Tensor, "B I"]:
+    def input(self) -> Shaped[Tensor, "B ..."]:
         """What :meth:`step` reads, (rows, input_size): write into it. It is the stream's own.
 
         Errors: ConfigError for a module that is no layer, so that its input is not known.
@@ -154,7 +154,7 @@ class Stream:
         return tensor
 
     @property
-    def output(self) -> Shaped[Tensor, "B O"]:
+    def output(self) -> Shaped[Tensor, "B ..."]:
         """What the last :meth:`step` wrote, (rows, output_size), until the next one."""
         tensor: Tensor = self._steps.output
         return tensor

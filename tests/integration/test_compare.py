@@ -132,7 +132,7 @@ def test_stopped_and_resumed_it_comes_to_the_same(
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=250)
     assert process.returncode == 130, err
-    assert "`elman compare TASK --resume FOLDER` goes on" in err
+    assert "`elman compare classify --resume runs/c-1` goes on" in err
     path = tmp_path / "runs/c-1"
     assert not load(path).candidates[0].runs
     elman.load(path / "runs/elman-3", "last")

@@ -201,7 +201,7 @@ def test_a_module_of_one_s_own() -> None:
 
 def test_it_says_what_it_is() -> None:
     shown = repr(Stream(elman.GRU(3, 5), rows=2))
-    assert shown == "Stream(GRU(3, 5), rows=2)"
+    assert shown == "Stream(elman.GRU(3, 5), rows=2)"
 
 
 def test_a_copy_goes_its_own_way() -> None:
