@@ -81,7 +81,7 @@ def run(r: Recurrence) -> tuple[Float[Tensor, "T B H"], Any]:
 def _ragged(r: Recurrence, lengths: Tensor) -> tuple[Tensor, Any]:
     """Packed and unpacked here; the lengths are read on the CPU, which waits for the GPU."""
     steps, batch = r.x.shape[:2]
-    packing = _packing(lengths.clamp(0, steps).cpu(), r.reverse)
+    packing = _packing(lengths.long().clamp(0, steps).cpu(), r.reverse)
     output = r.x.new_zeros(steps * batch, r.cell.output_size)
     if not len(packing.rows):
         return output.view(steps, batch, -1), r.state
