@@ -1,6 +1,6 @@
 """One training step of a word model: elman's own, beside the same model made of torch's parts.
 
-    python benchmarks/word_model.py [--threads 2] [--steps 60] [--json FILE]
+    python -m benchmarks.word_model [--threads 2] [--steps 60] [--json FILE]
 
 Two settings: Zaremba's small one (two LSTMs of 200 units, 20 lanes x 35 steps, SGD, gradient norm
 clipped) and the default of `elman train language` (one LSTM of 128, 16 x 32, Adam, clipped). Both
@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from elman.bench._machine import environment
 from elman.data import Vocabulary
 from elman.engine._library import library
 from elman.nn import LinearCrossEntropy, linear_cross_entropy
@@ -127,7 +127,7 @@ class Turns(Trainer):
 
 
 def measure(name: str, steps: int) -> dict[str, Any]:
-    """Milliseconds of a step, medians, and of its parts."""
+    """Milliseconds of every step, and of its parts."""
     config, task = prepare(name, steps)
     folder = Run.create_next(Path(tempfile.mkdtemp()), "word-model", config.toml())
     torch.manual_seed(config.train.seed)
@@ -139,9 +139,8 @@ def measure(name: str, steps: int) -> dict[str, Any]:
     turns.fit()
     for label in candidates:  # the same model, or the ratio says nothing
         np.testing.assert_allclose(turns.losses[label][:8], turns.losses["elman"][:8], rtol=1e-4)
-    times = {k: statistics.median(v) for k, v in turns.times.items()}
     return {
-        "ms": times,
+        "ms": dict(turns.times),
         "profile": {"elman": elman_parts(task, config), "torch": torch_parts(task, config)},
     }
 
@@ -162,7 +161,7 @@ def prepare(name: str, steps: int) -> tuple[Any, LanguageModel]:
 # ---- the profile: the same steps, part by part ----
 
 
-def elman_parts(task: LanguageModel, config: Any) -> dict[str, float]:
+def elman_parts(task: LanguageModel, config: Any) -> dict[str, list[float]]:
     network = task.build().train()
     for embedding in parts.sparse_embeddings(config.train, network):
         embedding.sparse = True
@@ -176,7 +175,7 @@ def elman_parts(task: LanguageModel, config: Any) -> dict[str, float]:
     return profile(task, config.train, network.embedding, network.recurrent, loss, clip, optimizer)
 
 
-def torch_parts(task: LanguageModel, config: Any) -> dict[str, float]:
+def torch_parts(task: LanguageModel, config: Any) -> dict[str, list[float]]:
     step = TorchStep(task, config.train, fused=False)
     model = step.model
 
@@ -198,7 +197,7 @@ def profile(
     loss_of: Callable[..., Tensor],
     clip: Callable[..., Any],
     optimizer: torch.optim.Optimizer,
-) -> dict[str, float]:
+) -> dict[str, list[float]]:
     lanes, times = task.lanes("train"), defaultdict(list)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state = None
@@ -230,25 +229,7 @@ def profile(
         optimizer.zero_grad()
         lap("optimiser")
         state = torch.utils._pytree.tree_map(Tensor.detach, state)
-    return {part: statistics.median(values[5:]) for part, values in times.items()}
-
-
-def table(results: dict[str, Any]) -> str:
-    names = list(results)
-    lines = [row("ms a step", names), "|---|" + "---|" * len(names)]
-    for label in ("elman", "torch", "torch, fused"):
-        lines += [row(label, (f"{results[n]['ms'][label]:.1f}" for n in names))]
-    ratios = [results[n]["ms"]["torch"] / results[n]["ms"]["elman"] for n in names]
-    lines += [row("torch / elman", (f"{r:.2f}" for r in ratios)), ""]
-    lines += [row("part, ms: elman / torch", names), "|---|" + "---|" * len(names)]
-    profiles = [results[n]["profile"] for n in names]
-    for part in profiles[0]["elman"]:
-        lines += [row(part, (f"{p['elman'][part]:.2f} / {p['torch'][part]:.2f}" for p in profiles))]
-    return "\n".join(lines)
-
-
-def row(first: str, cells: Iterable[str]) -> str:
-    return "| " + " | ".join((first, *cells)) + " |"
+    return {part: values[5:] for part, values in times.items()}
 
 
 # ---- the output layer and its loss alone, forward and backward ----
@@ -256,7 +237,7 @@ def row(first: str, cells: Iterable[str]) -> str:
 SHAPES = [(400, 200, WORDS), (700, 200, WORDS), (512, 128, WORDS)]
 
 
-def layer_alone(rows: int, size: int, words: int, rounds: int = 25) -> dict[str, float]:
+def layer_alone(rows: int, size: int, words: int, rounds: int = 25) -> dict[str, list[float]]:
     h, target = torch.randn(rows, size, requires_grad=True), torch.randint(0, words, (rows,))
     fused, linear = LinearCrossEntropy(size, words), nn.Linear(size, words)
     linear.load_state_dict(fused.state_dict())
@@ -279,19 +260,7 @@ def layer_alone(rows: int, size: int, words: int, rounds: int = 25) -> dict[str,
             times[name].append(1e3 * (time.perf_counter() - start))
     for a, b in zip(fused.parameters(), linear.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def layers_table() -> str:
-    lines = [
-        row("rows x H x words", ("elman, ms", "torch, ms", "torch / elman")),
-        "|---|---|---|---|",
-    ]
-    for shape in SHAPES:
-        ms = layer_alone(*shape)
-        cells = (f"{ms['elman']:.1f}", f"{ms['torch']:.1f}", f"{ms['torch'] / ms['elman']:.2f}")
-        lines.append(row(" x ".join(map(str, shape)), cells))
-    return "\n".join(lines)
+    return dict(times)
 
 
 def main() -> None:
@@ -301,13 +270,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures go, too")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    results = {name: measure(name, args.steps) for name in SETTINGS}
-    print(
-        f"torch {torch.__version__}, {library().isa}, {args.threads} threads, {args.steps} steps\n"
-    )
-    print(table(results), layers_table(), sep="\n\n")
+    began = environment()
+    result = {
+        "command": f"python -m benchmarks.word_model --threads {args.threads} --steps {args.steps}",
+        "environment": began | {"isa": library().isa},
+        "settings": {name: measure(name, args.steps) for name in SETTINGS},
+        "output layer": {" x ".join(map(str, shape)): layer_alone(*shape) for shape in SHAPES},
+    }
+    text = json.dumps(result, indent=1) + "\n"
+    print(text, end="")
     if args.json:
-        args.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        args.json.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -110,19 +109,24 @@ if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
     PROBES |= {"oneDNN linear": _onednn_linear, "oneDNN convolution": _onednn_convolution}
 
 
-@cache
+_best: list[tuple[float, str]] = []
+
+
 def peak() -> tuple[float, str]:
-    """float32 operations a second, and which of ``PROBES`` reached them.
+    """float32 operations a second, now, and which of ``PROBES`` reached them.
+
+    The speed of a virtual machine moves, so that each row has a peak of its own beside it.
 
     A matrix product of torch is not the peak: MKL may run it on narrower instructions than the
     machine has. The best that a well-known library reaches from cache is taken.
     """
-    best = []
+    reached = []
     with torch.no_grad():
         for name, probe in PROBES.items():
             operations, call = probe()
-            best.append((operations / _fastest(call), name))
-    return max(best)
+            reached.append((operations / _fastest(call), name))
+    _best.append(max(reached))
+    return max(reached)
 
 
 _bandwidths: dict[int, float] = {}
@@ -164,13 +168,17 @@ def flops(problem: Problem) -> float:
     return 3 * total - 2.0 * rows * unasked
 
 
-def floor(problem: Problem) -> float:
+def floor(problem: Problem, peak: float) -> float:
     r"""Seconds that this machine needs at least.
 
     .. math:: \max(flops / peak, \; steps \cdot bytes / bandwidth)
 
     where bytes are those of the recurrent weights, read once in every step forward and, in
     training, once in every step backward.
+
+    Args:
+        problem: the case with its numbers.
+        peak: float32 operations a second, as :func:`peak` measured beside it.
     """
     steps = problem.case.shape.steps * (2 if problem.case.training else 1)
     reading = 0.0
@@ -181,12 +189,12 @@ def floor(problem: Problem) -> float:
             if p.dim() == 2 and name.startswith(f"{layer}.") and not name.endswith("weight_ih")
         )
         reading += steps * size / bandwidth(size)
-    return max(flops(problem) / peak()[0], reading)
+    return max(flops(problem) / peak, reading)
 
 
 def machine() -> Machine:
-    """The peak, and every bandwidth that a floor was computed from."""
-    reached, by = peak()
+    """The best peak of the run, and every bandwidth that a floor was computed from."""
+    reached, by = max(_best)
     return Machine(
         threads=torch.get_num_threads(),
         flops=reached,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import exp, log
+from statistics import median
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -19,12 +20,18 @@ BUSY = 0.1  # of the processors' time to other processes: nothing measured meanw
 
 
 class Timing(BaseModel):
-    """Seconds a call: the median and minimum over the blocks, and of the very first call."""
+    """Seconds a call in each block, in order, and of the very first call."""
 
-    median: float
-    minimum: float
-    blocks: int
+    blocks: list[float]
     first: float | None = None
+
+    @property
+    def median(self) -> float:
+        return median(self.blocks)
+
+    @property
+    def minimum(self) -> float:
+        return min(self.blocks)
 
     @property
     def noisy(self) -> bool:
@@ -41,7 +48,7 @@ class Row(BaseModel):
         timings: of each candidate, by name.
         left_out: the reason, by the name of each peer that is missing.
         calls: calls within one timing (steps of a stream); shown times are divided by it.
-        floor: seconds that this machine needs at least.
+        floor: seconds that this machine needs at least, at the peak measured beside the row.
         others: the share of the processors' time that other processes took meanwhile.
         flops: of the matrix products; ``yardstick_flops`` are those of the LSTM beside it.
     """
@@ -144,8 +151,9 @@ class Machine(BaseModel):
 
 
 class Result(BaseModel):
-    """A whole run; ``plan`` and ``environment`` say how to repeat it."""
+    """A whole run; ``command``, ``plan`` and ``environment`` say how to repeat it."""
 
+    command: str = ""
     plan: dict[str, Any]
     environment: dict[str, Any]
     machines: list[Machine] = []

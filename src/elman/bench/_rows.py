@@ -10,7 +10,7 @@ from typing import Any
 
 from elman._errors import EngineError
 from elman.bench._custom import make_cell
-from elman.bench._machine import floor, flops
+from elman.bench._machine import floor, flops, peak
 from elman.bench._others import Others
 from elman.bench._plan import Case
 from elman.bench._problem import Problem, difference, expected
@@ -69,7 +69,7 @@ def measure(case: Case, peers: Mapping[str, Peer], *, repeats: int, engine: str 
         _admit_peer(ready, name, peer, problem, wanted)
     yardstick = _admit_yardstick(ready, case, engine) if case.mode == "custom" else None
     others = Others()
-    timings = interleave(ready, repeats)
+    before, timings, after = peak(), interleave(ready, repeats), peak()
     share = others.share()
     return Row(
         mode=case.mode,
@@ -82,7 +82,7 @@ def measure(case: Case, peers: Mapping[str, Peer], *, repeats: int, engine: str 
         timings={name: _with_first(t, ready.first[name]) for name, t in timings.items()},
         left_out=ready.left_out,
         calls=case.shape.steps if case.mode == "streaming" else 1,
-        floor=floor(problem),
+        floor=floor(problem, max(before, after)[0]),
         flops=flops(problem),
         others=share,
         yardstick_flops=yardstick,

@@ -21,16 +21,19 @@ Measured = Machine | Row | MemoryRow
 SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
-def run(plan: Plan, report: Callable[[Result, Measured], None] | None = None) -> Result:
+def run(
+    plan: Plan, report: Callable[[Result, Measured], None] | None = None, *, command: str = ""
+) -> Result:
     """Measure everything that the plan asks for.
 
     Args:
         plan: what to measure.
         report: called with the result so far and what was added to it last.
+        command: what was typed, to stand in the result.
 
     Errors: ElmanError if a measuring process ends early, with what it said last.
     """
-    result = Result(plan=asdict(plan), environment=environment())
+    result = Result(command=command, plan=asdict(plan), environment=environment())
     for threads in plan.threads:
         for measured in _measured(plan, threads):
             match measured:

@@ -27,10 +27,10 @@ def markdown(result: Result) -> str:
     parts = ["# Benchmark of elman", *_environment(result)]
     rows = sorted(result.rows, key=lambda row: row.title)  # stable: shapes stay in order
     for title, members in groupby(rows, key=lambda row: row.title):
-        parts += [f"## {title}", *_timed(list(members))]
+        parts += [f"## {title}", *timed_table(list(members))]
     memory = sorted(result.memory, key=lambda row: row.threads)
     for threads, group in groupby(memory, key=lambda row: row.threads):
-        parts += [f"## memory of training, {counted(threads)}", *_memory(list(group))]
+        parts += [f"## memory of training, {counted(threads)}", *memory_table(list(group))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -39,7 +39,7 @@ def _environment(result: Result) -> Iterator[str]:
     packages = facts.pop("packages", {})
     facts |= {name: number or "not installed" for name, number in packages.items()}
     facts |= facts.pop("variables", {})
-    yield _table(["", ""], [[name, _shown(value)] for name, value in facts.items()])
+    yield markdown_table(["", ""], [[name, _shown(value)] for name, value in facts.items()])
     for machine in result.machines:
         yield _floor_of(machine)
     yield (
@@ -64,7 +64,8 @@ def _floor_of(machine: Machine) -> str:
     )
 
 
-def _timed(rows: list[Row]) -> Iterator[str]:
+def timed_table(rows: list[Row]) -> Iterator[str]:
+    """The table of rows of one title, their means, and what is left out."""
     stream = rows[0].mode == "streaming"
     unit, scale = ("us a step", 1e6) if stream else ("ms", 1e3)
     ours_too = [NEW_TENSORS] if any(NEW_TENSORS in row.timings for row in rows) else []
@@ -72,7 +73,7 @@ def _timed(rows: list[Row]) -> Iterator[str]:
     custom = any(row.over_yardstick is not None for row in rows)
     heads = ["shape", "cell", "engine", f"{OURS}, {unit}", *peers, "best peer", "over floor"]
     heads += ["per FLOP, over LSTM"] if custom else []
-    yield _table(heads, [_cells_of(row, peers, scale, custom=custom) for row in rows])
+    yield markdown_table(heads, [_cells_of(row, peers, scale, custom=custom) for row in rows])
     yield from _means(rows)
     yield from _notes(rows)
 
@@ -85,16 +86,17 @@ def _cells_of(row: Row, peers: Sequence[str], scale: float, *, custom: bool) -> 
         mark = MARK if timing.noisy else ""
         shown = f"{timing.median * scale / row.calls:.3g}{mark}"
         ratio = row.ratio(name)
-        return shown if ratio is None or name == OURS else f"{shown} ({_times(ratio)}x)"
+        return shown if ratio is None or name == OURS else f"{shown} ({times(ratio)}x)"
 
     best = row.ratio(row.best_peer)
     shape = f"{row.shape}{MARK if row.busy else ''}"
     cells = [shape, row.cell, row.engine, time(OURS), *map(time, peers)]
-    cells += ["-" if best is None else f"{_times(best)}x ({row.best_peer})", _times(row.over_floor)]
-    return cells + ([_times(row.over_yardstick)] if custom else [])
+    cells += ["-" if best is None else f"{times(best)}x ({row.best_peer})", times(row.over_floor)]
+    return cells + ([times(row.over_yardstick)] if custom else [])
 
 
-def _times(value: float | None) -> str:
+def times(value: float | None) -> str:
+    """A factor in three digits."""
     return "-" if value is None else f"{value:#.3g}".rstrip(".")
 
 
@@ -110,8 +112,7 @@ def _means(rows: list[Row]) -> Iterator[str]:
             ("best peer", lambda row: row.best_peer),
         ]
         shown = [
-            f"{name} {_times(geometric_mean(ratios))} "
-            f"({_times(min(ratios))} to {_times(max(ratios))})"
+            f"{name} {times(geometric_mean(ratios))} ({times(min(ratios))} to {times(max(ratios))})"
             for name, peer in compared
             if (ratios := [r for row in members if (r := row.ratio(peer(row))) is not None])
         ]
@@ -135,7 +136,8 @@ def _notes(rows: Iterable[Row | MemoryRow]) -> Iterator[str]:
         yield "\n".join(f"- {why} ({', '.join(where)})" for why, where in missing.items())
 
 
-def _memory(rows: list[MemoryRow]) -> Iterator[str]:
+def memory_table(rows: list[MemoryRow]) -> Iterator[str]:
+    """The table of peaks, and what is left out."""
     peers = list(dict.fromkeys(name for row in rows for name in row.candidates if name != OURS))
 
     def cell(row: MemoryRow, name: str) -> str:
@@ -143,10 +145,10 @@ def _memory(rows: list[MemoryRow]) -> Iterator[str]:
             return "-"
         memory, ratio = row.candidates[name], row.ratio(name)
         shown = f"{memory.peak / 2**20:.1f}, {memory.growth / 2**20:+.1f}"
-        return shown if ratio is None or name == OURS else f"{shown} ({_times(ratio)}x)"
+        return shown if ratio is None or name == OURS else f"{shown} ({times(ratio)}x)"
 
     yield "Peak in MiB above what was held before the first step, growth in the second half."
-    yield _table(
+    yield markdown_table(
         ["shape", "cell", "engine", "steps", OURS, *peers],
         [
             [row.shape, row.cell, row.engine, str(row.candidates[OURS].steps)]
@@ -157,7 +159,8 @@ def _memory(rows: list[MemoryRow]) -> Iterator[str]:
     yield from _notes(rows)
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -168,7 +171,7 @@ def summary(row: Row | MemoryRow) -> str:
         held = (f"{name} {m.peak / 2**20:.1f} MiB" for name, m in row.candidates.items())
         return f"memory {row.shape} {row.cell}: {', '.join(held)}"
     ours = row.timings[OURS].median / row.calls
-    ratios = [f"{name} {_times(r)}x" for name in row.peers if (r := row.ratio(name)) is not None]
+    ratios = [f"{name} {times(r)}x" for name in row.peers if (r := row.ratio(name)) is not None]
     said = [f"{ours * 1e3:.3g} ms on {row.engine}", *ratios]
     said += [f"noisy: {', '.join(row.noisy)}"] if row.noisy else []
     said += [f"other processes took {row.others:.0%} of the processors"] if row.busy else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from statistics import median
 from typing import Any
 
 from elman.bench._result import Timing
@@ -51,10 +50,7 @@ def interleave(
             for _ in range(count):
                 call()
             blocks[name].append((clock() - begin) / count)
-    return {
-        name: Timing(median=median(times), minimum=min(times), blocks=len(times))
-        for name, times in blocks.items()
-    }
+    return {name: Timing(blocks=times) for name, times in blocks.items()}
 
 
 def _duration(call: Callable[[], Any], clock: Callable[[], float]) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -150,7 +152,7 @@ def _measure(plan: Plan, output: Path | None, *, json: bool, quiet: bool) -> Res
                 said.add(reason)
         log(summary(new))
 
-    result = run(plan, report)
+    result = run(plan, report, command=shlex.join(["elman", *sys.argv[1:]]))
     if json:
         emit({"event": "end", "environment": result.environment, "plan": result.plan})
     return result

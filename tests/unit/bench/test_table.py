@@ -57,7 +57,7 @@ def test_no_ratio_without_a_passed_contract_test(row: Any) -> None:
 
 
 def test_noise_is_marked(row: Any) -> None:
-    busy = Timing(median=6.0, minimum=4.0, blocks=3)
+    busy = Timing(blocks=[4.0, 6.0, 6.0])
     noisy = row(timings=row().timings | {"torch": busy})
     assert "6e+03~ (3.00x)" in markdown(result(noisy))
     assert "noisy: torch" in summary(noisy)

@@ -28,7 +28,7 @@ def row(broken: str | None) -> Row:
         threads=1,
         engine="native",
         broken=broken,
-        timings={n: Timing(median=s, minimum=s, blocks=1) for n, s in (("elman", 1), ("torch", 2))},
+        timings={n: Timing(blocks=[s]) for n, s in (("elman", 1), ("torch", 2))},
         left_out={"jax": "not installed"},
         calls=1,
         floor=0.5,
@@ -46,9 +46,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Asked:
 
 
 def pretending(plans: Asked, broken: str | None) -> Callable[..., Result]:
-    def run(plan: Plan, report: Callable[[Result, Any], None]) -> Result:
+    def run(plan: Plan, report: Callable[[Result, Any], None], *, command: str) -> Result:
         plans.append(plan)
-        result = Result(plan={}, environment={"processor": "P"})
+        result = Result(command=command, plan={}, environment={"processor": "P"})
         for _ in range(2):
             result.rows.append(row(broken))
             report(result, result.rows[-1])
@@ -115,7 +115,7 @@ def test_json(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--threads", "1", "--json", "--quiet"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [event["event"] for event in events] == ["row", "row", "end"]
-    assert events[0]["timings"]["torch"]["median"] == 2
+    assert events[0]["timings"]["torch"]["blocks"] == [2]
     assert events[-1]["environment"] == {"processor": "P"}
 
 

@@ -1,0 +1,135 @@
+"""Tables of quality, from the end events that benchmarks/learning.py kept.
+
+Each table of results/learning/tables.toml names its metrics, its splits, and for every row a training
+and, where the row is a baseline, which one. A training of several seeds gives a value for each.
+
+Tables of runs whose end events were not kept, from before there were any files, stand in
+results/learning/transcribed.json as they were in the page, and say so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from elman.bench._table import markdown_table
+
+KEPT = Path(__file__).parent / "results" / "learning"
+SPLITS = {"valid": "validation", "test": "test"}
+
+
+class Metric(NamedTuple):
+    """How a metric is written, and between which values it can lie at all."""
+
+    title: str
+    digits: str
+    least: float = 0.0
+    most: float = math.inf
+    scale: float = 1.0
+
+
+METRICS = {
+    "accuracy": Metric("accuracy", ".4f", most=1),
+    "macro_f1": Metric("macro-F1", ".4f", most=1),
+    "exact_match": Metric("exact match", ".4f", most=1),
+    "coverage": Metric("coverage at 90 %", ".2f", most=1),
+    "phoneme_error": Metric("phoneme error", ".4f"),
+    "perplexity": Metric("perplexity", ".1f", least=1),
+    "nll": Metric("nll of a frame", ".3f"),
+    "mse": Metric("mean squared error", ".2g"),
+    "rmse": Metric("rmse", ".3g"),
+    "bleu": Metric("BLEU-4", ".1f", most=100),
+    "bleu_1": Metric("BLEU-1", ".1f", most=100),
+    # Of the ball, in per cent of the side of its box.
+    "rmse of the box": Metric("a step ahead", ".2f", scale=100),
+    "rollout_rmse of the box": Metric("20 steps", ".1f", scale=100),
+    "inside": Metric("roll-outs inside the box", ".4f", most=1),
+    "bounces": Metric("bounces", ".2f"),
+    "true_bounces": Metric("true bounces", ".2f"),
+}
+
+
+def training(name: str) -> dict[str, Any]:
+    """What was kept of this training; refused if a metric has a value that it cannot have."""
+    kept: dict[str, Any] = json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
+    if not (kept["environment"].get("commit") or "+").isalnum():
+        raise ValueError(f"{name}.json names no commit, or one with changes not committed")
+    for run in kept["runs"]:
+        for where, key, value in _values(run["event"]):
+            metric = METRICS.get(key)
+            if metric and not metric.least <= value <= metric.most:
+                raise ValueError(f"{name}.json: {key} of {where} is {value}, which cannot be")
+    return kept
+
+
+def _values(event: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+    groups = {"the network": event["metrics"]} | event.get("baselines", {})
+    for who, splits in groups.items():
+        for split, metrics in splits.items():
+            for key, value in metrics.items():
+                yield f"{who} on {split}", key, value
+
+
+def table(specification: Mapping[str, Any]) -> str:
+    """The table as Markdown."""
+    splits = specification.get("splits", ["valid", "test"])
+    metrics = specification["metrics"]
+    columns = [(metric, split) for metric in metrics for split in splits]
+    heads = [_head(*column, alone=len(metrics) == 1) for column in columns]
+    first = METRICS[metrics[0]].title if len(metrics) == 1 else ""
+    rows = [[row["label"], *(_cell(row, *c) for c in columns)] for row in specification["rows"]]
+    return markdown_table([first, *heads], rows)
+
+
+def _head(metric: str, split: str, *, alone: bool) -> str:
+    return SPLITS[split] if alone else f"{METRICS[metric].title}, {SPLITS[split]}"
+
+
+def _cell(row: Mapping[str, Any], metric: str, split: str) -> str:
+    runs = training(row["run"])["runs"]
+    key, how = metric.partition(" of the ")[0], METRICS[metric]
+    if "baseline" in row:  # the same for every seed
+        found = [runs[0]["event"]["baselines"][row["baseline"]]]
+    elif "then" in row:
+        found = [run["then"][row["then"]]["event"]["metrics"] for run in runs]
+    else:
+        found = [run["event"]["metrics"] for run in runs]
+    values = [each.get(split, {}).get(key) for each in found]
+    return ", ".join("" if v is None else format(how.scale * v, how.digits) for v in values)
+
+
+def origin(names: tuple[str, ...]) -> str:
+    """The commands of these trainings, with the seeds, and where they ran."""
+    lines, places = [], {}
+    for name in names:
+        kept = training(name)
+        seeds = ", ".join(str(run["seed"]) for run in kept["runs"])
+        lines.append(f"{kept['command']}    # seed {seeds}")
+        facts = kept["environment"]
+        places[f"commit {facts['commit']}, {facts['date'][:10]}, {facts['processor']}"] = None
+    return "```text\n" + "\n".join(lines) + "\n```\n\nRun at " + "; ".join(places) + "."
+
+
+def transcribed(name: str) -> str:
+    kept = json.loads((KEPT / "transcribed.json").read_text(encoding="utf-8"))[name]
+    lines = markdown_table(kept["heads"], kept["rows"])
+    return f"{lines}\n\nTranscribed when the runs ended; their end events were not kept."
+
+
+def _tables() -> dict[str, Callable[[], str]]:
+    specifications = tomllib.loads((KEPT / "tables.toml").read_text(encoding="utf-8"))
+    tables: dict[str, Callable[[], str]] = {}
+    for name, specification in specifications.items():
+        names = tuple(dict.fromkeys(row["run"] for row in specification["rows"]))
+        tables[name] = partial(table, specification)
+        tables[f"{name} origin"] = partial(origin, names)
+    kept = json.loads((KEPT / "transcribed.json").read_text(encoding="utf-8"))
+    return tables | {name: partial(transcribed, name) for name in kept}
+
+
+TABLES = _tables()
