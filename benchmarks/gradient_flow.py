@@ -1,7 +1,7 @@
 """How far back the gradient reaches on the adding problem: networks untrained and trained.
 
-    python benchmarks/gradient_flow.py [--updates 3000] [--hidden 64] [--steps 200] [--runs runs]
-        [--only NAME ...]
+    python -m benchmarks.gradient_flow [--updates 3000] [--hidden 64] [--steps 200] [--runs runs]
+        [--only NAME ...] [--json FILE]
 
 Each is measured on the first 256 validation rows, whose loss is on the last step alone: the
 half-life of the gradient by the first state, and by an LSTM's c, each with its 95 % interval over
@@ -15,6 +15,9 @@ forget gate does, gets the same.
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -24,6 +27,7 @@ import torch
 from torch import nn
 
 from elman import init
+from elman.bench._machine import environment
 from elman.diagnose import Estimate, Flow, gradient_flow
 from elman.tasks import Part, Regress
 from elman.train import Config, config_class, fit
@@ -77,16 +81,22 @@ def measured(task: Adding) -> Flow:
     return gradient_flow(task, Part(rows, indices, len(indices), task.device))
 
 
-def shown(estimate: Estimate) -> str:
-    value, low, high = (bound[0].item() for bound in estimate)
-    return f"{value:.3g} ({low:.3g} to {high:.3g})"
+def bounds(estimate: Estimate) -> list[float]:
+    """The value, and its interval."""
+    return [bound[0].item() for bound in estimate]
 
 
-def line(name: str, when: str, flow: Flow, error: float) -> str:
-    of_c = shown(flow.states["c"].half_life) if "c" in flow.states else ""
-    far = flow.states.get("c", flow).norm[0]
-    share = (far[0] / far[-1]).item()
-    return f"| {name} | {when} | {shown(flow.half_life)} | {of_c} | {share:.1e} | {error:.5f} |"
+def row(name: str, when: str, flow: Flow, error: float) -> dict[str, Any]:
+    far = flow.states.get("c", flow)
+    return {
+        "network": name,
+        "when": when,
+        "state": "c" if "c" in flow.states else "h",
+        "half_life_by_h": bounds(flow.half_life),
+        "half_life": bounds(far.half_life),
+        "share": (far.norm[0][0] / far.norm[0][-1]).item(),
+        "mse": error,
+    }
 
 
 def main() -> None:
@@ -95,11 +105,16 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path, help="where the figures go, too")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=[*NETWORKS], metavar="NAME")
     args = parser.parse_args()
-    print("| network | | half-life by h, steps | by c | first step's share | error |")
-    print("|---|---|---|---|---|---|", flush=True)
+    began, rows = environment(), []
+
+    def keep(name: str, when: str, task: Adding) -> None:
+        rows.append(row(name, when, measured(task), task.evaluate("valid")["mse"]))
+        print(json.dumps(rows[-1]), flush=True)
+
     for name in args.only:
         network = NETWORKS[name]
         config = settings(network.model, args)
@@ -108,11 +123,15 @@ def main() -> None:
         task.bias = network.bias
         torch.manual_seed(0)
         task.network = task.build().eval()
-        print(line(name, "at first", measured(task), task.evaluate("valid")["mse"]), flush=True)
+        keep(name, "untrained", task)
         if not args.updates:
             continue
         fit(task, config.train, run)
-        print(line(name, "trained", measured(task), task.evaluate("valid")["mse"]), flush=True)
+        keep(name, "trained", task)
+    if args.json:
+        command = shlex.join(["python", "-m", "benchmarks.gradient_flow", *sys.argv[1:]])
+        result = {"command": command, "environment": began, "rows": rows}
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Tables of quality, from the end events that benchmarks/learning.py kept.
 
-Each table of results/learning/tables.toml names its metrics, its splits, and for every row a training
-and, where the row is a baseline, which one. A training of several seeds gives a value for each.
+Each table of results/learning/tables.toml names its metrics, its splits, and for every row a
+training and, where the row is a baseline, which one. A training of several seeds gives a value for
+each.
 
 Tables of runs whose end events were not kept, from before there were any files, stand in
 results/learning/transcribed.json as they were in the page, and say so.

@@ -16,13 +16,15 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import learning_tables, speed_tables
+from benchmarks import learning_tables, other_tables, speed_tables
 
 ROOT = Path(__file__).parents[1]
 PAGES = tuple(sorted((ROOT / "docs").rglob("*.md")))
 BLOCK = re.compile(r"(<!-- table: (?P<name>[^>]+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-TABLES: Mapping[str, Callable[[], str]] = speed_tables.TABLES | learning_tables.TABLES
+TABLES: Mapping[str, Callable[[], str]] = (
+    speed_tables.TABLES | learning_tables.TABLES | other_tables.TABLES
+)
 
 
 def generated(page: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:

@@ -1,18 +1,18 @@
 """What `elman train --watch` costs: the same updates with the watch and without, taking turns.
 
-    python benchmarks/watch.py [--threads 2] [--rounds 5] [--json FILE]
+    python -m benchmarks.watch [--threads 2] [--rounds 5] [--json FILE]
 
 Each setting is trained twice in one process, on made-up data of the shapes of a task, in turns of
 one watch interval (its default). A turn's time is all that happens in it, the look and its line in
-metrics.jsonl included. The cost is the median over the rounds of the time with the watch over the
-time without. Both runs must end in the same weights, bit for bit.
+metrics.jsonl included. Both runs must end in the same weights, bit for bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import shlex
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elman.bench._machine import environment
 from elman.bptt import State
 from elman.cells import CELLS, by_name
 from elman.data import Vocabulary
@@ -119,8 +120,8 @@ class Turns(Trainer):
         return time.perf_counter() - start
 
 
-def measure(name: str, rounds: int) -> dict[str, float]:
-    """Milliseconds of an update without, and the cost of the watch as a share of that."""
+def measure(name: str, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of an update in every round, with the watch and without."""
     trainers = {}
     for watch in (False, True):
         task, config = SETTINGS[name](EVERY * (rounds + 1) + 1)
@@ -132,13 +133,9 @@ def measure(name: str, rounds: int) -> dict[str, float]:
             times[watch].append(trainers[watch].turn())
     off, on = (dict(trainers[watch].task.network.state_dict()) for watch in (False, True))
     assert all(torch.equal(on[key], off[key]) for key in off), "the watch changed the training"
-    pairs = zip(times[True][1:], times[False][1:], strict=True)  # the first turn traces
-    costs = [with_watch / without - 1 for with_watch, without in pairs]
-    return {
-        "ms": 1e3 * statistics.median(times[False][1:]) / EVERY,
-        "cost": statistics.median(costs),
-        "least": min(costs),
-        "most": max(costs),
+    return {  # the first turn traces
+        name: [1e3 * seconds / EVERY for seconds in times[watch][1:]]
+        for name, watch in (("with", True), ("without", False))
     }
 
 
@@ -150,16 +147,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures go, too")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(f"torch {torch.__version__}, {args.threads} threads, a look every {EVERY} updates\n")
-    print("| setting | ms an update | cost of the watch, % | over the rounds |\n|---|---|---|---|")
-    results = {}
+    command = shlex.join(["python", "-m", "benchmarks.watch", *sys.argv[1:]])
+    result: dict[str, Any] = {"command": command, "environment": environment(), "settings": {}}
     for name in SETTINGS:
         if args.only is None or args.only in name:
-            found = results[name] = measure(name, args.rounds)
-            cost, least, most = (f"{100 * found[k]:.1f}" for k in ("cost", "least", "most"))
-            print(f"| {name} | {found['ms']:.2f} | {cost} | {least} to {most} |", flush=True)
+            result["settings"][name] = measure(name, args.rounds)
+            print(json.dumps({name: result["settings"][name]}), flush=True)
     if args.json:
-        args.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""Tables of how far gradients reach (gradient_flow.py) and of what the watch costs (watch.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from elman.bench._table import markdown_table
+
+KEPT = Path(__file__).parent / "results"
+
+
+def read(name: str) -> dict[str, Any]:
+    """A result file; refused if it names no commit."""
+    kept: dict[str, Any] = json.loads((KEPT / f"{name}.json").read_text(encoding="utf-8"))
+    if not (kept["environment"].get("commit") or "+").isalnum():
+        raise ValueError(f"{name}.json names no commit, or one with changes not committed")
+    return kept
+
+
+def place(kept: Mapping[str, Any]) -> str:
+    facts = kept["environment"]
+    return (
+        f"Commit {facts['commit']}, {facts['date'][:10]}; {facts['cores']} cores of "
+        f"{facts['processor']}; torch {facts['packages']['torch']}; `{kept['command']}`."
+    )
+
+
+def gradient_flow() -> str:
+    kept = read("gradient_flow")
+    rows = []
+    for row in kept["rows"]:
+        value, low, high = row["half_life"]
+        name = f"{row['network']}{', by c' * (row['state'] == 'c')}"
+        half_life = (
+            f"{value:.3g}" if value == low == high else f"{value:.3g} ({low:.3g} to {high:.3g})"
+        )
+        rows.append([name, row["when"], half_life, f"{row['share']:.1g}", f"{row['mse']:.3g}"])
+    heads = ["network", "", "half-life, steps", "first step's share", "validation error"]
+    return f"{markdown_table(heads, rows)}\n\n{place(kept)}"
+
+
+def watch() -> str:
+    kept = read("watch")
+    rows = []
+    for name, times in kept["settings"].items():
+        pairs = zip(times["with"], times["without"], strict=True)
+        costs = [100 * (with_watch / without - 1) for with_watch, without in pairs]
+        spread = f"{min(costs):.1f} to {max(costs):.1f}"
+        rows.append([name, f"{median(times['without']):.2f}", f"{median(costs):.1f}", spread])
+    heads = ["setting", "ms an update", "cost of the watch, %", "over the rounds"]
+    return f"{markdown_table(heads, rows)}\n\n{place(kept)}"
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"gradient flow": gradient_flow, "watch": watch}
