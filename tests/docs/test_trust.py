@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks import trust_table
 
 from docs.blocks import ROOT
 
 
 @pytest.fixture(scope="module")
 def tables() -> Any:
-    file = Path(ROOT, "benchmarks", "trust_table.py")
-    spec = importlib.util.spec_from_file_location("trust_table", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return trust_table
 
 
 def test_the_page_has_the_counts_of_the_results(tables: Any) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from benchmarks import doctor_table
 
 ROOT = Path(__file__).parents[3]
-sys.path.append(str(ROOT / "benchmarks"))
-doctor_table = pytest.importorskip("doctor_table")
 
 
 def test_the_table_is_that_of_the_results() -> None:
