@@ -216,7 +216,7 @@ BOMBS: dict[str, Bomb] = {
     "line of a pair": Bomb("a.txt", "parallel-with-itself", repeated(b"", b"ab", 17, 100)),
     "texts in Parquet": Bomb("a.parquet", "parquet", parquet(MEGA, 1, 300, 100_000)),
     "list in Parquet": Bomb("a.parquet", "parquet", parquet(1, 15 * MEGA, 1, 1)),
-    "lists in Parquet": Bomb("a.parquet", "parquet", parquet(1, 8 * MEGA, 3, 60)),
+    "lists in Parquet": Bomb("a.parquet", "parquet", parquet(1, 8 * MEGA, 3, 12)),
     "tokens": Bomb("a.npy", "tokens", npy),
     "tensors": Bomb("a.safetensors", "rows", safetensors),
     "nested vocabulary": Bomb("tokenizer.json", "vocabulary", nested("", '{"model":', 9_000, MEGA)),
