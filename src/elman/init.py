@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from elman._errors import ConfigError, nearest
 
 __all__ = [
-    "SCHEMES",
-    "Scheme",
     "chrono",
     "forget_bias",
     "glorot",

@@ -15,7 +15,7 @@ from torch import Tensor
 from elman._errors import ShapeError
 from elman.cells._base import watching
 
-__all__ = ["Observation", "Observer", "Step", "restarts", "scan"]
+__all__ = ["Observation", "restarts", "scan"]
 
 Step = Callable[[Any, Any], Any]
 Observer = Callable[[int, Mapping[str, Tensor]], None]
