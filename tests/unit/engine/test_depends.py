@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 import elman
+from elman import EngineError
 from elman.cells import LSTM, PointwiseCell
 from elman.engine import _trace
 from elman.engine._depends import Dependence
@@ -415,7 +416,11 @@ def test_threads_that_change_and_run_get_one_of_the_results() -> None:
     thread = threading.Thread(target=changing)
     thread.start()
     for _ in range(200):
-        got = run(cell, "native")
+        try:
+            got = run(cell, "native")
+        except EngineError as error:  # a program that was not kept: neither of the two is right
+            assert "was changed while it was traced" in str(error)
+            continue
         if not any(
             torch.equal(got, each) or torch.allclose(got, each) for each in expected.values()
         ):
