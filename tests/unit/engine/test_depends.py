@@ -419,7 +419,8 @@ def test_threads_that_change_and_run_get_one_of_the_results() -> None:
         try:
             got = run(cell, "native")
         except EngineError as error:  # a program that was not kept: neither of the two is right
-            assert "was changed while it was traced" in str(error)
+            if "was changed while it was traced" not in str(error):
+                raise
             continue
         if not any(
             torch.equal(got, each) or torch.allclose(got, each) for each in expected.values()
