@@ -10,6 +10,7 @@ from torch import nn
 
 from elman.cells import PointwiseCell
 from elman.engine import _native, _reference
+from elman.layers import Recurrent
 from unit.engine.test_native import case, results, share
 
 
@@ -80,3 +81,24 @@ def test_outputs_and_gradients_are_the_references(
             bias.normal_()
     for ours, right in zip(results(_native, r), results(_reference, r), strict=True):
         torch.testing.assert_close(ours, right, rtol=1e-4, atol=1e-5)
+
+
+class Constant(PointwiseCell):
+    """A step through which no gradient flows; its gradient once wrote beyond a row register."""
+
+    gates, states = ("a",), ("h",)
+
+    def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+        return self.State(h=torch.where(inp.a + rec.a > 0, 1.0, 0.5).to(inp.a.dtype))
+
+
+@pytest.mark.parametrize("sizes", [(3, 4, 5, 7), (20, 3, 4, 16)])
+def test_a_step_without_a_gradient(sizes: tuple[int, int, int, int]) -> None:
+    batch, steps, inputs, units = sizes
+    cell, x = Constant(inputs, units), torch.randn(batch, steps, inputs, requires_grad=True)
+    ours, theirs = (Recurrent(cell, engine=name)(x)[0] for name in ("native", "reference"))
+    torch.testing.assert_close(ours, theirs)
+    if ours.requires_grad:
+        ours.sum().backward()
+    for t in (x, *cell.parameters()):
+        assert t.grad is None or not t.grad.any()
