@@ -96,7 +96,10 @@ def one_line_each(name: str, peers: Sequence[str]) -> str:
     def cells(row: Row | None) -> list[str]:
         if row is None:
             return ["-"] * (1 + len(peers))
-        ratios = [f"{times(row.ratio(p))}x{'~' * (p in row.noisy)}" for p in peers]
+        ratios = [
+            "-" if (ratio := row.ratio(p)) is None else f"{times(ratio)}x{'~' * (p in row.noisy)}"
+            for p in peers
+        ]
         return [f"{row.timings[OURS].median * 1e3:.3g}{'~' * (OURS in row.noisy)}", *ratios]
 
     heads = ["shape", "cell"]

@@ -24,6 +24,8 @@ from elman.testing import (
     check_engine,
 )
 
+pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
+
 ENGINE_NAMES = [name for name, _ in ENGINES if name != "cudnn"]
 
 

@@ -123,17 +123,20 @@ def _means(rows: list[Row]) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _notes(rows: Iterable[Row | MemoryRow]) -> Iterator[str]:
+def _notes(rows: Sequence[Row | MemoryRow]) -> Iterator[str]:
     """Why a ratio is missing, and which peers are."""
     missing: dict[str, list[str]] = {}
-    for row in rows:
-        where = f"{row.shape} {row.cell}"
+    names = [f"{row.shape} {row.cell}" for row in rows]
+    for row, where in zip(rows, names, strict=True):
         if isinstance(row, Row) and row.broken is not None:
             missing.setdefault(f"no ratio: {row.engine} is broken: {row.broken}", []).append(where)
         for name, reason in row.left_out.items():
             missing.setdefault(f"left out: {name}: {reason}", []).append(where)
     if missing:
-        yield "\n".join(f"- {why} ({', '.join(where)})" for why, where in missing.items())
+        shown = {why: ", ".join(where) for why, where in missing.items()}
+        if len(names) > 1:  # a list of all rows says nothing
+            shown |= {why: "all rows" for why, where in missing.items() if where == names}
+        yield "\n".join(f"- {why} ({where})" for why, where in shown.items())
 
 
 def memory_table(rows: list[MemoryRow]) -> Iterator[str]:

@@ -40,6 +40,9 @@ from elman.train._watch import Watch
 
 log = logging.getLogger(__name__)
 
+LATE = 3
+"""Validations in vain at the end of a run, after which it is told of early stopping."""
+
 Report = Callable[[dict[str, Any]], object]
 """Called with each event; what is printed about it is the caller's affair."""
 
@@ -273,6 +276,12 @@ class Trainer:
             self._save()
         if "valid" not in self.task.splits:
             self._save_best()
+        if self.at.stale >= LATE and self.config.patience is None:
+            log.info(
+                "the last %d validations were no better than the best: --train.patience 2 stops "
+                "a run that no longer improves",
+                self.at.stale,
+            )
         best = self.run.load("best")
         unpack_module(self.task.network, best.model, self.run.where("best", "model"))
         if self.task.settle():

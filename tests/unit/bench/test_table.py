@@ -81,6 +81,11 @@ def test_who_is_left_out_and_where(row: Any) -> None:
     assert "| S4 | gru | native | 1e+03 | 2e+03 (2.00x) | - | 2.00x (torch) | 2.00 |" in text
 
 
+def test_who_is_left_out_of_all_rows(row: Any) -> None:
+    rows = [row(left_out={"jax": "not installed"}, shape=shape) for shape in ("S3", "S4")]
+    assert "- left out: jax: not installed (all rows)" in markdown(result(*rows))
+
+
 def test_means_over_the_shapes(row: Any) -> None:
     rows = [row(), row({"elman": 1.0, "torch": 12.0}, shape="S4")]
     assert lines(markdown(result(*rows)), "- gru") == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from sampling import cases, is_full, record
 from unit.engine import operator_cells
 from unit.engine.operator_cells import Verdict, judged
 from unit.engine.operator_samples import ROWS, Sample, database, name_of, samples_of
+
+pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
 
 BEFORE = Path(__file__).with_name("operations_native_before.json")
 QUICK = 40  # operators of a sampled run
@@ -53,39 +56,43 @@ def _judged(sample: Sample) -> Verdict:
         return Verdict("failed", f"{type(error).__name__}: {error}")
 
 
+def _complaints(sample: Sample, verdict: Verdict, ran_before: bool) -> Iterator[str]:
+    """What is wrong about a verdict."""
+    if verdict.kind in ("differs", "failed"):
+        yield verdict.kind
+    if verdict.kind in ("refused", "no gradient"):
+        by_torch = verdict.kind == "no gradient" and "is not implemented" in verdict.reason
+        if not by_torch and not _names_it(sample, verdict.reason):
+            yield "refused without its name and line"
+        if ran_before:
+            yield "refused, and ran natively before"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_every_operation_is_equal_or_refused() -> None:
     counts, covered, native = Counter[str](), set[str](), set[str]()
-    wrong, unnamed = [], []
+    wrong = list[str]()
     before = json.loads(BEFORE.read_text(encoding="utf-8"))
     for operator in cases(database(), QUICK):
         name = name_of(operator)
         for sample in samples_of(operator):
             verdict = _judged(sample)
             counts[verdict.kind] += 1
-            shown = f"{name} {sample.text}: {verdict.reason}"
-            if verdict.kind in ("differs", "failed"):
-                wrong.append(shown)
-            if verdict.kind in ("refused", "no gradient"):
-                by_torch = verdict.kind == "no gradient" and "is not implemented" in verdict.reason
-                if not by_torch and not _names_it(sample, verdict.reason):
-                    unnamed.append(shown)
-                if sample.text in before.get(name, ()):
-                    wrong.append(f"refused, and ran natively before: {shown}")
+            for complaint in _complaints(sample, verdict, sample.text in before.get(name, ())):
+                wrong.append(f"{complaint}: {name} {sample.text}: {verdict.reason}")
             if verdict.kind in ("equal", "refused", "no gradient"):
                 covered.add(name)
             if verdict.kind == "equal":
                 native.add(name)
     share = counts["equal"] / max(counts["equal"] + counts["refused"], 1)
     facts = {"operators": len(covered), "native": len(native), "share": round(share, 4), **counts}
-    record("operators", facts)
-    assert not wrong, "\n".join(wrong)
-    assert not unnamed, "\n".join(unnamed)
     if is_full():
+        record("operators", {**facts, "complaints": wrong})
         assert len(covered) >= 250, facts
         assert len(native) >= 120, facts
         assert share >= 0.6, facts
+    assert not wrong, "\n".join(wrong)
 
 
 def _sample(name: str, text: str) -> Sample:

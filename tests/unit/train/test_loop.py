@@ -220,6 +220,16 @@ def test_early_stopping_and_the_best_weights(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(("losses", "told"), [([1, 2, 2, 2], True), ([1, 2, 2, 0.5], False)])
+def test_a_run_that_no_longer_improved_is_told_of_early_stopping(
+    losses: list[float], told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = Sums()
+    task.valid_losses = iter([*losses, 9.0])
+    run(tmp_path, task, epochs=4)
+    assert ("the last 3 validations were no better" in caplog.text) is told
+
+
 def test_schedule_and_seed(tmp_path: Path) -> None:
     events, _ = run(tmp_path, Sums(), epochs=3, schedule="step", decay_after=1, decay=0.5)
     assert [event["lr"] for event in named(events, "train")][::6] == [0.05, 0.025, 0.0125]
