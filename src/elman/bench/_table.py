@@ -134,7 +134,7 @@ def _notes(rows: Sequence[Row | MemoryRow]) -> Iterator[str]:
             missing.setdefault(f"left out: {name}: {reason}", []).append(where)
     if missing:
         shown = {why: ", ".join(where) for why, where in missing.items()}
-        if len(names) > 1:  # a list of all rows says nothing
+        if len(names) > 2:  # a list of all of many rows says nothing
             shown |= {why: "all rows" for why, where in missing.items() if where == names}
         yield "\n".join(f"- {why} ({where})" for why, where in shown.items())
 

@@ -20,6 +20,7 @@ from elman.engine._trace import Projection, Traced, is_projected, traced
 from elman.scan import Observation
 
 NAME = "native"
+_DTYPES = (torch.float32, torch.float64)
 
 
 def why_not(r: Recurrence) -> str | None:
@@ -68,23 +69,23 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
     if inherited:
         weights: Weights = r.cell.weights if r.weights is None else r.weights  # type: ignore[assignment]
         affine = r.found["affine"] = weights[:4]
-    apart = AFFINE if inherited else ()
-    own = dict(own_tensors(r.cell, apart))
-    floats = {name: t for name, t in own.items() if t.is_floating_point()}
-    given = [
-        t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats.values()) if t is not None
-    ]
+    own = own_tensors(r.cell, AFFINE if inherited else ())
+    floats = [t for _, t in own if t.is_floating_point()] if own else []
+    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats) if t is not None]
     dtype = r.x.dtype
-    elsewhere = [t.device for t in (*given, *own.values()) if not t.is_cpu]
+    elsewhere = [t.device for t in given if not t.is_cpu]
+    elsewhere += [t.device for _, t in own if not t.is_cpu]
     if elsewhere:
         return f"it runs on the CPU, and this layer is on {elsewhere[0]}"
-    for name, mask in (("lengths", r.lengths), ("reset", r.reset)):
-        if mask is not None and not mask.is_cpu:
-            return f"it runs on the CPU, and {name} is on {mask.device}"
-    if dtype not in (torch.float32, torch.float64):
+    if r.lengths is not None and not r.lengths.is_cpu:
+        return f"it runs on the CPU, and lengths is on {r.lengths.device}"
+    if r.reset is not None and not r.reset.is_cpu:
+        return f"it runs on the CPU, and reset is on {r.reset.device}"
+    if dtype not in _DTYPES:
         return f"it computes in float32 and float64, and x is {dtype}"
-    if [t for t in given if t.dtype != dtype]:
-        others = [f": {name} is {t.dtype}" for name, t in floats.items() if t.dtype != dtype]
+    if [t for t in given if t.dtype is not dtype]:
+        real = [(name, t) for name, t in own if t.is_floating_point()]
+        others = [f": {name} is {t.dtype}" for name, t in real if t.dtype is not dtype]
         return f"x is {dtype}, and not every weight and state is{''.join(others[:1])}"
     return None
 

@@ -254,6 +254,9 @@ def _signbit(low: Lowering, node: fx.Node, a: Any) -> Value:
 def _clamp(
     low: Lowering, node: fx.Node, a: Any, low_end: Any = None, high_end: Any = None
 ) -> Value:
+    whole = low.types.kind(node) is Kind.WHOLE
+    if whole and any(isinstance(end, float) and end % 1 for end in (low_end, high_end)):
+        raise Untraceable(f"{node.target} of integers between {low_end} and {high_end}", node)
     # An end that is as large as the value, which may be -0 where it is 0, is not taken.
     value = low.value(a) if low_end is None else low.map("maximum", low_end, a)
     return value if high_end is None else low.map("minimum", high_end, value)

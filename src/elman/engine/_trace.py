@@ -294,8 +294,9 @@ class _Step:
             module: fx.GraphModule = traces(*arguments)
         except RuntimeError as error:  # the step itself ran: its gradient does not
             text = str(error).partition("\n")[0]
-            place = self.noting.place_of(error)
-            raise Untraceable(f"torch says of its gradient: {text}{place}") from None
+            operation, place = self.noting.origin_of(error)
+            inside = f", in {operation}" if operation and operation not in text else ""
+            raise Untraceable(f"torch says of its gradient: {text}{inside}{place}") from None
         return module
 
     def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
@@ -419,6 +420,7 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         assert mode is not None
         self.nodes = mode.tracer.graph.nodes
         self.origins: dict[int, tuple[str, _Place]] = {}
+        self.last = ("", _Place())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         gradient = torch._C._current_autograd_node()
@@ -427,6 +429,7 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.origins[torch.autograd._get_sequence_nr() - 1] = origin
         else:
             origin = self.origins.get(gradient._sequence_nr(), ("", _Place()))
+        self.last = origin
         before = next(iter(reversed(self.nodes)), None)
         result = func(*args, **(kwargs or {}))
         for node in reversed(self.nodes):
@@ -435,15 +438,15 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
             node.meta["origin"] = origin
         return result
 
-    def place_of(self, error: Exception) -> _Place:
-        """Where the operation stands that torch raised this for."""
+    def origin_of(self, error: Exception) -> tuple[str, _Place]:
+        """The operation that torch raised this for, and where it stands."""
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         for frame in reversed(frames):
             if not any(part in frame.f_code.co_filename for part in _NOT_THE_USERS):
-                return _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
-        # In the gradient itself, whose operation the message names.
-        named = [p for name, p in self.origins.values() if name.split(".")[1] in str(error)]
-        return named[-1] if named else _Place()
+                return "", _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
+        # In the gradient itself: the message names its operation, or it was the last.
+        named = [o for o in self.origins.values() if o[0].split(".")[1] in str(error)]
+        return named[-1] if named else self.last
 
 
 class _Place(NamedTuple):

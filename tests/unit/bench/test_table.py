@@ -82,7 +82,7 @@ def test_who_is_left_out_and_where(row: Any) -> None:
 
 
 def test_who_is_left_out_of_all_rows(row: Any) -> None:
-    rows = [row(left_out={"jax": "not installed"}, shape=shape) for shape in ("S3", "S4")]
+    rows = [row(left_out={"jax": "not installed"}, shape=shape) for shape in ("S3", "S4", "S5")]
     assert "- left out: jax: not installed (all rows)" in markdown(result(*rows))
 
 

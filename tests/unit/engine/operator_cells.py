@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from elman.cells import Cell
 from elman.engine import Recurrence, _native, _reference, _trace
@@ -137,12 +138,17 @@ def why_no_step(cell: Applied) -> str | None:
 
 
 def has_gradient(cell: Applied) -> bool:
-    """Whether torch can train through this step."""
+    """Whether torch can train through this step; of what is no number, nobody can."""
+    sample, like = cell.sample, torch.zeros(ROWS, cell.sample.units, dtype=cell.sample.dtype)
+    gates = [g[0].clone().requires_grad_(g.is_floating_point()) for g in sample.gates]
+    result = sample.applied(gates, sample.own)
+    reals = [t for t in tree_leaves(result) if isinstance(t, Tensor) and t.is_floating_point()]
     try:
         results(_reference, cell, None)
     except (RuntimeError, NotImplementedError):
         return False
-    return True
+    differentiable = any(g.requires_grad for g in gates)
+    return not (differentiable and reals) or as_state(result, like).requires_grad
 
 
 def program_of(cell: Applied) -> Any:

@@ -8,6 +8,7 @@ values. All other arguments stay what they are.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -103,6 +104,25 @@ def name_of(operator: Any) -> str:
     """As torch's tests call it."""
     variant = operator.variant_test_name
     return f"{operator.name}/{variant}" if variant else str(operator.name)
+
+
+# Neither elementwise nor a comparison, a reduction, a shape or a type: linear algebra and Fourier
+# transforms; pooling, padding and interpolation; sorting, searching and indexing; losses, which
+# average over the batch; random numbers.
+_OF_OTHER_KINDS = re.compile(
+    r"linalg|matmul|^(baddb|addm|m|b)?m[mv]$|^addr|^(in|out)er|^ger|^kron|cross$|einsum|tensordot"
+    r"|^cov|cdist|linear$|attention|embedding|conv|fft|stft"
+    r"|pool|[._]pad|interpolate|upsample|grid|pixel_|shuffle|fold"
+    r"|sort|topk|kthvalue|unique|searchsorted|hist|bucketize|gather|scatter|index|^take|one_hot"
+    r"|repeat_interleave|tri[lu]|resize"
+    r"|loss|cross_entropy|bernoulli|rand|normal(_|$)|dropout|multinomial|uniform|hash_tensor"
+)
+
+
+def counts(operator: Any) -> bool:
+    """Whether it is elementwise, a comparison, a reduction, of shapes or of types."""
+    ufunc = type(operator).__name__ in _UFUNCS
+    return ufunc or not _OF_OTHER_KINDS.search(name_of(operator))
 
 
 def samples_of(operator: Any) -> Iterator[Sample]:
