@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import elman
 from elman.cells import Cell, PointwiseCell
@@ -128,6 +129,8 @@ SMALL = torch.tensor([1, 2, 3, 4, 5], dtype=torch.int8)
         lambda s, a, b, h: a + (a > b).long().sum(-1, keepdim=True) * 2,
         lambda s, a, b, h: a + torch.where(a > 0, 1, -1),
         lambda s, a, b, h: a * torch.clamp(s.wide, 2, 4),
+        lambda s, a, b, h: a * torch.clamp(s.wide, 1.5, 4.5),
+        lambda s, a, b, h: a * F.hardtanh(s.wide, 2, 4),
         lambda s, a, b, h: a * (-s.wide.int()).abs(),
         lambda s, a, b, h: a * (s.wide == 3) + (~s.bytes.int()) * b,
     ],
@@ -154,6 +157,7 @@ def test_integers_that_stay_in_range_are_computed_with(step: Step) -> None:
         ("aten._to_copy", lambda s, a, b, h: (a * 2).to(torch.int8) + b),
         ("aten._to_copy", lambda s, a, b, h: a * s.large.to(torch.int8)),
         ("aten._to_copy", lambda s, a, b, h: a.double().float()),
+        ("aten.hardtanh", lambda s, a, b, h: a * F.hardtanh(s.small, 1.5, 3.5)),
         ("aten.__lshift__", lambda s, a, b, h: a * (s.small << 1)),
     ],
 )
