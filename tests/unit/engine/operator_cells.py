@@ -141,12 +141,12 @@ def has_gradient(cell: Applied) -> bool:
     """Whether torch can train through this step; of what is no number, nobody can."""
     sample, like = cell.sample, torch.zeros(ROWS, cell.sample.units, dtype=cell.sample.dtype)
     gates = [g[0].clone().requires_grad_(g.is_floating_point()) for g in sample.gates]
-    result = sample.applied(gates, sample.own)
-    reals = [t for t in tree_leaves(result) if isinstance(t, Tensor) and t.is_floating_point()]
     try:
+        result = sample.applied(gates, sample.own)
         results(_reference, cell, None)
     except (RuntimeError, NotImplementedError):
         return False
+    reals = [t for t in tree_leaves(result) if isinstance(t, Tensor) and t.is_floating_point()]
     differentiable = any(g.requires_grad for g in gates)
     return not (differentiable and reals) or as_state(result, like).requires_grad
 
