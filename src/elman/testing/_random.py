@@ -122,7 +122,7 @@ def _compare(stated: Problem, results: list[Value], rounding: float) -> None:
         error, allowed = _error(ours, right), tolerance * float(scale)
         if not error <= allowed:  # a norm of nearly equal numbers, say, which torch has no nearer
             peers = peers or _plainly(stated)
-            allowed += _error(peers[i], right)
+            allowed += 4 * _error(peers[i], right)  # one draw of how such numbers are rounded
         if not error <= allowed:
             raise ContractError(f"{c}: {ours.name} is off by {error:.3g}, allowed {allowed:.3g}")
 
