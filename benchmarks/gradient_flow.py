@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from benchmarks.speed._machine import environment
 from torch import nn
 
 from elman import init
-from elman.bench._machine import environment
 from elman.diagnose import Estimate, Flow, gradient_flow
 from elman.tasks import Part, Regress
 from elman.train import Config, config_class, fit

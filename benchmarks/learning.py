@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from elman.bench._machine import environment
+from benchmarks.speed._machine import environment
 
 HERE = Path(__file__).parent
 KEPT = HERE / "results" / "learning"

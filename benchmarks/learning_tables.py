@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elman.bench._table import markdown_table
+from benchmarks.speed._table import markdown_table
 
 KEPT = Path(__file__).parent / "results" / "learning"
 SPLITS = {"valid": "validation", "test": "test"}

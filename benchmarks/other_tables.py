@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from elman.bench._table import markdown_table
+from benchmarks.speed._table import markdown_table
 
 KEPT = Path(__file__).parent / "results"
 

@@ -1,4 +1,4 @@
-"""Tables of time and memory, from what `elman bench --output` and word_model.py --json wrote."""
+"""Tables of time and memory, from the result files of benchmarks.speed and word_model.py."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from elman.bench._plan import Shape
-from elman.bench._result import OURS, MemoryRow, Result, Row, counted, geometric_mean
-from elman.bench._table import markdown_table, memory_table, timed_table, times
+from benchmarks.speed._plan import Shape
+from benchmarks.speed._result import OURS, MemoryRow, Result, Row, counted, geometric_mean
+from benchmarks.speed._table import markdown_table, memory_table, timed_table, times
 
 KEPT = Path(__file__).parent / "results" / "speed"
 # The floor's rates are measured before and after the candidates, on a machine whose speed moves.

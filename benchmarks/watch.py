@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.speed._machine import environment
 from torch import Tensor, nn
 
-from elman.bench._machine import environment
 from elman.bptt import State
 from elman.cells import CELLS, by_name
 from elman.data import Vocabulary

@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.speed._machine import environment
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.bench._machine import environment
 from elman.data import Vocabulary
 from elman.engine._library import library
 from elman.nn import LinearCrossEntropy, linear_cross_entropy

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from benchmarks import learning_tables, speed_tables
+from benchmarks.speed._result import Memory, MemoryRow, Result, Row, Timing
 from benchmarks.tables import BLOCK, PAGES, ROOT, TABLES, generated
-
-from elman.bench._result import Memory, MemoryRow, Result, Row, Timing
 
 RATIO = re.compile(
     r"\d+(\.\d+)?\s?x\b(?! ?\d)|\d[\d.]* times (as|torch|faster|slower|the (speed|time) of|elman)"

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 from importlib.metadata import requires
+from pathlib import Path
 from typing import Any
 
 from elman import __version__
@@ -33,7 +34,6 @@ def collect() -> dict[str, Any]:
     """The facts by name, each something JSON can hold."""
     import torch
 
-    from elman.bench._machine import processor
     from elman.engine import ENGINES, _library
 
     cuda = torch.cuda.is_available()
@@ -54,6 +54,16 @@ def collect() -> dict[str, Any]:
         "native": _library.missing() or f"built, on {_library.library().isa}",
         "extras": _extras(),
     }
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def _extras() -> dict[str, dict[str, str | None]]:

@@ -30,7 +30,6 @@ COMMANDS = (
     ("doctor", "_doctor:doctor", "Say what is wrong with a run, and what to change."),
     ("flow", "_flow:flow", "Look inside a trained run: gradients, Jacobians, gates."),
     ("report", "_report:report", "Make one page of HTML of a run, or of several side by side."),
-    ("bench", "_bench:bench", "Measure elman against its peers on this machine."),
     ("selftest", "_selftest:selftest", "Check on this machine that the engines compute right."),
     ("data", "_data:app", "List the named data sets."),
     ("info", "_info:info", "Print versions, processor, engines and extras: for bug reports."),

@@ -58,6 +58,7 @@ from elman.testing._tasks import (
     saved_is_restored,
     the_loss_is_a_sum,
 )
+from elman.testing._timing import interleave
 
 __all__ = [
     "CELL_CONTRACTS",
@@ -94,6 +95,7 @@ __all__ = [
     "evaluation_leaves_no_trace",
     "every_weight_learns",
     "gradients_are_right",
+    "interleave",
     "is_documented",
     "lengths_are_known",
     "lengths_are_read_as_they_are",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
+from benchmarks.speed._custom import TwoMatrices
 from torch import Tensor, nn, sigmoid, tanh
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from elman.bench._custom import TwoMatrices
 from elman.cells import Cell, PointwiseCell
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.speed._custom import make_cell
+from benchmarks.speed._plan import CUSTOM
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 import elman
-from elman.bench._custom import make_cell
-from elman.bench._plan import CUSTOM
 from elman.cells import Cell
 from elman.engine import Recurrence, _native, _reference
 from unit.engine.linear_cells import CELLS, Multiplicative, Normed, TwoMatrices, Zoneout
