@@ -51,7 +51,7 @@ def outcomes(chosen: list[tuple[str, str, int]], seeds: Any, work: Path) -> list
 
 @pytest.mark.timeout(7200)
 def test_nine_of_ten_faults_are_named(tmp_path: Path) -> None:
-    lines = outcomes(cases(SICK, 3), SEEDS, tmp_path)
+    lines = outcomes(cases(SICK, 2), SEEDS, tmp_path)
     missed = [line for line in lines if not line["named"]]
     better = {line["fault"] for line in lines if line.get("better")}
     record("doctor", {"runs": len(lines), "named": len(lines) - len(missed), "better": len(better)})

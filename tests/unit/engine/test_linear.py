@@ -25,6 +25,8 @@ from unit.engine.test_native import (
     share,
 )
 
+pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
+
 
 def both(wanted: Recurrence) -> tuple[list[Tensor], list[Tensor]]:
     """By the native engine and by the reference, with the same masks."""

@@ -16,6 +16,8 @@ from elman.engine._trace import traced
 from elman.scan import Observation
 from unit.engine.test_native import LARGER_THAN_A_CHUNK, OPTIONS, SHAPES, agree, case, share
 
+pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
+
 
 class Watched(PointwiseCell):
     """Shows each kind of value: of gates, states and parameters, alone and in expressions."""

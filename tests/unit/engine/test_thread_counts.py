@@ -21,7 +21,7 @@ from unit.engine.own_cells import NormedGRU, Sine
 from unit.engine.test_fork_and_threads import status_of_child
 from unit.engine.test_native import agree, case
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.unchecked]
 T = TypeVar("T")
 
 COUNTS = (1, 2, 3, 4, 8)

@@ -28,6 +28,8 @@ from elman.testing._configurations import LAYOUTS, LENGTHS, SIZES
 from elman.testing._problem import problem
 from elman.testing._random import Tally
 
+pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
+
 DRAWN = [draw(number) for number in range(2000)]
 
 
