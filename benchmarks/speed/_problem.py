@@ -12,8 +12,8 @@ from benchmarks.speed.peers._base import Results, by_autograd
 from torch import Tensor
 
 from elman.cells import Cell
-from elman.data._batch import mask
 from elman.layers import Recurrent, Stack
+from elman.scan import mask
 
 TOLERANCE = 1e-4  # of the largest value; float32 sums over all steps stay well below
 MEAN_TOLERANCE = 1e-5  # of the mean square, where the error is that of sums

@@ -12,13 +12,47 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from elman._errors import ShapeError
+from elman._errors import DtypeError, ShapeError
 from elman.cells._base import watching
 
-__all__ = ["Observation", "restarts", "scan"]
+__all__ = ["Observation", "mask", "restarts", "scan"]
 
 Step = Callable[[Any, Any], Any]
 Observer = Callable[[int, Mapping[str, Tensor]], None]
+
+
+def mask(
+    lengths: Tensor, steps: int, *, device: torch.device | str | None = None
+) -> Bool[Tensor, "*B T"]:
+    """Which steps of a padded batch are real: ``mask[b, t] = t < lengths[b]``.
+
+    Every padding mask in elman is made here. It never looks at the values, so it runs under
+    ``torch.func.vmap`` and ``torch.compile`` and does not wait for a GPU.
+
+    Args:
+        lengths: integers (batch,), in any order and on any device; 0 is a row without steps.
+        steps: the width of the padded batch.
+        device: where the mask is wanted; where ``lengths`` is, unless given.
+
+    Returns:
+        Booleans (batch, steps), true where the step is real.
+
+    Raises:
+        DtypeError: ``lengths`` are not integers.
+        ShapeError: ``lengths`` are not one number for each row.
+
+    Example:
+        >>> mask(torch.tensor([2, 0, 3]), 3).int()
+        tensor([[1, 1, 0],
+                [0, 0, 0],
+                [1, 1, 1]], dtype=torch.int32)
+    """
+    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        raise DtypeError(f"lengths must be integers, got {lengths.dtype}: use lengths.long()")
+    if lengths.dim() > 1:
+        raise ShapeError(f"lengths must have shape (batch,), got {tuple(lengths.shape)}")
+    lengths = lengths.to(device)
+    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1)
 
 
 class Observation:

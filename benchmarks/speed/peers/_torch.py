@@ -11,7 +11,7 @@ from benchmarks.speed.peers._base import Candidate, by_autograd, only, stepping
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from elman.data._batch import mask
+from elman.scan import mask
 
 _LAYERS: dict[str, Any] = {"lstm": nn.LSTM, "gru": nn.GRU, "tanh": nn.RNN, "relu": nn.RNN}
 _CELLS: dict[str, Any] = {

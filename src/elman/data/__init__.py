@@ -1,6 +1,6 @@
 """Data: text files to vocabularies, token files and batches; named data sets.
 
-The names are loaded when they are first used: the catalogue needs no torch, a mask no tokenizers.
+The names are loaded when they are first used: the catalogue needs no torch, a batch no tokenizers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.data._batch import Lanes, Ragged, buckets, crop, mask, pad
+    from elman.data._batch import Lanes, Ragged, buckets, crop, pad
     from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
     from elman.data._conll import read_tagged
     from elman.data._formulas import guarded, unguarded
@@ -49,7 +49,6 @@ __all__ = [
     "by_name",
     "crop",
     "guarded",
-    "mask",
     "moving",
     "notes_of",
     "open_tokens",
@@ -71,7 +70,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_batch": ("Lanes", "Ragged", "buckets", "crop", "mask", "pad"),
+    "_batch": ("Lanes", "Ragged", "buckets", "crop", "pad"),
     "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
     "_conll": ("read_tagged",),
     "_formulas": ("guarded", "unguarded"),

@@ -1,4 +1,4 @@
-"""From sequences to batches: the padding mask, padded batches, lanes through a long stream."""
+"""From sequences to batches: padded batches, lanes through a long stream."""
 
 from __future__ import annotations
 
@@ -7,45 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from elman._errors import ConfigError, DataError, DtypeError, ShapeError
-
-
-def mask(
-    lengths: Tensor, steps: int, *, device: torch.device | str | None = None
-) -> Bool[Tensor, "*B T"]:
-    """Which steps of a padded batch are real: ``mask[b, t] = t < lengths[b]``.
-
-    Every padding mask in elman is made here. It never looks at the values, so it runs under
-    ``torch.func.vmap`` and ``torch.compile`` and does not wait for a GPU.
-
-    Args:
-        lengths: integers (batch,), in any order and on any device; 0 is a row without steps.
-        steps: the width of the padded batch.
-        device: where the mask is wanted; where ``lengths`` is, unless given.
-
-    Returns:
-        Booleans (batch, steps), true where the step is real.
-
-    Raises:
-        DtypeError: ``lengths`` are not integers.
-        ShapeError: ``lengths`` are not one number for each row.
-
-    Example:
-        >>> mask(torch.tensor([2, 0, 3]), 3).int()
-        tensor([[1, 1, 0],
-                [0, 0, 0],
-                [1, 1, 1]], dtype=torch.int32)
-    """
-    if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
-        raise DtypeError(f"lengths must be integers, got {lengths.dtype}: use lengths.long()")
-    if lengths.dim() > 1:
-        raise ShapeError(f"lengths must have shape (batch,), got {tuple(lengths.shape)}")
-    lengths = lengths.to(device)
-    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(-1)
+from elman.scan import mask
 
 
 def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Int[Tensor, "B"]]:

@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from elman.cells import Cell, Weights
-from elman.data._batch import mask
-from elman.scan import Observer
+from elman.scan import Observer, mask
 
 
 @dataclass(eq=False)  # not frozen, which takes twice as long, at every call

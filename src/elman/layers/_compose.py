@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from elman._errors import ConfigError
 from elman.cells import Cell
-from elman.data._batch import mask
 from elman.layers._base import Layer, Options
 from elman.layers._recurrent import Recurrent
+from elman.scan import mask
 
 
 def _columns(results: Iterable[Any]) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from elman._errors import ShapeError
-from elman.data._batch import mask
+from elman.scan import mask
 
 
 class Memory(NamedTuple):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman._errors import ConfigError
-from elman.data._batch import mask
+from elman.scan import mask
 
 
 class FeedForward(nn.Module):

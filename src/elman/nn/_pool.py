@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from elman._errors import ConfigError, nearest
-from elman.data._batch import mask
+from elman.scan import mask
 
 POOLS = ("last", "mean", "max", "mean+max", "attention")
 """The kinds of `Pool`."""

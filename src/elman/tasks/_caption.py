@@ -15,11 +15,12 @@ from torch.nn import functional as F
 
 from elman import metrics as measure
 from elman.baselines import NearestRow
-from elman.data import EOS, UNK, Ragged, Record, Rows, Vocabulary, mask, read_captions, read_image
+from elman.data import EOS, UNK, Ragged, Record, Rows, Vocabulary, read_captions, read_image
 from elman.data._images import IMAGES, Pixels
 from elman.data._table import FORMATS
 from elman.decode import Hypothesis, beam
 from elman.pictures import Picture
+from elman.scan import mask
 from elman.tasks._answers import beside, value_of
 from elman.tasks._base import Metrics, Table, evaluating
 from elman.tasks._caption_config import CaptionData, CaptionNet

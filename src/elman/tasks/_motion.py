@@ -15,9 +15,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from elman._errors import ConfigError
 from elman.baselines import Neighbours, has_scikit_learn
-from elman.data import BadValue, Ragged, Record, Rows, mask, read_videos
+from elman.data import BadValue, Ragged, Record, Rows, read_videos
 from elman.data._video import is_video
 from elman.pictures import Picture
+from elman.scan import mask
 from elman.tasks._base import Metrics, Table
 from elman.tasks._motion_config import FILMED, MotionData, MotionNet
 from elman.tasks._motion_net import MotionNetwork, Run

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from elman.data import mask
+from elman.scan import mask
 from elman.tasks._base import Metrics
 
 OUTSIDE = 0.02

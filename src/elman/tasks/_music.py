@@ -16,7 +16,7 @@ from elman import pictures
 from elman._errors import DataError
 from elman.baselines import LastFrame, Marginal
 from elman.bptt import State
-from elman.data import BadRows, BadValue, Record, Rows, mask
+from elman.data import BadRows, BadValue, Record, Rows
 from elman.data._midi import synthesise, write_midi
 from elman.data._music import (
     KEYS,
@@ -28,6 +28,7 @@ from elman.data._music import (
     piano_roll,
     read_music,
 )
+from elman.scan import mask
 from elman.tasks._base import Metrics
 from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
 from elman.tasks._music_net import MusicNetwork

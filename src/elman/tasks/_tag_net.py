@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.cells import LSTM
-from elman.data import Ragged, mask
+from elman.data import Ragged
 from elman.layers import Bidirectional, Recurrent
 from elman.nn import Embedding, FeedForward, Pool
+from elman.scan import mask
 from elman.tasks._layers import recurrent
 from elman.tasks._table_config import FEEDFORWARD
 from elman.tasks._tag_config import TagNet

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman import decode
-from elman.data import mask
 from elman.decode import Hypothesis
 from elman.nn import (
     Attention,
@@ -22,6 +21,7 @@ from elman.nn import (
     Pool,
     linear_cross_entropy,
 )
+from elman.scan import mask
 from elman.tasks._layers import recurrent
 from elman.tasks._translate_config import TranslateNet
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman import ConfigError, DataError, DtypeError, ShapeError
-from elman.data import Lanes, mask, pad
+from elman.data import Lanes, pad
+from elman.scan import mask
 
 
 @given(st.lists(st.integers(0, 9), max_size=6), st.integers(0, 9))

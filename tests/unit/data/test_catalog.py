@@ -86,7 +86,7 @@ def test_a_package_without_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     ("names", "absent"),
     [
         ("CATALOG, by_name, TextSource", ["torch", "numpy", "pandas", "tokenizers"]),
-        ("mask, Lanes", ["tokenizers"]),
+        ("pad, Lanes", ["tokenizers"]),
     ],
 )
 def test_only_what_is_needed_is_imported(names: str, absent: list[str]) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elman._errors import CheckpointError, ConfigError, ShapeError
-from elman.data import Ragged, Rows, buckets, mask
+from elman.data import Ragged, Rows, buckets
+from elman.scan import mask
 
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=30)
 
