@@ -140,7 +140,7 @@ class RatherDead(Dead):
     amount = 0.7
 
 
-class Spoilt(Regress):
+class Spoiled(Regress):
     """A NaN in training rows, as a division by zero leaves it."""
 
     every: int
@@ -153,11 +153,11 @@ class Spoilt(Regress):
         return task
 
 
-class OftenSpoilt(Spoilt):
+class OftenSpoiled(Spoiled):
     every = 200
 
 
-class OnceSpoilt(Spoilt):
+class OnceSpoiled(Spoiled):
     every = 16_000
 
 
@@ -245,7 +245,7 @@ def numbers(place: Place, scale: float = 1, **more: Any) -> Recipe:
             for row in adding(2000, 10, place.seed)
         )
         file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    data = {"train": [str(file)], "series": "series", "standardise": False}
+    data = {"train": [str(file)], "series": "series", "standardize": False}
     return recipe(place, "regress", data, **more)
 
 
@@ -355,7 +355,7 @@ FAULTS = {
         lambda place, limit: text(place, 4, train=sgd(2.0, clip_limit=limit)),
     ),
     "NaN in the data": fault(
-        "E-NAN-DATA", "one value of 200, one alone", OftenSpoilt, OnceSpoilt,
+        "E-NAN-DATA", "one value of 200, one alone", OftenSpoiled, OnceSpoiled,
         lambda place, kind: numbers(place, kind=kind),
     ),
     "parity": fault(
@@ -417,8 +417,8 @@ def trained(made: Recipe, seed: int, path: Path) -> tuple[Path, Task | None]:
         task = kind.prepare(whole.data, whole.model, run.path)
     with suppress(Diverged):
         fit(task, config, run)
-    # The rows that were spoilt are in the run folder.
-    handed = made.own is not None or (made.kind is not None and not issubclass(made.kind, Spoilt))
+    # The rows that were spoiled are in the run folder.
+    handed = made.own is not None or (made.kind is not None and not issubclass(made.kind, Spoiled))
     return path, task if handed else None
 
 

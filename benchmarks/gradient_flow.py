@@ -42,12 +42,12 @@ class Network(NamedTuple):
 
 
 NETWORKS: Mapping[str, Network] = {
-    "tanh RNN, torch's initialisation": Network({"cell": "elman"}),
+    "tanh RNN, torch's initialization": Network({"cell": "elman"}),
     "relu RNN, identity": Network({"cell": "elman", "activation": "relu", "init": "identity"}),
-    "LSTM, torch's initialisation": Network({"cell": "lstm"}),
+    "LSTM, torch's initialization": Network({"cell": "lstm"}),
     "LSTM, forget bias 1": Network({"cell": "lstm"}, 1.0),
     "LSTM, forget bias 4": Network({"cell": "lstm"}, 4.0),
-    "GRU, torch's initialisation": Network({"cell": "gru"}),
+    "GRU, torch's initialization": Network({"cell": "gru"}),
     "GRU, update bias 4": Network({"cell": "gru"}, 4.0),
 }
 
@@ -58,7 +58,7 @@ class Adding(Regress):
     def build(self) -> nn.Module:
         network = super().build()
         if self.bias is not None:
-            init.initialise(network, partial(init.forget_bias, value=self.bias))
+            init.initialize(network, partial(init.forget_bias, value=self.bias))
         return network
 
 

@@ -227,7 +227,7 @@ def profile(
         lap("clipping")
         optimizer.step()
         optimizer.zero_grad()
-        lap("optimiser")
+        lap("optimizer")
         state = torch.utils._pytree.tree_map(Tensor.detach, state)
     return {part: values[5:] for part, values in times.items()}
 

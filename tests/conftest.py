@@ -41,6 +41,6 @@ def seeded() -> None:
 
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No colour and a known width, so that printed text can be compared."""
+    """No color and a known width, so that printed text can be compared."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")

@@ -62,7 +62,7 @@ class CoupledPeephole(PointwiseCell):
 
 
 class LayerNormGRU(PointwiseCell):
-    r"""A GRU whose recurrent products are normalised, gate by gate.
+    r"""A GRU whose recurrent products are normalized, gate by gate.
 
     .. math::
         r_t &= \sigma(inp_r + N_r(rec_r)) \qquad z_t = \sigma(inp_z + N_z(rec_z)) \\

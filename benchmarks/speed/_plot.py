@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from benchmarks.speed._result import Result, Row
 
 LEFT, WIDTH, LINE, TOP = 300, 560, 18, 70
-COLOURS = ("#4269d0", "#ff725c", "#6cc5b0", "#a463f2", "#efb118", "#9c6b4e", "#ff8ab7", "#97bbf5")
+COLORS = ("#4269d0", "#ff725c", "#6cc5b0", "#a463f2", "#efb118", "#9c6b4e", "#ff8ab7", "#97bbf5")
 
 
 def svg(result: Result) -> str | None:
@@ -55,15 +55,15 @@ def _text(x: float, y: float, text: str, more: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}"{more}>{escape(text)}</text>'
 
 
-def _colour(peers: list[str], peer: str) -> str:
-    return COLOURS[peers.index(peer) % len(COLOURS)]
+def _color(peers: list[str], peer: str) -> str:
+    return COLORS[peers.index(peer) % len(COLORS)]
 
 
 def _legend(peers: list[str]) -> Iterator[str]:
     yield _text(10, 20, "Time of each peer over elman's: to the right of 1, elman is faster")
     for number, peer in enumerate(peers):
         x = LEFT + 110 * number
-        yield f'<circle cx="{x}" cy="36" r="5" fill="{_colour(peers, peer)}"/>'
+        yield f'<circle cx="{x}" cy="36" r="5" fill="{_color(peers, peer)}"/>'
         yield _text(x + 9, 40, peer)
 
 
@@ -83,6 +83,6 @@ def _dots(row: Row, y: int, peers: list[str], axis: Axis) -> Iterator[str]:
     for peer in row.peers:
         if ratio := row.ratio(peer):
             yield (
-                f'<circle cx="{axis(ratio):.1f}" cy="{y}" r="5" fill="{_colour(peers, peer)}">'
+                f'<circle cx="{axis(ratio):.1f}" cy="{y}" r="5" fill="{_color(peers, peer)}">'
                 f"<title>{escape(peer)} {ratio:.2f}x</title></circle>"
             )

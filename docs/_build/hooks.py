@@ -1,4 +1,4 @@
-"""Equations as MathML, which browsers draw by themselves, and the colours of code."""
+"""Equations as MathML, which browsers draw by themselves, and the colors of code."""
 
 from __future__ import annotations
 

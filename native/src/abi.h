@@ -114,9 +114,9 @@ typedef struct {
     int32_t threads, split, reverse, starts;  // split: 0 choose, 1 rows, 2 units
 } elman_scan;
 
-// loss = cross-entropy of softmax(h W^T + b), per row. Its tensors: h, weight, bias, target, scale; loss, normaliser,
+// loss = cross-entropy of softmax(h W^T + b), per row. Its tensors: h, weight, bias, target, scale; loss, normalizer,
 // and the gradients of the first three. With those, and `scale` the factor of each row's loss: the losses are
-// computed too, unless `loss` is absent, when `normaliser` is what an earlier call wrote.
+// computed too, unless `loss` is absent, when `normalizer` is what an earlier call wrote.
 typedef struct {
     int64_t threads, ignore;  // a target of `ignore` counts as nothing
     double smoothing;

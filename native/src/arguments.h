@@ -61,7 +61,7 @@ struct CrossEntropyArguments {
     const void *h, *weight, *bias;  // (rows, inputs), (outputs, inputs), (outputs), contiguous
     const int64_t* target;
     const void* scale;
-    void *loss, *normaliser;
+    void *loss, *normalizer;
     void *dh, *dweight, *dbias;
 };
 

@@ -243,7 +243,7 @@ CrossEntropyArguments bound(const elman_cross_entropy& call, const int64_t* numb
     expect(t[3], "target", ELMAN_INT64, {rows});
     allow(t[4], "scale", kind, {rows});
     allow(t[5], "loss", kind, {rows});
-    expect(t[6], "normaliser", kind, {rows});
+    expect(t[6], "normalizer", kind, {rows});
     allow(t[7], "gradient of h", kind, {rows, inputs});
     allow(t[8], "gradient of weight", kind, {outputs, inputs});
     allow(t[9], "gradient of bias", kind, {outputs});

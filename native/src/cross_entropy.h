@@ -102,7 +102,7 @@ struct CrossEntropy {
     const CrossEntropyArguments& c;
     const int thread;
     const bool gradient;            // of h, weight and bias
-    const bool known;               // the normaliser is given, so that nothing need be kept
+    const bool known;               // the normalizer is given, so that nothing need be kept
     const int lag;                  // rounds between a block's logits and its gradient
     const long units, unit_panels, padded;  // of h
     const long most_rows, blocks;
@@ -112,7 +112,7 @@ struct CrossEntropy {
     const T *h, *weight, *bias;
 
     // Shared: factors of the block at hand, and what is known of its rows.
-    T *columns, *rows, *picked, *scale, *normaliser;
+    T *columns, *rows, *picked, *scale, *normalizer;
     T *references[kMostThreads], *sums[kMostThreads], *totals[kMostThreads], *dh[kMostThreads];
     // Of the thread: tiles of logits with the reference of each, a tile's bias, what hangs over an edge.
     T *logits, *reference, *bias_tile, *over, *last_weights;
@@ -134,7 +134,7 @@ struct CrossEntropy {
           h(static_cast<const T*>(c.h)), weight(static_cast<const T*>(c.weight)), bias(static_cast<const T*>(c.bias)) {
         columns = shared.take<T>(most_rows * units);
         rows = shared.take<T>(gradient ? most_rows * padded : 0);
-        picked = shared.take<T>(most_rows), scale = shared.take<T>(most_rows), normaliser = shared.take<T>(most_rows);
+        picked = shared.take<T>(most_rows), scale = shared.take<T>(most_rows), normalizer = shared.take<T>(most_rows);
         for (int i = 0; i < job.threads; ++i) {
             references[i] = shared.take<T>(most_rows), sums[i] = shared.take<T>(most_rows);
             totals[i] = shared.take<T>(most_rows);
@@ -163,7 +163,7 @@ struct CrossEntropy {
     bool ignored(long row) const { return c.target[row] == c.ignore; }
 
     void run() {
-        if (thread == 0) zero(scale, most_rows), zero(normaliser, most_rows);  // of rows that fill a vector up
+        if (thread == 0) zero(scale, most_rows), zero(normalizer, most_rows);  // of rows that fill a vector up
         wait();
         prepare(0);
         wait();
@@ -197,7 +197,7 @@ struct CrossEntropy {
         }
         if (known && thread == 0)
             for (long r = at.first; r < at.last; ++r) {
-                normaliser[r - at.first] = static_cast<const T*>(c.normaliser)[r];
+                normalizer[r - at.first] = static_cast<const T*>(c.normalizer)[r];
                 scale[r - at.first] = scale_of(r);
             }
     }
@@ -241,8 +241,8 @@ struct CrossEntropy {
                          weight + at.last * units + i * part, step}, n, width);
         }
         if (known) {
-            memcpy(reference_of(tile), normaliser, size_t(count) * sizeof(T));
-            for (long p = 0; p < panels; ++p) exponentials(z + p * kL, n, load(normaliser + p * kL));
+            memcpy(reference_of(tile), normalizer, size_t(count) * sizeof(T));
+            for (long p = 0; p < panels; ++p) exponentials(z + p * kL, n, load(normalizer + p * kL));
             return;
         }
         for (long r = 0; r < count; ++r) {
@@ -287,7 +287,7 @@ struct CrossEntropy {
         const long n = at.last - at.first, count = in.last - in.first, panels = panels_of<T>(count);
         T* g = logits_of(tile);
         for (long p = 0; p < panels; ++p)
-            differentiate(g + p * kL, n, load(scale + p * kL), load(reference_of(tile) + p * kL) - load(normaliser + p * kL));
+            differentiate(g + p * kL, n, load(scale + p * kL), load(reference_of(tile) + p * kL) - load(normalizer + p * kL));
         for (long r = 0; r < count; ++r) {
             const long wanted = c.target[in.first + r] - at.first;
             if (wanted >= 0 && wanted < n) g[wanted * most_rows + r] -= T(1 - c.smoothing) * scale[r];
@@ -299,9 +299,9 @@ struct CrossEntropy {
 
     // From exp(z - reference) to the gradient without the target's part. Probabilities that cannot matter
     // become 0: their products would be subnormal numbers, which take the processor a hundred times as long.
-    ELMAN_INLINE void differentiate(T* g, long n, Vec<T> by, Vec<T> reference_less_normaliser) const {
+    ELMAN_INLINE void differentiate(T* g, long n, Vec<T> by, Vec<T> reference_less_normalizer) const {
         constexpr T kSmall = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
-        const Vec<T> factor = exp<T>(reference_less_normaliser), least = kSmall / factor;
+        const Vec<T> factor = exp<T>(reference_less_normalizer), least = kSmall / factor;
         const Vec<T> by_factor = by * factor, less = by * T(c.smoothing / double(c.outputs));
         for (T* end = g + n * most_rows; g < end; g += most_rows) {
             const Vec<T> e = load(g);
@@ -383,8 +383,8 @@ struct CrossEntropy {
             }
             const long row = in.first + r;
             const T log_sum = T(::log(double(sum)));
-            normaliser[r] = largest + log_sum;
-            static_cast<T*>(c.normaliser)[row] = normaliser[r];
+            normalizer[r] = largest + log_sum;
+            static_cast<T*>(c.normalizer)[row] = normalizer[r];
             // An output that is ruled out, at minus infinity, counts only where the target is spread.
             const T even = c.smoothing != 0 ? T(c.smoothing / double(c.outputs)) * total : T(0);
             const T expected = T(1 - c.smoothing) * picked[r] + even;

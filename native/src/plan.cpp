@@ -66,7 +66,7 @@ Plan::Plan(const ScanArguments& scan, int threads, int of_record) {
     }
 }
 
-// Neighbouring rows; where they differ in length every `teams`-th, so that each team gets long and short ones.
+// Neighboring rows; where they differ in length every `teams`-th, so that each team gets long and short ones.
 // Returns its row-steps.
 int64_t Plan::add_team(const ScanArguments& scan, const std::vector<int64_t>& order, int team, int64_t offset) {
     auto keep = [&](size_t n) {

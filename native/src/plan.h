@@ -31,7 +31,7 @@ static_assert(sizeof(RecordHeader) <= kRecordHeader * sizeof(float), "in a recor
 constexpr int64_t kRecordGap = 16;  // elements between the records of two steps
 
 
-// How often a thread was signalled in each round of a barrier; see wait_for_all.
+// How often a thread was signaled in each round of a barrier; see wait_for_all.
 struct Signals {
     alignas(64) unsigned sent[8];
 };

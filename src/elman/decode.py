@@ -39,7 +39,7 @@ def sample(
         scores: scores of the first token to draw, (1, V).
         state: the state from which they came.
         length: how many tokens; None never ends.
-        temperature: tau; below 1 favours the likely ones, and 0 always takes the likeliest.
+        temperature: tau; below 1 favors the likely ones, and 0 always takes the likeliest.
         top_k: draw from so many likeliest tokens only.
         forbidden: tokens that are never drawn, such as ``<unk>``.
         generator: where the randomness comes from; torch's own if None.

@@ -1,4 +1,4 @@
-"""Initialisation schemes, each with its paper; by name in layers and configurations.
+"""Initialization schemes, each with its paper; by name in layers and configurations.
 
 A scheme changes the weights of a cell in place, gate by gate. Schemes that are about gates a cell
 does not have raise, rather than do nothing.
@@ -21,7 +21,7 @@ __all__ = [
     "forget_bias",
     "glorot",
     "identity",
-    "initialise",
+    "initialize",
     "orthogonal",
     "torch_default",
 ]
@@ -149,7 +149,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
 )
 
 
-def initialise(module: nn.Module, scheme: str | Scheme) -> nn.Module:
+def initialize(module: nn.Module, scheme: str | Scheme) -> nn.Module:
     """Applies a scheme, by name or as a function, to every cell inside ``module``, in place.
 
     Args:
@@ -164,7 +164,7 @@ def initialise(module: nn.Module, scheme: str | Scheme) -> nn.Module:
     Example:
         >>> import torch, elman
         >>> cell = elman.cells.Elman(3, 5, activation="relu")
-        >>> _ = elman.init.initialise(cell, "identity")
+        >>> _ = elman.init.initialize(cell, "identity")
         >>> torch.equal(cell.weight_hh, torch.eye(5))
         True
     """
@@ -180,14 +180,14 @@ def initialise(module: nn.Module, scheme: str | Scheme) -> nn.Module:
                 scheme(cell, weights)
                 seen.add(id(weights.hh))
     if not seen:
-        raise ConfigError(f"found no cell with gates to initialise in {type(module).__name__}")
+        raise ConfigError(f"found no cell with gates to initialize in {type(module).__name__}")
     return module
 
 
 def _check_leaves(cell: Any, weights: Any) -> None:
     if not all(tensor is None or isinstance(tensor, nn.Parameter) for tensor in weights):
         raise ConfigError(
-            f"a weight of {type(cell).__name__} is computed by a parametrization: initialise the "
+            f"a weight of {type(cell).__name__} is computed by a parametrization: initialize the "
             "cell before it is parametrized"
         )
 

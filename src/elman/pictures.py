@@ -12,15 +12,15 @@ from warnings import catch_warnings, filterwarnings
 from elman._errors import ConfigError
 from elman.data._files import replacing
 
-__all__ = ["COLOURS", "Picture", "available", "drawn", "save", "save_dark", "write"]
+__all__ = ["COLORS", "Picture", "available", "drawn", "save", "save_dark", "write"]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MISSING = 'no pictures: Matplotlib is not installed: pip install "elman[pictures]"'
 FORMATS = ("png", "svg")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Lines take these in turn; they are told apart by those who do not see all colours (Okabe & Ito
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Lines take these in turn; they are told apart by those who do not see all colors (Okabe & Ito
 2008, "Color universal design")."""
 
 
@@ -99,9 +99,9 @@ def drawn(picture: Picture, *, dark: bool = False) -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    colours = [*COLOURS[:-1], _LIGHT] if dark else COLOURS
+    colors = [*COLORS[:-1], _LIGHT] if dark else COLORS
     style = _STYLE | (_DARK if dark else {})
-    with rc_context({**style, "axes.prop_cycle": cycler(color=colours)}), catch_warnings():
+    with rc_context({**style, "axes.prop_cycle": cycler(color=colors)}), catch_warnings():
         # A box stands for a letter that Matplotlib's own font lacks; an SVG shows it all the same.
         filterwarnings("ignore", r"Glyph \d+", UserWarning)
         figure = Figure(figsize=picture.size, layout="constrained")

@@ -182,7 +182,7 @@ class NamesNoStep(Sums):
 
 
 class Forgets(Regress):
-    """It does not keep what the targets were standardised with."""
+    """It does not keep what the targets were standardized with."""
 
     def learned(self) -> dict[str, Any]:
         return {**super().learned(), "middle": 0.0}
@@ -200,7 +200,7 @@ BROKEN: dict[str, Callable[[], Task]] = {
     "reports_are_well_formed": LeavesACell,
     "an_excerpt_is_a_batch": NamesNoStep,
     "saved_is_restored": lambda: Forgets.prepare(
-        RegressData(rows=40, steps=5, standardise=True), RegressNet(hidden=4)
+        RegressData(rows=40, steps=5, standardize=True), RegressNet(hidden=4)
     ),
 }
 

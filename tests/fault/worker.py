@@ -233,7 +233,7 @@ def main() -> None:
         ctypes.c_int,
         ctypes.c_int,
     ]
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads do not survive a fork
+    os.environ["TOKENIZERS_PARALLELIZM"] = "false"  # threads do not survive a fork
     torch.set_num_threads(1)
     note_what_is_saved()
     note_stages()

@@ -151,7 +151,7 @@ def killed(root: Path, config: Any) -> Iterator[dict[str, Any]]:
         shutil.rmtree(path)
 
 
-def signalled(root: Path, config: Any, number: signal.Signals, update: int) -> dict[str, Any]:
+def signaled(root: Path, config: Any, number: signal.Signals, update: int) -> dict[str, Any]:
     path = root / number.name
 
     def ask(event: dict[str, Any]) -> None:
@@ -165,7 +165,7 @@ def signalled(root: Path, config: Any, number: signal.Signals, update: int) -> d
 
 
 def main() -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # threads do not survive a fork
+    os.environ["TOKENIZERS_PARALLELIZM"] = "false"  # threads do not survive a fork
     root = Path(sys.argv[1])
     config = configuration(root)
     torch.set_num_threads(1)
@@ -176,9 +176,9 @@ def main() -> None:
         {
             "whole": outcome(root / "whole"),
             "finished": outcome(root / "again"),
-            "signalled": [
-                signalled(root, config, signal.SIGINT, 3),
-                signalled(root, config, signal.SIGTERM, 12),
+            "signaled": [
+                signaled(root, config, signal.SIGINT, 3),
+                signaled(root, config, signal.SIGTERM, 12),
             ],
             "killed": list(killed(root, config)),
         },

@@ -193,14 +193,14 @@ def test_weight_norm_trains(make: Make) -> None:
     computed = [p for name, p in layer.named_parameters() if "original" in name]
     assert len(computed) >= 2
     before = [p.detach().clone() for p in computed]
-    optimiser = torch.optim.Adam(layer.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.02)
     losses = []
     for _ in range(10):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         losses.append((layer(x)[0] - 0.5).square().mean())
         losses[-1].backward()
         assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in computed)
-        optimiser.step()
+        optimizer.step()
     assert losses[-1] < losses[0]
     assert not any(torch.equal(p, b) for p, b in zip(computed, before, strict=True))
 

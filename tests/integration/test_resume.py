@@ -43,7 +43,7 @@ def test_a_finished_run_resumes_to_itself(outcomes: Any) -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_after_a_signal_it_saves_at_once_and_resumes(outcomes: Any, number: int) -> None:
-    got, whole = outcomes["signalled"][number], outcomes["whole"]
+    got, whole = outcomes["signaled"][number], outcomes["whole"]
     assert (got["code"], got["resumed"]) == (130, 0)
     assert got["saved"] == (3, 12)[number]  # the update in which the signal came
     assert got["hash"] == whole["hash"]

@@ -94,9 +94,9 @@ def test_input_that_saturates(tmp_path: Path, cell: str) -> None:
     ]
     rows.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     data = {"train": [str(rows)], "rows": None, "steps": None, "series": "series"}
-    path = run(tmp_path / "run", cell=cell, data={**data, "standardise": False, "unique": False})
+    path = run(tmp_path / "run", cell=cell, data={**data, "standardize": False, "unique": False})
     finding = next(f for f in examine(path).findings if f.code == "E-SATURATED")
-    assert finding.remedies[0].flags == "--data.standardise=true"
+    assert finding.remedies[0].flags == "--data.standardize=true"
     for remedy in finding.remedies:
         asked = request("train", "", ["regress", str(rows), *remedy.flags.split()], OPTIONS)
         assert asked is not None
@@ -107,7 +107,7 @@ def test_input_that_saturates(tmp_path: Path, cell: str) -> None:
         assert given["data"]["train"] == [str(rows)]
 
 
-class Spoilt(Regress):
+class Spoiled(Regress):
     @classmethod
     def prepare(cls, *args: Any, **options: Any) -> Any:
         task = super().prepare(*args, **options)
@@ -117,7 +117,7 @@ class Spoilt(Regress):
 
 def test_a_nan_in_the_data_is_found_in_a_run_that_diverged(tmp_path: Path) -> None:
     settings = config()
-    task = Spoilt.prepare(settings.data, settings.model, tmp_path)
+    task = Spoiled.prepare(settings.data, settings.model, tmp_path)
     with pytest.raises(Diverged):
         fit(task, settings.train, Run.create(tmp_path / "run", settings.toml()))
     found = examine(tmp_path / "run")

@@ -11,7 +11,7 @@ from elman.baselines._bags import (
 )
 from elman.baselines._nearest import NearestRow
 from elman.baselines._ngram import NAMES, NGram, ngram_baselines
-from elman.baselines._paths import Neighbours
+from elman.baselines._paths import Neighbors
 from elman.baselines._rolls import LastFrame, Marginal
 from elman.baselines._season import find_season
 from elman.baselines._series import SeasonalNaive
@@ -26,7 +26,7 @@ __all__ = [
     "MostFrequentTag",
     "NGram",
     "NearestRow",
-    "Neighbours",
+    "Neighbors",
     "SeasonalNaive",
     "TfidfLogistic",
     "WordByWord",

@@ -29,7 +29,7 @@ class NGram:
 
     where h' is h without its oldest word and the recursion ends at 1 / vocab_size. Contexts share a
     weight when their mean count per distinct successor falls in the same bucket b(h). The weights
-    are fitted by expectation-maximisation on the last twentieth of the training tokens with the
+    are fitted by expectation-maximization on the last twentieth of the training tokens with the
     counts of the rest; then all are counted. No validation or test token is ever used.
 
     Args:
@@ -190,13 +190,13 @@ def _fit(counted: Tokens, held_out: Tokens, vocab_size: int, order: int) -> list
     for n in range(1, order + 1):
         level = _count(counted, n, vocab_size)
         frequency, bucket = level.look_up(_grams(held_out, n, vocab_size))
-        weight = _expectation_maximisation(frequency, p[n - 1 :], bucket)
+        weight = _expectation_maximization(frequency, p[n - 1 :], bucket)
         p[n - 1 :] = weight[bucket] * frequency + (1 - weight[bucket]) * p[n - 1 :]
         weights.append(weight)
     return weights
 
 
-def _expectation_maximisation(high: Reals, low: Reals, bucket: Tokens) -> Reals:
+def _expectation_maximization(high: Reals, low: Reals, bucket: Tokens) -> Reals:
     # One pseudo-token holds each bucket to the Witten-Bell weight of its mean count a, a / (1 + a):
     # a bucket without held-out tokens still has a weight, and none reaches 1.
     mean = 2.0 ** ((np.arange(BUCKETS) - 1) / PER_OCTAVE)

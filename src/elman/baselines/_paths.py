@@ -10,7 +10,7 @@ from elman.baselines._bags import _need_scikit_learn
 Reals = NDArray[np.float64]
 
 
-class Neighbours:
+class Neighbors:
     r"""The best guess from where something is: the mean of what followed on the nearest places.
 
     .. math:: \hat p_{t+1} = p_t + \frac1k \sum_{q \in N_k(p_t)} (q' - q) \approx
@@ -29,7 +29,7 @@ class Neighbours:
 
     Example:
         >>> x = np.linspace(0, 1, 50)[:, None]
-        >>> Neighbours(x, x + 0.1, nearest=3)(np.array([[0.5]])).round(2)
+        >>> Neighbors(x, x + 0.1, nearest=3)(np.array([[0.5]])).round(2)
         array([[0.6]])
     """
 

@@ -16,14 +16,14 @@ class WordByWord:
 
     .. math:: p(y \mid x) \propto \prod_j \sum_i t(y_j \mid x_i), \qquad i = 0..|x|
 
-    Place 0 is a token that every source has, for what comes from nowhere. Expectation maximisation
+    Place 0 is a token that every source has, for what comes from nowhere. Expectation maximization
     finds t. A source token is then translated to its likeliest target token, or to nothing if
     fewer than half of its occurrences have any.
 
     Args:
         sources: tokens of each row, numbers from 0.
         targets: the same of what each means.
-        rounds: of expectation and maximisation.
+        rounds: of expectation and maximization.
 
     Example:
         >>> pairs = [([0, 1], [7, 8]), ([0], [7]), ([2, 1], [9, 8])]

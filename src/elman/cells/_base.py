@@ -244,7 +244,7 @@ class PointwiseCell(Cell):
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
-        """What :func:`elman.init.initialise` fills."""
+        """What :func:`elman.init.initialize` fills."""
         yield self, self.weights
 
     def project(

@@ -88,7 +88,7 @@ class Projected(Cell):
         return self.cell.weights._replace(hr=self.weight_hr)
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
-        """What :func:`elman.init.initialise` fills."""
+        """What :func:`elman.init.initialize` fills."""
         yield self.cell, self.weights
 
     def project(self, x: Tensor, weights: Weights | None = None) -> Tensor:

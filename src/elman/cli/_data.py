@@ -31,6 +31,6 @@ def list_(*, json: Flag = False) -> None:
             fields = {k: v for k, v in data._asdict().items() if k not in ("lines", "rows", "made")}
             emit({**fields, "installed": there})
             continue
-        print(f"{data.name}  {data.summary}\n  size     {data.size}\n  licence  {data.licence}")
+        print(f"{data.name}  {data.summary}\n  size     {data.size}\n  license  {data.license}")
         print(f"  tasks    {', '.join(data.tasks)}\n  source   {data.source}")
         print(f"  package  {data.package} {there or _missing(data.extra)}")

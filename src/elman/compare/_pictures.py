@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from elman.compare._result import Candidate, Comparison
-from elman.pictures import COLOURS, Picture
+from elman.pictures import COLORS, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,12 +32,12 @@ def drawings(found: Comparison) -> Iterator[Picture]:
 def _validation(found: Comparison, figure: Figure) -> None:
     """A thin line a seed, and their mean."""
     axes = figure.subplots()
-    for candidate, colour in _coloured(found):
+    for candidate, color in _colored(found):
         for run in candidate.runs:
             if run.curve:
-                axes.plot(*zip(*run.curve, strict=True), color=colour, alpha=0.3, marker=".")
+                axes.plot(*zip(*run.curve, strict=True), color=color, alpha=0.3, marker=".")
         if mean := _mean_curve(candidate):
-            axes.plot(*zip(*mean, strict=True), color=colour, lw=2, label=candidate.name)
+            axes.plot(*zip(*mean, strict=True), color=color, lw=2, label=candidate.name)
     values = [value for c in found.candidates for run in c.runs for _, value in run.curve]
     _scale(axes, values)
     axes.set(xlabel="update", ylabel=f"validation {found.metric.replace('_', ' ')}")
@@ -57,13 +57,13 @@ def _final(found: Comparison, figure: Figure) -> None:
     """A point a seed, mean and deviation beside them, and lines for what has to be beaten."""
     axes, split = figure.subplots(), found.splits[-1]
     values = []
-    for place, (candidate, colour) in enumerate(_coloured(found)):
+    for place, (candidate, color) in enumerate(_colored(found)):
         spread = candidate.metric(split, found.metric)
         if spread is None:
             continue
         values += spread.values
-        axes.plot([place] * len(spread.values), spread.values, "o", color=colour, alpha=0.4)
-        axes.errorbar(place + 0.15, spread.mean, spread.deviation, fmt="s", color=colour, capsize=4)
+        axes.plot([place] * len(spread.values), spread.values, "o", color=color, alpha=0.4)
+        axes.errorbar(place + 0.15, spread.mean, spread.deviation, fmt="s", color=color, capsize=4)
     for (name, measured), dashes in zip(found.baselines.items(), cycle(DASHES)):
         if found.metric in measured.get(split, {}):
             values.append(measured[split][found.metric])
@@ -81,18 +81,18 @@ def _final(found: Comparison, figure: Figure) -> None:
 def _by_length(found: Comparison, figure: Figure) -> None:
     axes = figure.subplots()
     groups, columns = found.by_length()
-    for candidate, colour in _coloured(found):
+    for candidate, color in _colored(found):
         if candidate.name in columns:
             heights = [row[0] for row in columns[candidate.name]]
-            axes.plot(groups, heights, marker="o", color=colour, label=candidate.name)
+            axes.plot(groups, heights, marker="o", color=color, label=candidate.name)
     name = next(run.by_length_of for run in found.done if run.by_length)
     axes.set(xlabel="steps", ylabel=f"{found.splits[-1]} {name.replace('_', ' ')}")
     axes.legend()
 
 
-def _coloured(found: Comparison) -> Iterator[tuple[Candidate, str]]:
+def _colored(found: Comparison) -> Iterator[tuple[Candidate, str]]:
     for number, candidate in enumerate(found.candidates):
-        yield candidate, COLOURS[number % len(COLOURS)]
+        yield candidate, COLORS[number % len(COLORS)]
 
 
 def _scale(axes: Axes, values: list[float]) -> None:

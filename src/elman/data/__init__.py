@@ -1,6 +1,6 @@
 """Data: text files to vocabularies, token files and batches; named data sets.
 
-The names are loaded when they are first used: the catalogue needs no torch, a batch no tokenizers.
+The names are loaded when they are first used: the catalog needs no torch, a batch no tokenizers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from elman.data._rows import Rows
     from elman.data._table import BadRows, BadValue, Record, RowLines, read_table
     from elman.data._text import Lines, Source, Split, TextSource
-    from elman.data._tokens import open_tokens, tokenise
+    from elman.data._tokens import open_tokens, tokenize
     from elman.data._vectors import Vectors, read_vectors
     from elman.data._video import moving, read_videos
     from elman.data._vocab import EOS, KINDS, UNK, Vocabulary
@@ -64,7 +64,7 @@ __all__ = [
     "read_videos",
     "records",
     "restored",
-    "tokenise",
+    "tokenize",
     "unguarded",
     "write_midi",
 ]
@@ -81,7 +81,7 @@ _HOMES = {
     "_rows": ("Rows",),
     "_table": ("BadRows", "BadValue", "Record", "RowLines", "read_table"),
     "_text": ("Lines", "Source", "Split", "TextSource"),
-    "_tokens": ("open_tokens", "tokenise"),
+    "_tokens": ("open_tokens", "tokenize"),
     "_vectors": ("Vectors", "read_vectors"),
     "_video": ("moving", "read_videos"),
     "_vocab": ("EOS", "KINDS", "UNK", "Vocabulary"),

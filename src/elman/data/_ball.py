@@ -14,7 +14,7 @@ from elman._errors import ConfigError
 Reals = NDArray[np.float64]
 Rows = Iterator[Mapping[str, Any]]
 
-BAR, GREY = 0.2, 0.35
+BAR, GRAY = 0.2, 0.35
 """The width of the bar that balls pass behind, and its brightness."""
 
 
@@ -31,10 +31,10 @@ class Box(NamedTuple):
 
 
 def ball(rows: int, steps: int, seed: int, **box: Any) -> Rows:
-    """Films of balls in a box, and where their centres are in each frame.
+    """Films of balls in a box, and where their centers are in each frame.
 
     Balls begin anywhere, with velocities drawn from a normal distribution with the deviation
-    ``speed``; each is a little darker than the one before it. With ``occlusion`` a grey bar stands
+    ``speed``; each is a little darker than the one before it. With ``occlusion`` a gray bar stands
     somewhere in front of them. ``noise`` is the deviation of what is added to each pixel, of 1.
 
     Yields:
@@ -49,7 +49,7 @@ def ball(rows: int, steps: int, seed: int, **box: Any) -> Rows:
         if films.occlusion:
             left = draw.uniform(0.1, 0.9 - BAR)
             first, last = round(left * films.size), round((left + BAR) * films.size)
-            frames[:, :, first:last] = GREY
+            frames[:, :, first:last] = GRAY
         frames += draw.normal(0, films.noise, frames.shape)
         yield {
             "frames": (frames.clip(0, 1) * 255).round().astype(np.uint8),
@@ -83,7 +83,7 @@ def fly(p: Reals, v: Reals, steps: int, box: Box) -> tuple[Reals, Reals]:
     .. math:: p(t) = p + v t - \tfrac12 g t^2 e_y, \qquad v(t) = v - g t e_y
 
     holds until a ball meets a wall, where one component of its velocity turns round, or another
-    ball of its mass, with which it exchanges the components along the line between their centres.
+    ball of its mass, with which it exchanges the components along the line between their centers.
     The times of both are roots of quadratic equations: two balls fall alike, so gravity is not in
     theirs. Nothing is lost: the energy :math:`\sum \tfrac12 |v|^2 + g y` stays as it is.
 
@@ -164,9 +164,9 @@ def _pairs(balls: int) -> list[tuple[int, int]]:
 
 def render(path: Reals, box: Box) -> Reals:
     """Frames (steps, size, size) of balls at (steps, balls, 2): 1 is white, edges are smooth."""
-    centres = (np.arange(box.size) + 0.5) / box.size
-    across = centres - path[..., 0, None]
-    up = centres[::-1] - path[..., 1, None]
+    centers = (np.arange(box.size) + 0.5) / box.size
+    across = centers - path[..., 0, None]
+    up = centers[::-1] - path[..., 1, None]
     distance = np.hypot(across[..., None, :], up[..., :, None])
     covered = ((box.radius - distance) * box.size + 0.5).clip(0, 1)
     shades = np.linspace(1, 0.4, box.balls)[:, None, None]

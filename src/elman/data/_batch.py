@@ -174,7 +174,7 @@ class Lanes:
     from window to window stays with its text. ``Lanes(tokens, 1)`` reads all of it in one lane.
 
     Args:
-        tokens: a stream of integers (tokens,): a tensor, an array, or a memory map as `tokenise`
+        tokens: a stream of integers (tokens,): a tensor, an array, or a memory map as `tokenize`
             returns it, of which only the windows asked for are read.
         lanes: how many, the batch size.
 

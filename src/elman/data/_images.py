@@ -229,7 +229,7 @@ def _is_file(path: Path) -> bool:
 
 
 def openmoji(font: Path) -> Iterator[Mapping[str, Any]]:
-    """The emoji that a font draws in colour, each with its English name of the package emoji.
+    """The emoji that a font draws in color, each with its English name of the package emoji.
 
     A sequence of characters for which the font has no drawing of its own is left out.
     """

@@ -1,4 +1,4 @@
-"""MIDI files in and out, and their sound where a synthesiser is installed."""
+"""MIDI files in and out, and their sound where a synthesizer is installed."""
 
 from __future__ import annotations
 
@@ -121,13 +121,13 @@ def write_midi(path: Path, notes: Iterable[Note], tempo: float = 84) -> None:
         midi.save(file=file)
 
 
-def synthesise(midi: Path, wave: Path) -> str | None:
+def synthesize(midi: Path, wave: Path) -> str | None:
     """Write the sound of a MIDI file as a WAV file, with fluidsynth or timidity.
 
     Returns:
         None, or why there is no sound.
     """
-    command = _synthesiser(midi, wave)
+    command = _synthesizer(midi, wave)
     if command is None:
         return MISSING
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -137,7 +137,7 @@ def synthesise(midi: Path, wave: Path) -> str | None:
     return None
 
 
-def _synthesiser(midi: Path, wave: Path) -> list[str] | None:
+def _synthesizer(midi: Path, wave: Path) -> list[str] | None:
     """The command that plays a file into another."""
     files = (str(midi.resolve()), str(wave.resolve()))
     fluidsynth, timidity = shutil.which("fluidsynth"), shutil.which("timidity")

@@ -32,7 +32,7 @@ FILLERS = (
     "in summer we often went to {other} by train .",
     "our house had a red door and a small garden .",
     "later i moved to a large city to study .",
-    "a neighbour from {other} taught me how to cook .",
+    "a neighbor from {other} taught me how to cook .",
 )
 
 
@@ -140,7 +140,7 @@ def mnist_1d() -> Rows:
     The last thousand rows are to be tested on, as in the paper.
 
     References:
-        Greydanus & Kobak 2024, "Scaling down deep learning with MNIST-1D".
+        Graydanus & Kobak 2024, "Scaling down deep learning with MNIST-1D".
     """
     from mnist1d.data import get_dataset_args, make_dataset
 

@@ -19,7 +19,7 @@ SIZE, CELL, FINER = 40, 10, 3
 
 PLACES = ("upper left", "upper right", "lower left", "lower right")
 COUNTS = ("a", "two", "three")
-COLOURS = {
+COLORS = {
     "red": (225, 45, 45), "green": (45, 190, 60), "blue": (60, 90, 240),
     "yellow": (240, 220, 50), "purple": (180, 60, 215), "white": (235, 235, 235),
 }  # fmt: skip
@@ -37,37 +37,37 @@ PARTS = ("train",) * 8 + ("valid", "test")
 
 
 class Group(NamedTuple):
-    """One to three shapes of one colour in one corner."""
+    """One to three shapes of one color in one corner."""
 
     place: int
     number: int
-    colour: str
+    color: str
     shape: str
 
     def words(self) -> str:
         """As in "in the upper left two red rings"."""
         many = PLURALS.get(self.shape, f"{self.shape}s") if self.number > 1 else self.shape
-        return f"in the {PLACES[self.place]} {COUNTS[self.number - 1]} {self.colour} {many}"
+        return f"in the {PLACES[self.place]} {COUNTS[self.number - 1]} {self.color} {many}"
 
 
-def part_of(count: int, colour: str, shape: str) -> str:
-    """Where so many shapes of a colour may be seen.
+def part_of(count: int, color: str, shape: str) -> str:
+    """Where so many shapes of a color may be seen.
 
-    With numbers, colours and shapes counted from 0 as they stand in `COUNTS`, `COLOURS` and
+    With numbers, colors and shapes counted from 0 as they stand in `COUNTS`, `COLORS` and
     `SHAPES`, the sum of the three modulo 8 is 0 in the 10 combinations of the test scenes, 1 in
     the 9 of the validation scenes. Any two of the three are together in training, too.
 
     >>> part_of(1, "red", "circle"), part_of(2, "red", "circle"), part_of(3, "red", "circle")
     ('test', 'valid', 'train')
     """
-    total = count - 1 + [*COLOURS].index(colour) + [*SHAPES].index(shape)
+    total = count - 1 + [*COLORS].index(color) + [*SHAPES].index(shape)
     return {0: "test", 1: "valid"}.get(total % 8, "train")
 
 
 COMBINATIONS: dict[str, list[tuple[int, str, str]]] = {
     part: [
         each
-        for each in product(range(1, len(COUNTS) + 1), COLOURS, SHAPES)
+        for each in product(range(1, len(COUNTS) + 1), COLORS, SHAPES)
         if part_of(*each) == part
     ]
     for part in ("train", "valid", "test")
@@ -78,7 +78,7 @@ def scenes(rows: int, steps: int, seed: int) -> Iterator[Mapping[str, Any]]:
     """So many groups of shapes as ``steps`` says, each in a corner, and a sentence of all of them.
 
     Of ten scenes eight are to learn from, one to validate, one to test. Each of the latter two has
-    a group whose number, colour and shape are never seen together elsewhere, see `part_of`: who
+    a group whose number, color and shape are never seen together elsewhere, see `part_of`: who
     learned groups by heart cannot describe it.
 
     Raises:
@@ -118,17 +118,17 @@ def _painted(draw: np.random.Generator, groups: list[Group]) -> Pixels:
             top, left = CELL * (down + cell // 2), CELL * (across + cell % 2)
             patch = image[top : top + CELL, left : left + CELL]
             covered = _covered(draw, group.shape)[..., None]
-            colour = np.array(COLOURS[group.colour]) + draw.normal(0, 12, 3)
-            patch += covered * (colour - patch)
+            color = np.array(COLORS[group.color]) + draw.normal(0, 12, 3)
+            patch += covered * (color - patch)
     return image.clip(0, 255).astype(np.uint8)
 
 
 def _covered(draw: np.random.Generator, shape: str) -> Reals:
     """What share of each pixel of a cell a shape covers, of any size and place that fits."""
     radius = draw.uniform(3.2, CELL / 2 - 0.2)
-    centre = CELL / 2 + draw.uniform(-1, 1, 2) * (CELL / 2 - radius)
+    center = CELL / 2 + draw.uniform(-1, 1, 2) * (CELL / 2 - radius)
     at = (np.arange(CELL * FINER) + 0.5) / FINER
-    x, y = (at - centre[0]) / radius, (at[:, None] - centre[1]) / radius
+    x, y = (at - center[0]) / radius, (at[:, None] - center[1]) / radius
     inside = SHAPES[shape](
         np.broadcast_to(x, (len(at), len(at))), np.broadcast_to(y, (len(at), len(at)))
     )

@@ -45,7 +45,7 @@ class Source(ABC):
     def split(self, valid: float = 0.05, test: float = 0.05) -> Split:
         r"""Cut into training, validation and test text, in this order and without shuffling.
 
-        Neighbouring lines often belong together (a story), so each part is one contiguous run of
+        Neighboring lines often belong together (a story), so each part is one contiguous run of
         whole lines. A part asked for has at least one line.
 
         Args:

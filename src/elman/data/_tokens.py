@@ -21,7 +21,7 @@ BATCH = 1 << 20
 """Characters encoded at a time: enough for all threads, little enough for any memory."""
 
 
-def tokenise(
+def tokenize(
     source: Source,
     vocabulary: Vocabulary,
     destination: str | os.PathLike[str],
@@ -51,7 +51,7 @@ def tokenise(
         >>> from elman.data import Lines, Vocabulary
         >>> text = Lines(["the cat sat", "the dog"])
         >>> words = Vocabulary.train(text, "word", eos=True)
-        >>> tokens = tokenise(text, words, Path(tempfile.mkdtemp(), "train.npy"))
+        >>> tokens = tokenize(text, words, Path(tempfile.mkdtemp(), "train.npy"))
         >>> words.decode(tokens)
         'the cat sat\nthe dog\n'
     """
@@ -86,7 +86,7 @@ def open_tokens(path: str | os.PathLike[str]) -> NDArray[Any]:
         tokens = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, TokenError, OverflowError) as error:
         raise DataError(
-            f"{path}: not a token file ({why(error)}): write it again with tokenise"
+            f"{path}: not a token file ({why(error)}): write it again with tokenize"
         ) from error
     if not isinstance(tokens, np.ndarray) or tokens.ndim != 1 or tokens.dtype.kind != "u":
         raise DataError(f"{path}: not a token file: one row of unsigned integers was expected")

@@ -42,10 +42,10 @@ def read_videos(path: Path, size: int, bad: BadRows, *, located: bool = True) ->
     """The videos at a path, each with its "video" (where it is), "frames" and "positions".
 
     A file is one video. So is a folder of images, in the order of the numbers in their names; a
-    folder of neither is searched for videos. Frames are made grey and ``size`` pixels square,
+    folder of neither is searched for videos. Frames are made gray and ``size`` pixels square,
     whatever their shape. Beside images there may be ``positions.csv``: a row for each frame, with
     the columns x and y, or x1, y1, x2, y2 ..., in pixels of the image from its upper left corner.
-    Without it the position is that of what moves: the centre of all pixels that differ from the
+    Without it the position is that of what moves: the center of all pixels that differ from the
     video's median by more than half of what the most different pixel does.
 
     Positions are in units of the frame's width and height, with y upwards.
@@ -99,11 +99,11 @@ def moving(frames: Frames) -> Places:
                [[0.35, 0.75]]], dtype=float32)
     """
     usual = np.median(frames, 0) / 255
-    places = [_centre(np.abs(frame / 255 - usual), step) for step, frame in enumerate(frames, 1)]
+    places = [_center(np.abs(frame / 255 - usual), step) for step, frame in enumerate(frames, 1)]
     return np.array(places, np.float32)[:, None]
 
 
-def _centre(different: Reals, step: int) -> tuple[float, float]:
+def _center(different: Reals, step: int) -> tuple[float, float]:
     """Of what is most different in a frame."""
     most = different.max()
     if most < MOVES:
@@ -135,7 +135,7 @@ def _found(path: Path) -> Iterator[Path]:
 
 
 def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
-    """The frames, grey (steps, side, side), and the first one's width and height before that."""
+    """The frames, gray (steps, side, side), and the first one's width and height before that."""
     images: Iterator[Any]
     most: float = limits.ANIMATION
     if video.is_dir():

@@ -126,8 +126,8 @@ def find(network: nn.Module, forward: Callable[[], Any]) -> Bad | None:
             return None
         tracer.backward = True
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    spoilt = (tracer.origin(g) for g in gradients if g is not None and _bad(g))
-    return min(spoilt, key=tracer.births.__getitem__, default=None)
+    spoiled = (tracer.origin(g) for g in gradients if g is not None and _bad(g))
+    return min(spoiled, key=tracer.births.__getitem__, default=None)
 
 
 class _Place(NamedTuple):
@@ -160,15 +160,15 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         given = _tensors((args, kwargs))
         # In place, what went in is gone afterwards.
-        spoilt = [t for t in given if _bad(t)]
+        spoiled = [t for t in given if _bad(t)]
         name = str(func.overloadpacket).split(".", 1)[1]
         place = self._here()
-        sources = [self._source(t, name, place) for t in spoilt]
+        sources = [self._source(t, name, place) for t in spoiled]
         results = func(*args, **kwargs)
         scalars = [v for v in tree_leaves((args, kwargs)) if isinstance(v, float)]
         meant = name.strip("_").startswith(_FILLS) and not all(map(math.isfinite, scalars))
         for result in _tensors(results):
-            gate = self._gate(given, spoilt, result, place)
+            gate = self._gate(given, spoiled, result, place)
             if not self.backward:
                 self._pending.append((result, place))
             if _bad(result):
@@ -223,7 +223,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.place._replace(line=_line())
 
     def _gate(
-        self, given: Sequence[Tensor], spoilt: Sequence[Tensor], result: Tensor, place: _Place
+        self, given: Sequence[Tensor], spoiled: Sequence[Tensor], result: Tensor, place: _Place
     ) -> str | None:
         """The gate whose numbers a result has, if it is one's alone."""
         gates: Sequence[str] = getattr(place.cell, "gates", ())
@@ -237,7 +237,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             wrong = (~result.isfinite()).flatten(0, -2).any(0).nonzero().flatten() // units
             own = {gates[k] for k in wrong.tolist()}
         else:
-            own = {g for t in spoilt or given if (g := self._gate_of(t, gates, units)) is not None}
+            own = {g for t in spoiled or given if (g := self._gate_of(t, gates, units)) is not None}
         if len(own) == 1:
             self._gates[id(result)] = next(iter(own))
         return next(iter(own)) if len(own) == 1 else None

@@ -124,7 +124,7 @@ def spectrum(
         = \mathbb{E}_{v \sim N(0, I)} \Big\|\frac{\partial h_t}{\partial h_k} v\Big\|^2
 
     Small states are done exactly. For large ones there are only products with vectors: the spectral
-    norm by a randomised SVD, which cannot be above it, and a bound that holds but for one in
+    norm by a randomized SVD, which cannot be above it, and a bound that holds but for one in
     10^probes; the Frobenius norm by ``probes`` random vectors, with two standard errors; the radius
     by Arnoldi's iteration, with its residual, which bounds the error only for normal matrices.
 

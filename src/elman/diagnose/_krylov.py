@@ -17,7 +17,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 def spectral_norm(ahead: Product, back: Product, probes: Tensor, iterations: int = 3) -> Estimate:
-    r"""By a randomised SVD of the matrix A; ``probes`` are normal vectors.
+    r"""By a randomized SVD of the matrix A; ``probes`` are normal vectors.
 
     .. math:: \|A\| \ge \|A^T Q\|, \qquad \|A\|^2 \le \|A^T Q\|^2 + \|(I - Q Q^T) A\|^2, \qquad
         \|(I - Q Q^T) A\| \le 10 \sqrt{2/\pi} \max_i \|(I - Q Q^T) A \omega_i\|

@@ -73,7 +73,7 @@ def lyapunov(
         True
 
     References:
-        Benettin et al. 1980, "Lyapunov characteristic exponents for smooth dynamical systems";
+        Benettin et al. 1980, "Lyapunov characteriztic exponents for smooth dynamical systems";
         Vogt et al. 2022, "On Lyapunov exponents for RNNs"; Künsch 1989, for the blocks.
     """
     with torch.no_grad():

@@ -29,7 +29,7 @@ class _Stepping(nn.Module):
 class Steps:
     """What each step of a track does to a small change of its state, all states side by side.
 
-    The steps are linearised where the model was; the derivative is computed in float64 whatever the
+    The steps are linearized where the model was; the derivative is computed in float64 whatever the
     model's dtype, so that long products keep their digits.
 
     Args:

@@ -17,7 +17,7 @@ from elman.diagnose import gates, gradient_flow, truncation_bias
 from elman.diagnose._look import calls_of
 from elman.doctor import _logged as logged
 from elman.doctor._measures import Course, Measures, Reach, Use, cut
-from elman.doctor._sample import Window, measured, spoilt, windows
+from elman.doctor._sample import Window, measured, spoiled, windows
 from elman.tasks._base import Task, evaluating
 from elman.train import Config, Run, config_of, load
 from elman.train import _parts as parts
@@ -47,7 +47,7 @@ def measure(path: Path, task: Task | None = None, stage: Stage | None = None) ->
     config, events = config_of(run, of), run.events()
     of.seed = config.train.seed
     begins("looking for values that are not finite")
-    bad, rows = spoilt(of, config, at, _failed(events))
+    bad, rows = spoiled(of, config, at, _failed(events))
     batch = measured(of, config)
     with torch.random.fork_rng():
         begins("measuring the last weights")

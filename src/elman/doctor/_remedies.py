@@ -58,14 +58,14 @@ def _fits(config: Config, changes: Mapping[str, Any]) -> bool:
         return False
 
 
-def initialisation(config: Config, scheme: str, what: str, reference: str) -> Remedy:
+def initialization(config: Config, scheme: str, what: str, reference: str) -> Remedy:
     """Another scheme for the cells' first weights; a range that is set has to go."""
     unset = {"model.init_range": None} if getattr(config.model, "init_range", None) else {}
     return Remedy(what, {"model.init": scheme, **unset}, reference)
 
 
 def orthogonal(config: Config) -> Remedy:
-    return initialisation(config, "orthogonal", "begin with orthogonal recurrent weights", SAXE)
+    return initialization(config, "orthogonal", "begin with orthogonal recurrent weights", SAXE)
 
 
 def memory(m: Measures) -> list[Remedy]:
@@ -76,13 +76,13 @@ def memory(m: Measures) -> list[Remedy]:
     if name in dict(CELLS) and getattr(by_name(name), "memory_gate", None) is not None:
         span = f"chrono: biases for memories of 1 to 100 steps; this run's rows have {m.steps}"
         return [
-            initialisation(config, "chrono", span, TALLEC),
-            initialisation(config, "forget_bias", "a forget gate that is open at first", GERS),
+            initialization(config, "chrono", span, TALLEC),
+            initialization(config, "forget_bias", "a forget gate that is open at first", GERS),
             orthogonal(config),
         ]
     dropped = {"model.activation": None} if getattr(config.model, "activation", None) else {}
     gated = "a cell with a gated memory"
-    relu = initialisation(config, "identity", "relu, the identity at first (IRNN)", LE)
+    relu = initialization(config, "identity", "relu, the identity at first (IRNN)", LE)
     return [
         Remedy(gated, {"model.cell": "gru", **dropped}, CHO),
         relu._replace(changes={**relu.changes, "model.activation": "relu"}),

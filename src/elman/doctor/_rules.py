@@ -143,9 +143,9 @@ def _saturated(m: Measures) -> Iterator[Finding]:
         f"{use.stuck:.0%} of the values of {use.where} are saturated with the {when} weights; "
         f"what enters has a root mean square of {m.scale:.3g}"
     )
-    scaled = Remedy("standardise the input", {"data.standardise": True}, remedies.LECUN)
+    scaled = Remedy("standardize the input", {"data.standardize": True}, remedies.LECUN)
     begin = "Glorot's first weights"
-    init = remedies.initialisation(m.config, "glorot", begin, remedies.GLOROT)
+    init = remedies.initialization(m.config, "glorot", begin, remedies.GLOROT)
     each = [scaled, init, remedies.slower(m.config, 10)]
     fits = remedies.fitting(m.config, *each)
     yield Finding("E-SATURATED", CODES["E-SATURATED"], figure, use.stuck, limit, fits)

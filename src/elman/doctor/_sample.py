@@ -92,7 +92,7 @@ def measured(task: Task, config: Config) -> Any:
     raise ConfigError("expected a batch of training data whose loss is finite, found none")
 
 
-def spoilt(
+def spoiled(
     task: Task, config: Config, at: Mapping[str, Any], failed: int | None
 ) -> tuple[Bad | None, tuple[int, ...]]:
     """Where a value arises that is not finite, and from which training rows.

@@ -2,7 +2,7 @@
 
 Where a total is wanted, one call gives the losses and the gradients: a block of logits that is
 turned into its gradient in place need not be computed again. Otherwise the gradient is a call of
-its own, from the normalisers that the first one left. Second derivatives are those of torch.
+its own, from the normalizers that the first one left. Second derivatives are those of torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ torch.library.define(
 torch.library.define(
     "elman::cross_entropy_backward",
     "(Tensor h, Tensor weight, Tensor? bias, Tensor target, int ignore, float smoothing,"
-    " Tensor scale, bool[] needs, Tensor normaliser) -> Tensor[]",
+    " Tensor scale, bool[] needs, Tensor normalizer) -> Tensor[]",
 )
 
 
@@ -144,23 +144,23 @@ class _Eager(torch.autograd.Function):
     ) -> Tensor:
         ctx.fixed, ctx.needs = (ignore, smoothing), list(ctx.needs_input_grad[:3])
         needs = [False] * 3 if scale is None else ctx.needs
-        losses, normaliser, *gradients = torch.ops.elman.cross_entropy(
+        losses, normalizer, *gradients = torch.ops.elman.cross_entropy(
             h, weight, bias, target, ignore, smoothing, scale, needs
         )
-        ctx.save_for_backward(h, weight, bias, target, scale, normaliser)
+        ctx.save_for_backward(h, weight, bias, target, scale, normalizer)
         ctx.gradients = gradients if scale is not None else None
         loss: Tensor = losses if scale is None else (losses * scale).sum()
         return loss
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        h, weight, bias, target, scale, normaliser = ctx.saved_tensors
+        h, weight, bias, target, scale, normalizer = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _differentiable(ctx, gradient)
         arguments = (h, weight, bias, target, *ctx.fixed)
         if scale is None:
             gradients = torch.ops.elman.cross_entropy_backward(
-                *arguments, gradient.contiguous(), ctx.needs, normaliser
+                *arguments, gradient.contiguous(), ctx.needs, normalizer
             )
             return _wanted(gradients, ctx.needs)
         # The gradients of the forward are scaled where they are, so they serve once.
@@ -193,19 +193,19 @@ class _Traced(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         *tensors, scale, ignore, smoothing = inputs
-        _, normaliser, *gradients = output
+        _, normalizer, *gradients = output
         ctx.by_row, ctx.fixed = scale is None, (ignore, smoothing)
-        ctx.mark_non_differentiable(normaliser, *gradients)
-        ctx.save_for_backward(*((*tensors, normaliser) if ctx.by_row else gradients))
+        ctx.mark_non_differentiable(normalizer, *gradients)
+        ctx.save_for_backward(*((*tensors, normalizer) if ctx.by_row else gradients))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
         needs = list(ctx.needs_input_grad[:3])
         if not ctx.by_row:
             return _wanted([g * gradient for g in ctx.saved_tensors], needs)
-        *tensors, normaliser = ctx.saved_tensors
+        *tensors, normalizer = ctx.saved_tensors
         gradients = torch.ops.elman.cross_entropy_backward(
-            *tensors, *ctx.fixed, gradient.contiguous(), needs, normaliser
+            *tensors, *ctx.fixed, gradient.contiguous(), needs, normalizer
         )
         return _wanted(gradients, needs)
 
@@ -237,14 +237,14 @@ def _call(
     scale: Tensor | None,
     needs: Sequence[bool],
     losses: Tensor | None,
-    normaliser: Tensor,
+    normalizer: Tensor,
 ) -> list[Tensor]:
     """Runs the library; the gradients, empty where they are not needed."""
     inputs = [t if t is None else t.contiguous() for t in (h, weight, bias, target, scale)]
     gradients = _empty((h, weight, bias), needs)
     wanted = [g if need else None for g, need in zip(gradients, needs, strict=True)]
     call = CrossEntropy(torch.get_num_threads(), ignore, smoothing)
-    reason = library().cross_entropy(call, described((*inputs, losses, normaliser, *wanted)))
+    reason = library().cross_entropy(call, described((*inputs, losses, normalizer, *wanted)))
     if reason is not None:
         raise IndexError(f"{reason}: expected 0 to {len(weight) - 1}, or ignore_index = {ignore}")
     return gradients
@@ -261,9 +261,9 @@ def _empty(tensors: Sequence[Tensor | None], needs: Sequence[bool]) -> list[Tens
 @torch.library.impl("elman::cross_entropy", "CPU")
 def _cross_entropy(*inputs: Any) -> list[Tensor]:
     h, weight, bias, target, ignore, smoothing, scale, needs = inputs
-    losses, normaliser = h.new_empty(len(h)), h.new_empty(len(h))
+    losses, normalizer = h.new_empty(len(h)), h.new_empty(len(h))
     given = (h, weight, bias, target, ignore, smoothing, scale, needs)
-    return [losses, normaliser, *_call(*given, losses, normaliser)]
+    return [losses, normalizer, *_call(*given, losses, normalizer)]
 
 
 @torch.library.register_fake("elman::cross_entropy")  # type: ignore[untyped-decorator]
@@ -274,8 +274,8 @@ def _cross_entropy_fake(*inputs: Any) -> list[Tensor]:
 
 @torch.library.impl("elman::cross_entropy_backward", "CPU")
 def _cross_entropy_backward(*inputs: Any) -> list[Tensor]:
-    h, weight, bias, target, ignore, smoothing, scale, needs, normaliser = inputs
-    return _call(h, weight, bias, target, ignore, smoothing, scale, needs, None, normaliser)
+    h, weight, bias, target, ignore, smoothing, scale, needs, normalizer = inputs
+    return _call(h, weight, bias, target, ignore, smoothing, scale, needs, None, normalizer)
 
 
 @torch.library.register_fake("elman::cross_entropy_backward")  # type: ignore[untyped-decorator]

@@ -1,7 +1,7 @@
 """Where gradients meet matrices: which of them must lie side by side, so that one product does.
 
 All matrices with one source multiply it at once, and their gradients are summed, and flow back to
-the source, in one product too; for that the gradients of their gates (``z``) are neighbours.
+the source, in one product too; for that the gradients of their gates (``z``) are neighbors.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _lock = fork_safe_lock()  # taken again where the garbage collector gives a bloc
 
 
 def take(count: int, dtype: torch.dtype) -> Tensor:
-    """An uninitialised tensor of ``count`` numbers; its memory returns when torch lets go of it."""
+    """An uninitialized tensor of ``count`` numbers; its memory returns when torch lets go of it."""
     size = count * dtype.itemsize
     with _lock:
         block = _pop(size) if size in _free else None

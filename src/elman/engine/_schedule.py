@@ -60,7 +60,7 @@ def choose_saved(
     best, better = cost(saved), True
     while better:
         better = False
-        for moved in _neighbours(graph, saved, candidates):
+        for moved in _neighbors(graph, saved, candidates):
             price = cost(moved)
             if price < best - 1e-9:
                 saved, best, better = moved, price, True
@@ -68,7 +68,7 @@ def choose_saved(
     return tuple(sorted(saved))
 
 
-def _neighbours(
+def _neighbors(
     graph: Graph, saved: frozenset[int], candidates: Sequence[int]
 ) -> Iterable[frozenset[int]]:
     """One more, one less, or what a saved value is made of, or helps to make, in its place."""

@@ -68,7 +68,7 @@ class DropIn(nn.Module):
                     self.register_parameter(part + suffix, nn.Parameter(empty))
         self.reset_parameters()
         if init is not None:
-            schemes.initialise(self, init)
+            schemes.initialize(self, init)
 
     def _template(self, make: Callable[..., PointwiseCell], suffix: str) -> Any:
         above = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
@@ -102,7 +102,7 @@ class DropIn(nn.Module):
         )
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
-        """What :func:`elman.init.initialise` fills."""
+        """What :func:`elman.init.initialize` fills."""
         for template, suffix in zip(self._templates, self._suffixes, strict=True):
             yield template, self._weights(suffix)
 

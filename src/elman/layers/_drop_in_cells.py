@@ -58,7 +58,7 @@ class DropInCell(nn.Module):
         return Weights(*(getattr(self, part) for part in PARTS[:4]))
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
-        """What :func:`elman.init.initialise` fills."""
+        """What :func:`elman.init.initialize` fills."""
         yield self._template[0], self.weights
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:  # noqa: A002 - torch's name

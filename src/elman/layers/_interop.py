@@ -25,7 +25,7 @@ _THEIRS: Mapping[type[nn.Module], type[nn.Module]] = {ours: torch for torch, our
 def convert(model: nn.Module) -> nn.Module:
     """Replaces every torch.nn.RNN, LSTM and GRU inside ``model`` by elman's, with the same weights.
 
-    The parameters are the same objects, so optimisers and sharing stay as they are; hooks, training
+    The parameters are the same objects, so optimizers and sharing stay as they are; hooks, training
     flags and parametrizations come along, and nothing else in the model changes. A layer with
     dropout but nothing to drop between (one layer) keeps working, and a warning says so. Subclasses
     of torch's modules are left alone, and a warning says so.

@@ -64,7 +64,7 @@ class Recurrent(Layer):
             zeros = cell.initial_state(1)._asdict()
             self.initial = nn.ParameterDict({name: z[0] for name, z in zeros.items()})
         if init is not None:
-            schemes.initialise(self, init)
+            schemes.initialize(self, init)
 
     def initial_state(self, batch_size: int) -> Any:
         """Zeros, or the learned initial state, for every row."""

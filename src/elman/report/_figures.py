@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.pictures import COLOURS, Picture
+from elman.pictures import COLORS, Picture
 from elman.report._measures import LayerMeasures, Measures
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WIDTH = 4.8
 """Inches; on a phone's screen the letters are then as large as those around the figure."""
 DECADES = 12
-"""Orders of magnitude below the largest that colours tell apart, at most."""
+"""Orders of magnitude below the largest that colors tell apart, at most."""
 BEFORE = "steps before the loss"
 MOST = 18
 MOST_WORDS = 60
@@ -65,7 +65,7 @@ def _shared(runs: Mapping[str, Measures]) -> Iterator[Figure]:
         yield Figure(
             Picture("gradient-map", partial(_gradient_map, rows), (WIDTH, 1.2 + 0.24 * len(rows))),
             "The gradient by layer and time",
-            "The same in colours, from each row's largest down to the smallest of all.",
+            "The same in colors, from each row's largest down to the smallest of all.",
         )
     layers = list(_each(runs))
     if any(layer.jacobian for _, _, layer in layers):
@@ -105,14 +105,14 @@ def _own(run: Measures, end: str) -> Iterator[Figure]:
         yield Figure(
             Picture(f"gates{end}", partial(_maps, shown), (WIDTH, 1.15 * panels + bottom)),
             "Gates and states" + (", word by word" if words else ", step by step"),
-            "Gates, between 0 (closed) and 1 (open); states in colours of their own from low to "
+            "Gates, between 0 (closed) and 1 (open); states in colors of their own from low to "
             "high; each map in the range beside it. A line is a unit, of those "
             f"{len(shown[0].units)} whose output changes most.",
         )
 
 
 class _Row(NamedTuple):
-    """A line: the number of its colour, its label, and the norm by steps before the loss."""
+    """A line: the number of its color, its label, and the norm by steps before the loss."""
 
     run: int
     label: str
@@ -120,9 +120,9 @@ class _Row(NamedTuple):
 
 
 def _each(runs: Mapping[str, Measures]) -> Iterator[tuple[int, str, LayerMeasures]]:
-    """Every layer of every run: the number of its colour, and what the layer is called.
+    """Every layer of every run: the number of its color, and what the layer is called.
 
-    Runs are told apart by colours, and the layers of one that is alone.
+    Runs are told apart by colors, and the layers of one that is alone.
     """
     for number, (name, run) in enumerate(runs.items()):
         for place, layer in enumerate(run.layers):
@@ -145,7 +145,7 @@ def _gradient(rows: Sequence[_Row], sheet: Sheet) -> None:
     for row in rows:
         dash = next(dashes.setdefault(row.run, cycle(DASHES)))
         mark = "o" if len(row.fall) == 1 else None
-        axes.plot(row.fall, color=_colour(row.run), linestyle=dash, marker=mark, label=row.label)
+        axes.plot(row.fall, color=_color(row.run), linestyle=dash, marker=mark, label=row.label)
     axes.set(xlabel=BEFORE, ylabel="norm, at the loss 1", yscale="log")
     axes.invert_xaxis()
     _whole_steps(axes)
@@ -197,7 +197,7 @@ def _jacobian(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
     for run, label, layer in layers:
         if (found := layer.jacobian) is None:
             continue
-        style = {"color": _colour(run), "linestyle": next(dashes.setdefault(run, cycle(DASHES)))}
+        style = {"color": _color(run), "linestyle": next(dashes.setdefault(run, cycle(DASHES)))}
         norm = np.array(found.norm)
         whole.plot(found.times, np.where(norm > 0, norm, np.nan), label=label or None, **style)
         each.plot(found.times, found.step_radius, **style)
@@ -224,7 +224,7 @@ def _lyapunov(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
             fmt="osD^v"[number % 5],
             ms=4,
             capsize=2,
-            color=_colour(run),
+            color=_color(run),
             label=label or None,
         )
     axes.axhline(0, color="#000000", linewidth=0.6)
@@ -290,7 +290,7 @@ def _whole_steps(axes: Axes) -> None:
 
 
 def _in_decades(axes: Axes, grid: NDArray[np.float64], **options: Any) -> tuple[Any, int]:
-    """Shares of the largest by their order of magnitude, in all colours; and the least of these.
+    """Shares of the largest by their order of magnitude, in all colors; and the least of these.
 
     What is 0, as the future is for the past, stays empty.
     """
@@ -310,8 +310,8 @@ def _tall(layers: Sequence[Any], each: float) -> tuple[float, float]:
     return WIDTH, 0.4 + each * len(layers)
 
 
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
+def _color(number: int) -> str:
+    return COLORS[number % len(COLORS)]
 
 
 def _legend(axes: Axes) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elman.pictures import COLOURS, Picture
+from elman.pictures import COLORS, Picture
 from elman.report._figures import WIDTH, Figure, _label, _legend, plain
 from elman.report._measures import Measures, Said
 from elman.tasks._base import BY_LENGTH, MEASURE
@@ -63,8 +63,8 @@ def _draw(axes: _Axes, lines: Mapping[str, Rows], runs: list[str], sheet: Sheet)
     places = range(len(axes.groups))
     for name, rows in lines.items():
         heights = [math.nan if row[MEASURE] is None else row[MEASURE] for row in rows]
-        colour = COLOURS[runs.index(name) % len(COLOURS)]
-        drawn.plot(places, heights, marker="o", ms=4, color=colour, label=_label(name))
+        color = COLORS[runs.index(name) % len(COLORS)]
+        drawn.plot(places, heights, marker="o", ms=4, color=color, label=_label(name))
     drawn.set_xticks(places, [f"{group}\n{count:,}" for group, count in axes.groups])
     drawn.tick_params(axis="x", labelsize=7)
     drawn.set(xlabel=plain(axes.lengths), ylabel=plain(axes.measure.replace("_", " ")))

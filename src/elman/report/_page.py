@@ -314,7 +314,7 @@ def _whole_width(element: ET.Element, columns: Sequence[str]) -> ET.Element:
 
 
 def _image(folder: Path, name: str, title: str) -> ET.Element:
-    """A picture of the task, in dark colours where the page is."""
+    """A picture of the task, in dark colors where the page is."""
     light, dark = (data_uri(folder / f"{Path(name).name}{end}.png") for end in ("", "-dark"))
     return el(
         "picture",

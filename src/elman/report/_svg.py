@@ -1,4 +1,4 @@
-"""A figure as an element of a page, whose ink takes the page's colour, light or dark."""
+"""A figure as an element of a page, whose ink takes the page's color, light or dark."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from elman.metrics import leading
-from elman.pictures import COLOURS, Picture
+from elman.pictures import COLORS, Picture
 from elman.report._figures import WIDTH, Figure, _label, _legend, plain
 
 if TYPE_CHECKING:
@@ -116,25 +116,25 @@ def _draw(courses: Mapping[str, Course], titles: Sequence[str], sheet: Sheet) ->
     panels = np.atleast_1d(sheet.subplots(len(titles), sharex=True))
     several = len(courses) > 1
     for axes, title in zip(panels, titles, strict=True):
-        for colour, (run, course) in zip(cycle(COLOURS), courses.items(), strict=False):
+        for color, (run, course) in zip(cycle(COLORS), courses.items(), strict=False):
             lines = course.curves.get(title, {})
             for name, line in lines.items():
                 label = _label(run if several else "", name)
                 mark, dash = "o" if len(line[0]) < FEW else None, DASHED.get(name, "-")
-                axes.plot(*line, color=colour, linestyle=dash, marker=mark, ms=3, label=label)
+                axes.plot(*line, color=color, linestyle=dash, marker=mark, ms=3, label=label)
             if "validation" in lines:
-                _beside(axes, course, title, colour, run if several else "")
+                _beside(axes, course, title, color, run if several else "")
         axes.set_ylabel(plain(title.replace("_", " ")))
         _legend(axes)
     panels[-1].set_xlabel("update")
 
 
-def _beside(axes: Axes, course: Course, title: str, colour: str, run: str) -> None:
+def _beside(axes: Axes, course: Course, title: str, color: str, run: str) -> None:
     """The best validation, and what is to be beaten there."""
     if course.best is not None:
         label = _label(run, f"best, epoch {course.best[0]}")
-        axes.axvline(course.best[1], color=colour, linewidth=0.8, alpha=0.7, label=label)
+        axes.axvline(course.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)
     if title in course.baselines:
         model, value = course.baselines[title]
-        shade = colour if run else "#000000"
+        shade = color if run else "#000000"
         axes.axhline(value, color=shade, linewidth=1, linestyle=":", label=_label(run, model))

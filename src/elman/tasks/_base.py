@@ -66,7 +66,7 @@ class Batch(Protocol):
         """Whether its rows go on where the last batch's ended, so that state is carried over."""
 
     def count(self, start: int, stop: int) -> int:
-        """How many terms the loss of those steps sums: tokens, or labelled rows."""
+        """How many terms the loss of those steps sums: tokens, or labeled rows."""
 
 
 class Task(ABC):

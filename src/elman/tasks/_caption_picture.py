@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from elman.pictures import COLOURS
+from elman.pictures import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def contact_sheet(shown: Sequence[Shown], figure: Figure) -> None:
             known = one.said in one.right
             text = one.said if known else f"{one.said}\n(right: {one.right[0]})"
             lines = "\n".join(fill(line, WIDTH) for line in text.split("\n"))
-            axes.set_title(lines, y=-0.08, va="top", fontsize=7, color=COLOURS[2 if known else 1])
+            axes.set_title(lines, y=-0.08, va="top", fontsize=7, color=COLORS[2 if known else 1])
 
 
 def attention(looked: Sequence[Looked], figure: Figure) -> None:

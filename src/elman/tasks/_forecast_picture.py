@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.pictures import COLOURS, Picture
+from elman.pictures import COLORS, Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,11 +40,11 @@ def picture(shown: Sequence[Shown], interval: float) -> Picture:
         for axes, one in zip(panels, some, strict=True):
             past = np.arange(-len(one.history), 0)
             ahead = np.arange(len(one.value))
-            axes.plot(past, one.history, color=COLOURS[6], linewidth=1, label="history")
-            axes.plot(ahead, one.truth, color=COLOURS[1], linewidth=1, label="truth")
-            axes.plot(ahead, one.value, color=COLOURS[0], label="forecast")
+            axes.plot(past, one.history, color=COLORS[6], linewidth=1, label="history")
+            axes.plot(ahead, one.truth, color=COLORS[1], linewidth=1, label="truth")
+            axes.plot(ahead, one.value, color=COLORS[0], label="forecast")
             label = f"{interval:.0%} interval"
-            axes.fill_between(ahead, one.low, one.high, color=COLOURS[0], alpha=0.2, label=label)
+            axes.fill_between(ahead, one.low, one.high, color=COLORS[0], alpha=0.2, label=label)
             axes.set(title=one.name, xlabel=f"steps from {one.first}")
         panels[0].legend(ncols=4)
 

@@ -158,7 +158,7 @@ class Series(Input):
     def learn(self, sequences: Sequence[Reals]) -> None:
         features = sequences[0].shape[1]
         self.mean, self.deviation = [0.0] * features, [1.0] * features
-        if self.data.standardise:
+        if self.data.standardize:
             steps = np.concatenate(sequences).astype(np.float64)
             deviation = steps.std(0)
             self.mean = steps.mean(0).tolist()

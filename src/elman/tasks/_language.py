@@ -22,7 +22,7 @@ from torch import Tensor
 from elman._errors import CheckpointError, DataError
 from elman.baselines import ngram_baselines
 from elman.bptt import State
-from elman.data import Lanes, Source, Split, TextSource, Vocabulary, by_name, open_tokens, tokenise
+from elman.data import Lanes, Source, Split, TextSource, Vocabulary, by_name, open_tokens, tokenize
 from elman.decode import sample
 from elman.metrics import bits_per_char, perplexity
 from elman.nn import linear_cross_entropy
@@ -140,7 +140,7 @@ class LanguageModel(NamedTask):
         vocabulary = _learn(parts.train, data, reading)
         sources = {name: part for name, part in parts._asdict().items() if part is not None}
         tokens = {
-            name: tokenise(part, vocabulary, _token_file(kept, name), _progress(name, reading))
+            name: tokenize(part, vocabulary, _token_file(kept, name), _progress(name, reading))
             for name, part in sources.items()
         }
         task = cls(vocabulary, tokens, data, model)
@@ -163,7 +163,7 @@ class LanguageModel(NamedTask):
         tokens, folder = dict(self.tokens), _scratch()
         if files:
             source = TextSource(*files, encoding=data.encoding)
-            tokens["test"] = tokenise(source, self.vocabulary, folder / "test.npy")
+            tokens["test"] = tokenize(source, self.vocabulary, folder / "test.npy")
         task = LanguageModel(self.vocabulary, tokens, data, self.model)
         weakref.finalize(task, shutil.rmtree, folder, ignore_errors=True)
         task.network = self.network
@@ -304,7 +304,7 @@ class LanguageModel(NamedTask):
         Args:
             prompt: text to continue; may be empty where the vocabulary has ``<eos>``.
             length: tokens to add.
-            temperature: below 1 favours likely tokens, 0 takes the likeliest.
+            temperature: below 1 favors likely tokens, 0 takes the likeliest.
             top_k: choose from so many likeliest tokens.
             seed: the same seed gives the same text.
         """

@@ -138,7 +138,7 @@ class LanguageAsked(Section):
         100, le=10_000_000, description="how many tokens to add, at most ten million"
     )
     temperature: float = Field(
-        1.0, description="below 1 favours likely words, above 1 rare ones; 0 takes the likeliest"
+        1.0, description="below 1 favors likely words, above 1 rare ones; 0 takes the likeliest"
     )
     top_k: int | None = Field(None, description="choose among so many likeliest tokens only")
     seed: int = Field(0, ge=-(2**63), lt=2**63, description="the same seed gives the same text")

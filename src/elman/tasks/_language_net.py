@@ -46,7 +46,7 @@ class LanguageNetwork(nn.Module):
             vocabulary_size,
             tie=self.embedding if config.tied and isinstance(self.embedding, Embedding) else None,
         )
-        _initialise(self, config)
+        _initialize(self, config)
 
     def hidden(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Tokens (time, batch) to hidden states (time, batch, H): time first, as engines want."""
@@ -79,7 +79,7 @@ def _embedding(config: LanguageNet, vocabulary_size: int) -> Embedding | OneHot:
     return Embedding(vocabulary_size, config.embedding or config.hidden)
 
 
-def _initialise(network: LanguageNetwork, config: LanguageNet) -> None:
+def _initialize(network: LanguageNetwork, config: LanguageNet) -> None:
     """All weights alike if a range is given; else those of tokens small, and the cells' left."""
     if config.init_range is None:
         nn.init.zeros_(network.output.bias)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from elman._errors import ConfigError
-from elman.baselines import Neighbours, has_scikit_learn
+from elman.baselines import Neighbors, has_scikit_learn
 from elman.data import BadValue, Ragged, Record, Rows, read_videos
 from elman.data._video import is_video
 from elman.pictures import Picture
@@ -244,7 +244,7 @@ class Motion(TableTask):
         path = self.truth(self.parts["train"]).path
         real = mask(self.parts["train"].lengths("p"), path.shape[1])[:, 1:]
         flat = path.flatten(2).double()
-        model = Neighbours(flat[:, :-1][real].numpy(), flat[:, 1:][real].numpy())
+        model = Neighbors(flat[:, :-1][real].numpy(), flat[:, 1:][real].numpy())
         return lambda last: torch.from_numpy(model(last[1].flatten(1).numpy())).view_as(last[1])
 
     def pictures(self, split: str) -> list[Picture]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from elman.pictures import COLOURS, Picture
+from elman.pictures import COLORS, Picture
 
 if TYPE_CHECKING:
     from elman.tasks._motion import Motion
 
-TRUE, EXPECTED = COLOURS[5], COLOURS[4]
+TRUE, EXPECTED = COLORS[5], COLORS[4]
 STRIP = 6
 """Frames side by side above the paths."""
 

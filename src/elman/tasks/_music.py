@@ -17,7 +17,7 @@ from elman._errors import DataError
 from elman.baselines import LastFrame, Marginal
 from elman.bptt import State
 from elman.data import BadRows, BadValue, Record, Rows
-from elman.data._midi import synthesise, write_midi
+from elman.data._midi import synthesize, write_midi
 from elman.data._music import (
     KEYS,
     STEPS,
@@ -224,7 +224,7 @@ class Music(TableTask):
         Args:
             length: frames to add.
             prime: frames to go on from.
-            temperature: below 1 favours likely notes, 0 leaves nothing to chance.
+            temperature: below 1 favors likely notes, 0 leaves nothing to chance.
             seed: the same seed gives the same music.
         """
         self.network.eval()
@@ -242,7 +242,7 @@ class Music(TableTask):
         return roll
 
     def generated(self, asked: MusicAsked, folder: Path) -> Iterator[dict[str, Any]]:
-        """A piece as a MIDI file, a picture, and sound where a synthesiser is installed."""
+        """A piece as a MIDI file, a picture, and sound where a synthesizer is installed."""
         prime = None if asked.prime is None else self._prime(asked.prime)[: asked.prime_frames]
         roll = self.compose(asked.length, prime, temperature=asked.temperature, seed=asked.seed)
         step = STEPS[self.data.step]
@@ -255,7 +255,7 @@ class Music(TableTask):
         else:
             answer["no_picture"] = pictures.MISSING
         wave = midi.with_suffix(".wav")
-        missing = synthesise(midi, wave)
+        missing = synthesize(midi, wave)
         yield answer | ({"no_wav": missing} if missing else {"wav": str(wave)})
 
     def _prime(self, path: Path) -> Roll:

@@ -56,7 +56,7 @@ class MusicAsked(Section):
         128, ge=1, le=1_000_000, description="how many frames to add, at most a million"
     )
     temperature: float = Field(
-        1.0, ge=0, description="below 1 favours likely notes, above 1 rare ones; 0: no chance"
+        1.0, ge=0, description="below 1 favors likely notes, above 1 rare ones; 0: no chance"
     )
     seed: int = Field(0, ge=0, lt=2**63, description="the same seed gives the same music")
     prime: Path | None = Field(None, description="a piece to go on from: MIDI or MusicXML")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data._music import LOWEST, key_name
-from elman.pictures import COLOURS, Picture
+from elman.pictures import COLORS, Picture
 
 OCTAVE = 12
 LONGEST = 64.0
@@ -25,7 +25,7 @@ def foreseen(roll: NDArray[Any], p: NDArray[Any], step: float) -> Picture:
             p[shown].T, vmin=0, vmax=1, cmap="Greys", **_placed(len(p[shown]), step)
         )
         time, key = roll[shown].nonzero()
-        axes.plot((time + 0.5) * step, key, ".", color=COLOURS[1], ms=2.5, label="sounds")
+        axes.plot((time + 0.5) * step, key, ".", color=COLORS[1], ms=2.5, label="sounds")
         figure.colorbar(image, label="probability before it is heard")
         axes.legend(loc="upper right", frameon=True)
         _scaled(axes, np.concatenate([roll[shown], p[shown] > 0.1]))
@@ -39,10 +39,10 @@ def composed(name: str, roll: NDArray[Any], primed: int, step: float) -> Picture
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         given = np.arange(len(roll)) < primed
-        for part, colour, label in ((given, 6, "given"), (~given, 0, "composed")):
+        for part, color, label in ((given, 6, "given"), (~given, 0, "composed")):
             time, key = (roll * part[:, None]).nonzero()
             width, height = np.full(len(time), step), 0.8
-            axes.barh(key, width, height, left=time * step, color=COLOURS[colour], label=label)
+            axes.barh(key, width, height, left=time * step, color=COLORS[color], label=label)
         if primed:
             axes.legend(loc="upper right", frameon=True)
         axes.set_xlim(0, len(roll) * step)

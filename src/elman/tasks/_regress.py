@@ -24,7 +24,7 @@ class Regress(SequenceTask):
     .. math:: L = \frac1N \sum_b \Big(\frac{y_b - \hat y_b}{\sigma}\Big)^2, \qquad
         \hat y_b = \mu + \sigma f(x_b)
 
-    :math:`\mu` and :math:`\sigma` are those of the training targets with ``data.standardise``, else
+    :math:`\mu` and :math:`\sigma` are those of the training targets with ``data.standardize``, else
     0 and 1. Metrics are in the targets' own unit.
 
     Example:
@@ -64,7 +64,7 @@ class Regress(SequenceTask):
         return number
 
     def learn_targets(self, targets: Sequence[float]) -> None:
-        if self.data.standardise:
+        if self.data.standardize:
             y = torch.tensor(targets, dtype=torch.float64)
             self.middle = float(y.mean())
             self.spread = float(y.std(correction=0)) or 1.0

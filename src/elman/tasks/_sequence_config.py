@@ -23,7 +23,7 @@ class SequenceData(TableData):
         description="in the place of text: a column of numbers, one a step, or a pattern such as "
         "x* for a column a step",
     )
-    standardise: bool | None = Field(
+    standardize: bool | None = Field(
         None, description="series: mean 0 and deviation 1 in training; if unset, that of files"
     )
     level: Literal["word", "char", "bpe", "unigram"] = Field("word", description="what a token is")
@@ -47,7 +47,7 @@ class SequenceData(TableData):
         if any(set_.name == given.get("name") and "series" in set_.columns for set_ in CATALOG):
             given = {"series": "series", **given}
         if given.get("series"):
-            whole = {"max_length": LONG, "standardise": "name" not in given}
+            whole = {"max_length": LONG, "standardize": "name" not in given}
             given = {**whole, **given, "text": None}
         return given
 

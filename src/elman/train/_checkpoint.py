@@ -75,7 +75,7 @@ def unpack_module(module: nn.Module, tensors: Tensors, path: Path) -> None:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> Tensors:
-    """The optimiser's state, named ``INDEX.KEY``; its settings are the configuration's."""
+    """The optimizer's state, named ``INDEX.KEY``; its settings are the configuration's."""
     packed = {}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
@@ -85,7 +85,7 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> Tensors:
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, path: Path) -> None:
-    """Give an optimiser over the same parameters the state that was packed."""
+    """Give an optimizer over the same parameters the state that was packed."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     problems = []

@@ -49,7 +49,7 @@ class Training(Section):
     lr: float = Field(1e-3, gt=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd: momentum")
     betas: tuple[Decay, Decay] = Field((0.9, 0.999), description="adam: decay of the two averages")
-    weight_decay: float = Field(0.0, ge=0, description="pull of the weights towards 0")
+    weight_decay: float = Field(0.0, ge=0, description="pull of the weights toward 0")
     accumulate: int = Field(1, ge=1, description="windows whose gradients make one update")
 
     schedule: Literal["constant", "step", "cosine"] = Field(

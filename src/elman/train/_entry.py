@@ -226,7 +226,7 @@ def _check_changes(before: Training, after: Training) -> None:
     if changed:
         raise ConfigError(
             f"a run that is resumed keeps its {', '.join(changed)}: its place in the data or its "
-            "optimiser's state depends on it; leave it out, or start a new run"
+            "optimizer's state depends on it; leave it out, or start a new run"
         )
 
 

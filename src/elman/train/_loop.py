@@ -95,7 +95,7 @@ class Trainer:
                     self._epoch()
             result = self._finish()
         finally:
-            for embedding in sparse:  # the network may go to another optimiser
+            for embedding in sparse:  # the network may go to another optimizer
                 embedding.sparse = False
             if self.board:
                 self.board.close()

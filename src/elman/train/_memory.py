@@ -30,7 +30,7 @@ def require_memory(config: Config, *, training: bool = False) -> None:
     """Refuse a network that this machine cannot hold, before anything of its size is made.
 
     Only the weights of the recurrent layers count, and in training their gradients and what the
-    optimiser keeps of them: what is refused surely does not fit.
+    optimizer keeps of them: what is refused surely does not fit.
 
     Raises:
         ConfigError: the message has both amounts.
@@ -101,7 +101,7 @@ def through(at: Sequence[int], values: Sequence[Fraction | int], x: int) -> Frac
 
 
 def _copies(train: Training) -> int:
-    """Weights, gradients, and what the optimiser keeps."""
+    """Weights, gradients, and what the optimizer keeps."""
     return 2 + (bool(train.momentum) if train.optimizer == "sgd" else 2)
 
 

@@ -35,7 +35,7 @@ class Run:
     task.json, rows/                what other tasks learned of their data, and the rows as numbers
     checkpoints/last, .../best      each is replaced as a whole, and holds:
     .../model.safetensors           parameters and buffers, tied ones once
-    .../optimizer.safetensors       the optimiser's state, ``INDEX.KEY``; empty in best
+    .../optimizer.safetensors       the optimizer's state, ``INDEX.KEY``; empty in best
     .../state.safetensors           the carried recurrent state, and torch's random state
     .../state.json                  ``format``, the position in the data, what early stopping
                                     counts, and how long metrics.jsonl was

@@ -64,7 +64,7 @@ def test_layer_norm_acts_on_each_gate_alone() -> None:
     x, state = torch.randn(3, 2), cell.initial_state(3)._replace(h=torch.randn(3, 6))
     before = cell.step(cell.project(x), state)
     with torch.no_grad():
-        cell.weight_hh *= 7  # of every gate: normalising takes it out again
+        cell.weight_hh *= 7  # of every gate: normalizing takes it out again
         cell.bias_hh *= 7
     torch.testing.assert_close(cell.step(cell.project(x), state).h, before.h, atol=1e-3, rtol=0)
 

@@ -11,14 +11,14 @@ from elman.data import CATALOG
 
 
 @pytest.mark.parametrize("arguments", [["data"], ["data", "list"]])
-def test_every_data_set_with_its_licence(
+def test_every_data_set_with_its_license(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 0
     out = capsys.readouterr().out
     for data in CATALOG:
         assert data.name in out
-        assert data.licence in out
+        assert data.license in out
         assert data.source in out
 
 

@@ -51,7 +51,7 @@ def test_momentum_stays_while_no_wall_is_met() -> None:
     np.testing.assert_allclose(speed.sum(2)[0], np.tile([0.0, 0.01], (6, 1)), atol=1e-12)
 
 
-def test_the_centre_of_the_light_is_where_the_ball_is() -> None:
+def test_the_center_of_the_light_is_where_the_ball_is() -> None:
     box = Box(size=32)
     path = throw(np.random.default_rng(0), 50, box)[0]
     frames = render(path, box)
@@ -73,8 +73,8 @@ def test_noise_and_a_bar_are_in_the_frames_and_not_in_the_positions() -> None:
         assert np.array_equal(one["positions"], other["positions"])
         difference = other["frames"].astype(float) - one["frames"]
         assert 5 < difference.std() < 0.1 * 255
-        grey = (third["frames"] == round(0.35 * 255)).all((0, 1))
-        assert grey.sum() == pytest.approx(BAR * 20, abs=1)
+        gray = (third["frames"] == round(0.35 * 255)).all((0, 1))
+        assert gray.sum() == pytest.approx(BAR * 20, abs=1)
 
 
 def test_too_many_balls() -> None:

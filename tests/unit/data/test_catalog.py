@@ -18,10 +18,10 @@ BY_NAME = {dataset.name: dataset for dataset in CATALOG}
 REVIEWS, KJV = BY_NAME["movie-reviews"], BY_NAME["kjv"]
 
 
-def test_the_catalogue_says_what_there_is() -> None:
+def test_the_catalog_says_what_there_is() -> None:
     assert len(BY_NAME) == len(CATALOG)
     for dataset in CATALOG:
-        assert all([dataset.summary, dataset.size, dataset.licence, dataset.tasks])
+        assert all([dataset.summary, dataset.size, dataset.license, dataset.tasks])
         assert dataset.package or dataset.made
         assert "https://" in dataset.source
         assert (dataset.lines is not None) == ("language" in dataset.tasks)

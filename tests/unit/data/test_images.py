@@ -151,7 +151,7 @@ def test_a_folder_with_more_than_one_table(tmp_path: Path) -> None:
         captions(tmp_path)
 
 
-def test_emoji_are_drawn_in_colour() -> None:
+def test_emoji_are_drawn_in_color() -> None:
     drawn = [record.values for record in islice(records("openmoji", "caption"), 400)]
     austria = next(row["image"] for row in drawn if row["caption"] == "Austria")
     assert austria[26, 42].tolist() == austria[58, 42].tolist()

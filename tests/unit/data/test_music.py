@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from elman._errors import DataError
 from elman.data import BadRows, Note, notes_of, piano_roll, read_music, records, write_midi
-from elman.data._midi import MISSING, read_midi, synthesise
+from elman.data._midi import MISSING, read_midi, synthesize
 from elman.data._musicxml import read_musicxml
 
 
@@ -366,7 +366,7 @@ def test_the_chorales() -> None:
 
 def test_sound(tmp_path: Path) -> None:
     write_midi(tmp_path / "a.mid", [Note(0, 1, 60)], tempo=240)
-    reason = synthesise(tmp_path / "a.mid", tmp_path / "a.wav")
+    reason = synthesize(tmp_path / "a.mid", tmp_path / "a.wav")
     if reason == MISSING:
         pytest.skip(MISSING)
     assert reason is None
@@ -376,9 +376,9 @@ def test_sound(tmp_path: Path) -> None:
 def test_no_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     wave = tmp_path / "a.wav"
-    assert synthesise(tmp_path / "a.mid", wave) == MISSING
+    assert synthesize(tmp_path / "a.mid", wave) == MISSING
     broken = tmp_path / "timidity"
     broken.write_text("#!/bin/sh\necho no instruments >&2\nexit 3\n")
     broken.chmod(0o755)
-    reason = synthesise(tmp_path / "a.mid", wave)
+    reason = synthesize(tmp_path / "a.mid", wave)
     assert reason == f"{broken} failed (3) and said: no instruments"

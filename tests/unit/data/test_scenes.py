@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elman._errors import ConfigError
 from elman.data import records
-from elman.data._scenes import CELL, COLOURS, COMBINATIONS, COUNTS, PLACES, SHAPES, SIZE, part_of
+from elman.data._scenes import CELL, COLORS, COMBINATIONS, COUNTS, PLACES, SHAPES, SIZE, part_of
 
 GROUP = re.compile(r"in the (\w+ \w+) (a|two|three) (\w+) (\w+)")
 SINGULAR = {f"{shape}{'es' * (shape == 'cross') or 's'}": shape for shape in SHAPES}
@@ -23,10 +23,10 @@ def scenes(**options: Any) -> list[Any]:
 
 
 def groups(caption: str) -> list[tuple[int, str, str, str]]:
-    """Number, colour, shape and place of each group."""
+    """Number, color, shape and place of each group."""
     return [
-        (COUNTS.index(count) + 1, colour, SINGULAR.get(shape, shape), place)
-        for place, count, colour, shape in GROUP.findall(caption)
+        (COUNTS.index(count) + 1, color, SINGULAR.get(shape, shape), place)
+        for place, count, color, shape in GROUP.findall(caption)
     ]
 
 
@@ -46,16 +46,16 @@ def test_a_seed_makes_them_again() -> None:
 
 def test_the_sentence_says_what_is_drawn() -> None:
     for scene in scenes(rows=60, steps=4):
-        there = {place: (n, colour) for n, colour, _, place in groups(scene["caption"])}
+        there = {place: (n, color) for n, color, _, place in groups(scene["caption"])}
         assert scene["caption"].count("in the ") == len(there)  # each group in its own corner
         for place in PLACES:
             part = corner(scene["image"], place).astype(float)
             lit = part.max(-1) > 130
-            count, colour = there.get(place, (0, "red"))
+            count, color = there.get(place, (0, "red"))
             cells = lit.reshape(2, CELL, 2, CELL).any((1, 3)).sum()
             assert cells == count
             if count:
-                nearest = np.abs(part[lit].mean(0) - np.array(COLOURS[colour])).max()
+                nearest = np.abs(part[lit].mean(0) - np.array(COLORS[color])).max()
                 assert nearest < 60
 
 
@@ -72,9 +72,9 @@ def test_what_is_tested_is_nowhere_else() -> None:
     for part in ("valid", "test"):
         assert seen[part] - seen["train"] == set(COMBINATIONS[part])
     learned = COMBINATIONS["train"]
-    assert len({(c, s) for _, c, s in learned}) == len(COLOURS) * len(SHAPES)
+    assert len({(c, s) for _, c, s in learned}) == len(COLORS) * len(SHAPES)
     assert len({(n, s) for n, _, s in learned}) == len(COUNTS) * len(SHAPES)
-    assert len({(n, c) for n, c, _ in learned}) == len(COUNTS) * len(COLOURS)
+    assert len({(n, c) for n, c, _ in learned}) == len(COUNTS) * len(COLORS)
     assert part_of(1, "red", "circle") == "test"
 
 

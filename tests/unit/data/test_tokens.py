@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from elman import DataError
-from elman.data import KINDS, Lanes, Lines, TextSource, Vocabulary, open_tokens, tokenise
+from elman.data import KINDS, Lanes, Lines, TextSource, Vocabulary, open_tokens, tokenize
 from elman.data import _tokens as module
 
 TEXT = ["the cat sat on the mat\n", "\n", "the dog ran\n"]
@@ -19,7 +19,7 @@ TEXT = ["the cat sat on the mat\n", "\n", "the dog ran\n"]
 @pytest.mark.parametrize("eos", [False, True])
 def test_the_file_holds_the_tokens_of_the_text(kind: str, eos: bool, tmp_path: Path) -> None:
     vocabulary = Vocabulary.train(TEXT, kind, eos=eos)
-    tokens = tokenise(Lines(TEXT), vocabulary, tmp_path / "new" / "tokens.npy")
+    tokens = tokenize(Lines(TEXT), vocabulary, tmp_path / "new" / "tokens.npy")
     assert isinstance(tokens, np.memmap)
     assert not tokens.flags.writeable
     assert tokens.dtype == np.uint16
@@ -29,15 +29,15 @@ def test_the_file_holds_the_tokens_of_the_text(kind: str, eos: bool, tmp_path: P
 
 def test_batches_do_not_show(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = Vocabulary.train(TEXT, eos=True)
-    whole = tokenise(Lines(TEXT), words, tmp_path / "whole.npy")
+    whole = tokenize(Lines(TEXT), words, tmp_path / "whole.npy")
     monkeypatch.setattr(module, "BATCH", 1)
-    assert np.array_equal(tokenise(Lines(TEXT), words, tmp_path / "by_line.npy"), whole)
+    assert np.array_equal(tokenize(Lines(TEXT), words, tmp_path / "by_line.npy"), whole)
 
 
 def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
     text = [" ".join(f"w{i}" for i in range(70_000))]
     words = Vocabulary.train(text)
-    tokens = tokenise(Lines(text), words, tmp_path / "tokens.npy")
+    tokens = tokenize(Lines(text), words, tmp_path / "tokens.npy")
     assert tokens.dtype == np.uint32
     assert tokens.max() == 70_000
     assert Lanes(tokens, 7).steps == 9_999
@@ -46,17 +46,17 @@ def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_former_file(tmp_path: Path) -> None:
     words = Vocabulary.train(TEXT)
     path = tmp_path / "tokens.npy"
-    before = tokenise(Lines(TEXT), words, path).tolist()
+    before = tokenize(Lines(TEXT), words, path).tolist()
     (tmp_path / "bad.txt").write_bytes(b"the cat\n\xff")
     with pytest.raises(DataError, match="line 2"):
-        tokenise(TextSource(tmp_path / "bad.txt"), words, path)
+        tokenize(TextSource(tmp_path / "bad.txt"), words, path)
     assert open_tokens(path).tolist() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.txt", "tokens.npy"]
 
 
 def test_a_text_without_tokens(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="blank: only blank lines, which leave no token"):
-        tokenise(Lines(["", "  "], "blank"), Vocabulary.train(TEXT), tmp_path / "tokens.npy")
+        tokenize(Lines(["", "  "], "blank"), Vocabulary.train(TEXT), tmp_path / "tokens.npy")
     assert not list(tmp_path.iterdir())
 
 
@@ -65,7 +65,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     source = TextSource(tmp_path / "text.txt")
     seen: list[int] = []
     words = Vocabulary.train(source)
-    tokenise(source, words, tmp_path / "tokens.npy", lambda *at: seen.append(at[0]))
+    tokenize(source, words, tmp_path / "tokens.npy", lambda *at: seen.append(at[0]))
     assert seen == sorted(seen)
     assert len(set(seen)) > 5
     assert seen[-1] == source.size
@@ -95,7 +95,7 @@ def test_memory_does_not_grow_with_the_file(
     def peak(lines: int) -> int:
         (tmp_path / "text.txt").write_text("the cat sat on the mat\n" * lines)
         tracemalloc.start()
-        tokenise(TextSource(tmp_path / "text.txt"), words, tmp_path / "tokens.npy")
+        tokenize(TextSource(tmp_path / "text.txt"), words, tmp_path / "tokens.npy")
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size

@@ -232,7 +232,7 @@ def test_memory_grows_with_the_steps_and_no_faster() -> None:
 
 def test_an_lstm_remembers_in_c() -> None:
     cell = LSTM(3, 16)
-    elman.init.initialise(cell, partial(elman.init.forget_bias, value=6.0))
+    elman.init.initialize(cell, partial(elman.init.forget_bias, value=6.0))
     flow = gradient_flow(cell, torch.randn(16, 60, 3), last)
     assert flow.half_life.value.shape == (1,)
     assert flow.states["h"].horizon(0.2).value.item() == flow.horizon(0.2).value.item() == 1

@@ -113,5 +113,5 @@ def test_in_half_precision_and_with_nan() -> None:
     assert found.gate("forget").mean.dtype == torch.float32
     x = X.clone()
     x[1, 3] = math.nan
-    spoilt = gates(Recurrent(LSTM(3, 4)), x).gate("forget")
-    assert spoilt.mean.isnan().tolist() == [False] * 3 + [True] * 4
+    spoiled = gates(Recurrent(LSTM(3, 4)), x).gate("forget")
+    assert spoiled.mean.isnan().tolist() == [False] * 3 + [True] * 4

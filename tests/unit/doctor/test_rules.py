@@ -15,7 +15,7 @@ from elman.diagnose import Bad
 from elman.doctor import CODES, Course, Reach, Use
 from elman.doctor._remedies import changed, memory
 from elman.doctor._rules import findings
-from elman.init import initialise
+from elman.init import initialize
 from elman.train import Config, config_class
 from unit.doctor.runs import course, measures, standing
 
@@ -188,7 +188,7 @@ def builds(config: Config) -> None:
     options = {"activation": model.activation} if model.activation else {}
     layer = elman.Recurrent(cell_named(model.cell)(3, 4, **options))  # type: ignore[arg-type]
     if model.init is not None:
-        initialise(layer, model.init)
+        initialize(layer, model.init)
 
 
 def test_the_loss_counts_even_if_one_line_is_logged() -> None:

@@ -300,7 +300,7 @@ def test_a_library_of_another_layout_is_not_loaded(monkeypatch: pytest.MonkeyPat
         _library.Library(path)
 
 
-ENTROPY = ("h", "weight", "bias", "target", "scale", "loss", "normaliser", "gradient of h",
+ENTROPY = ("h", "weight", "bias", "target", "scale", "loss", "normalizer", "gradient of h",
            "gradient of weight", "gradient of bias")  # fmt: skip
 
 
@@ -317,7 +317,7 @@ def test_a_wrong_tensor_of_the_cross_entropy(wrong: str) -> None:
     for i, name in enumerate(ENTROPY):
         tensors: list[Tensor | None] = [*entropy()]
         tensors[i] = WRONG[wrong](entropy()[i])
-        if wrong == "absent" and name not in ("h", "weight", "target", "scale", "normaliser"):
+        if wrong == "absent" and name not in ("h", "weight", "target", "scale", "normalizer"):
             continue
         with pytest.raises(EngineError) as raised:
             library().cross_entropy(call, described(tensors))

@@ -87,7 +87,7 @@ def test_any_length(count: int) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("op", [name for name in ELEMENTWISE if name != "constant"])
-def test_no_lane_follows_its_neighbours(op: str, dtype: torch.dtype) -> None:
+def test_no_lane_follows_its_neighbors(op: str, dtype: torch.dtype) -> None:
     """Lanes of padding hold whatever was there before: a result has the same bits beside any."""
     inputs = operands(dtype, ELEMENTWISE[op][0])
     alone = apply(op, *inputs, value=0.75)

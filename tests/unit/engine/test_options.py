@@ -1,4 +1,4 @@
-"""Every option of an operation is honoured or refused; none is dropped."""
+"""Every option of an operation is honored or refused; none is dropped."""
 
 # ruff: noqa: ARG005 - every step takes the same
 from __future__ import annotations
@@ -58,7 +58,7 @@ def test_every_rule_names_all_that_it_takes() -> None:
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_options_are_honoured(step: Step, dtype: torch.dtype) -> None:
+def test_options_are_honored(step: Step, dtype: torch.dtype) -> None:
     equal(cell(lambda s, a, b, h: step(a, b)).to(dtype))
 
 

@@ -389,9 +389,9 @@ def test_a_module_as_nonlinearity_is_part_of_the_layer() -> None:
     assert "nonlinearity.weight" in layer.state_dict()
     layer = layer.double()
     assert layer(torch.randn(4, 2, 3).double())[0].dtype is torch.float64
-    optimiser = torch.optim.SGD(layer.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     layer(torch.randn(4, 2, 3).double())[0].sum().backward()
-    optimiser.step()
+    optimizer.step()
     assert not torch.equal(layer.nonlinearity.weight, torch.full((5,), 0.25).double())
 
 

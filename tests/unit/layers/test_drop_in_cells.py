@@ -109,9 +109,9 @@ def test_a_cell_computes_with_weights_that_are_replaced() -> None:
     assert elman.GRUCell(3, 5, device="meta")(torch.zeros(2, 3, device="meta")).shape == (2, 5)
 
 
-def test_a_cell_is_initialised_by_scheme() -> None:
+def test_a_cell_is_initialized_by_scheme() -> None:
     cell = elman.RNNCell(3, 5, nonlinearity="relu")
-    elman.init.initialise(cell, "identity")
+    elman.init.initialize(cell, "identity")
     assert torch.equal(cell.weight_hh, torch.eye(5))
 
 

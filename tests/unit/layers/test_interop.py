@@ -118,16 +118,16 @@ def test_a_model_without_recurrence_is_left_alone() -> None:
         assert all(part is parts[name] for name, part in model.named_modules())
 
 
-def test_an_optimiser_goes_on_with_the_same_parameters() -> None:
+def test_an_optimizer_goes_on_with_the_same_parameters() -> None:
     def train(between: Any) -> Tensor:
         torch.manual_seed(0)
         model: Any = Tagger()
-        optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
         for step in range(4):
             model = between(model) if step == 2 else model
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             model(X).square().mean().backward()
-            optimiser.step()
+            optimizer.step()
         return model(X)
 
     close(train(elman.convert), train(lambda model: model))
@@ -231,11 +231,11 @@ def test_a_parametrized_layer_trains_on_and_comes_back(name: str) -> None:
     assert {id(parameter) for parameter in ours.parameters()} == parameters
     close(copy.deepcopy(ours)(X), expected)
     ours.train()
-    optimiser = torch.optim.SGD(ours.parameters(), lr=0.1)
+    optimizer = torch.optim.SGD(ours.parameters(), lr=0.1)
     for _ in range(3):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         ours(X)[0].square().sum().backward()
-        optimiser.step()
+        optimizer.step()
     ours.eval()
     trained = ours(X)
     assert (trained[0] - expected[0]).abs().max() > 0.01

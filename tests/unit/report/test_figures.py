@@ -1,4 +1,4 @@
-"""The figures of measures: what is on them, and in which colours."""
+"""The figures of measures: what is on them, and in which colors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_gradients_stand_by_steps_before_the_loss_which_is_to_the_right() -> Non
 @pytest.mark.parametrize(
     ("least", "low"), [(0.8, -1), (0.05, -2), (3e-5, -5), (1e-30, -12), (0.0, -1)]
 )
-def test_colours_reach_as_far_as_the_values_do(least: float, low: int) -> None:
+def test_colors_reach_as_far_as_the_values_do(least: float, low: int) -> None:
     run = measures(layer(fall=[1.0, least], contribution=[[1.0, 0, 0], [least, 0.9, 0]]))
     for name in ("gradient-map", "contribution"):
         with drawn(named(run)[name]) as sheet:

@@ -318,7 +318,7 @@ def test_a_browser_has_nothing_to_say(both: Path, tmp_path: Path) -> None:
     dom, said = in_browser(both, tmp_path / "profile")
     assert said == []
     assert dom.count("<figure") == 9
-    spoilt = tmp_path / "spoilt.html"
+    spoiled = tmp_path / "spoiled.html"
     outside = '<img src="https://example.org/x.png"></body>'
-    spoilt.write_text(both.read_text(encoding="utf-8").replace("</body>", outside))
-    assert "Content Security Policy" in in_browser(spoilt, tmp_path / "profile")[1][0]
+    spoiled.write_text(both.read_text(encoding="utf-8").replace("</body>", outside))
+    assert "Content Security Policy" in in_browser(spoiled, tmp_path / "profile")[1][0]

@@ -22,21 +22,21 @@ from elman.tasks import Caption, CaptionData, CaptionNet
 from elman.tasks._caption_net import CaptionNetwork
 from elman.train import config_class, train
 
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 60, 230)}
+COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 60, 230)}
 SMALL: dict[str, Any] = {"channels": [8, 8], "hidden": 24, "embedding": 8, "longest": 8}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images with a coloured half, left or right, and two captions each."""
+    """Images with a colored half, left or right, and two captions each."""
     path, draw = tmp_path_factory.mktemp("images"), random.Random(0)
     lines = ["image,caption"]
     for number in range(90):
-        colour, side = draw.choice([*COLOURS]), draw.choice(["left", "right"])
+        color, side = draw.choice([*COLORS]), draw.choice(["left", "right"])
         pixels = np.random.default_rng(number).integers(0, 40, (12, 12, 3)).astype(np.uint8)
-        pixels[:, slice(6) if side == "left" else slice(6, 12)] = COLOURS[colour]
+        pixels[:, slice(6) if side == "left" else slice(6, 12)] = COLORS[color]
         Image.fromarray(pixels).save(path / f"{number}.png")
-        lines += [f"{number}.png,{colour.title()}  on the {side}", f"{number}.png,the {side} is it"]
+        lines += [f"{number}.png,{color.title()}  on the {side}", f"{number}.png,the {side} is it"]
     (path / "captions.csv").write_text("\n".join(lines))
     return path
 

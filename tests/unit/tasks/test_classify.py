@@ -142,7 +142,7 @@ def test_numbers_instead_of_text(tmp_path: Path) -> None:
     assert float(values.std(correction=0)) == pytest.approx(1)
     (answer,) = task.answers([{"id": 7, "x1": 3, "x2": 4}])
     assert list(answer) == ["id", "x1", "x2", "label", "probabilities"]
-    raw = prepared(path, series="x*", standardise=False)
+    raw = prepared(path, series="x*", standardize=False)
     assert raw.parts["train"]["x"].values.max() > 50
 
 

@@ -237,7 +237,7 @@ def test_weights_of_the_same_seed_are_the_same(tmp_path: Path) -> None:
         assert torch.equal(value, weights[1][key])
 
 
-def test_the_catalogue_makes_what_is_chosen() -> None:
+def test_the_catalog_makes_what_is_chosen() -> None:
     film = next(records("ball", "motion", rows=2, steps=5, balls=3, size=9)).values
     assert film["frames"].shape == (5, 9, 9)
     assert film["positions"].shape == (5, 3, 2)

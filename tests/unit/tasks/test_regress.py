@@ -29,7 +29,7 @@ def series(tmp_path: Path) -> Path:
     return path
 
 
-def test_targets_of_files_are_standardised_and_measured_in_their_own_unit(series: Path) -> None:
+def test_targets_of_files_are_standardized_and_measured_in_their_own_unit(series: Path) -> None:
     task = prepared({"train": [series], "series": "x"})
     train_targets = task.parts["train"]["y"]
     assert task.middle == pytest.approx(float(train_targets.mean()))

@@ -42,7 +42,7 @@ def test_the_defaults_fit(task: str) -> None:
     require_memory(config(task), training=True)
 
 
-def test_training_takes_gradients_and_what_the_optimiser_keeps(
+def test_training_takes_gradients_and_what_the_optimizer_keeps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = config(hidden=1000, embedding=1000)

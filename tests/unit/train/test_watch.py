@@ -245,13 +245,13 @@ def diverged(tmp_path: Path, task: Task, **values: Any) -> tuple[str, list[dict[
 
 @pytest.mark.parametrize("policy", ["truncated", "checkpointed"])
 def test_a_run_that_diverges_says_where(tmp_path: Path, policy: str) -> None:
-    class Spoilt(Sums):
+    class Spoiled(Sums):
         def batches(self, split: str, epoch: int = 0) -> Any:
             for number, batch in enumerate(super().batches(split, epoch)):
                 batch.inputs[2, 5] = math.nan if (epoch, number) == (1, 1) else 0
                 yield batch
 
-    message, events = diverged(tmp_path, Spoilt(), bptt=policy, every=4)
+    message, events = diverged(tmp_path, Spoiled(), bptt=policy, every=4)
     assert "what came in has a first NaN at [2, " in message
     assert "mend the data" in message
     assert "train.lr" not in message
@@ -276,14 +276,14 @@ def test_too_large_a_rate_is_followed_to_the_operation(tmp_path: Path) -> None:
 
 
 def test_without_the_watch_it_says_so_too(tmp_path: Path) -> None:
-    class Spoilt(Sums):
+    class Spoiled(Sums):
         def batches(self, split: str, epoch: int = 0) -> Any:
             for batch in super().batches(split, epoch):
                 batch.inputs[2, 5] = math.nan
                 yield batch
 
     with pytest.raises(Diverged, match=r"what came in has a first NaN at \[2, .*: mend the data; "):
-        run(tmp_path, Spoilt())
+        run(tmp_path, Spoiled())
     events = Run.open(tmp_path / "run-0").events()
     assert events[-1]["first_bad"]["source"] == "data"
     assert not named(events, "watch")
