@@ -33,7 +33,8 @@ def run(
         report: called with the result so far and what was added to it last.
         command: what was typed, to stand in the result.
 
-    Errors: ElmanError if a measuring process ends early, with what it said last.
+    Raises:
+        ElmanError: a measuring process ends early; with what it said last.
     """
     result = Result(command=command, plan=asdict(plan), environment=environment())
     for threads in plan.threads:

@@ -69,8 +69,9 @@ def identity(cell: Any, weights: Any) -> None:
     With a relu this is the IRNN: at first the state is simply carried along, and so is its
     gradient.
 
-    Reference: Q. V. Le, N. Jaitly and G. E. Hinton, "A simple way to initialize recurrent networks
-    of rectified linear units", 2015.
+    References:
+        Q. V. Le, N. Jaitly and G. E. Hinton, "A simple way to initialize recurrent networks of
+        rectified linear units", 2015.
     """
     for block in _gates(cell, weights.hh):
         nn.init.eye_(block)
@@ -81,8 +82,9 @@ def identity(cell: Any, weights: Any) -> None:
 def orthogonal(cell: Any, weights: Any) -> None:
     r"""The recurrent matrix of every gate is orthogonal, inputs Glorot uniform, biases zero.
 
-    Reference: A. M. Saxe, J. L. McClelland and S. Ganguli, "Exact solutions to the nonlinear
-    dynamics of learning in deep linear neural networks", ICLR 2014.
+    References:
+        A. M. Saxe, J. L. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of
+        learning in deep linear neural networks", ICLR 2014.
     """
     glorot(cell, weights)
     for block in _gates(cell, weights.hh):
@@ -92,8 +94,9 @@ def orthogonal(cell: Any, weights: Any) -> None:
 def glorot(cell: Any, weights: Any) -> None:
     r"""U(-b, b) with b = sqrt(6 / (fan_in + fan_out)) for the matrices of every gate, biases zero.
 
-    Reference: X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward
-    neural networks", AISTATS 2010.
+    References:
+        X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural
+        networks", AISTATS 2010.
     """
     for matrix in (weights.ih, weights.hh):
         for block in _gates(cell, matrix):
@@ -123,7 +126,8 @@ def chrono(cell: Any, weights: Any, longest: float = 100.0) -> None:
 
     .. math:: b_f \sim \log(\mathcal{U}[1, T_{max} - 1]), \qquad b_i = -b_f
 
-    Reference: C. Tallec and Y. Ollivier, "Can recurrent neural networks warp time?", ICLR 2018.
+    References:
+        C. Tallec and Y. Ollivier, "Can recurrent neural networks warp time?", ICLR 2018.
     """
     if longest <= 2:
         raise ConfigError(f"expected longest > 2 steps, got {longest}")
@@ -159,7 +163,8 @@ def initialize(module: nn.Module, scheme: str | Scheme) -> nn.Module:
 
     Returns: ``module``.
 
-    Errors: ConfigError for an unknown name, or for a scheme that does not fit the cell.
+    Raises:
+        ConfigError: an unknown name, or a scheme that does not fit the cell.
 
     Example:
         >>> import torch, elman

@@ -110,7 +110,8 @@ def scan(
     Returns:
         The outputs (time, batch, size), and each row's state after its last real step.
 
-    Errors: ShapeError if there are no steps.
+    Raises:
+        ShapeError: there are no steps.
 
     Example:
         >>> import torch

@@ -53,9 +53,11 @@ class Stream:
 
     Shapes: x_t (rows, input_size) to output_t (rows, output_size).
 
-    Errors: ConfigError for a layer that needs the end of the sequence first; DtypeError for a
-    module that has no ``step``; ShapeError if an input does not have as many rows; EngineError if
-    the native engine was asked for, by a layer too, and cannot step the model.
+    Raises:
+        ConfigError: a layer that needs the end of the sequence first.
+        DtypeError: a module that has no ``step``.
+        ShapeError: an input does not have as many rows.
+        EngineError: the native engine was asked for, by a layer too, and cannot step the model.
 
     Example:
         >>> import torch, elman
@@ -148,7 +150,8 @@ class Stream:
     def input(self) -> Shaped[Tensor, "B ..."]:
         """What :meth:`step` reads, (rows, input_size): write into it. It is the stream's own.
 
-        Errors: ConfigError for a module that is no layer, so that its input is not known.
+        Raises:
+            ConfigError: a module that is no layer, so that its input is not known.
         """
         tensor: Tensor = self._steps.input
         return tensor
@@ -176,7 +179,8 @@ class Stream:
         Args:
             where: (rows,) boolean, True at those that do; all of them if None.
 
-        Errors: DtypeError and ShapeError if ``where`` is something else.
+        Raises:
+            DtypeError, ShapeError: ``where`` is something else.
         """
         if where is not None:
             self._check_where(where)

@@ -44,7 +44,8 @@ _WHERE = {
 def by_name(name: str) -> type[Cell]:
     """The cell class of this name.
 
-    Errors: ConfigError for an unknown name, with the nearest one.
+    Raises:
+        ConfigError: an unknown name, with the nearest one.
 
     >>> by_name("gru").__name__
     'GRU'

@@ -51,7 +51,8 @@ class Elman(PointwiseCell):
 
     Shapes: x_t (batch, input_size), h (batch, hidden_size).
 
-    Errors: ConfigError for an unknown activation or a size below one.
+    Raises:
+        ConfigError: an unknown activation or a size below one.
 
     Example:
         >>> import torch, elman
@@ -60,7 +61,8 @@ class Elman(PointwiseCell):
         >>> state.h.shape
         torch.Size([2, 5])
 
-    Reference: J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    References:
+        J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
 
     gates, states = ("z",), ("h",)

@@ -27,7 +27,8 @@ class GRU(PointwiseCell):
 
     Shapes: x_t (batch, input_size), h (batch, hidden_size); gates stacked r, z, n.
 
-    Errors: ConfigError for a size below one.
+    Raises:
+        ConfigError: a size below one.
 
     Example:
         >>> import torch, elman
@@ -35,8 +36,9 @@ class GRU(PointwiseCell):
         >>> torch.equal(output[:, -1], state.h)
         True
 
-    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
-    statistical machine translation", EMNLP 2014.
+    References:
+        K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+        machine translation", EMNLP 2014.
     """
 
     gates, states = ("r", "z", "n"), ("h",)

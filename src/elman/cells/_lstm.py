@@ -27,7 +27,8 @@ class LSTM(PointwiseCell):
 
     Shapes: x_t (batch, input_size), h and c (batch, hidden_size); gates stacked i, f, g, o.
 
-    Errors: ConfigError for a size below one.
+    Raises:
+        ConfigError: a size below one.
 
     Example:
         >>> import torch, elman
@@ -35,8 +36,9 @@ class LSTM(PointwiseCell):
         >>> output.shape, state.c.shape
         (torch.Size([2, 7, 5]), torch.Size([2, 5]))
 
-    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9,
-    1997; the forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, Neural Computation 12, 2000.
+    References:
+        S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997; the
+        forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, Neural Computation 12, 2000.
     """
 
     gates, states = ("i", "f", "g", "o"), ("h", "c")

@@ -27,7 +27,8 @@ class Projected(Cell):
         cell: the cell to wrap; it belongs to the wrapper from then on.
         size: units of the projected state, smaller than the cell's.
 
-    Errors: ConfigError if size is out of range, or if the cell cannot be projected.
+    Raises:
+        ConfigError: ``size`` is out of range, or the cell cannot be projected.
 
     Example:
         >>> import torch, elman
@@ -36,8 +37,9 @@ class Projected(Cell):
         >>> output.shape, state.c.shape
         (torch.Size([4, 6, 2]), torch.Size([4, 8]))
 
-    Reference: H. Sak, A. Senior and F. Beaufays, "Long short-term memory recurrent neural network
-    architectures for large scale acoustic modeling", Interspeech 2014.
+    References:
+        H. Sak, A. Senior and F. Beaufays, "Long short-term memory recurrent neural network
+        architectures for large scale acoustic modeling", Interspeech 2014.
     """
 
     def __init__(self, cell: PointwiseCell, size: int) -> None:

@@ -50,7 +50,9 @@ def use_engine(engine: str) -> Iterator[None]:
     Args:
         engine: the name of an engine, which then runs or raises the reason; or "auto".
 
-    Errors: ConfigError for an unknown name; EngineError from a layer that the engine cannot run.
+    Raises:
+        ConfigError: an unknown name.
+        EngineError: a layer that the engine cannot run.
 
     Example:
         >>> import torch, elman

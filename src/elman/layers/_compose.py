@@ -37,7 +37,8 @@ class Stack(Layer):
     Args:
         layers: at least one; each layer's input_size must be the output_size of the one below.
 
-    Errors: ConfigError if sizes or layouts do not fit.
+    Raises:
+        ConfigError: sizes or layouts do not fit.
 
     Example:
         >>> import torch, elman
@@ -100,8 +101,9 @@ class Bidirectional(Layer):
         forwards: a cell, or a Recurrent layer.
         backwards: a cell, or a Recurrent layer with ``reverse=True``.
 
-    Errors: ConfigError if sizes, layouts or directions do not fit; :meth:`step` always, since the
-    backward layer needs the end of the sequence first.
+    Raises:
+        ConfigError: sizes, layouts or directions do not fit; from :meth:`step` always, since the
+            backward layer needs the end of the sequence first.
 
     Example:
         >>> import torch, elman
@@ -109,8 +111,9 @@ class Bidirectional(Layer):
         >>> layer(torch.randn(2, 7, 3))[0].shape
         torch.Size([2, 7, 9])
 
-    Reference: M. Schuster and K. K. Paliwal, "Bidirectional recurrent neural networks", IEEE
-    Transactions on Signal Processing 45, 1997.
+    References:
+        M. Schuster and K. K. Paliwal, "Bidirectional recurrent neural networks", IEEE Transactions
+        on Signal Processing 45, 1997.
     """
 
     directions: Any
@@ -195,7 +198,8 @@ class Residual(_Wrapper):
     Args:
         layer: a layer with output_size equal to input_size.
 
-    Errors: ConfigError if the sizes differ.
+    Raises:
+        ConfigError: the sizes differ.
 
     Example:
         >>> import torch, elman
@@ -203,7 +207,8 @@ class Residual(_Wrapper):
         >>> layer(torch.randn(2, 7, 5))[0].shape
         torch.Size([2, 7, 5])
 
-    Reference: K. He et al., "Deep residual learning for image recognition", CVPR 2016.
+    References:
+        K. He et al., "Deep residual learning for image recognition", CVPR 2016.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -231,7 +236,8 @@ class Dropout(_Wrapper):
         layer: the layer whose output is dropped.
         p: the probability that an element is dropped, 0 <= p < 1.
 
-    Errors: ConfigError if p is out of range.
+    Raises:
+        ConfigError: p is out of range.
 
     Example:
         >>> import torch, elman
@@ -240,8 +246,8 @@ class Dropout(_Wrapper):
         >>> torch.equal(layer(x)[0], layer.layer(x)[0])
         True
 
-    Reference: W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent neural network regularization",
-    2014.
+    References:
+        W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent neural network regularization", 2014.
     """
 
     def __init__(self, layer: Layer, p: float) -> None:

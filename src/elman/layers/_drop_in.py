@@ -128,7 +128,8 @@ class DropIn(nn.Module):
         Returns: output and final state, laid out as torch.nn does; the output is 0 at padding.
         Under autocast both are computed and returned in the dtype of the weights.
 
-        Errors: of the types that torch.nn raises.
+        Raises:
+            TypeError, ValueError, RuntimeError: where torch.nn raises them.
         """
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, lengths, reset)
@@ -369,7 +370,9 @@ class RNN(DropIn):
 
     Shapes: see :meth:`forward`.
 
-    Errors: as torch.nn; also ConfigError for dropout > 0 with one layer.
+    Raises:
+        TypeError, ValueError, RuntimeError: where torch.nn raises them.
+        ConfigError: dropout > 0 with one layer.
 
     Example:
         >>> import torch, elman
@@ -378,7 +381,8 @@ class RNN(DropIn):
         >>> output.shape, h_n.shape
         (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
 
-    Reference: J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    References:
+        J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
 
     def __init__(
@@ -417,7 +421,9 @@ class LSTM(DropIn):
 
     Shapes: see :meth:`forward`.
 
-    Errors: as torch.nn; also ConfigError for dropout > 0 with one layer.
+    Raises:
+        TypeError, ValueError, RuntimeError: where torch.nn raises them.
+        ConfigError: dropout > 0 with one layer.
 
     Example:
         >>> import torch, elman
@@ -428,8 +434,8 @@ class LSTM(DropIn):
         >>> torch.allclose(lstm(x)[0], theirs(x)[0], atol=1e-6)
         True
 
-    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9,
-    1997.
+    References:
+        S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
     """
 
     def __init__(
@@ -464,7 +470,9 @@ class GRU(DropIn):
 
     Shapes: see :meth:`forward`.
 
-    Errors: as torch.nn; also ConfigError for dropout > 0 with one layer.
+    Raises:
+        TypeError, ValueError, RuntimeError: where torch.nn raises them.
+        ConfigError: dropout > 0 with one layer.
 
     Example:
         >>> import torch, elman
@@ -473,8 +481,9 @@ class GRU(DropIn):
         >>> output.shape, h_n.shape
         (torch.Size([7, 2, 10]), torch.Size([2, 2, 5]))
 
-    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
-    statistical machine translation", EMNLP 2014.
+    References:
+        K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+        machine translation", EMNLP 2014.
     """
 
     def __init__(

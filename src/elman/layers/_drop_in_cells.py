@@ -130,7 +130,8 @@ class RNNCell(DropInCell):
         >>> elman.RNNCell(3, 5, nonlinearity="relu")(torch.randn(2, 3)).shape
         torch.Size([2, 5])
 
-    Reference: J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    References:
+        J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
 
     def __init__(
@@ -160,8 +161,8 @@ class LSTMCell(DropInCell):
         >>> h.shape, c.shape
         (torch.Size([2, 5]), torch.Size([2, 5]))
 
-    Reference: S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9,
-    1997.
+    References:
+        S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
     """
 
     def __init__(
@@ -187,8 +188,9 @@ class GRUCell(DropInCell):
         >>> elman.GRUCell(3, 5)(torch.randn(2, 3), torch.randn(2, 5)).shape
         torch.Size([2, 5])
 
-    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
-    statistical machine translation", EMNLP 2014.
+    References:
+        K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+        machine translation", EMNLP 2014.
     """
 
     def __init__(

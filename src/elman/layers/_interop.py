@@ -52,7 +52,8 @@ def to_torch(model: nn.Module) -> nn.Module:
 
     Returns: ``model``, or the new layer if ``model`` itself is a drop-in.
 
-    Errors: ConfigError for an RNN whose activation torch.nn.RNN does not have.
+    Raises:
+        ConfigError: an RNN whose activation torch.nn.RNN does not have.
 
     Example:
         >>> import torch, elman

@@ -29,8 +29,8 @@ class Recurrent(Layer):
 
     See :class:`Layer` for how it is called. The state is ``cell.State``.
 
-    Errors: ShapeError, DtypeError and ConfigError name the argument, what was expected and
-    what came.
+    Raises:
+        ShapeError, DtypeError, ConfigError: name the argument, what was expected and what came.
 
     Example:
         >>> import torch, elman

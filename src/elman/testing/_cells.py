@@ -175,7 +175,8 @@ def check_cell(make: MakeCell) -> None:
     Args:
         make: returns a new small cell; its parameters must be drawn by torch's generator.
 
-    Errors: ContractError says which contract is broken.
+    Raises:
+        ContractError: says which contract is broken.
 
     Example:
         >>> import elman

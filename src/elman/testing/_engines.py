@@ -254,7 +254,9 @@ def check_engine(
         cases: how many random configurations.
         seed: draws them.
 
-    Errors: ContractError says in which case they differ; EngineError if the engine cannot run.
+    Raises:
+        ContractError: says in which case they differ.
+        EngineError: the engine cannot run.
 
     Example:
         >>> import elman

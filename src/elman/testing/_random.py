@@ -62,7 +62,8 @@ def check_configurations(
     Returns:
         How many were equal, and how many the engine refused with a reason.
 
-    Errors: ContractError names the configuration, the result that differs and by how much.
+    Raises:
+        ContractError: names the configuration, the result that differs and by how much.
 
     Example:
         >>> check_configurations("reference", range(3)).equal

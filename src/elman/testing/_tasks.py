@@ -248,7 +248,8 @@ def check_task(make: MakeTask) -> None:
         make: returns a new small task with its data, a few rows of each split; its network is
             built here.
 
-    Errors: ContractError says which contract is broken.
+    Raises:
+        ContractError: says which contract is broken.
 
     Example:
         >>> from elman.tasks import Regress, RegressData, RegressNet
