@@ -23,8 +23,9 @@ class MinimalGated(PointwiseCell):
         f_t = \sigma(inp_f + rec_f) \qquad n_t = \tanh(inp_n + f_t \odot rec_n) \qquad
         h_t = (1 - f_t) \odot h_{t-1} + f_t \odot n_t
 
-    Reference: G.-B. Zhou, J. Wu, C.-L. Zhang and Z.-H. Zhou, "Minimal gated unit for recurrent
-    neural networks", International Journal of Automation and Computing 13, 2016.
+    References:
+        G.-B. Zhou, J. Wu, C.-L. Zhang and Z.-H. Zhou, "Minimal gated unit for recurrent neural
+        networks", International Journal of Automation and Computing 13, 2016.
     """
 
     gates, states = ("f", "n"), ("h",)
@@ -43,8 +44,9 @@ class CoupledPeephole(PointwiseCell):
         c_t &= (1 - i_t) \odot c_{t-1} + i_t \odot \tanh(inp_g + rec_g) \\
         o_t &= \sigma(inp_o + rec_o + p_o \odot c_t) \qquad h_t = o_t \odot \tanh(c_t)
 
-    Reference: K. Greff et al., "LSTM: a search space odyssey", IEEE Transactions on Neural
-    Networks and Learning Systems 28, 2017 (CIFG; peepholes: F. A. Gers and J. Schmidhuber, 2000).
+    References:
+        K. Greff et al., "LSTM: a search space odyssey", IEEE Transactions on Neural Networks and
+        Learning Systems 28, 2017 (CIFG; peepholes: F. A. Gers and J. Schmidhuber, 2000).
     """
 
     gates, states = ("i", "g", "o"), ("h", "c")
@@ -69,7 +71,8 @@ class LayerNormGRU(PointwiseCell):
         n_t &= \tanh(inp_n + r_t \odot N_n(rec_n)) \qquad
         h_t = (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    Reference: J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016.
+    References:
+        J. L. Ba, J. R. Kiros and G. E. Hinton, "Layer normalization", 2016.
     """
 
     gates, states = ("r", "z", "n"), ("h",)
@@ -100,8 +103,9 @@ class TwoMatrices(Cell):
         n_t &= \tanh(W_n x_t + b_n + U_n (r_t \odot h_{t-1})) \qquad
         h_t = (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    Reference: K. Cho et al., "Learning phrase representations using RNN encoder-decoder for
-    statistical machine translation", EMNLP 2014.
+    References:
+        K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+        machine translation", EMNLP 2014.
     """
 
     states = ("h",)

@@ -31,7 +31,8 @@ HELD_ONLY = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
 def measure_memory(case: Case, peers: Mapping[str, Peer], *, steps: int, engine: str) -> MemoryRow:
     """The row of this case; every candidate trains ``steps`` times.
 
-    Errors: ElmanError if elman's own process fails.
+    Raises:
+        ElmanError: elman's own process fails.
     """
     row = MemoryRow(
         shape=case.shape.name,

@@ -122,7 +122,8 @@ class Plan:
         repeats: timed blocks of each candidate in each row; training steps in mode memory.
         engine: of elman: "auto", or one by name, which then runs or the whole run fails.
 
-    Errors: ConfigError names what is unknown, with the nearest choice.
+    Raises:
+        ConfigError: names what is unknown, with the nearest choice.
 
     >>> [case.cell for case in Plan(shapes=("S3",), modes=("ragged",), threads=(1,)).cases(1)]
     ['lstm', 'lstm', 'gru', 'gru', 'tanh', 'tanh', 'relu', 'relu']
@@ -169,7 +170,8 @@ class Plan:
     def read(cls, path: Path, given: Mapping[str, Any]) -> Plan:
         """The plan in a TOML file with a key for each argument; what is ``given`` wins over it.
 
-        Errors: ConfigError for an unknown key, or a file that is not TOML.
+        Raises:
+            ConfigError: an unknown key, or a file that is not TOML.
         """
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -52,8 +52,9 @@ def measure(case: Case, peers: Mapping[str, Peer], *, repeats: int, engine: str 
         repeats: blocks of each candidate.
         engine: of elman.
 
-    Errors: EngineError if an engine that was asked for by name cannot run. A row of which elman's
-    own results are wrong is ``broken``, and the others go on.
+    Raises:
+        EngineError: an engine that was asked for by name cannot run. A row of which elman's own
+            results are wrong is ``broken``, and the others go on.
     """
     problem = Problem.of(case)
     chosen = _elman.engine_of(problem, engine)

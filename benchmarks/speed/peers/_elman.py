@@ -58,7 +58,8 @@ def _streams(problem: Problem, layers: Layer, engine: str) -> dict[str, Candidat
 def engine_of(problem: Problem, engine: str = "auto") -> str:
     """The name of the engine that runs this problem, as ``explain`` has it; "+" between several.
 
-    Errors: EngineError if the engine asked for cannot run it.
+    Raises:
+        EngineError: the engine asked for cannot run it.
     """
     layers = problem.layers(engine)
     if problem.case.mode == "streaming":
