@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.data import Vocabulary
-from elman.engine._library import library
+from elman.engine.runtime._library import library
 from elman.nn import LinearCrossEntropy, linear_cross_entropy
 from elman.tasks._language import LanguageModel
 from elman.train import Run, config_class

@@ -9,7 +9,7 @@
 namespace elman {
 namespace {
 
-constexpr int64_t kRowsPerTeam = 8;  // at least; elman/engine/_operators.py counts on it
+constexpr int64_t kRowsPerTeam = 8;  // at least; elman/engine/runtime/_operators.py counts on it
 
 // Whether threads take rows of their own, without waiting for each other, or share all rows and split the
 // units, so that each reads its part of the weights only: with few rows, or weights that no second cache

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import elman
 from elman import Stream
 from elman.cells import GRU, LSTM, Elman, PointwiseCell, Projected
-from elman.engine._library import library
+from elman.engine.runtime._library import library
 from unit.engine.own_cells import CELLS
 from unit.engine.test_native import script
 
@@ -359,7 +359,7 @@ def test_memory_goes_with_the_stream() -> None:
 
 EVERY_SET = """
 import torch
-from elman.engine._library import library
+from elman.engine.runtime._library import library
 from unit import test_stream_native as t
 print(library().isa)
 for dtype in t.TOLERANCE:

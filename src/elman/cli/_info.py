@@ -34,7 +34,8 @@ def collect() -> dict[str, Any]:
     """The facts by name, each something JSON can hold."""
     import torch
 
-    from elman.engine import ENGINES, _library
+    from elman.engine import ENGINES
+    from elman.engine.runtime import _library
 
     cuda = torch.cuda.is_available()
     return {

@@ -16,9 +16,9 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from elman._errors import EngineError
-from elman.engine._library import CrossEntropy, library, missing
 from elman.engine._select import asked_for
-from elman.engine._tensors import described
+from elman.engine.runtime._library import CrossEntropy, library, missing
+from elman.engine.runtime._tensors import described
 
 torch.library.define(
     "elman::cross_entropy",

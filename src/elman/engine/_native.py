@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from elman.cells import Cell, Weights
-from elman.engine._depends import AFFINE, own_tensors
-from elman.engine._functions import recurrence
-from elman.engine._kinds import is_integer
-from elman.engine._library import encoded, missing
-from elman.engine._lower import Untraceable
 from elman.engine._recurrence import Recurrence
-from elman.engine._trace import Projection, Traced, is_projected, traced
+from elman.engine.compiler._cache_key import AFFINE, own_tensors
+from elman.engine.compiler._kinds import is_integer
+from elman.engine.compiler._lower import Untraceable
+from elman.engine.compiler._trace import Projection, Traced, is_projected, traced
+from elman.engine.runtime._functions import recurrence
+from elman.engine.runtime._library import encoded, missing
 from elman.scan import Observation
 
 NAME = "native"

@@ -12,12 +12,12 @@ from torch import Tensor
 from elman._errors import DtypeError, ShapeError
 from elman.cells._base import check_tensor
 from elman.engine import _native
-from elman.engine._library import encoded, library
-from elman.engine._operators import _Call
 from elman.engine._recurrence import Recurrence
 from elman.engine._select import asked_for
-from elman.engine._tensors import described
-from elman.engine._trace import reads_around, unchanged
+from elman.engine.compiler._trace import reads_around, unchanged
+from elman.engine.runtime._library import encoded, library
+from elman.engine.runtime._operators import _Call
+from elman.engine.runtime._tensors import described
 
 MOST_LAYERS = 64
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from elman._errors import EngineError
-from elman.engine import _operators, use_engine
+from elman.engine import use_engine
+from elman.engine.runtime import _operators
 from elman.testing._base import ContractError
 from elman.testing._configurations import Call, Configuration, draw
 from elman.testing._probes import KINDS, Kind

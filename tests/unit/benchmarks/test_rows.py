@@ -15,7 +15,8 @@ from benchmarks.speed.peers import _eager, _elman
 from benchmarks.speed.peers._base import Candidate
 
 from elman import EngineError
-from elman.engine import _library, _reference, _select
+from elman.engine import _reference, _select
+from elman.engine.runtime import _library
 from elman.testing import ContractError
 
 

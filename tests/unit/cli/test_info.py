@@ -11,7 +11,8 @@ import torch
 import elman
 from elman.cli import main
 from elman.cli._info import collect
-from elman.engine import ENGINES, _library
+from elman.engine import ENGINES
+from elman.engine.runtime import _library
 
 
 def test_facts() -> None:

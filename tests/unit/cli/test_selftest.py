@@ -13,7 +13,8 @@ import pytest
 import elman
 from elman.cells import CELLS
 from elman.cli import main
-from elman.engine import _library, _reference, _select
+from elman.engine import _reference, _select
+from elman.engine.runtime import _library
 from elman.testing import CELL_CONTRACTS, ENGINE_CONTRACTS, _selftest
 
 pytestmark = [

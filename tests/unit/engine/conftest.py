@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from elman.engine import _operators
+from elman.engine.runtime import _operators
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from elman.cells import Cell
-from elman.engine import Recurrence, _native, _reference, _trace
+from elman.engine import Recurrence, _native, _reference
+from elman.engine.compiler import _trace
 from unit.engine.operator_samples import ROWS, Sample
 
 

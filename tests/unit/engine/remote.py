@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from elman.engine._library import _SCAN, OPCODES, Scan, _Program, _Routine, _Scan
+from elman.engine.runtime._library import _SCAN, OPCODES, Scan, _Program, _Routine, _Scan
 
 
 class Image:
@@ -57,7 +57,7 @@ class Image:
 
 
 class Remote:
-    """Stands in for elman.engine._library.Library."""
+    """Stands in for elman.engine.runtime._library.Library."""
 
     def __init__(self, command: Sequence[str], image: Path) -> None:
         self.command, self.image = command, image

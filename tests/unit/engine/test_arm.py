@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from elman.engine import _native, _operators, _reference
-from elman.engine._program import ELEMENTWISE
+from elman.engine import _native, _reference
+from elman.engine.compiler._program import ELEMENTWISE
+from elman.engine.runtime import _operators
 from unit.engine import test_native, test_operations
 from unit.engine.own_cells import NormedGRU, Peephole, Sine, Statistics
 from unit.engine.remote import Remote

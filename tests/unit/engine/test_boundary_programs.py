@@ -13,8 +13,8 @@ import torch
 import elman
 from elman import EngineError
 from elman.cells import LSTM, PointwiseCell
-from elman.engine import _library
-from elman.engine._library import Encoded
+from elman.engine.runtime import _library
+from elman.engine.runtime._library import Encoded
 from unit.engine.linear_cells import CELLS as LINEAR_CELLS
 from unit.engine.own_cells import NormedGRU, Sine, Statistics
 from unit.engine.test_boundary import Call

@@ -26,10 +26,10 @@ from torch import Tensor, nn
 import elman
 from elman import EngineError
 from elman.cells import LSTM, PointwiseCell
-from elman.engine import _trace
-from elman.engine._depends import Dependence
-from elman.engine._lower import Untraceable
-from elman.engine._trace import traced
+from elman.engine.compiler import _trace
+from elman.engine.compiler._cache_key import Dependence
+from elman.engine.compiler._lower import Untraceable
+from elman.engine.compiler._trace import traced
 from unit.engine import readings
 from unit.engine.readings import stepping
 

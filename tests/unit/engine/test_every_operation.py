@@ -16,7 +16,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.engine import _native
-from elman.engine._lower import RULES
+from elman.engine.compiler._lower import RULES
 from sampling import cases, is_full, record
 from unit.engine import operator_cells
 from unit.engine.operator_cells import Verdict, judged

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import elman
 from elman.cells import PointwiseCell
-from elman.engine import _pool, _trace
+from elman.engine.compiler import _trace
+from elman.engine.runtime import _pool
 from unit.engine.own_cells import NormedGRU, Peephole
 from unit.engine.test_native import share
 

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 import elman
 from elman.cells import Cell, PointwiseCell
 from elman.engine import Recurrence, _native, _reference
-from elman.engine._lower import Untraceable
-from elman.engine._trace import traced
+from elman.engine.compiler._lower import Untraceable
+from elman.engine.compiler._trace import traced
 
 UNITS = 5
 INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]

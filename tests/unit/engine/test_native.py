@@ -14,8 +14,9 @@ from torch import Tensor
 
 import elman
 from elman.cells import GRU, LSTM, Elman, PointwiseCell
-from elman.engine import Recurrence, _native, _operators, _reference
-from elman.engine._library import library
+from elman.engine import Recurrence, _native, _reference
+from elman.engine.runtime import _operators
+from elman.engine.runtime._library import library
 from unit.engine.own_cells import CELLS, Peephole, Statistics, TwoMatrices
 
 BUILT_IN = (LSTM, GRU, Elman)
@@ -230,7 +231,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 EVERY_SET = """
 import torch
-from elman.engine._library import library
+from elman.engine.runtime._library import library
 from unit.engine import test_native as t
 from unit.engine import test_operations as o
 print(library().isa)
@@ -272,12 +273,12 @@ def test_every_instruction_set(isa: str) -> None:
 
 
 def test_an_unknown_instruction_set_is_an_error() -> None:
-    code = "from elman.engine._library import missing; print(missing())"
+    code = "from elman.engine.runtime._library import missing; print(missing())"
     assert "instruction set" in script(code, ELMAN_ISA="avx1024")
 
 
 def test_another_library_is_loaded_or_an_error() -> None:
-    code = "from elman.engine._library import missing; print(missing())"
+    code = "from elman.engine.runtime._library import missing; print(missing())"
     assert "/nowhere/libelman.so" in script(code, ELMAN_LIBRARY="/nowhere/libelman.so")
 
 

@@ -17,7 +17,7 @@ import torch
 import sampling
 from elman.cells import GRU, LSTM, Elman
 from elman.engine import _native, _reference
-from elman.engine._library import library
+from elman.engine.runtime._library import library
 from elman.testing import KINDS, ContractError, Kind, check_configuration, composed, draw
 from unit.engine.own_cells import MinimalGated, NormedGRU, Peephole, Sine, Statistics, TwoMatrices
 from unit.engine.test_native import case, results

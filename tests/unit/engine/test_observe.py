@@ -12,7 +12,7 @@ from torch import Tensor, nn, sigmoid, tanh
 import elman
 from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.engine import Recurrence, _native, _reference
-from elman.engine._trace import traced
+from elman.engine.compiler._trace import traced
 from elman.scan import Observation
 from unit.engine.test_native import LARGER_THAN_A_CHUNK, OPTIONS, SHAPES, agree, case, share
 

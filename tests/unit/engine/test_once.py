@@ -11,7 +11,7 @@ from torch import Tensor
 import elman
 from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.engine import Recurrence, _native, run
-from elman.engine._program import Program
+from elman.engine.compiler._program import Program
 from unit.engine.own_cells import CELLS
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from elman.engine._evaluate import TORCH
-from elman.engine._library import library
-from elman.engine._program import ELEMENTWISE
-from elman.engine._tensors import described
+from elman.engine.compiler._program import ELEMENTWISE
+from elman.engine.runtime._evaluate import TORCH
+from elman.engine.runtime._library import library
+from elman.engine.runtime._tensors import described
 
 # Relative to the result, or absolute if that is small.
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-15 * 20}

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from elman.cells import GRU, LSTM, PointwiseCell
-from elman.engine import _operators, _pool
-from elman.engine._trace import traced
+from elman.engine.compiler._trace import traced
+from elman.engine.runtime import _operators, _pool
 from unit.engine.own_cells import NormedGRU, Peephole
 from unit.engine.test_native import case
 

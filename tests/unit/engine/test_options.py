@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.engine import _build  # noqa: F401 - registers all rules
-from elman.engine._lower import RULES, Untraceable
-from elman.engine._trace import traced
+from elman.engine.compiler import _codegen  # noqa: F401 - registers all rules
+from elman.engine.compiler._lower import RULES, Untraceable
+from elman.engine.compiler._trace import traced
 from unit.engine.test_kinds import cell, equal
 
 Step = Callable[[Tensor, Tensor], Tensor]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from elman.engine import _pool
+from elman.engine.runtime import _pool
 
 
 def _idle() -> int:

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from elman.cells import GRU, LSTM, Elman
-from elman.engine._library import encoded, library
-from elman.engine._program import Instruction, Program, table
-from elman.engine._trace import traced
+from elman.engine.compiler._program import Instruction, Program, table
+from elman.engine.compiler._trace import traced
+from elman.engine.runtime._library import encoded, library
 from unit.engine.own_cells import CELLS
 
 

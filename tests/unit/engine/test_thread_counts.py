@@ -15,7 +15,8 @@ from torch import Tensor
 
 import elman
 from elman.cells import GRU, LSTM, PointwiseCell
-from elman.engine import Recurrence, _native, _operators, _reference
+from elman.engine import Recurrence, _native, _reference
+from elman.engine.runtime import _operators
 from elman.scan import Observation
 from unit.engine.own_cells import NormedGRU, Sine
 from unit.engine.test_fork_and_threads import status_of_child

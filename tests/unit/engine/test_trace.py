@@ -12,9 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 import elman
 from elman.cells import PointwiseCell
-from elman.engine import _trace
-from elman.engine._lower import Untraceable
-from elman.engine._trace import traced
+from elman.engine.compiler import _trace
+from elman.engine.compiler._lower import Untraceable
+from elman.engine.compiler._trace import traced
 from unit.engine.own_cells import Sine
 
 

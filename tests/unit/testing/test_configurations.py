@@ -12,7 +12,8 @@ import torch
 
 import elman
 from elman.cells import Cell
-from elman.engine import Recurrence, _operators, _reference, _select
+from elman.engine import Recurrence, _reference, _select
+from elman.engine.runtime import _operators
 from elman.testing import (
     KINDS,
     Configuration,

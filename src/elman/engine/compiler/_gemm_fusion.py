@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from elman.engine._expression import Graph
-from elman.engine._program import Block
+from elman.engine.compiler._ir import Graph
+from elman.engine.compiler._program import Block
 
 Pair = tuple[int, Block]
 

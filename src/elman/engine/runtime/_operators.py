@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.engine import _pool
-from elman.engine._library import Encoded, Scan, encoded, library
-from elman.engine._program import Program
-from elman.engine._tensors import described
+from elman.engine.compiler._program import Program
+from elman.engine.runtime import _pool
+from elman.engine.runtime._library import Encoded, Scan, encoded, library
+from elman.engine.runtime._tensors import described
 
 torch.library.define(
     "elman::recurrence",

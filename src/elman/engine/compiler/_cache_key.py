@@ -15,8 +15,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from elman.cells import Cell
-from elman.engine._readers import Leaves
-from elman.engine._walk import followed
+from elman.engine.compiler._bytecode import followed
+from elman.engine.compiler._readers import Leaves
 
 AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 

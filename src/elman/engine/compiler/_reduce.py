@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import fx
 
-from elman.engine._kinds import Kind
-from elman.engine._lower import Lowering, Untraceable, Value, rule
+from elman.engine.compiler._kinds import Kind
+from elman.engine.compiler._lower import Lowering, Untraceable, Value, rule
 
 
 def _over_units(low: Lowering, node: fx.Node, x: fx.Node, dims: Sequence[int] | int | None) -> bool:

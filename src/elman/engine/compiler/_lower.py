@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, fx
 
-from elman.engine._expression import Graph
-from elman.engine._kinds import Kind, Types, kind_of, tensors_of
+from elman.engine.compiler._ir import Graph
+from elman.engine.compiler._kinds import Kind, Types, kind_of, tensors_of
 
 
 class Untraceable(Exception):

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
-from elman.engine import _reduce, _rules  # noqa: F401 - they say how operations are lowered
-from elman.engine._expression import Graph, Node
-from elman.engine._joints import Joint, Term, joints, lay_out
-from elman.engine._lower import Lowering, Own, Untraceable, Value
-from elman.engine._matrix import Outer
-from elman.engine._program import Block, Group, Program
-from elman.engine._schedule import Effect, Scheduler, choose_saved, depends_on_cotangent
+from elman.engine.compiler import _reduce, _rules  # noqa: F401 - they say how operations are lowered
+from elman.engine.compiler._gemm_fusion import Joint, Term, joints, lay_out
+from elman.engine.compiler._ir import Graph, Node
+from elman.engine.compiler._lower import Lowering, Own, Untraceable, Value
+from elman.engine.compiler._matrix import Outer
+from elman.engine.compiler._program import Block, Group, Program
+from elman.engine.compiler._schedule import Effect, Scheduler, choose_saved, depends_on_cotangent
 
 
 class Leaf(NamedTuple):

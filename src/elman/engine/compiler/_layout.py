@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import fx
 
-from elman.engine._lower import Lowering, Untraceable, Value, rule
+from elman.engine.compiler._lower import Lowering, Untraceable, Value, rule
 
 
 def _reshaped(low: Lowering, node: fx.Node, a: fx.Node) -> Any:

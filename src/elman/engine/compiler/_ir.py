@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from elman.engine._program import ELEMENTWISE, REDUCTIONS, Block
+from elman.engine.compiler._program import ELEMENTWISE, REDUCTIONS, Block
 
 LEAVES = ("input", "previous", "cotangent")
 

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 
 from torch import fx
 
-from elman.engine import _layout
-from elman.engine._kinds import Kind
-from elman.engine._lower import RULES, Lowering, Own, Untraceable, Value, rule
-from elman.engine._program import Block
+from elman.engine.compiler import _layout
+from elman.engine.compiler._kinds import Kind
+from elman.engine.compiler._lower import RULES, Lowering, Own, Untraceable, Value, rule
+from elman.engine.compiler._program import Block
 
 T = TypeVar("T")
 Grid = tuple[tuple[T, ...], ...]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from elman.engine._expression import COST, Graph
-from elman.engine._program import REDUCTIONS, Instruction, Phase, Product, Routine
+from elman.engine.compiler._ir import COST, Graph
+from elman.engine.compiler._program import REDUCTIONS, Instruction, Phase, Product, Routine
 
 # Writing a tile to memory and reading it back a sequence later, in the cycles of COST.
 SAVE_COST = 13.0

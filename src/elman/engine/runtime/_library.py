@@ -27,7 +27,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from elman._errors import EngineError
-from elman.engine._program import (
+from elman.engine.compiler._program import (
     BANKS,
     OPCODES,
     REDUCTIONS,
@@ -414,7 +414,7 @@ _ABSENT = (
 @lru_cache(maxsize=1)
 def _load() -> tuple[Library | None, str]:
     other = os.environ.get("ELMAN_LIBRARY")
-    found = [Path(other)] if other else sorted(Path(__file__).parent.glob("libelman.*"))
+    found = [Path(other)] if other else sorted(Path(__file__).parents[1].glob("libelman.*"))
     path = next(iter(found), None)
     if path is None:
         return None, _ABSENT

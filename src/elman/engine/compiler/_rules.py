@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from elman.engine._kinds import Kind
-from elman.engine._lower import Lowering, Untraceable, Value, rule
+from elman.engine.compiler._kinds import Kind
+from elman.engine.compiler._lower import Lowering, Untraceable, Value, rule
 
 _ALL = "real bool whole"
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from elman._errors import EngineError
-from elman.engine import _operators
-from elman.engine._evaluate import Arguments, evaluate
-from elman.engine._library import encoded
+from elman.engine.runtime import _operators
+from elman.engine.runtime._evaluate import Arguments, evaluate
+from elman.engine.runtime._library import encoded
 
 
 def _by_torch(ctx: Any, given: Sequence[bool], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -22,13 +22,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from elman.cells import Cell, PointwiseCell
 from elman.cells._base import watching
-from elman.engine._build import Builder, Leaf
-from elman.engine._containers import changed, copied, entries
-from elman.engine._depends import AFFINE, Dependence, own_tensors
 from elman.engine._lock import fork_safe_lock
-from elman.engine._lower import Untraceable
-from elman.engine._once import has_only_first_derivatives
-from elman.engine._walk import followed
+from elman.engine.compiler._bytecode import followed
+from elman.engine.compiler._cache_key import AFFINE, Dependence, own_tensors
+from elman.engine.compiler._codegen import Builder, Leaf
+from elman.engine.compiler._containers import changed, copied, entries
+from elman.engine.compiler._lower import Untraceable
+from elman.engine.compiler._once import has_only_first_derivatives
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from elman.cells import Cell, PointwiseCell, Weights
-from elman.engine._containers import CONTAINERS, MOST_ENTRIES, count, entries
-from elman.engine._lower import Untraceable
-from elman.engine._readers import (
+from elman.engine.compiler._containers import CONTAINERS, MOST_ENTRIES, count, entries
+from elman.engine.compiler._lower import Untraceable
+from elman.engine.compiler._readers import (
     Leaves,
     Reader,
     both_reader,
@@ -33,8 +33,8 @@ from elman.engine._readers import (
     take,
     token,
 )
-from elman.engine._reads import NAMED_ATTRIBUTES, Chains, Reads, reads
-from elman.engine._trusted import (
+from elman.engine.compiler._reads import NAMED_ATTRIBUTES, Chains, Reads, reads
+from elman.engine.compiler._trusted import (
     home,
     is_check_of_shapes,
     is_of_python,

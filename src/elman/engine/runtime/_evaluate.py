@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from elman.engine._program import REDUCTIONS, Block, Instruction, Product, Program, Routine
+from elman.engine.compiler._program import REDUCTIONS, Block, Instruction, Product, Program, Routine
 from elman.scan import scan
 
 

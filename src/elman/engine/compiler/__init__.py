@@ -1,0 +1,1 @@
+"""From a cell in Python to a program: what a step computes, and its gradient, as instructions."""

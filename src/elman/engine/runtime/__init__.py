@@ -1,0 +1,1 @@
+"""The native library: programs and tensors handed over, operators of torch around them."""
