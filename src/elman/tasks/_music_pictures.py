@@ -22,7 +22,7 @@ def foreseen(roll: NDArray[Any], p: NDArray[Any], step: float) -> Picture:
         axes = figure.subplots()
         shown = slice(0, round(LONGEST / step))
         image = axes.imshow(
-            p[shown].T, vmin=0, vmax=1, cmap="Grays", **_placed(len(p[shown]), step)
+            p[shown].T, vmin=0, vmax=1, cmap="Greys", **_placed(len(p[shown]), step)
         )
         time, key = roll[shown].nonzero()
         axes.plot((time + 0.5) * step, key, ".", color=COLORS[1], ms=2.5, label="sounds")
