@@ -39,12 +39,12 @@ from elman.cells import PointwiseCell
 from elman.data import Ragged, Rows
 from elman.data._catalog import records
 from elman.data._probes import adding
-from elman.doctor import attempt, examine
-from elman.doctor._try import BUDGET
+from elman.diagnosis import diagnose, try_remedies
+from elman.diagnosis._try import BUDGET
 from elman.nn import Pool
 from elman.tasks import LanguageModel, Regress, Supervised, Task, by_name
-from elman.train import Training, config_class, fit
-from elman.train._run import Run
+from elman.training import Training, config_class, fit
+from elman.training._run import Run
 
 CELLS = ("elman", "lstm", "gru")
 GRADES = ("strong", "mild")
@@ -426,7 +426,7 @@ def outcome(name: str, case: Case, place: Place, *, tries: bool) -> dict[str, An
     """What the doctor says of one run, and what its first remedy does."""
     path = place.work / f"{name}-{place.grade}-{place.seed}".replace(" ", "-")
     path, task = trained(case.made(place), place.seed, path)
-    findings = examine(path, task=task).findings
+    findings = diagnose(path, task=task).findings
     codes = [finding.code for finding in findings]
     below = [code for code in codes if code != "E-UNLEARNED"] or codes
     line: dict[str, Any] = {
@@ -438,7 +438,7 @@ def outcome(name: str, case: Case, place: Place, *, tries: bool) -> dict[str, An
     if tries and case.code and remedy:
         updates = max(e.get("update", 0) for e in Run.open(path).events())
         one = findings[0]._replace(remedies=(remedy,))
-        trials = attempt(path, [one], steps=updates or None, task=task)
+        trials = try_remedies(path, [one], steps=updates or None, task=task)
         line["remedy"] = remedy.flags
         line["scores"] = [trial.score for trial in trials]
         line["better"] = trials[1].better

@@ -28,10 +28,10 @@ from benchmarks.speed._machine import environment
 from torch import nn
 
 from elman import init
-from elman.diagnose import Estimate, Flow, gradient_flow
+from elman.inspection import Estimate, Flow, gradient_flow
 from elman.tasks import Part, Regress
-from elman.train import Config, config_class, fit
-from elman.train._run import Run
+from elman.training import Config, config_class, fit
+from elman.training._run import Run
 
 
 class Network(NamedTuple):

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from elman.layers import Stack
 from elman.tasks._language import LanguageModel
 from elman.tasks._language_net import LanguageNetwork
-from elman.train import config_class, fit
-from elman.train._run import Run
+from elman.training import config_class, fit
+from elman.training._run import Run
 
 
 class TorchLSTM(nn.Module):

@@ -29,8 +29,8 @@ from elman.data import Vocabulary
 from elman.layers import Recurrent
 from elman.tasks import Task
 from elman.tasks._language import LanguageModel
-from elman.train import Run, TrainConfig, config_class
-from elman.train._loop import Trainer
+from elman.training import Run, TrainConfig, config_class
+from elman.training._loop import Trainer
 
 WORDS = 10_000
 EVERY = TrainConfig.model_fields["watch_every"].default

@@ -6,10 +6,10 @@ Two settings: Zaremba's small one (two LSTMs of 200 units, 20 lanes x 35 steps, 
 clipped) and the default of `elman train language` (one LSTM of 128, 16 x 32, Adam, clipped). Both
 have 10,000 words, drawn at random with the frequencies of Zipf's law. A step is all that happens
 from one update to the next, the loss and the norm brought to the host included. elman's is
-`elman.train` itself; torch's is nn.Embedding, nn.LSTM, nn.Linear, F.cross_entropy, clip_grad_norm_
-and torch.optim, as they come and with `fused=True`. All begin with the same weights and see the
-same words, and the first losses must agree. They take turns of four steps, of which the first is
-not counted.
+`elman.training` itself; torch's is nn.Embedding, nn.LSTM, nn.Linear, F.cross_entropy,
+clip_grad_norm_ and torch.optim, as they come and with `fused=True`. All begin with the same weights
+and see the same words, and the first losses must agree. They take turns of four steps, of which the
+first is not counted.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from elman.data import Vocabulary
 from elman.engine.runtime._library import library
 from elman.nn import LinearCrossEntropy, linear_cross_entropy
 from elman.tasks._language import LanguageModel
-from elman.train import Run, config_class
-from elman.train import _parts as parts
-from elman.train._loop import Trainer
+from elman.training import Run, config_class
+from elman.training import _parts as parts
+from elman.training._loop import Trainer
 
 WORDS, TURN = 10_000, 4
 SETTINGS: dict[str, dict[str, Any]] = {

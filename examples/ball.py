@@ -16,7 +16,7 @@ from typing import Any
 import elman
 from elman.pictures import save
 from elman.tasks import side_by_side
-from elman.train import config_class, train
+from elman.training import config_class, train
 
 NETWORKS = {"simple RNN": "elman", "LSTM": "lstm", "GRU": "gru", "one frame": "feedforward"}
 

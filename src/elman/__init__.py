@@ -14,21 +14,21 @@ if TYPE_CHECKING:
         bptt,
         cells,
         clip,
-        compare,
+        comparison,
         data,
         decode,
-        diagnose,
-        doctor,
+        diagnosis,
         engine,
         init,
+        inspection,
         layers,
         metrics,
         nn,
         pictures,
-        report,
+        reporting,
         scan,
         tasks,
-        train,
+        training,
     )
     from elman._errors import (
         CheckpointError,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         Interrupted,
         ShapeError,
     )
+    from elman.comparison import compare
+    from elman.diagnosis import diagnose
     from elman.engine import explain, use_engine
     from elman.layers import (
         GRU,
@@ -57,8 +59,9 @@ if TYPE_CHECKING:
         convert,
         to_torch,
     )
+    from elman.reporting import report
     from elman.stream import Stream
-    from elman.train import load
+    from elman.training import load, train
 
 __version__ = "0.1.0"
 
@@ -89,35 +92,51 @@ __all__ = [
     "cells",
     "clip",
     "compare",
+    "comparison",
     "convert",
     "data",
     "decode",
     "diagnose",
-    "doctor",
+    "diagnosis",
     "engine",
     "explain",
     "init",
+    "inspection",
     "layers",
     "load",
     "metrics",
     "nn",
     "pictures",
     "report",
+    "reporting",
     "scan",
     "tasks",
     "to_torch",
     "train",
+    "training",
     "use_engine",
 ]
 
 
+# Verbs are functions and packages are nouns: importing a module sets the name of the same spelling.
+_HOMES = {
+    "Stream": "stream",
+    "compare": "comparison",
+    "diagnose": "diagnosis",
+    "explain": "engine",
+    "load": "training",
+    "report": "reporting",
+    "train": "training",
+    "use_engine": "engine",
+}
+
+
 def _home(name: str) -> str | None:
     """The module that holds a public name; None where the name is a module itself."""
-    homes = {"Stream": "stream", "explain": "engine", "load": "train", "use_engine": "engine"}
     if name.endswith("Error") or name in {"Diverged", "Interrupted"}:
         return "_errors"
     in_layers = name[0].isupper() or name in {"convert", "to_torch"}
-    return homes.get(name, "layers" if in_layers else None)
+    return _HOMES.get(name, "layers" if in_layers else None)
 
 
 def __getattr__(name: str) -> Any:

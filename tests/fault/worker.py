@@ -25,7 +25,7 @@ from writers import WRITERS, Writer
 
 from elman._errors import ElmanError
 from elman.cli._main import explained
-from elman.train import Run
+from elman.training import Run
 
 KINDS = ("open", "write", "fsync", "rename", "close", "mkdir", "remove")
 ACTIONS = ("fail", "kill", "full")
@@ -175,7 +175,7 @@ def note_what_is_saved() -> None:
 def note_stages() -> None:
     """Let a child write down what it is at, so that it is known when it was killed."""
     from elman import pictures
-    from elman.train import _entry, _loop
+    from elman.training import _entry, _loop
 
     def noted(home: Any, name: str, stage: str) -> None:
         real = getattr(home, name)
@@ -209,9 +209,9 @@ def warm_up(folder: Path) -> None:
     import scipy.stats
     import sklearn.linear_model
 
-    import elman.compare._entry
-    import elman.doctor
-    import elman.report
+    import elman.comparison._entry
+    import elman.diagnosis
+    import elman.reporting
     import elman.tasks._forecast
     import elman.tasks._language
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from elman._errors import ElmanError
 from elman.cli import main
 from elman.data import Note, write_midi
-from elman.train import Run
-from elman.train._folder import beside, current
+from elman.training import Run
+from elman.training._folder import beside, current
 
 SMALL = ["--model.hidden", "5", "--train.max_steps", "6", "--train.checkpoint_every", "2"]
 LANGUAGE = ["train", "language", "book.txt", "--data.lanes", "3", "--train.k1", "8", *SMALL]

@@ -23,9 +23,9 @@ from typing import Any
 import torch
 
 from elman._errors import Interrupted
-from elman.train import _folder as folder_module
-from elman.train import config_class, resume, train
-from elman.train._run import Run
+from elman.training import _folder as folder_module
+from elman.training import config_class, resume, train
+from elman.training._run import Run
 
 MOMENTS = range(8, 9)  # moments are counted in this update, which saves both checkpoints
 
@@ -106,7 +106,7 @@ class Killer:
 
             return called
 
-        from elman.train import _checkpoint
+        from elman.training import _checkpoint
 
         real_write = folder_module.write
         _checkpoint.write = write

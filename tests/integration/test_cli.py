@@ -17,7 +17,7 @@ import pytest
 
 import elman
 from elman.cli import main
-from elman.train._run import Run
+from elman.training._run import Run
 
 LINES = (
     "the cat sat on the mat .\nthe dog lay on the log .\nthis morning i took my cat for a walk .\n"

@@ -14,7 +14,7 @@ import pytest
 
 import elman
 from elman.cli import main
-from elman.compare import Comparison, load
+from elman.comparison import Comparison, load
 
 # Long enough to be stopped in the middle, short enough to wait for.
 ASKED = [

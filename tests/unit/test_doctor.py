@@ -17,12 +17,22 @@ from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.cli import main
 from elman.cli._request import request
 from elman.cli._train import OPTIONS
-from elman.doctor import CODES, Course, Finding, Reach, Remedy, Standing, Use, attempt, examine
-from elman.doctor._logged import standing
-from elman.doctor._remedies import changed
-from elman.doctor._rules import findings
+from elman.diagnosis import (
+    CODES,
+    Course,
+    Finding,
+    Reach,
+    Remedy,
+    Standing,
+    Use,
+    diagnose,
+    try_remedies,
+)
+from elman.diagnosis._logged import standing
+from elman.diagnosis._remedies import changed
+from elman.diagnosis._rules import findings
 from elman.tasks import Regress
-from elman.train import Run, config_class, fit, train
+from elman.training import Run, config_class, fit, train
 
 FAST = {"max_steps": 30, "lr": 0.01, "schedule": "constant", "log_every": 5, "threads": 1}
 
@@ -42,7 +52,7 @@ def run(path: Path, **values: Any) -> Path:
 
 
 def codes(path: Path) -> list[str]:
-    return [finding.code for finding in examine(path).findings]
+    return [finding.code for finding in diagnose(path).findings]
 
 
 def contents(path: Path) -> dict[str, str]:
@@ -57,7 +67,7 @@ def too_fast(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_that_learns_has_no_finding(tmp_path: Path) -> None:
     path = run(tmp_path / "ok", max_steps=150, lr=0.02, watch=True)
-    found = examine(path)
+    found = diagnose(path)
     assert not found.findings
     assert not found.unknown
     assert found.measures.standing is not None
@@ -66,7 +76,7 @@ def test_a_run_that_learns_has_no_finding(tmp_path: Path) -> None:
 
 
 def test_a_rate_that_is_too_high(too_fast: Path) -> None:
-    finding = next(f for f in examine(too_fast).findings if f.code == "E-LR")
+    finding = next(f for f in diagnose(too_fast).findings if f.code == "E-LR")
     assert finding.value > finding.limit
     assert f"{finding.value:.2g}" in finding.figure
     rates = [float(r.changes["train.lr"]) for r in finding.remedies]
@@ -77,7 +87,7 @@ def test_a_rate_that_is_too_high(too_fast: Path) -> None:
 
 def test_clipping_gets_its_threshold_from_the_norms(tmp_path: Path) -> None:
     path = run(tmp_path / "clip", optimizer="sgd", clip_limit=1e-3, watch=True)
-    found = examine(path)
+    found = diagnose(path)
     finding = next(f for f in found.findings if f.code == "E-CLIP")
     limit = finding.remedies[0].changes["train.clip_limit"]
     norms = sorted(found.measures.norms)
@@ -95,7 +105,7 @@ def test_input_that_saturates(tmp_path: Path, cell: str) -> None:
     rows.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     data = {"train": [str(rows)], "rows": None, "steps": None, "series": "series"}
     path = run(tmp_path / "run", cell=cell, data={**data, "standardize": False, "unique": False})
-    finding = next(f for f in examine(path).findings if f.code == "E-SATURATED")
+    finding = next(f for f in diagnose(path).findings if f.code == "E-SATURATED")
     assert finding.remedies[0].flags == "--data.standardize=true"
     for remedy in finding.remedies:
         asked = request("train", "", ["regress", str(rows), *remedy.flags.split()], OPTIONS)
@@ -120,7 +130,7 @@ def test_a_nan_in_the_data_is_found_in_a_run_that_diverged(tmp_path: Path) -> No
     task = Spoiled.prepare(settings.data, settings.model, tmp_path)
     with pytest.raises(Diverged):
         fit(task, settings.train, Run.create(tmp_path / "run", settings.toml()))
-    found = examine(tmp_path / "run")
+    found = diagnose(tmp_path / "run")
     assert found.findings[0].code == "E-NAN-DATA"
     assert "training rows 17," in found.findings[0].figure
     assert found.measures.bad_rows == (17,)
@@ -143,7 +153,7 @@ def test_vanishing_gradients_are_a_fault_of_what_learned_no_more_than_a_baseline
     too_fast: Path, margin: float, gain: float, last: float, named: bool
 ) -> None:
     measures = replace(
-        examine(too_fast).measures,
+        diagnose(too_fast).measures,
         ratio=0.01,
         standing=Standing("mse", 1.0, "mean", 1.0, margin, gain),
         course=Course("mse", (), (), 1.0),
@@ -163,7 +173,7 @@ def test_where_a_run_broke_comes_after_its_cause(tmp_path: Path) -> None:
     task = Regress.prepare(settings.data, settings.model, tmp_path)
     with pytest.raises(Diverged):
         fit(task, settings.train, Run.create(tmp_path / "run", settings.toml()))
-    found = examine(tmp_path / "run")
+    found = diagnose(tmp_path / "run")
     assert [finding.code for finding in found.findings] == ["E-LR", "E-NAN"]
     assert found.findings[1].figure == str(found.measures.broke)
     assert found.findings[1].remedies
@@ -184,7 +194,7 @@ def test_a_baseline_without_the_score_is_compared_by_the_leading_measure(too_fas
 
 
 def test_what_cannot_be_known_is_said(too_fast: Path) -> None:
-    assert any("not watched" in line for line in examine(too_fast).unknown)
+    assert any("not watched" in line for line in diagnose(too_fast).unknown)
 
 
 def test_a_run_without_a_checkpoint_is_an_error(too_fast: Path, tmp_path: Path) -> None:
@@ -192,21 +202,21 @@ def test_a_run_without_a_checkpoint_is_an_error(too_fast: Path, tmp_path: Path) 
     shutil.copytree(too_fast, path)
     shutil.rmtree(path / "checkpoints")
     with pytest.raises(CheckpointError, match="has no checkpoint 'last'"):
-        examine(path)
+        diagnose(path)
     with pytest.raises(CheckpointError, match="not a run folder"):
-        examine(tmp_path)
+        diagnose(tmp_path)
 
 
 def test_a_network_without_recurrence_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no layer of elman ran"):
-        examine(run(tmp_path / "run", cell="feedforward", max_steps=2))
+        diagnose(run(tmp_path / "run", cell="feedforward", max_steps=2))
 
 
 def test_trials_compare_with_the_run_as_it_is(too_fast: Path) -> None:
     before = contents(too_fast)
-    found = examine(too_fast).findings
+    found = diagnose(too_fast).findings
     found = tuple(finding for finding in found if finding.remedies)
-    control, *trials = attempt(too_fast, found[:1], steps=20)
+    control, *trials = try_remedies(too_fast, found[:1], steps=20)
     assert contents(too_fast) == before
     assert control.remedy is None
     assert [t.remedy for t in trials] == list(found[0].remedies)
@@ -220,13 +230,13 @@ def test_trials_compare_with_the_run_as_it_is(too_fast: Path) -> None:
 
 
 def test_the_control_is_the_run_again(too_fast: Path) -> None:
-    control, *_ = attempt(too_fast, (), steps=30)
+    control, *_ = try_remedies(too_fast, (), steps=30)
     assert control.metrics == Run.open(too_fast).events()[-1]["metrics"]["valid"]
 
 
 def test_no_update_to_try_is_an_error(too_fast: Path) -> None:
     with pytest.raises(ConfigError, match="at least one update"):
-        attempt(too_fast, (), steps=0)
+        try_remedies(too_fast, (), steps=0)
 
 
 def test_a_change_that_leaves_a_key_out() -> None:
@@ -254,6 +264,6 @@ def test_the_text_says_code_figure_and_change(
 ) -> None:
     assert main(["doctor", str(too_fast), "--try", "--steps", "5"]) == 0
     shown = capsys.readouterr().out
-    first: Finding = next(f for f in examine(too_fast).findings if f.remedies)
+    first: Finding = next(f for f in diagnose(too_fast).findings if f.remedies)
     assert all(part in shown for part in (first.code, first.figure, first.remedies[0].flags))
     assert "as it is" in shown

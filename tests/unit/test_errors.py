@@ -6,7 +6,7 @@ import pytest
 
 from elman._errors import SYNONYMS, likeliest, nearest
 from elman.tasks import TASKS
-from elman.train import config_class
+from elman.training import config_class
 
 KEYS = [
     f"--{section}.{key}"

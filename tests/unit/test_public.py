@@ -15,11 +15,11 @@ import elman
 
 PUBLIC = """
     Bidirectional Dropout GRU GRUCell LSTM LSTMCell RNN RNNCell Recurrent Residual Stack Stream
-    convert explain load to_torch use_engine
+    compare convert diagnose explain load report to_torch train use_engine
     CheckpointError ConfigError DataError Diverged DtypeError ElmanError EngineError Interrupted
     ShapeError
-    baselines bptt cells clip compare data decode diagnose doctor engine init layers metrics nn
-    pictures report scan tasks train
+    baselines bptt cells clip comparison data decode diagnosis engine init inspection layers
+    metrics nn pictures reporting scan tasks training
 """
 
 

@@ -17,7 +17,7 @@ import elman
 from elman import Stream
 from elman.tasks import LanguageNet
 from elman.tasks._language_net import LanguageNetwork
-from elman.train import config_class, train
+from elman.training import config_class, train
 
 V = 11
 TOKENS = torch.randint(V, (3, 7), generator=torch.Generator().manual_seed(0))

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import elman
-from elman.compare import compare
+from elman.comparison import compare
 from elman.data import BadRows, Rows, read_table
 from elman.tasks import TASKS
-from elman.train import Training, config_class, evaluate, fit, load, resume, train
+from elman.training import Training, config_class, evaluate, fit, load, resume, train
 
 FRAME = pd.DataFrame({"text": ["a b", "c d"] * 400, "label": ["x", "y"] * 400})
 ROWS = [{"text": "a b", "label": "x"}, {"text": "c d", "label": "y"}] * 100
@@ -53,8 +53,8 @@ def test_rows_in_place_of_files_are_short_in_the_message(rows: Any) -> None:
 
 
 CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "train": (train, "expected a configuration, as elman.train.config_class"),
-    "compare": (compare, "expected a configuration, as elman.train.config_class"),
+    "train": (train, "expected a configuration, as elman.training.config_class"),
+    "compare": (compare, "expected a configuration, as elman.training.config_class"),
     "fit": (lambda x: fit(x, Training(epochs=1)), "expected a task, such as a Supervised"),
     "load": (load, "expected the path of a run folder"),
     "resume": (resume, "expected the path of a run folder"),

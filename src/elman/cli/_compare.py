@@ -17,7 +17,7 @@ from elman.cli._settings import Leaf
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
-    from elman.compare import Comparison
+    from elman.comparison import Comparison
 
 LINE = """Train cells on the same data with the same budget, each with several seeds, and compare.
 
@@ -68,8 +68,8 @@ def compare(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> No
 
 def summary(found: Comparison) -> str:
     """The table, what it allows to say, and where all of it is."""
-    from elman.compare import rows
-    from elman.compare._table import baseline_rows
+    from elman.comparison import rows
+    from elman.comparison._table import baseline_rows
 
     simple = baseline_rows(found)
     said = found.verdict.sentences if found.verdict else []
@@ -94,7 +94,7 @@ def _page(found: Comparison) -> Path | None:
 
 
 def _plan(asked: Request) -> Any:
-    from elman.compare import Plan
+    from elman.comparison import Plan
 
     options = asked.options
     given = {key: options[key] for key in ("seeds", "equal", "jobs")}
@@ -102,7 +102,7 @@ def _plan(asked: Request) -> Any:
 
 
 def _compared(asked: Request, report: Report) -> Comparison:
-    from elman.compare import compare as run
+    from elman.comparison import compare as run
 
     options = asked.options
     return run(
@@ -116,7 +116,7 @@ def _compared(asked: Request, report: Report) -> Comparison:
 
 
 def _resumed(asked: Request, report: Report) -> Comparison:
-    from elman.compare import load, resume
+    from elman.comparison import load, resume
 
     path = Path(asked.options["resume"])
     kept = {"resume", "json", "quiet", "jobs", "report"}

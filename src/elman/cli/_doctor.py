@@ -12,7 +12,7 @@ from elman.cli._output import Flag, emit, log, number, table
 from elman.cli._stages import Stages
 
 if TYPE_CHECKING:
-    from elman.doctor import Finding, Trial
+    from elman.diagnosis import Finding, Trial
 
 
 def doctor(
@@ -36,21 +36,21 @@ def doctor(
     json
         One JSON object a line: a finding, a trial, and what is not known at the end.
     """
-    from elman.train._run_config import read_config
+    from elman.training._run_config import read_config
 
     read_config(run)  # a mistyped path is named before torch is loaded
     with Stages() as stages:
         stages("loading elman")
-        from elman.doctor import attempt, examine
+        from elman.diagnosis import diagnose, try_remedies
 
-        examination = examine(run, stage=stages)
+        examination = diagnose(run, stage=stages)
     findings = examination.findings
     for finding in findings:
         emit(record(finding)) if json else print(described(finding))
     if not findings and not json:
         print("no fault found; checked were")
         print("\n".join(f"  {line}" for line in examination.checked))
-    trials = attempt(run, findings, steps=steps) if try_ and findings else []
+    trials = try_remedies(run, findings, steps=steps) if try_ and findings else []
     if json:
         for trial in trials:
             emit(_result(trial))

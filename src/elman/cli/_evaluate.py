@@ -49,7 +49,7 @@ def evaluate(
     json
         One JSON object instead of lines.
     """
-    from elman.train._run_config import read_config
+    from elman.training._run_config import read_config
 
     read_config(run)  # a mistyped path is named before torch is loaded
     import elman

@@ -11,7 +11,7 @@ from elman.cli._stages import Stages
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
-    from elman.report import Measures
+    from elman.reporting import Measures
 
 
 def flow(
@@ -35,13 +35,13 @@ def flow(
     json
         One JSON object instead of lines.
     """
-    from elman.train._run_config import read_config
+    from elman.training._run_config import read_config
 
     read_config(run)  # a mistyped path is named before torch is loaded
     with Stages() as stages:
         stages("loading elman")
-        from elman.report import measure
-        from elman.report._measures import FILE
+        from elman.reporting import measure
+        from elman.reporting._measures import FILE
 
         found = measure(run, text, which=checkpoint, stage=stages)
     if json:

@@ -91,7 +91,7 @@ def _run(tokens: Sequence[str]) -> Path | None:
 
 
 def _task(run: Path) -> str:
-    from elman.train._run_config import read_config
+    from elman.training._run_config import read_config
 
     return str(read_config(run).get("task", ""))
 

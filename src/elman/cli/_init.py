@@ -10,7 +10,7 @@ from elman.cli._output import table
 from elman.cli._settings import Leaf, leaves
 
 if TYPE_CHECKING:
-    from elman.train import Config
+    from elman.training import Config
 
 
 def init(task: str | None = None, /, *, preset: str | None = None) -> None:
@@ -25,7 +25,7 @@ def init(task: str | None = None, /, *, preset: str | None = None) -> None:
     """
     from elman.cli._request import preset_file
     from elman.cli._settings import read_toml
-    from elman.train import config_class
+    from elman.training import config_class
 
     if task is None:
         print(table([["task", "its data, unless others are given"], *_tasks()]))
@@ -36,7 +36,7 @@ def init(task: str | None = None, /, *, preset: str | None = None) -> None:
 
 def _tasks() -> Iterator[list[str]]:
     from elman.tasks import TASKS
-    from elman.train import config_class
+    from elman.training import config_class
 
     for name, _ in TASKS:
         yield [name, getattr(config_class(name).parse({}).data, "name", None) or ""]

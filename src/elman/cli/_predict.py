@@ -106,7 +106,7 @@ def predict(
     json
         One JSON object a text.
     """
-    from elman.train._run_config import read_config
+    from elman.training._run_config import read_config
 
     if top is not None and top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")

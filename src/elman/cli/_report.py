@@ -43,7 +43,7 @@ def report(
 
 def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
     """The page's file, after looking inside where that has not been done for this text."""
-    from elman.train._run_config import read_config
+    from elman.training._run_config import read_config
 
     paths = list(runs)
     for path in paths:
@@ -54,8 +54,9 @@ def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None =
 
 def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stages) -> Path:
     stages("loading elman")
-    from elman.doctor import examine
-    from elman.report import Measures, measure, page
+    from elman.diagnosis import diagnose
+    from elman.reporting import Measures, measure
+    from elman.reporting import report as make_report
 
     findings, checked = {}, {}
     for path in paths:
@@ -74,11 +75,11 @@ def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stag
                 stages.end()
                 log(f"{path}: without a look inside: {error}")
         try:
-            examination = examine(path, stage=stages)
+            examination = diagnose(path, stage=stages)
             findings[str(path)] = [record(finding) for finding in examination.findings]
             checked[str(path)] = examination.checked
         except (CheckpointError, ConfigError) as error:
             stages.end()
             log(f"{path}: not examined: {error}")
     stages("drawing the page")
-    return page(paths, output, findings=findings, checked=checked)
+    return make_report(paths, output, findings=findings, checked=checked)

@@ -14,7 +14,7 @@ from elman.cli._settings import Leaf, leaves, merged
 
 if TYPE_CHECKING:
     from elman.tasks import Section
-    from elman.train import Config
+    from elman.training import Config
 
     Parsed = TypeVar("Parsed", bound=Section)
 
@@ -72,7 +72,7 @@ def request(
         ConfigError: with every unknown flag, key and variable, and every bad value.
     """
     from elman.tasks import TASKS
-    from elman.train import config_class
+    from elman.training import config_class
 
     task, *rest = tokens if tokens and not tokens[0].startswith("-") else ("", *tokens)
     if not task and not {"--help", "-h"} & set(rest):

@@ -15,7 +15,7 @@ from elman.cli._settings import Leaf
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
-    from elman.train import Result
+    from elman.training import Result
 
 LINE = """Train a model, keep it in a run folder, and measure it on the validation and test data.
 
@@ -51,7 +51,7 @@ def summary(result: Result) -> str:
 
 
 def _trained(asked: Request, report: Report) -> Result:
-    from elman.train import train as run
+    from elman.training import train as run
 
     options = asked.options
     return run(
@@ -64,10 +64,10 @@ def _trained(asked: Request, report: Report) -> Result:
 
 
 def _resumed(asked: Request, report: Report) -> Result:
-    from elman.train._run_config import read_config
+    from elman.training._run_config import read_config
 
     read_config(Path(asked.options["resume"]))  # a mistyped path is named before torch is loaded
-    from elman.train import resume
+    from elman.training import resume
 
     kept = {"resume", "json", "quiet"}
     other = [f"--{k}" for k in asked.given.values if k not in kept and not k.startswith("train.")]

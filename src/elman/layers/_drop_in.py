@@ -122,14 +122,10 @@ class DropIn(nn.Module):
             hx: the state before the first step, (layers * directions, batch, size); for an LSTM a
                 pair of them; zeros if None.
             lengths: (batch,) integers from 0 to time, in any order; no packing needed.
-            reset: boolean, (time, batch) or with ``batch_first`` (batch, time), as the input: where
-                a row starts from zeros.
+            reset: boolean, (time, batch) or, with ``batch_first``, (batch, time): begin anew.
 
-        Returns: output and final state, laid out as torch.nn does; the output is 0 at padding.
-        Under autocast both are computed and returned in the dtype of the weights.
-
-        Raises:
-            TypeError, ValueError, RuntimeError: where torch.nn raises them.
+        Returns: output and final state, laid out as in torch.nn; the output is 0 at padding. Under
+        autocast both are in the dtype of the weights. Errors are of the types of torch.nn.
         """
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, lengths, reset)
@@ -371,8 +367,7 @@ class RNN(DropIn):
     Shapes: see :meth:`forward`.
 
     Raises:
-        TypeError, ValueError, RuntimeError: where torch.nn raises them.
-        ConfigError: dropout > 0 with one layer.
+        ConfigError: dropout > 0 with one layer; all else is of the type that torch.nn raises.
 
     Example:
         >>> import torch, elman
@@ -422,8 +417,7 @@ class LSTM(DropIn):
     Shapes: see :meth:`forward`.
 
     Raises:
-        TypeError, ValueError, RuntimeError: where torch.nn raises them.
-        ConfigError: dropout > 0 with one layer.
+        ConfigError: dropout > 0 with one layer; all else is of the type that torch.nn raises.
 
     Example:
         >>> import torch, elman
@@ -471,8 +465,7 @@ class GRU(DropIn):
     Shapes: see :meth:`forward`.
 
     Raises:
-        TypeError, ValueError, RuntimeError: where torch.nn raises them.
-        ConfigError: dropout > 0 with one layer.
+        ConfigError: dropout > 0 with one layer; all else is of the type that torch.nn raises.
 
     Example:
         >>> import torch, elman

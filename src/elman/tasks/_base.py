@@ -72,8 +72,8 @@ class Batch(Protocol):
 class Task(ABC):
     """Everything about a problem that a training loop need not know.
 
-    A subclass gives `build`, `batches` and `loss`; `elman.train.fit` trains it. The trained network
-    is in ``network``.
+    A subclass gives `build`, `batches` and `loss`; `elman.training.fit` trains it. The trained
+    network is in ``network``.
 
     Example:
         >>> from typing import NamedTuple

@@ -46,7 +46,7 @@ class Caption(TableTask):
     .. math:: L = -\frac1N \sum_{b,t} \ln p(y_{b,t} \mid x_b, y_{b,<t})
 
     The mean is over the words of all captions, with the end of each. Make one with `prepare`, train
-    it with `elman.train.fit`, get it back with `elman.load`.
+    it with `elman.training.fit`, get it back with `elman.load`.
 
     Example:
         >>> data = CaptionData(name="scenes", rows=30, steps=1)

@@ -34,8 +34,8 @@ class Classify(SequenceTask):
     .. math:: L = -\frac1N \sum_b \ln p(y_b \mid x_b), \qquad p = \mathrm{softmax}(z / \tau)
 
     :math:`\tau` is 1 in training and is then fitted on the validation rows, so that probabilities
-    mean what they say. Make one with `prepare`, train it with `elman.train.fit`, get it back with
-    `elman.load`.
+    mean what they say. Make one with `prepare`, train it with `elman.training.fit`, get it back
+    with `elman.load`.
 
     Example:
         >>> import tempfile

@@ -76,7 +76,7 @@ class LanguageModel(NamedTask):
     .. math:: L = -\sum_t \ln p(w_{t+1} \mid w_{\le t}),
         \qquad p = \mathrm{softmax}(W_{hy} h_t + b_y)
 
-    Make one with `prepare`, train it with `elman.train.fit`, get it back with `elman.load`.
+    Make one with `prepare`, train it with `elman.training.fit`, get it back with `elman.load`.
 
     Args:
         vocabulary: what the tokens are.

@@ -46,7 +46,7 @@ class Music(TableTask):
     The metric "nll" is this sum over the keys of a frame, and the mean over all frames but a
     piece's first, as the papers below have it; "accuracy" is TP / (TP + FP + FN) over the same
     frames, of the keys that are said without chance. Make one with `prepare`, train it with
-    `elman.train.fit`, get it back with `elman.load`.
+    `elman.training.fit`, get it back with `elman.load`.
 
     Example:
         >>> import tempfile

@@ -20,13 +20,13 @@ from elman.data import (
     Record,
     Rows,
     Vectors,
-    mask,
     read_table,
     read_tagged,
     read_vectors,
     restored,
 )
 from elman.data._table import FORMATS
+from elman.scan import mask
 from elman.tasks._answers import beside, value_of
 from elman.tasks._base import Metrics, Table
 from elman.tasks._supervised import Part
@@ -51,7 +51,7 @@ class Tag(TableTask):
     .. math:: L = -\frac1N \sum_{b,t} \ln p(y_{b,t} \mid x_{b,1..T})
 
     The mean is over real words, never over padding. Make one with `prepare`, train it with
-    `elman.train.fit`, get it back with `elman.load`.
+    `elman.training.fit`, get it back with `elman.load`.
 
     Example:
         >>> import tempfile

@@ -32,7 +32,7 @@ class Translate(PairTask):
     .. math:: L = -\frac1N \sum_{b,t} \ln p(y_{b,t} \mid y_{b,<t}, x_b)
 
     A source that has several translations is one row to validate and test, and all are right; in
-    training each is a row. Make one with `prepare`, train it with `elman.train.fit`, get it back
+    training each is a row. Make one with `prepare`, train it with `elman.training.fit`, get it back
     with `elman.load`. ``beam`` is how many sequences a search keeps; 1 is greedy.
 
     Example:

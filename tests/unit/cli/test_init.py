@@ -10,7 +10,7 @@ from elman.cli import main
 from elman.cli._request import preset_file
 from elman.cli._settings import leaves
 from elman.tasks import TASKS
-from elman.train import config_class
+from elman.training import config_class
 
 NAMES = [name for name, _ in TASKS]
 

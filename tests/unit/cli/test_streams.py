@@ -78,7 +78,7 @@ def test_json_names_bytes_that_are_no_text() -> None:
 
 
 def test_what_the_library_logs_is_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    logger = logging.getLogger("elman.train")
+    logger = logging.getLogger("elman.training")
     for quiet in (False, True):
         with logging_shown(quiet=quiet):
             logger.info("slow")

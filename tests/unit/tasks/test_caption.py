@@ -20,7 +20,7 @@ from elman.data import CATALOG, Ragged
 from elman.pictures import drawn
 from elman.tasks import Caption, CaptionData, CaptionNet
 from elman.tasks._caption_net import CaptionNetwork
-from elman.train import config_class, train
+from elman.training import config_class, train
 
 COLORS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 60, 230)}
 SMALL: dict[str, Any] = {"channels": [8, 8], "hidden": 24, "embedding": 8, "longest": 8}

@@ -13,7 +13,7 @@ import torch
 import elman
 from elman._errors import CheckpointError, ConfigError, DataError
 from elman.tasks import Classify, ClassifyData, ClassifyNet
-from elman.train import Run, config_class, fit, train
+from elman.training import Run, config_class, fit, train
 
 GOOD, BAD = ("good", "great", "fine"), ("bad", "awful", "poor")
 

@@ -18,7 +18,7 @@ from elman._errors import ConfigError
 from elman.tasks import Forecast, ForecastData, ForecastNet
 from elman.tasks._forecast_net import Counts, Gaussian, Quantiles
 from elman.tasks._forecast_series import columns
-from elman.train import config_class, train
+from elman.training import config_class, train
 
 SEASON = 6
 

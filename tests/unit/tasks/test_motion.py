@@ -20,7 +20,7 @@ from elman.data._ball import ball
 from elman.pictures import save
 from elman.tasks import Motion, MotionData, MotionNet, side_by_side
 from elman.tasks._motion_paths import Truth, bounces, foretold, measured, straight
-from elman.train import config_class, train
+from elman.training import config_class, train
 
 SMALL: dict[str, Any] = {"rows": 40, "steps": 12, "size": 12, "batch": 8}
 NET: dict[str, Any] = {"hidden": 6, "channels": 3, "seen": 4, "ahead": 6}

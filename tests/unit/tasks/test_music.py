@@ -20,7 +20,7 @@ from elman.metrics import frame_accuracy
 from elman.tasks import Music, MusicAsked, MusicData, MusicNet
 from elman.tasks._music_net import Chords, Frames
 from elman.tasks._music_rows import rolls
-from elman.train import config_class, resume, train
+from elman.training import config_class, resume, train
 
 SCALE = (60, 62, 64, 65, 67, 69, 71, 72)
 

@@ -11,7 +11,7 @@ import torch
 import elman
 from elman._errors import DataError
 from elman.tasks import Regress, RegressData, RegressNet
-from elman.train import config_class, train
+from elman.training import config_class, train
 
 
 def prepared(data: dict[str, Any], **model: Any) -> Regress:

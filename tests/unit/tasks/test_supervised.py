@@ -14,7 +14,7 @@ from elman.cells import GRU
 from elman.data import Ragged, Rows
 from elman.layers import Recurrent
 from elman.tasks import Part, Supervised
-from elman.train import Run, Training, fit
+from elman.training import Run, Training, fit
 
 
 class Sums(Supervised):

@@ -17,7 +17,7 @@ from elman._errors import DataError
 from elman.data import Ragged
 from elman.tasks import Tag, TagData, TagNet
 from elman.tasks._tag_net import Forms
-from elman.train import config_class, train
+from elman.training import config_class, train
 
 
 def sentences(count: int = 60, seed: int = 0) -> list[tuple[list[str], list[str]]]:

@@ -13,7 +13,7 @@ from elman import ConfigError, DataError
 from elman.data import Rows
 from elman.pictures import save
 from elman.tasks import Translate, TranslateData, TranslateNet
-from elman.train import Training
+from elman.training import Training
 
 CHARS: dict[str, Any] = {"level": "char", "target_level": "char", "aim": "exact_match"}
 SMALL: dict[str, Any] = {"hidden": 8, "embedding": 6, "dropout": 0.0}
@@ -183,12 +183,12 @@ def test_it_learns_and_comes_back(tmp_path: Path) -> None:
     file.write_text("source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in spelled(3, 600)))
     config = Training(max_steps=120, lr=0.02, seed=1)
     data = TranslateData.parse({"train": [file], "batch": 16, **CHARS})
-    sections = elman.train.config_class("translate")
+    sections = elman.training.config_class("translate")
     net = {"hidden": 24, "embedding": 12, "attention": "luong", "dropout": 0.0}
     whole = sections.parse(
         {"data": data.model_dump(), "model": net, "train": config.model_dump(exclude_none=True)}
     )
-    result = elman.train.train(whole, tmp_path / "run")
+    result = elman.training.train(whole, tmp_path / "run")
     assert result.metrics["test"]["exact_match"] == 1
     assert result.baselines["word_by_word"]["test"]["exact_match"] < 0.7
     task = elman.load(tmp_path / "run")

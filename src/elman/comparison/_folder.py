@@ -1,0 +1,173 @@
+"""The comparison's folder: what was asked, and what came of each run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+from pydantic import ValidationError
+
+from elman._errors import CheckpointError, ConfigError
+from elman.comparison._plan import Plan, Share
+from elman.comparison._replaced import Replaced, recover
+from elman.comparison._result import FORMAT, Candidate, Comparison, Outcome
+from elman.data._files import replacing, writing_in
+from elman.data._plain_file import read_plain, read_toml, why
+from elman.training import Config, config_class
+from elman.training._successor import claimed
+
+ASKED = "comparison.toml"
+
+
+class Job(NamedTuple):
+    """One run that is to be trained."""
+
+    name: str
+    seed: int
+
+
+class Folder:
+    """Reads and writes what `elman.comparison` describes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.replaced: Replaced | None = None
+
+    @classmethod
+    def make(cls, path: Path, *, force: bool) -> Folder:
+        """An empty folder, in the place of another comparison only by force.
+
+        Raises:
+            ConfigError: there is another one, or something else, or a process that is at it.
+            DataError: it cannot be made.
+        """
+        folder = cls(path)
+        recover(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if not (path / ASKED).exists():
+                raise ConfigError(f"{path}: exists and is no comparison: choose another path")
+            if not force:
+                raise ConfigError(f"{path}: this comparison exists: resume it, or use force")
+            claimed(path).close()
+            with writing_in(path.parent):
+                folder.replaced = Replaced(path)
+        with writing_in(path):
+            path.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def ask(
+        self, plan: Plan, share: Share, target: int | None, found: Mapping[str, tuple[Config, int]]
+    ) -> None:
+        """Write down what is to be done, before any of it is."""
+        first = next(iter(found.values()))[0].train
+        seeds = [first.seed + number for number in range(plan.seeds)]
+        asked = {
+            "format": FORMAT,
+            "equal": plan.equal,
+            "target": target,
+            "seeds": seeds,
+            **share._asdict(),
+            "candidates": {
+                name: {"parameters": parameters, **config.toml()}
+                for name, (config, parameters) in found.items()
+            },
+        }
+        with replacing(self.path / ASKED) as file:
+            tomli_w.dump({key: value for key, value in asked.items() if value is not None}, file)
+
+    def asked(self) -> dict[str, Any]:
+        """What `ask` wrote.
+
+        Raises:
+            CheckpointError: it cannot be read, or another version wrote it.
+        """
+        file = self.path / ASKED
+        recover(self.path)
+        try:
+            asked = read_toml(file)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise CheckpointError(f"{self.path}: no comparison: there is no {ASKED}") from error
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{file}: cannot be read: {why(error)}; compare again") from error
+        if asked.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{file}: format {FORMAT} was expected, got {asked.get('format')!r}: use the "
+                "version of elman that wrote it, or compare again"
+            )
+        return asked
+
+    def settings(self, name: str, seed: int) -> Config:
+        """The whole configuration of a run."""
+        asked = self.asked()
+        tree = {k: v for k, v in asked["candidates"][name].items() if k != "parameters"}
+        tree["train"] = {**tree["train"], "seed": seed, "threads": asked["threads"]}
+        return config_class(tree["task"]).parse(tree)
+
+    def run(self, name: str, seed: int) -> Path:
+        return self.path / "runs" / f"{name}-{seed}"
+
+    def log(self, job: Job) -> Path:
+        """Where a process says what went wrong."""
+        return self.path / "outcomes" / f"{job.name}-{job.seed}.log"
+
+    def save(self, name: str, outcome: Outcome) -> None:
+        with replacing(self._outcome(name, outcome.seed)) as file:
+            file.write(outcome.model_dump_json(indent=1).encode())
+
+    def outcome(self, name: str, seed: int) -> Outcome | None:
+        """What came of a run; None if it has not ended."""
+        file = self._outcome(name, seed)
+        if not os.path.lexists(file):
+            return None
+        try:
+            return Outcome.model_validate_json(read_plain(file))
+        except (OSError, ValidationError) as error:
+            raise CheckpointError(f"{file}: cannot be read: delete it and resume") from error
+
+    def forget(self, job: Job) -> None:
+        """Drop what came of an earlier attempt."""
+        self._outcome(*job).unlink(missing_ok=True)
+
+    def left(self) -> Iterator[Job]:
+        """The runs that have not ended, or failed; first each candidate's first seed."""
+        asked = self.asked()
+        for seed in asked["seeds"]:
+            for name in asked["candidates"]:
+                outcome = self.outcome(name, seed)
+                if outcome is None or outcome.status == "failed":
+                    yield Job(name, seed)
+
+    def comparison(self) -> Comparison:
+        """All that there is by now."""
+        asked = self.asked()
+        candidates = []
+        for name, settings in asked["candidates"].items():
+            outcomes = (self.outcome(name, seed) for seed in asked["seeds"])
+            candidates.append(
+                Candidate(
+                    name=name,
+                    cell=settings["model"]["cell"],
+                    hidden=settings["model"]["hidden"],
+                    parameters=settings["parameters"],
+                    runs=[outcome for outcome in outcomes if outcome],
+                )
+            )
+        budget = settings["train"]
+        return Comparison(
+            path=self.path,
+            task=settings["task"],
+            equal=asked["equal"],
+            target=asked.get("target"),
+            epochs=budget.get("epochs"),
+            max_steps=budget.get("max_steps"),
+            seeds=asked["seeds"],
+            jobs=asked["jobs"],
+            threads=asked["threads"],
+            candidates=candidates,
+        ).judged()
+
+    def _outcome(self, name: str, seed: int) -> Path:
+        return self.path / "outcomes" / f"{name}-{seed}.json"

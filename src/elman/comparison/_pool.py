@@ -1,0 +1,121 @@
+"""Runs in processes of their own, so many at once; a stop is passed on to all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterable
+from queue import Empty, Queue
+from threading import Thread
+from typing import Any
+
+from elman._errors import Interrupted
+from elman.comparison._folder import Folder, Job
+from elman.comparison._result import Outcome
+from elman.training import Report
+from elman.training._signals import stop_on_signals
+
+GLANCE = 0.2
+"""Seconds between two looks whether somebody wants to stop."""
+
+Message = tuple[Job, dict[str, Any] | None]
+
+
+class Pool:
+    """Trains jobs, ``at_once`` of them side by side, and reports their events as they come.
+
+    Each event has the keys "candidate" and "seed" beside its own.
+    """
+
+    def __init__(self, folder: Folder, report: Report, *, at_once: int, threads: int) -> None:
+        self.folder, self.report, self.at_once = folder, report, at_once
+        self.environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.running: dict[Job, subprocess.Popen[str]] = {}
+        self.messages: Queue[Message] = Queue()
+        self.stopping = False
+
+    def train(self, jobs: Iterable[Job]) -> None:
+        """Return when all have ended, well or not.
+
+        Raises:
+            Interrupted: by Ctrl-C, SIGTERM or SIGHUP, after every run that was training has saved.
+        """
+        waiting = deque(jobs)
+        try:
+            with stop_on_signals() as stop:
+                while self.running or waiting:
+                    if stop.signal and not self.stopping:
+                        self._stop()
+                        waiting.clear()
+                    while waiting and len(self.running) < self.at_once:
+                        self._start(waiting.popleft())
+                    self._listen()
+                if stop.signal and any(self.folder.left()):
+                    raise Interrupted(
+                        f"stopped by {stop.signal}: all runs are saved in {self.folder.path}, "
+                        "to be resumed",
+                        (
+                            "compare",
+                            self.folder.comparison().task,
+                            "--resume",
+                            str(self.folder.path),
+                        ),
+                    )
+        finally:
+            for process in self.running.values():  # a second Ctrl-C does not wait
+                process.kill()
+
+    def _start(self, job: Job) -> None:
+        log = self.folder.log(job)
+        log.parent.mkdir(exist_ok=True)
+        self.folder.forget(job)
+        command = [sys.executable, "-m", "elman.comparison._worker", str(self.folder.path)]
+        with log.open("w", encoding="utf-8") as said:
+            process = subprocess.Popen(
+                [*command, job.name, str(job.seed)],
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                env=self.environment,
+                start_new_session=True,  # a Ctrl-C is ours to pass on
+            )
+        self.running[job] = process
+        Thread(target=self._follow, args=(job, process), daemon=True).start()
+
+    def _stop(self) -> None:
+        """Let every run save and end."""
+        self.stopping = True
+        for process in self.running.values():
+            process.terminate()
+
+    def _follow(self, job: Job, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process:
+            for line in process.stdout:
+                self.messages.put((job, json.loads(line)))
+        self.messages.put((job, None))
+
+    def _listen(self) -> None:
+        """Pass on what was said, or wait a moment for something to be."""
+        try:
+            job, event = self.messages.get(timeout=GLANCE)
+        except Empty:
+            return
+        told = event if event is not None else self._ended(job)
+        self.report({**told, "candidate": job.name, "seed": job.seed})
+
+    def _ended(self, job: Job) -> dict[str, Any]:
+        code, log = self.running.pop(job).returncode, self.folder.log(job)
+        outcome = self.folder.outcome(*job)
+        if code and not self.stopping:
+            said = log.read_text(encoding="utf-8").strip().splitlines() or ["it said nothing"]
+            message = f"its process ended with exit code {code}: {said[-1]}"
+            outcome = Outcome(seed=job.seed, status="failed", message=message)
+            self.folder.save(job.name, outcome)
+        if not log.stat().st_size:
+            log.unlink()
+        status = outcome.status if outcome else "interrupted"
+        return {"event": "ended", "status": status, "message": outcome.message if outcome else ""}

@@ -1,0 +1,51 @@
+"""The doctor: what is wrong with a run, the figure that shows it, and what helps.
+
+`diagnose` measures a run and gives findings; `try_remedies` tries their remedies. The names are
+loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.diagnosis._examine import Examination, diagnose
+    from elman.diagnosis._finding import Finding, Remedy
+    from elman.diagnosis._measures import Course, Measures, Reach, Standing, Use
+    from elman.diagnosis._rules import CODES
+    from elman.diagnosis._try import Trial, try_remedies
+
+__all__ = [
+    "CODES",
+    "Course",
+    "Examination",
+    "Finding",
+    "Measures",
+    "Reach",
+    "Remedy",
+    "Standing",
+    "Trial",
+    "Use",
+    "diagnose",
+    "try_remedies",
+]
+
+_HOMES = {
+    "_examine": ("Examination", "diagnose"),
+    "_finding": ("Finding", "Remedy"),
+    "_measures": ("Course", "Measures", "Reach", "Standing", "Use"),
+    "_rules": ("CODES",),
+    "_try": ("Trial", "try_remedies"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

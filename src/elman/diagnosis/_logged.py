@@ -1,0 +1,159 @@
+"""What a run's own records say: its losses, how often it clipped, where it stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import Any
+
+import torch
+
+from elman.diagnosis._measures import Standing
+from elman.inspection import Bad
+from elman.metrics import leading
+from elman.tasks import LanguageModel, Supervised
+from elman.tasks._base import Metrics, Task
+
+Events = Sequence[Mapping[str, Any]]
+
+ROWS, TOKENS = 2_000, 200_000
+"""Baselines that a run did not come to measure learn from so much of its training data."""
+
+SHARES = {"accuracy", "macro_f1", "span_f1", "exact_match"}
+"""Measures between 0 and 1 of which 1 is all."""
+
+_PLACE = {"event", "epoch", "update", "updates", "seconds", "best"}
+
+
+def of_updates(events: Events) -> tuple[float | None, tuple[float, ...]]:
+    """The share of updates that were clipped, and the norms, as far as they were written."""
+    logged = [e for e in events if e["event"] == "train"]
+    watched = [e for e in events if e["event"] == "watch"]
+    norms = tuple(n for e in watched for n in e["norms"] if n is not None)
+    if logged:
+        return sum(e["clipped"] for e in logged) / len(logged), norms
+    if watched:
+        whole = sum(e["clipped"] * len(e["norms"]) for e in watched)
+        return whole / max(1, sum(len(e["norms"]) for e in watched)), norms
+    return None, norms
+
+
+def broke(events: Events) -> Bad | None:
+    """Where the run broke, as training found it."""
+    place = next((e.get("first_bad") for e in reversed(events) if e["event"] == "diverged"), None)
+    if place is None:
+        return None
+    lists = {key: tuple(value) for key, value in place.items() if isinstance(value, list)}
+    return Bad(**{**place, **lists})
+
+
+def training_losses(events: Events, unit: str) -> tuple[tuple[int, float], ...]:
+    lines = (e for e in events if e["event"] == "train" and e.get(unit) is not None)
+    return tuple((e["update"], e[unit]) for e in lines)
+
+
+def validation_losses(task: Task, events: Events) -> tuple[tuple[int, float], ...]:
+    """The loss of each validation, or the score if the loss is not among its measures."""
+    lines = [e for e in events if e["event"] == "valid"]
+    if any(e.get(task.unit) is None for e in lines):
+        return tuple((e["update"], task.score(_metrics(e))) for e in lines)
+    return tuple((e["update"], e[task.unit]) for e in lines)
+
+
+def standing(task: Task, events: Events) -> Standing | None:
+    """The run's best validation beside its baselines: those of its end, or else made now.
+
+    Args:
+        task: with its first weights, which stand in where a task has no baseline.
+        events: of the run.
+    """
+    end = next((e for e in reversed(events) if e["event"] == "end"), None)
+    own = _metrics((end or {}).get("metrics", {}).get("valid") or _best(events))
+    if not own or "train" not in task.splits:
+        return None
+    models, origin = _valid(end["baselines"] if end else {}), ""
+    if not models:
+        models, origin = _sampled(task)
+    if not models:
+        models, origin = {"untrained": task.evaluate("valid")}, "the network as it began"
+    return compared(task, own, models)._replace(origin=origin)
+
+
+def compared(task: Task, own: Metrics, models: Mapping[str, Metrics]) -> Standing:
+    """A run's measures against those of simple models."""
+    metric, higher = leading(own)
+    if higher and all(metric in measures for measures in models.values()):
+        return _of_shares(task, metric, own, models)
+    name, scores = _scores(task, [own, *models.values()])
+    mine, simple = scores[0], dict(zip(models, scores[1:], strict=True))
+    best, worst = min(simple, key=simple.__getitem__), max(simple.values())
+    margin, gain = ((mine - s) / max(abs(s), 1e-9) for s in (simple[best], worst))
+    values = own.get(metric), models[best].get(metric)
+    if None in values:
+        metric, values = name, (mine, simple[best])
+    return Standing(metric, float(values[0] or 0), best, float(values[1] or 0), margin, gain)
+
+
+def _of_shares(task: Task, metric: str, own: Metrics, models: Mapping[str, Metrics]) -> Standing:
+    whole = 1.0 if metric in SHARES else 100.0
+    mine, simple = own[metric], {name: measures[metric] for name, measures in models.items()}
+    best, weakest = max(simple, key=simple.__getitem__), min(simple.values())
+    (margin, noise), (gain, chance) = (
+        _short_of(mine / whole, value / whole, _count(task)) for value in (simple[best], weakest)
+    )
+    perfect = mine > 0.99 * whole
+    return Standing(metric, mine, best, simple[best], margin, gain, noise, chance, perfect)
+
+
+def _short_of(own: float, simple: float, count: int) -> tuple[float, float]:
+    """How much more a share misses than another one, of what that misses; and a standard error."""
+    missing = max(1 - simple, 1e-9)
+    error = (simple * missing / count) ** 0.5 if count and 0 < simple < 1 else 0.0
+    return (simple - own) / missing, error / missing
+
+
+def _count(task: Task) -> int:
+    """What a measure of the validation data is a mean over; 0 if that is not known."""
+    if not isinstance(task, Supervised):
+        return 0
+    rows = task.part("valid")
+    return task.terms(rows, torch.arange(len(rows)))
+
+
+def _scores(task: Task, measured: Sequence[Metrics]) -> tuple[str, list[float]]:
+    """Lower is better: the task's score, or the leading measure where a model has no other."""
+    try:
+        return "score", [task.score(metrics) for metrics in measured]
+    except KeyError:
+        name, higher = leading(measured[0])
+        return name, [-metrics[name] if higher else metrics[name] for metrics in measured]
+
+
+def _best(events: Events) -> Mapping[str, Any]:
+    """The best validation of a run that did not end."""
+    return next((e for e in reversed(events) if e["event"] == "valid" and e["best"]), {})
+
+
+def _metrics(event: Mapping[str, Any]) -> Metrics:
+    """The measures of a line, in which those that are not finite are null."""
+    named = ((name, value) for name, value in event.items() if name not in _PLACE)
+    return {name: math.inf if value is None else value for name, value in named}
+
+
+def _valid(baselines: Mapping[str, Mapping[str, Metrics]]) -> dict[str, Metrics]:
+    return {name: of["valid"] for name, of in baselines.items() if of.get("valid")}
+
+
+def _sampled(task: Task) -> tuple[dict[str, Metrics], str]:
+    """Baselines that learned from some of the training data, so that it takes no time."""
+    some = copy(task)
+    origin = "of baselines made now"
+    if isinstance(some, Supervised) and len(some.part("train")) > ROWS:
+        draw = torch.randperm(len(some.part("train")), generator=torch.Generator().manual_seed(0))
+        some.parts = {**some.parts, "train": some.part("train").select(draw[:ROWS].sort().values)}
+        origin = f"which learned from {ROWS:,} rows"
+    elif isinstance(some, LanguageModel) and len(some.tokens["train"]) > TOKENS:
+        some.tokens = {**some.tokens, "train": some.tokens["train"][:TOKENS]}
+        origin = f"which learned from {TOKENS:,} tokens"
+    return _valid(some.baselines()), origin

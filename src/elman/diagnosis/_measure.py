@@ -1,0 +1,169 @@
+"""What the doctor measures on a run: its own first weights, its last ones, and what it logged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import copy
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from elman._errors import ConfigError
+from elman.diagnosis import _logged as logged
+from elman.diagnosis._measures import Course, Measures, Reach, Use, cut
+from elman.diagnosis._sample import Window, measured, spoiled, windows
+from elman.inspection import gates, gradient_flow, truncation_bias
+from elman.inspection._look import calls_of
+from elman.tasks._base import Task, evaluating
+from elman.training import Config, Run, config_of, load
+from elman.training import _parts as parts
+
+NORMS = 16
+"""Where a run was not watched, the gradients' norms are measured on so many windows."""
+
+BEGUN = 4
+"""The loss of the first weights is that of so many windows."""
+
+Stage = Callable[[str], object]
+"""Called with what is done next."""
+
+
+def measure(path: Path, task: Task | None = None, stage: Stage | None = None) -> Measures:
+    """Measure a run; nothing of it is changed, nor of the task.
+
+    Raises:
+        CheckpointError: it is no run folder, or has no checkpoint.
+        ConfigError: its network has no recurrent layer, or no batch has a finite loss.
+    """
+    begins = stage or (lambda _: None)
+    begins("reading the run")
+    run = Run.open(path)
+    at = run.load("last").progress  # a run without one is said to be that, before its data are read
+    of: Task = load(path, "last", task=None if task is None else copy(task))
+    config, events = config_of(run, of), run.events()
+    of.seed = config.train.seed
+    begins("looking for values that are not finite")
+    bad, rows = spoiled(of, config, at, _failed(events))
+    batch = measured(of, config)
+    with torch.random.fork_rng():
+        begins("measuring the last weights")
+        last, last_use = _reach(of, batch), _use(of, batch)
+        truncation = _truncation(of, config, batch)
+        norms = _norms(of, config) if bad is None else ()
+        begins("measuring the first weights")
+        of.network = _first_network(of, config.train.seed)
+        first, first_use = _reach(of, batch), _use(of, batch)
+        bias, enough = min(
+            truncation, _truncation(of, config, batch), key=lambda measure: measure[0] or 0
+        )
+        begun = _begun(of, config)
+        standing = logged.standing(of, events)
+        scale, ratio = _scale(of, batch), _ratio(of, config, batch)
+    clipped, watched = logged.of_updates(events)
+    course = Course(
+        of.unit,
+        logged.training_losses(events, of.unit),
+        logged.validation_losses(of, events),
+        begun,
+    )
+    return Measures(
+        config, events, bad, rows, logged.broke(events), first, last, first_use, last_use, clipped,
+        watched or norms, ratio, bias, enough, scale, course, standing, batch.rows,
+    )  # fmt: skip
+
+
+def _first_network(task: Task, seed: int) -> nn.Module:
+    """What the run began with."""
+    device = task.device
+    torch.manual_seed(seed)
+    return task.build().to(device).eval()
+
+
+def _failed(events: logged.Events) -> int | None:
+    """The updates before the one that diverged."""
+    return next((e["update"] for e in reversed(events) if e["event"] == "diverged"), None)
+
+
+def _reach(task: Task, batch: Any) -> Reach:
+    flow = gradient_flow(task, batch)
+    steps = flow.active.any(2).sum(1)
+    # A layer over the letters of a word says nothing of how far a sentence is seen.
+    long = 2 * steps >= steps.max()
+    each: list[tuple[float, float]] = []
+    for norms in flow.states.values():
+        rates, horizons = norms.decay_rate.value[long], norms.horizon().value[long]
+        each += zip(rates.tolist(), horizons.tolist(), strict=True)
+    known = [(-rate, horizon) for rate, horizon in each if not math.isnan(rate)]
+    rate, horizon = max(known, default=(-math.inf, 0.0))
+    return Reach(math.exp(min(rate, 700.0)), horizon, int(steps.max()))
+
+
+def _use(task: Task, batch: Any) -> Use:
+    uses = gates(task, batch)
+    outputs = {s.layer: s for s in reversed(uses.states)}  # a layer's first state
+    stuck = {f"gate {g.name} of {g.layer}": (g.unit_low + g.unit_high).mean() for g in uses.gates}
+    stuck = stuck or {
+        f"state {s.name} of {s.layer}": s.saturated.nan_to_num().mean() for s in outputs.values()
+    }
+    where = max(stuck, key=lambda name: float(stuck[name]))
+    dead = max(float(s.dead.float().mean()) for s in outputs.values())
+    return Use(float(stuck[where]), where, dead)
+
+
+def _truncation(task: Task, config: Config, batch: Any) -> tuple[float | None, int | None]:
+    used = cut(config)
+    if used is None:
+        return None, None
+    lengths = [used * 2**i for i in range(batch.steps.bit_length()) if used * 2**i <= batch.steps]
+    try:
+        bias = truncation_bias(task, batch, k2=lengths or [batch.steps])
+    except ConfigError:  # the full gradient is 0, or not finite: nothing to compare with
+        return None, None
+    at = bias.k2.tolist()
+    return float(bias.bias[at.index(used)]) if used in at else 0.0, bias.smallest(bias=0.1)
+
+
+def _gradient(task: Task, config: Config, window: Window) -> list[nn.Parameter]:
+    """The parameters of a task's network, with the gradient of a window."""
+    task.network.zero_grad()
+    terms = window.terms if config.train.loss == "mean" else window.batch.rows
+    (window.loss(task) / terms).backward()  # type: ignore[no-untyped-call]
+    return [p for p in task.network.parameters() if p.grad is not None]
+
+
+def _norms(task: Task, config: Config) -> tuple[float, ...]:
+    norms = []
+    for window in islice(windows(task, config), NORMS):
+        grads = [p.grad for p in _gradient(task, config, window) if p.grad is not None]
+        norms.append(float(nn.utils.get_total_norm(grads)))
+    task.network.zero_grad()
+    return tuple(norms)
+
+
+def _ratio(task: Task, config: Config, batch: Any) -> float:
+    """It changes the network."""
+    window = Window(batch, 0, min(batch.steps, cut(config) or batch.steps))
+    parameters = _gradient(task, config, window)
+    matrices = [p for p in parameters if p.dim() > 1]
+    before = [p.detach().clone() for p in matrices]
+    parts.clip(config.train)(parameters)
+    parts.optimizer(config.train, parameters).step()
+    with torch.no_grad():
+        moved = [(p - b).norm() / b.norm() for p, b in zip(matrices, before, strict=True)]
+    return float(torch.stack(moved).nan_to_num(0.0).median())
+
+
+def _begun(task: Task, config: Config) -> float:
+    """The mean loss of a few windows."""
+    with evaluating(task.network):
+        some = [(float(w.loss(task)), w.terms) for w in islice(windows(task, config), BEGUN)]
+    return sum(loss for loss, _ in some) / max(1, sum(terms for _, terms in some))
+
+
+def _scale(task: Task, batch: Any) -> float:
+    first = next(iter(calls_of(task, batch).values()))[0].x
+    return float(first.square().mean().sqrt())

@@ -1,0 +1,160 @@
+"""What helps against what, in the order of the effect expected, as changes of a configuration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from elman._errors import ConfigError
+from elman.cells import CELLS, by_name
+from elman.diagnosis._finding import Remedy
+from elman.diagnosis._measures import Measures
+from elman.training import Config
+
+PASCANU = "Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks"
+SAXE = "Saxe, McClelland & Ganguli 2014, Exact solutions to the nonlinear dynamics of learning"
+LE = "Le, Jaitly & Hinton 2015, A simple way to initialize recurrent networks of ReLUs"
+TALLEC = "Tallec & Ollivier 2018, Can recurrent neural networks warp time?"
+GERS = "Gers, Schmidhuber & Cummins 2000, Learning to forget; Jozefowicz et al. 2015"
+HOCHREITER = "Hochreiter & Schmidhuber 1997, Long short-term memory"
+CHO = "Cho et al. 2014, Learning phrase representations using RNN encoder-decoder"
+AICHER = "Aicher, Foti & Fox 2019, Adaptively truncating backpropagation through time"
+SMITH = "Smith 2017, Cyclical learning rates; Bengio 2012, Practical recommendations"
+LECUN = "LeCun, Bottou, Orr & Mueller 1998, Efficient backprop"
+SRIVASTAVA = "Srivastava et al. 2014, Dropout: a simple way to prevent neural networks overfitting"
+LOSHCHILOV = "Loshchilov & Hutter 2019, Decoupled weight decay regularization"
+PRECHELT = "Prechelt 1998, Early stopping: but when?"
+GLOROT = "Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward networks"
+
+SLOW, QUICK = 0.025, 0.2
+"""A first update that moves a weight matrix by less than this share of its size is slow; where a
+run learned nothing, a rate with the other is worth a try."""
+
+
+def fitting(config: Config, *remedies: Remedy | None) -> tuple[Remedy, ...]:
+    """Those that the task's configuration can have, and that change something of it."""
+    return tuple(r for r in remedies if r is not None and _fits(config, r.changes))
+
+
+def changed(config: Config, changes: Mapping[str, Any]) -> Config:
+    """The configuration with those changes.
+
+    Raises:
+        ConfigError: it cannot have them.
+    """
+    values = config.toml()
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        inner = {k: v for k, v in values[section].items() if k != name}
+        values[section] = inner if value is None else {**inner, name: value}
+    return type(config).parse(values)
+
+
+def _fits(config: Config, changes: Mapping[str, Any]) -> bool:
+    try:
+        return not changes or changed(config, changes) != config
+    except ConfigError:
+        return False
+
+
+def initialization(config: Config, scheme: str, what: str, reference: str) -> Remedy:
+    """Another scheme for the cells' first weights; a range that is set has to go."""
+    unset = {"model.init_range": None} if getattr(config.model, "init_range", None) else {}
+    return Remedy(what, {"model.init": scheme, **unset}, reference)
+
+
+def orthogonal(config: Config) -> Remedy:
+    return initialization(config, "orthogonal", "begin with orthogonal recurrent weights", SAXE)
+
+
+def memory(m: Measures) -> list[Remedy]:
+    """Weights that carry the state, and its gradient, over long spans from the start."""
+    config, name = m.config, getattr(m.config.model, "cell", None)
+    if name is None:
+        return [Remedy("a gated cell, or orthogonal first weights: it is in your code", {}, CHO)]
+    if name in dict(CELLS) and getattr(by_name(name), "memory_gate", None) is not None:
+        span = f"chrono: biases for memories of 1 to 100 steps; this run's rows have {m.steps}"
+        return [
+            initialization(config, "chrono", span, TALLEC),
+            initialization(config, "forget_bias", "a forget gate that is open at first", GERS),
+            orthogonal(config),
+        ]
+    dropped = {"model.activation": None} if getattr(config.model, "activation", None) else {}
+    gated = "a cell with a gated memory"
+    relu = initialization(config, "identity", "relu, the identity at first (IRNN)", LE)
+    return [
+        Remedy(gated, {"model.cell": "gru", **dropped}, CHO),
+        relu._replace(changes={**relu.changes, "model.activation": "relu"}),
+        orthogonal(config),
+        Remedy(gated, {"model.cell": "lstm", **dropped}, HOCHREITER),
+    ]
+
+
+def regular(m: Measures) -> list[Remedy]:
+    """What keeps a network from learning its training data by heart."""
+    config = m.config
+    decay = {"train.optimizer": "adamw", "train.weight_decay": 0.1}
+    hidden = getattr(config.model, "hidden", None)
+    return [
+        *([Remedy("dropout", {"model.dropout": 0.5}, SRIVASTAVA)] if _drops_less(config) else []),
+        Remedy("weight decay", decay, LOSHCHILOV),
+        *([Remedy("a smaller network", {"model.hidden": hidden // 2}, "")] if hidden else []),
+        Remedy("stop when validation no longer improves", {"train.patience": 2}, PRECHELT),
+    ]
+
+
+def _drops_less(config: Config) -> bool:
+    return float(getattr(config.model, "dropout", 1.0)) < 0.5
+
+
+def faster(m: Measures) -> Remedy | None:
+    """A higher rate, where the first update hardly moved the weights."""
+    if not 0 < m.ratio < SLOW:
+        return None
+    rate = _rounded(m.config.train.lr * min(10.0, QUICK / m.ratio))
+    what = f"a higher rate: the first update moves a matrix by {m.ratio:.1g} of its size"
+    return Remedy(what, {"train.lr": rate}, SMITH)
+
+
+def longer(m: Measures) -> Remedy:
+    """Four times the budget."""
+    train = m.config.train
+    key = "max_steps" if train.max_steps is not None else "epochs"
+    return Remedy("train longer", {f"train.{key}": 4 * (getattr(train, key) or 1)}, "")
+
+
+def slower(config: Config, factor: float, reference: str = SMITH) -> Remedy:
+    rate = _rounded(config.train.lr / factor)
+    return Remedy("a lower learning rate", {"train.lr": rate}, reference)
+
+
+def clipping(m: Measures) -> Remedy | None:
+    """A bound that nine of ten gradients of this run stay below."""
+    if not m.norms:
+        return None
+    limit = _rounded(_quantile(m.norms, 0.9))
+    what = f"a threshold that 90 % of {len(m.norms)} measured gradient norms stay below"
+    return Remedy(what, {"train.clip": "norm", "train.clip_limit": limit}, PASCANU)
+
+
+def tighter(m: Measures) -> Remedy | None:
+    """A bound in the middle of this run's gradients."""
+    if not m.norms:
+        return None
+    limit = _rounded(_quantile(m.norms, 0.5))
+    what = f"clip at the median of {len(m.norms)} measured gradient norms"
+    return Remedy(what, {"train.clip": "norm", "train.clip_limit": limit}, PASCANU)
+
+
+def _quantile(values: tuple[float, ...], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def _rounded(value: float) -> float:
+    """Two significant digits: what a person would type.
+
+    >>> _rounded(0.012345)
+    0.012
+    """
+    return float(f"{value:.2g}") if math.isfinite(value) and value > 0 else 1.0

@@ -1,0 +1,184 @@
+"""Gates: how far they are open, how often they are stuck, and how long what they guard lasts."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from elman._errors import ConfigError
+from elman.inspection._look import HIGH, LOW, calls_of
+
+STUCK = 0.9
+"""The share of a unit's values that makes it a saturated one."""
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+BINS = 20
+
+
+class Gate(NamedTuple):
+    """One gate of a layer, over the real steps of all rows.
+
+    Watched values that leave [0, 1] are here too; of them, ``low`` and ``high`` say nothing.
+
+    Attributes:
+        layer, name: which it is.
+        mean, low, high: (time,) its mean and the shares of values below 0.1 and above 0.9 at each
+            step; NaN where no row is real.
+        quantiles: (time, 5) the 5, 25, 50, 75 and 95 % quantiles of its values at each step.
+        histogram: (20,) the share of all values in each twentieth of [0, 1].
+        unit_mean, unit_low, unit_high: (units,) the same means and shares for each unit.
+        time_constant: (units,) 1 / (1 - mean), the steps in which what the gate keeps decays by
+            e or so; for the gate that keeps the old state, else None.
+    """
+
+    layer: str
+    name: str
+    mean: Tensor
+    low: Tensor
+    high: Tensor
+    quantiles: Tensor
+    histogram: Tensor
+    unit_mean: Tensor
+    unit_low: Tensor
+    unit_high: Tensor
+    time_constant: Tensor | None
+
+    @property
+    def saturated(self) -> Tensor:
+        """(units,): whether a unit is open, or closed, at ``STUCK`` or more of its values."""
+        return (self.unit_low >= STUCK) | (self.unit_high >= STUCK)
+
+
+class StateUse(NamedTuple):
+    """How a state's units are used, over the real steps of all rows.
+
+    Attributes:
+        layer, name: which it is.
+        rms: (time,) the root of the mean square at each step.
+        saturated: (time,) the share of values beyond 0.9 in size.
+        dead: (units,) whether a unit is 0 at every step of every row, as one of relu can be.
+    """
+
+    layer: str
+    name: str
+    rms: Tensor
+    saturated: Tensor
+    dead: Tensor
+
+
+class Gates(NamedTuple):
+    """What :func:`gates` found: every gate and every state of every layer."""
+
+    gates: tuple[Gate, ...]
+    states: tuple[StateUse, ...]
+
+    def gate(self, name: str, layer: str | None = None) -> Gate:
+        """The gate of this name; of this layer, if several have one.
+
+        Raises:
+            ConfigError: there is none, or more than one.
+        """
+        found = [g for g in self.gates if g.name == name and layer in (None, g.layer)]
+        if len(found) != 1:
+            there = ", ".join(f"{g.layer}: {g.name}" for g in self.gates) or "none"
+            raise ConfigError(f"expected one gate {name!r}, found {len(found)}; there are {there}")
+        return found[0]
+
+
+def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Gates:
+    r"""How every gate of every layer behaves on some data.
+
+    .. math:: \tau = \frac{1}{1 - \bar f}
+
+    Args:
+        model: a cell, a layer, a module that holds some, or a task with its network.
+        x: what the model is called with, or a batch of the task.
+        keeps: the watched value that the old state is multiplied by, where a cell of your own does
+            not say it (``keeps = "forget"`` in its class).
+        **options: ``lengths=``, ``reset=`` ... of the layer.
+
+    Raises:
+        DtypeError, ConfigError: as `record`.
+
+    Example:
+        >>> import torch, elman
+        >>> layer = elman.Recurrent(elman.cells.LSTM(3, 5))
+        >>> with torch.no_grad():
+        ...     _ = layer.cell.bias_ih[5:10].fill_(3)  # of the forget gate
+        >>> found = gates(layer, torch.randn(8, 20, 3))
+        >>> [gate.name for gate in found.gates]
+        ['store', 'forget', 'output']
+        >>> 10 < float(found.gate("forget").time_constant.mean()) < 40  # steps
+        True
+
+    References:
+        Karpathy, Johnson & Fei-Fei 2015, "Visualizing and understanding recurrent networks", for
+        the shares below 0.1 and above 0.9.
+        Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", for the time constant.
+    """
+    found: list[Gate] = []
+    states: list[StateUse] = []
+    for layer, calls in calls_of(model, x, **options).items():
+        cell = calls[0].cell
+        for name in calls[0].seen:
+            values = torch.cat([call.seen[name] for call in calls]).float()
+            if values.dim() != 3:
+                continue
+            real = torch.cat([_real(call.active, call.x) for call in calls])
+            if name in cell.states:
+                states.append(_state(layer, name, values, real))
+            else:
+                found.append(_gate(layer, name, values, real, name == (keeps or cell.keeps)))
+    return Gates(tuple(found), tuple(states))
+
+
+def _gate(layer: str, name: str, values: Tensor, real: Tensor, keeps: bool) -> Gate:
+    of_steps = [values[t, on] for t, on in enumerate(real)]
+    whole = values[real]
+    edges = torch.linspace(0, 1, BINS + 1)
+    counts = torch.histogram(whole.cpu(), edges).hist if len(whole) else torch.zeros(BINS)
+    unit_mean = whole.mean(0)
+    return Gate(
+        layer,
+        name,
+        torch.stack([v.mean() for v in of_steps]),
+        torch.stack([_low(v) for v in of_steps]),
+        torch.stack([_high(v) for v in of_steps]),
+        torch.stack([_quantiles(v) for v in of_steps]),
+        counts / max(1, whole.numel()),
+        unit_mean,
+        (whole < LOW).float().mean(0),
+        (whole > HIGH).float().mean(0),
+        1 / (1 - unit_mean) if keeps else None,
+    )
+
+
+def _state(layer: str, name: str, values: Tensor, real: Tensor) -> StateUse:
+    of_steps = [values[t, on] for t, on in enumerate(real)]
+    return StateUse(
+        layer,
+        name,
+        torch.stack([v.square().mean().sqrt() for v in of_steps]),
+        torch.stack([_high(v.abs()) for v in of_steps]),
+        (values[real] == 0).all(0) & real.any(),
+    )
+
+
+def _real(active: Tensor | None, x: Tensor) -> Tensor:
+    return x.new_ones(x.shape[:2], dtype=torch.bool) if active is None else active
+
+
+def _low(values: Tensor) -> Tensor:
+    return (values < LOW).float().mean()
+
+
+def _high(values: Tensor) -> Tensor:
+    return (values > HIGH).float().mean()
+
+
+def _quantiles(values: Tensor) -> Tensor:
+    if not values.numel():
+        return values.new_full((len(QUANTILES),), torch.nan)
+    return values.flatten().quantile(values.new_tensor(QUANTILES))

@@ -1,0 +1,129 @@
+"""Memory: what a linear readout can tell of the past from a state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from elman._errors import ConfigError
+from elman.inspection._look import Call, calls_of
+from elman.inspection._observe import _is_task, _module
+
+ROWS, STEPS, TRAINED = 4, 4000, 0.7
+
+
+class Memory(NamedTuple):
+    """What :func:`memory` found of one layer.
+
+    Attributes:
+        layer: which it is.
+        delays: (delay,) how many steps ago.
+        recalled: (delay,) the share of the input's variance at that delay which the readout gets
+            right on steps that it was not fitted to, R^2, the mean over the input's features;
+            about 0, or a little below, where it can tell nothing.
+        capacity: the sum of R^2 over delays and features: how many numbers the state holds. For
+            independent inputs it is at most the number of units.
+    """
+
+    layer: str
+    delays: Tensor
+    recalled: Tensor
+    capacity: float
+
+
+def memory(
+    model: Any,
+    x: Any = None,
+    *,
+    delays: int | Sequence[int] = 50,
+    seed: int = 0,
+    **options: Any,
+) -> tuple[Memory, ...]:
+    r"""How well the input of some steps ago can be read off the state, layer by layer.
+
+    .. math:: C = \sum_k \sum_i R^2\big(x_{i, t-k} \mid h_t\big)
+
+    A linear readout of h_t, the first state, is fitted by least squares on the first 70 % of the
+    steps and measured on the rest. In a reversed layer "ago" goes by the order of its scan.
+
+    Args:
+        model: a cell, a layer, a module that holds some, or a task with its network.
+        x: what the model is called with, or a batch of the task: rows of one length, many more
+            steps than delays and units. None for independent numbers, uniform in [-1, 1], which
+            need a cell or a layer: 4 rows of 4,000 steps.
+        delays: from 0 to this many steps ago, or which.
+        seed: of the numbers.
+        **options: what else the model is called with.
+
+    Returns: a :class:`Memory` for each layer; what is recalled is the first layer's input.
+
+    Raises:
+        ConfigError: x is needed, has padding, or is too short; no layer ran.
+
+    Example:
+        >>> import torch, elman
+        >>> line = elman.Recurrent(elman.cells.Elman(1, 5, activation="identity", bias=False))
+        >>> with torch.no_grad():  # what comes in moves on by one unit a step
+        ...     _ = line.cell.weight_ih.copy_(torch.eye(5)[:, :1])
+        ...     _ = line.cell.weight_hh.copy_(torch.eye(5).roll(1, 0).tril())
+        >>> found, = memory(line, delays=7)
+        >>> (found.recalled > 0.99).tolist(), round(found.capacity, 1)
+        ([True, True, True, True, True, False, False, False], 5.0)
+
+    References:
+        Jaeger 2001, "Short term memory in echo state networks".
+    """
+    chosen = torch.arange(delays + 1) if isinstance(delays, int) else torch.tensor(list(delays))
+    if not len(chosen) or int(chosen.min()) < 0:
+        raise ConfigError(f"expected delays of 0 or more steps, got {delays}")
+    layers = calls_of(model, _noise(model, seed) if x is None else x, **options)
+    given = _whole(next(iter(layers.values())), "x")
+    return tuple(_memory(layer, given, calls, chosen) for layer, calls in layers.items())
+
+
+def _noise(model: Any, seed: int) -> Tensor:
+    module = None if _is_task(model) else _module(model)
+    size = getattr(module, "input_size", None)
+    like = None if module is None else next(module.parameters(), None)
+    if size is None or like is None:
+        raise ConfigError(
+            f"{type(model).__name__} does not say what it takes: give x, rows of one length with "
+            "many steps"
+        )
+    shape = (ROWS, STEPS) if getattr(module, "batch_first", False) else (STEPS, ROWS)
+    draw = torch.Generator().manual_seed(seed)
+    return (torch.rand(*shape, size, generator=draw) * 2 - 1).to(like)
+
+
+def _whole(calls: Sequence[Call], what: str) -> Tensor:
+    """The input, or a state, of all steps, (time, row, size)."""
+    if any(call.active is not None and not bool(call.active.all()) for call in calls):
+        raise ConfigError("expected rows of one length, without padding: there is no past to tell")
+    return torch.cat([call.x if what == "x" else call.seen[what] for call in calls]).double()
+
+
+def _memory(layer: str, given: Tensor, calls: Sequence[Call], delays: Tensor) -> Memory:
+    states = _whole(calls, calls[0].cell.states[0])
+    if calls[0].reverse:  # in the order of its scan
+        states, given = states.flip(0), given.flip(0)
+    longest = int(delays.max())
+    later = states[longest:]
+    fitted = int(TRAINED * len(later))
+    rows, units = states.shape[1], states.shape[2]
+    if len(states) != len(given) or fitted * rows <= 2 * (units + 1):
+        raise ConfigError(
+            f"{layer}: expected more steps: {len(states)} steps of {rows} rows are too few to fit "
+            f"a readout of {units} units at delays up to {longest}"
+        )
+    readout = torch.cat([later, torch.ones_like(later[..., :1])], -1)
+    before = torch.cat([given[longest - k : len(given) - k] for k in delays.tolist()], -1)
+    weights = torch.linalg.lstsq(
+        readout[:fitted].flatten(0, 1), before[:fitted].flatten(0, 1), driver="gelsd"
+    ).solution
+    wanted = before[fitted:].flatten(0, 1)
+    error = (wanted - readout[fitted:].flatten(0, 1) @ weights).square().mean(0)
+    r2 = (1 - error / wanted.var(0, correction=0)).view(len(delays), -1)
+    return Memory(layer, delays, r2.mean(1).float(), float(r2.sum()))

@@ -1,0 +1,52 @@
+"""A run to look at: what it does inside, as figures and as a page of HTML.
+
+`measure` looks inside a trained run and writes what it found into its folder; `report` makes one
+file of HTML of one run, or of several side by side, that needs nothing else. The run folder gets
+
+==================  ===========================================================================
+flow/flow.json      `Measures`
+flow/NAME.png, .svg  the figures of these measures
+report/report.html  the page, with its figures as PNG and SVG beside it
+==================  ===========================================================================
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman.reporting._figures import figures
+    from elman.reporting._measure import measure
+    from elman.reporting._measures import Curve, Exponents, Jacobians, LayerMeasures, Measures, Said
+    from elman.reporting._page import report
+
+__all__ = [
+    "Curve",
+    "Exponents",
+    "Jacobians",
+    "LayerMeasures",
+    "Measures",
+    "Said",
+    "figures",
+    "measure",
+    "report",
+]
+
+_HOMES = {
+    "_figures": ("figures",),
+    "_measure": ("measure",),
+    "_measures": ("Curve", "Exponents", "Jacobians", "LayerMeasures", "Measures", "Said"),
+    "_page": ("report",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

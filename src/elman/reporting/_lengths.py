@@ -1,0 +1,72 @@
+"""How good runs are at short rows and at long ones, all in one figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from elman.pictures import COLORS, Picture
+from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
+from elman.reporting._measures import Measures, Said
+from elman.tasks._base import BY_LENGTH, MEASURE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Sheet
+
+NAME = "by-length"
+
+Rows = Sequence[Sequence[Any]]
+
+
+class _Axes(NamedTuple):
+    """Runs that have all of this in common can be compared, and no others."""
+
+    task: str
+    title: str
+    lengths: str
+    measure: str
+    groups: tuple[tuple[str, int], ...]
+
+
+def lengths(runs: Mapping[str, Measures]) -> Iterator[Figure]:
+    """A figure for all runs of a task that were measured on the same rows, if there are several.
+
+    >>> list(lengths({}))
+    []
+    """
+    found: dict[_Axes, dict[str, Rows]] = {}
+    for name, run in runs.items():
+        for said in run.said:
+            if said.title.startswith(BY_LENGTH):
+                found.setdefault(_axes(run.task, said), {})[name] = said.rows
+    shared = {axes: lines for axes, lines in found.items() if len(lines) > 1}
+    for number, (axes, lines) in enumerate(shared.items(), 1):
+        end = f"-{number}" if len(shared) > 1 else ""
+        yield Figure(
+            Picture(f"{NAME}{end}", partial(_draw, axes, lines, list(runs)), (WIDTH, 3.2)),
+            f"{axes.measure} {axes.title}".replace("_", " ").capitalize(),
+            "The same rows for each run, in groups from short to long; at the lower edge how many "
+            "rows a group has.",
+        )
+
+
+def _axes(task: str, said: Said) -> _Axes:
+    groups = tuple((str(row[0]), int(row[1] or 0)) for row in said.rows)
+    title = said.title.partition(";")[0]
+    return _Axes(task, title, said.columns[0], said.columns[MEASURE], groups)
+
+
+def _draw(axes: _Axes, lines: Mapping[str, Rows], runs: list[str], sheet: Sheet) -> None:
+    drawn = sheet.subplots()
+    places = range(len(axes.groups))
+    for name, rows in lines.items():
+        heights = [math.nan if row[MEASURE] is None else row[MEASURE] for row in rows]
+        color = COLORS[runs.index(name) % len(COLORS)]
+        drawn.plot(places, heights, marker="o", ms=4, color=color, label=_label(name))
+    drawn.set_xticks(places, [f"{group}\n{count:,}" for group, count in axes.groups])
+    drawn.tick_params(axis="x", labelsize=7)
+    drawn.set(xlabel=plain(axes.lengths), ylabel=plain(axes.measure.replace("_", " ")))
+    drawn.set_ylim(bottom=0)
+    _legend(drawn)

@@ -1,0 +1,270 @@
+"""Looks inside a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from elman import pictures
+from elman._errors import ConfigError
+from elman.inspection import Estimate, Flow, Norms, gradient_flow, lyapunov, record, spectrum
+from elman.inspection._look import Call, calls_of
+from elman.inspection._observe import Track
+from elman.reporting._figures import figures as drawings
+from elman.reporting._measures import (
+    FILE,
+    Curve,
+    Exponents,
+    Jacobians,
+    LayerMeasures,
+    Measures,
+    Said,
+    Three,
+)
+from elman.tasks import LanguageModel, Table, TableTask, Task
+from elman.training import load
+
+Stage: TypeAlias = Callable[[str], object]
+"""Called with what is done next."""
+
+ROWS = 16
+"""Rows of the batch whose gradients are measured."""
+JACOBIAN_ROWS = 2
+LOSS_STEPS = 12
+JACOBIANS = 32
+"""Steps whose Jacobians are decomposed, evenly apart."""
+EXPONENTS = 12
+WORDS = 32
+"""Steps of a map, unless the text is given."""
+UNITS = 24
+"""Units of a map; more are too thin to be seen on a phone."""
+NEXT = 10
+BEGINNING = 8
+"""Words of the validation text whose next one is guessed, where no text is given."""
+FRACTION = 0.01
+
+
+def _ignore(_: str) -> None:
+    """Say nothing."""
+
+
+def measure(
+    path: Path | str,
+    text: str | None = None,
+    *,
+    which: str = "best",
+    task: Task | None = None,
+    figures: bool = True,
+    stage: Stage = _ignore,
+) -> Measures:
+    """Look inside a trained run, and write what is found into its folder.
+
+    The gradients are those of the task's own loss on validation rows; the gates are shown on a text
+    or on the first of these rows.
+
+    Args:
+        path: the run folder.
+        text: a sentence whose words the gates are shown at, for tasks that read text.
+        which: the checkpoint, "best" or "last".
+        task: your own task, for a run that `elman.training.fit` made of one.
+        figures: whether the figures are drawn, too; a `page` draws its own.
+        stage: called with what is done next, since it takes some seconds.
+
+    Raises:
+        CheckpointError: there is no such run or checkpoint.
+        ConfigError: the task reads no text, or has no recurrent layer.
+
+    Example:
+        >>> import tempfile
+        >>> from elman.training import config_class, train
+        >>> data = {"name": "adding", "rows": 40, "steps": 12}
+        >>> tree = {"data": data, "model": {"hidden": 4}, "train": {"max_steps": 1}}
+        >>> run = train(config_class("regress").parse(tree), Path(tempfile.mkdtemp(), "a")).run
+        >>> found = measure(run.path)
+        >>> found.steps, found.layers[0].cell, list(found.layers[0].gradient)
+        (12, 'GRU', ['h'])
+        >>> found == Measures.load(run.path)
+        True
+    """
+    path = Path(path)
+    stage("loading the run")
+    task = load(path, which, task=task)
+    task.network.eval()
+    stage("measuring gradients")
+    flow = _flow(task)
+    stage("measuring Jacobians, exponents and gates")
+    found = Measures(
+        task=task.name,
+        checkpoint=which,
+        rows=flow.per_row.shape[2],
+        steps=flow.norm.shape[1],
+        at=list(flow.at),
+        text=text,
+        layers=_layers(task, flow, text),
+    )
+    with task.unchanged():
+        stage("asking the network")
+        found.said = _said(task, text)
+        stage("drawing")
+        _draw(task, found, path, figures=figures)
+    found.save(path)
+    return found
+
+
+def _flow(task: Task) -> Flow:
+    """The gradient flow, with the contributions of loss steps evenly apart."""
+    batch = task.excerpt(ROWS).batch
+    with torch.no_grad():
+        steps = len(record(task, batch).tracks[-1])
+    return gradient_flow(task, batch, at=_evenly(steps, LOSS_STEPS))
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """Some of so many numbers, evenly apart, the last among them.
+
+    >>> _evenly(10, 4), _evenly(3, 4)
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
+    return sorted({round(i) for i in torch.linspace(0, count - 1, min(count, most)).tolist()})
+
+
+def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
+    batch = task.excerpt(JACOBIAN_ROWS).batch
+    with torch.no_grad():
+        tracks = record(task, batch).tracks
+    shown = task.excerpt(1, text)
+    calls = calls_of(task, shown.batch)
+    found = []
+    for number, track in enumerate(tracks):
+        first = track.cell.states[0]
+        layer = LayerMeasures(
+            name=flow.layers[number],
+            cell=type(track.cell).__name__,
+            gradient={n: _curve(s, number) for n, s in flow.states.items() if s.norm[number].any()},
+            contribution=flow.states[first].contribution[number].tolist(),
+        )
+        for name, of in (("jacobian", _jacobian), ("lyapunov", _lyapunov)):
+            try:
+                setattr(layer, name, of(task, batch, number, track))
+            except ConfigError as error:
+                layer.left_out[name] = str(error)
+        read = [words for name, words in shown.words.items() if layer.name.startswith(name)]
+        if read or not shown.words:  # what reads something else, such as letters, is not mapped
+            layer.words = [*next(iter(read), [])][: WORDS if text is None else None]
+            _maps(layer, calls.get(layer.name, []))
+        found.append(layer)
+    return found
+
+
+def _curve(norms: Norms, layer: int) -> Curve:
+    half, horizon = norms.half_life, norms.horizon(FRACTION)
+    return Curve(
+        fall=norms.fall(layer).tolist(),
+        half_life=_three(half, layer),
+        horizon=_three(horizon, layer),
+    )
+
+
+def _three(estimate: Estimate, layer: int) -> Three:
+    value, low, high = (float(part[layer]) for part in estimate)
+    return value, low, high
+
+
+def _jacobian(task: Task, batch: Any, layer: int, track: Track) -> Jacobians:
+    after = list(track.order)[1:]
+    times = [after[i] for i in _evenly(len(after), JACOBIANS)] if after else None
+    sizes = spectrum(task, batch, times=times, state="all", layer=layer, probes=8)
+    return Jacobians(
+        times=list(sizes.times),
+        step_norm=sizes.step_norm.value.mean(1).tolist(),
+        step_radius=sizes.step_radius.value.mean(1).tolist(),
+        norm=sizes.norm.value.mean(1).tolist(),
+    )
+
+
+def _lyapunov(task: Task, batch: Any, layer: int, track: Track) -> Exponents:
+    k = min(EXPONENTS, sum(track.cell.state_sizes))
+    found = lyapunov(task, batch, k, layer=layer)
+    return Exponents(value=found.exponents.tolist(), interval=found.interval.tolist())
+
+
+def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
+    """What the gates and states of a layer are, at the units that change most."""
+    if not calls:
+        return
+    states, steps = calls[0].cell.states, len(layer.words) or None
+    values = {
+        name: torch.cat([call.seen[name][:, 0] for call in calls])[:steps].float()
+        for name, seen in calls[0].seen.items()
+        if seen.dim() == 3
+    }
+    whole = values[states[0]]
+    order = whole.std(0, correction=0).argsort(descending=True, stable=True)
+    units = order[:UNITS].sort().values
+    layer.units = units.tolist()
+    for name, each in values.items():
+        if each.shape[1] == whole.shape[1]:
+            layer.maps[name] = [[round(v, 4) for v in step] for step in each[:, units].tolist()]
+    layer.gates = [
+        name
+        for name in layer.maps
+        if name not in states and bool(((values[name] >= 0) & (values[name] <= 1)).all())
+    ]
+
+
+def _said(task: Task, text: str | None) -> list[Said]:
+    tables = list(task.tables(_split(task)))
+    match task:
+        case LanguageModel():
+            prompt = text or _beginning(task)
+            likely = task.next_words(prompt, NEXT)
+            tables.insert(0, Table(f"{prompt} ...", ["next", "probability"], likely))
+        case TableTask() if text is not None:
+            (answer,) = task.answers([task.row_of(text)])
+            rows = [[name, _short(value)] for name, value in answer.items()]
+            tables.insert(0, Table("what it says of the text", ["", ""], rows))
+    return [
+        Said(title=t.title, columns=list(t.columns), rows=[list(row) for row in t.rows])
+        for t in tables
+    ]
+
+
+def _beginning(task: LanguageModel) -> str:
+    """The first words of the validation text, as text."""
+    read = task.excerpt(1).words[""][:BEGINNING]
+    return task.vocabulary.decode(map(task.vocabulary.index, read)).strip()
+
+
+def _short(value: Any) -> str | float:
+    """A part of an answer in a cell of a table.
+
+    >>> _short({"yes": 0.75, "no": 0.25}), _short(["DET", "NOUN"])
+    ('yes 0.75, no 0.25', 'DET NOUN')
+    """
+    match value:
+        case dict():
+            return ", ".join(f"{name} {_short(v)}" for name, v in value.items())
+        case list() | tuple():
+            return " ".join(str(_short(v)) for v in value)
+        case float():
+            return float(f"{value:.4g}")
+    return str(value)
+
+
+def _split(task: Task) -> str:
+    return "test" if "test" in task.splits else task.splits[-1]
+
+
+def _draw(task: Task, found: Measures, path: Path, *, figures: bool) -> None:
+    if not pictures.available():
+        return
+    folder = path / FILE.parent
+    if figures:
+        pictures.save((figure.picture for figure in drawings({path.name: found})), folder)
+    own = [p._replace(name=f"task-{p.name}") for p in task.pictures(_split(task))]
+    pictures.save(own, folder)
+    pictures.save_dark(own, folder)
+    found.pictures = [picture.name for picture in own]

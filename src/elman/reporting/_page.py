@@ -1,0 +1,367 @@
+"""One page of HTML of one run, or of several side by side; it needs no other file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
+
+import tomli_w
+
+from elman import pictures
+from elman._errors import ConfigError
+from elman.data._files import replacing
+from elman.reporting._command import command
+from elman.reporting._figures import Figure, figures
+from elman.reporting._lengths import NAME as BY_LENGTH
+from elman.reporting._lengths import lengths
+from elman.reporting._measures import FILE, Measures
+from elman.reporting._summary import Standing, facts, sentence
+from elman.reporting._svg import data_uri, inline
+from elman.reporting._training import training
+from elman.training._run import Run
+
+LIMIT = 3_000_000
+"""Bytes of a page: task's pictures that do not fit are left out, and named."""
+MOST_ROWS = 40
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+WIDE = 5
+"""A table of more columns takes the whole width of the page, whatever stands beside it."""
+
+Findings = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class Shown(NamedTuple):
+    """A run on the page, under the name that tells it from the others."""
+
+    name: str
+    run: Run
+    events: list[dict[str, Any]]
+    measures: Measures | None
+    findings: Sequence[Mapping[str, Any]] | None
+    checked: Sequence[str]
+
+
+def report(
+    paths: Sequence[Path | str],
+    output: Path | None = None,
+    *,
+    findings: Findings | None = None,
+    checked: Mapping[str, Sequence[str]] | None = None,
+) -> Path:
+    """Make the page of some runs, with every figure as PNG and SVG beside it.
+
+    It has no script and loads nothing; what a run folder holds is text on it, never markup.
+
+    Args:
+        paths: the run folders; what `measure` wrote into them is shown.
+        output: the folder for ``report.html``; ``RUN/report``, or beside the first of several runs
+            ``report-NAME-NAME``.
+        findings: by the path of a run what the doctor found: ``code``, ``problem``, ``figure`` and
+            ``remedies``, each with ``what``, ``flags``, ``without`` and ``reference``.
+        checked: by the path of a run what the doctor looked at, a line each, ``what: how it came
+            out``.
+
+    Returns: the page's file.
+
+    Raises:
+        ConfigError: no run was given, one was given twice, or Matplotlib is not installed.
+        CheckpointError: a folder is no run, or its measures are damaged.
+    """
+    if not paths or len({Path(p).resolve() for p in paths}) < len(paths):
+        raise ConfigError("expected one run folder or several different ones")
+    if not pictures.available():
+        raise ConfigError(pictures.MISSING)
+    shown = []
+    for path, name in zip(paths, _names(paths), strict=True):
+        lines = (checked or {}).get(str(path), ())
+        shown.append(_open(Path(path), name, (findings or {}).get(str(path)), lines))
+    folder = output or _folder(shown)
+    measured = {each.name: each.measures for each in shown if each.measures}
+    drawn = [*training({each.name: each.events for each in shown}), *figures(measured)]
+    drawn += lengths(measured)
+    body = _body(shown, {f.picture.name: _figure(f, folder) for f in drawn})
+    file = folder / "report.html"
+    with replacing(file) as out:
+        out.write(_whole(" · ".join(each.name for each in shown), body))
+    return file
+
+
+def _names(paths: Sequence[Path | str]) -> list[str]:
+    """The folders' names, or whole paths where these are not enough to tell them apart."""
+    names = [Path(path).resolve().name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def _open(path: Path, name: str, *examined: Any) -> Shown:
+    run = Run.open(path)
+    return Shown(name, run, run.events(), Measures.load(path), *examined)
+
+
+def _folder(shown: Sequence[Shown]) -> Path:
+    first = shown[0].run.path
+    if len(shown) == 1:
+        return first / "report"
+    return first.parent / "-".join(["report", *(each.run.path.name for each in shown)])
+
+
+def el(tag: str, *children: ET.Element | str, **attributes: str) -> ET.Element:
+    """An element; text in it is escaped when it is written.
+
+    >>> ET.tostring(el("p", "a < b", el("br"), "c", id="x"), "unicode", method="html")
+    '<p id="x">a &lt; b<br>c</p>'
+    """
+    made = ET.Element(tag, {key.rstrip("_"): value for key, value in attributes.items()})
+    for child in children:
+        if isinstance(child, ET.Element):
+            made.append(child)
+        elif len(made):
+            made[-1].tail = (made[-1].tail or "") + _clean(child)
+        else:
+            made.text = (made.text or "") + _clean(child)
+    return made
+
+
+def _clean(text: str) -> str:
+    """Without the control characters that HTML does not have."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t" or not c.isascii())
+
+
+def _whole(title: str, body: ET.Element) -> bytes:
+    style = resources.files("elman.reporting").joinpath("page.css").read_text(encoding="utf-8")
+    policy = {"http-equiv": "Content-Security-Policy", "content": POLICY}
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        ET.Element("meta", policy),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("link", rel="icon", href="data:,"),
+        el("title", title),
+        el("style", style),
+    )
+    html = el("html", head, body, lang="en")
+    return b"<!doctype html>\n" + ET.tostring(html, "unicode", method="html").encode()
+
+
+def _body(shown: Sequence[Shown], drawn: Mapping[str, ET.Element]) -> ET.Element:
+    several = len(shown) > 1
+    inside = [name for name in drawn if not name.startswith(("training", BY_LENGTH))]
+    body = el(
+        "body",
+        el("h1", " · ".join(each.name for each in shown)),
+        *(_sentence(each, several) for each in shown),
+        _results(shown),
+        *_section("Beside simple models", _standings(shown)),
+        *_section("Findings", (_found(each, several) for each in shown)),
+        *_section("Training", (drawn[name] for name in drawn if name == "training")),
+        *_section(
+            "Inside",
+            [
+                *(_unmeasured(each) for each in shown if not each.measures),
+                *(drawn[name] for name in inside),
+                *(_left_out(each) for each in shown if each.measures and _reasons(each.measures)),
+            ],
+        ),
+        *_section(
+            "Predictions",
+            [
+                *(drawn[name] for name in drawn if name.startswith(BY_LENGTH)),
+                *(_said(each, several) for each in shown if each.measures),
+            ],
+        ),
+        *_section("Settings", (_settings(each) for each in shown)),
+    )
+    body.append(el("p", "This page: ", el("code", _again(shown)), class_="soft"))
+    _fit(body)
+    return body
+
+
+def _again(shown: Sequence[Shown]) -> str:
+    """The command that makes this page."""
+    texts = {each.measures.text if each.measures else None for each in shown}
+    (text,) = texts if len(texts) == 1 else (None,)
+    asked = [] if text is None else ["--text", text]
+    return shlex.join(["elman", "report", *(str(each.run.path) for each in shown), *asked])
+
+
+def _section(title: str, parts: Iterable[ET.Element]) -> list[ET.Element]:
+    """A heading and what stands under it side by side; nothing where there is nothing."""
+    there = list(parts)
+    return [el("h2", title), el("div", *there, class_="side")] if there else []
+
+
+def _results(shown: Sequence[Shown]) -> ET.Element:
+    """What each run is, and what it came to."""
+    columns = [dict(_facts(each)) for each in shown]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
+    return _table(["", *(each.name for each in shown)], rows)
+
+
+def _facts(shown: Shown) -> Iterator[tuple[str, Any]]:
+    yield from facts(shown.run.config, shown.events)
+    if shown.measures:
+        for layer in shown.measures.layers:
+            for state, curve in layer.gradient.items():
+                yield f"half-life, steps: {layer.name} {state}", curve.half_life[0]
+
+
+def _sentence(shown: Shown, several: bool) -> ET.Element:
+    text = sentence(shown.run.config, shown.events, shown.findings, shown.checked)
+    return el("p", f"{shown.name}: {text}" if several else text, class_="lead")
+
+
+def _standings(shown: Sequence[Shown]) -> Iterator[ET.Element]:
+    """Each run and its baselines, the best first."""
+    for each in shown:
+        standing = Standing.of(each.events)
+        if standing is None or len(standing.models) < 2:
+            continue
+        names = list(dict.fromkeys(name for of in standing.models.values() for name in of))
+        rows = [
+            [name or each.name, *(of.get(measure) for measure in names)]
+            for name, of in standing.ranked()
+        ]
+        columns = [standing.split, *(name.replace("_", " ") for name in names)]
+        yield _whole_width(_table(columns, rows), columns)
+
+
+def _figure(figure: Figure, folder: Path) -> ET.Element:
+    """A figure on the page; its files go to the folder."""
+    title = figure.title if figure.of is None else f"{figure.title}: {figure.of}"
+    name = figure.picture.name
+    with pictures.drawn(figure.picture) as sheet:
+        pictures.write(sheet, name, folder)
+        svg = inline(sheet, name, title)
+    return el("figure", el("h3", title), svg, el("figcaption", figure.caption), id=name)
+
+
+def _unmeasured(shown: Shown) -> ET.Element:
+    how = el("code", shlex.join(["elman", "flow", str(shown.run.path)]))
+    return el("p", f"{shown.name}: nobody has looked inside yet: ", how)
+
+
+def _reasons(measures: Measures) -> list[str]:
+    return [
+        f"{layer.name}: {what} is left out: {why}"
+        for layer in measures.layers
+        for what, why in layer.left_out.items()
+    ]
+
+
+def _left_out(shown: Shown) -> ET.Element:
+    assert shown.measures is not None
+    lines = [el("p", line) for line in _reasons(shown.measures)]
+    return el("div", el("h3", shown.name), *lines, class_="soft")
+
+
+def _found(shown: Shown, several: bool) -> ET.Element:
+    """What the doctor found, with its remedies in their order."""
+    head = [el("h3", shown.name)] if several else []
+    if shown.findings is None:
+        how = el("code", shlex.join(["elman", "doctor", str(shown.run.path)]))
+        return el("div", *head, el("p", "not examined: ", how, class_="soft"))
+    found = [_finding(each) for each in shown.findings] or [el("p", "No fault found.")]
+    lines = [el("li", line) for line in shown.checked]
+    looked = [el("details", el("summary", "what was checked"), el("ul", *lines))] if lines else []
+    return el("div", *head, *found, *looked)
+
+
+def _finding(found: Mapping[str, Any]) -> ET.Element:
+    remedies = [
+        el(
+            "li",
+            f"{remedy.get('what', '')} ",
+            el("code", " without ".join(filter(None, [flags, *remedy.get("without", ())]))),
+            el("div", str(remedy.get("reference", "")), class_="soft"),
+        )
+        for remedy in found.get("remedies", ())
+        for flags in [str(remedy.get("flags", ""))]
+    ]
+    return el(
+        "article",
+        el("h3", f"{found.get('code', '')}: {found.get('problem', '')}"),
+        el("p", str(found.get("figure", ""))),
+        *([el("ol", *remedies)] if remedies else []),
+    )
+
+
+def _said(shown: Shown, several: bool) -> ET.Element:
+    """The task's tables and pictures."""
+    assert shown.measures is not None
+    parts = [el("h3", shown.name)] if several else []
+    for said in shown.measures.said:
+        parts += [el("p", said.title, class_="soft"), _table(said.columns, said.rows)]
+    for name in shown.measures.pictures:
+        title = name.removeprefix("task-").replace("-", " ")
+        image = _image(shown.run.path / FILE.parent, name, title)
+        parts.append(el("figure", el("div", image, class_="wide"), el("figcaption", title)))
+    whole = el("div", *parts or [el("p", "the task shows none", class_="soft")])
+    return _whole_width(
+        whole, max((said.columns for said in shown.measures.said), key=len, default=[])
+    )
+
+
+def _whole_width(element: ET.Element, columns: Sequence[str]) -> ET.Element:
+    """The same, across the whole page where its table has many columns."""
+    if len(columns) > WIDE:
+        element.set("class", " ".join(filter(None, [element.get("class"), "whole"])))
+    return element
+
+
+def _image(folder: Path, name: str, title: str) -> ET.Element:
+    """A picture of the task, in dark colors where the page is."""
+    light, dark = (data_uri(folder / f"{Path(name).name}{end}.png") for end in ("", "-dark"))
+    return el(
+        "picture",
+        el("source", srcset=dark, media="(prefers-color-scheme: dark)"),
+        el("img", src=light, alt=title),
+    )
+
+
+def _settings(shown: Shown) -> ET.Element:
+    words = command(shown.run.config)
+    again = el("pre", words) if words else el("p", "a task of one's own: its program trains it")
+    return el(
+        "div",
+        el("h3", shown.name),
+        again,
+        el("details", el("summary", "config.toml"), el("pre", tomli_w.dumps(shown.run.config))),
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> ET.Element:
+    head = el("tr", *(el("th", str(column)) for column in columns))
+    body = [el("tr", *(el("td", _cell(value)) for value in row)) for row in rows[:MOST_ROWS]]
+    table = el("div", el("table", head, *body), class_="wide")
+    if len(rows) > MOST_ROWS:
+        table.append(el("p", f"and {len(rows) - MOST_ROWS:,} rows more", class_="soft"))
+    return table
+
+
+def _cell(value: Any) -> str:
+    """A value as it is shown: four significant digits.
+
+    >>> _cell(0.123456), _cell(12345), _cell("a"), _cell(None)
+    ('0.1235', '12,345', 'a', '')
+    """
+    match value:
+        case None:
+            return ""
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+    return str(value)
+
+
+def _fit(body: ET.Element) -> None:
+    """Leave out the last of the pictures that came as PNG, until the page is small enough."""
+    images = [figure for figure in body.iter("figure") if figure.find(".//img") is not None]
+    while images and len(ET.tostring(body, method="html")) > LIMIT:
+        figure = images.pop()
+        figure[0] = el("p", "too large for this page: see the run's folder")

@@ -1,0 +1,140 @@
+"""The figure of how runs went: losses, validations, the best of them, and what is to be beaten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from elman.metrics import leading
+from elman.pictures import COLORS, Picture
+from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Sheet
+
+Events = Sequence[Mapping[str, Any]]
+Line = tuple[list[float], list[float]]
+
+FEW = 12
+"""Points of a line that are marked each."""
+
+DASHED = {"training": "--", "largest": "--", "mean": "-."}
+
+NOT_MEASURES = {
+    "event", "epoch", "update", "updates", "best", "seconds", "lr", "norm", "clipped",
+}  # fmt: skip
+
+
+class Course(NamedTuple):
+    """How a run went.
+
+    Attributes:
+        curves: by the title of a panel, its lines by name.
+        best: the epoch and the update of the best validation; None if there was none.
+        baselines: by measure, the name of the best simple model and its value on validation data.
+    """
+
+    curves: dict[str, dict[str, Line]]
+    best: tuple[int, int] | None
+    baselines: dict[str, tuple[str, float]]
+
+    @classmethod
+    def of(cls, events: Events) -> Course:
+        """What the lines of a metrics.jsonl say of it."""
+        curves: dict[str, dict[str, Line]] = {}
+        best, baselines = None, {}
+        for event in events:
+            for title, name, value in _points(event):
+                if isinstance(value, int | float):
+                    x, y = curves.setdefault(title, {}).setdefault(name, ([], []))
+                    x.append(event["update"])
+                    y.append(value)
+            if event.get("event") == "valid" and event.get("best"):
+                best = event["epoch"], event["update"]
+            if event.get("event") == "end":
+                baselines = _best(event)
+        return cls(curves, best, baselines)
+
+
+def training(runs: Mapping[str, Events]) -> list[Figure]:
+    """How the runs went: training, validation, and the gradient.
+
+    >>> training({"a": [{"event": "start"}]})
+    []
+    """
+    courses = {name: Course.of(events) for name, events in runs.items()}
+    titles = list(dict.fromkeys(t for course in courses.values() for t in course.curves))
+    if not titles:
+        return []
+    size = WIDTH, 0.5 + 2.1 * len(titles)
+    return [
+        Figure(
+            Picture("training", partial(_draw, courses, titles), size),
+            "Training",
+            "What was reported while training, by update: the training loss is a mean over the "
+            "updates since the last report. The vertical line is the best validation, whose "
+            "weights are kept; dotted lines are the best baseline on the same validation data.",
+        )
+    ]
+
+
+def _points(event: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    match event.get("event"):
+        case "train":
+            for name, value in event.items():
+                if name not in NOT_MEASURES and not name.endswith("_per_second"):
+                    yield name, "training", value
+            yield "gradient norm", "mean", event.get("norm")
+        case "valid":
+            for name, value in event.items():
+                if name not in NOT_MEASURES:
+                    yield name, "validation", value
+        case "watch" if norms := [norm for norm in event.get("norms", ()) if norm is not None]:
+            yield "gradient norm", "median", float(np.median(norms))
+            yield "gradient norm", "largest", max(norms)
+
+
+def _best(end: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
+    """By measure the simple model that is best at it, of those that were validated."""
+    found: dict[str, tuple[str, float]] = {}
+    for model, splits in end.get("baselines", {}).items():
+        for name, value in splits.get("valid", {}).items():
+            if isinstance(value, int | float):
+                sign = -1 if leading({name: value})[1] else 1
+                best = found.get(name)
+                if best is None or sign * value < sign * best[1]:
+                    found[name] = model, value
+    return found
+
+
+def _draw(courses: Mapping[str, Course], titles: Sequence[str], sheet: Sheet) -> None:
+    panels = np.atleast_1d(sheet.subplots(len(titles), sharex=True))
+    several = len(courses) > 1
+    for axes, title in zip(panels, titles, strict=True):
+        for color, (run, course) in zip(cycle(COLORS), courses.items(), strict=False):
+            lines = course.curves.get(title, {})
+            for name, line in lines.items():
+                label = _label(run if several else "", name)
+                mark, dash = "o" if len(line[0]) < FEW else None, DASHED.get(name, "-")
+                axes.plot(*line, color=color, linestyle=dash, marker=mark, ms=3, label=label)
+            if "validation" in lines:
+                _beside(axes, course, title, color, run if several else "")
+        axes.set_ylabel(plain(title.replace("_", " ")))
+        _legend(axes)
+    panels[-1].set_xlabel("update")
+
+
+def _beside(axes: Axes, course: Course, title: str, color: str, run: str) -> None:
+    """The best validation, and what is to be beaten there."""
+    if course.best is not None:
+        label = _label(run, f"best, epoch {course.best[0]}")
+        axes.axvline(course.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)
+    if title in course.baselines:
+        model, value = course.baselines[title]
+        shade = color if run else "#000000"
+        axes.axhline(value, color=shade, linewidth=1, linestyle=":", label=_label(run, model))

@@ -1,0 +1,138 @@
+"""What a network takes and what the machine has, before either is put to the test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from elman._errors import ConfigError
+from elman.cells import CELLS
+from elman.cells import by_name as cell_by_name
+from elman.training import _parts as parts
+from elman.training._config import Config, Training
+
+FLOAT = 4
+LAYER = 20_000
+"""Bytes of Python's objects for a layer, however few units it has."""
+
+SMALL_INPUTS, SMALL_HIDDEN = (8, 16), (8, 16, 24)
+"""Sizes at which a cell's parameters are counted; a polynomial through them gives all others."""
+
+
+def require_memory(config: Config, *, training: bool = False) -> None:
+    """Refuse a network that this machine cannot hold, before anything of its size is made.
+
+    Only the weights of the recurrent layers count, and in training their gradients and what the
+    optimizer keeps of them: what is refused surely does not fit.
+
+    Raises:
+        ConfigError: the message has both amounts.
+    """
+    model: Any = config.model
+    count = parameters(model)
+    copies = _copies(config.train) if training else 1
+    needed = FLOAT * count * copies + LAYER * getattr(model, "layers", 1)
+    device, there = _memory(config.train.device if training else "cpu")
+    if needed > there:
+        sizes = ("layers", "hidden", "embedding")
+        named = ", ".join(f"model.{k} = {v}" for k in sizes if (v := getattr(model, k, None)))
+        raise ConfigError(
+            f"{named}: at least {_shown(needed)} would be needed for {count:.3g} weights"
+            + (f", {copies} times each in training" if training else "")
+            + f", and {device} has {_shown(there)}: take smaller sizes"
+        )
+
+
+def parameters(model: Any) -> int:
+    """At least so many weights have the recurrent layers of a ``[model]`` section."""
+    hidden, layers = getattr(model, "hidden", 1), getattr(model, "layers", 1)
+    inputs = getattr(model, "embedding", None) or 1
+    count = _counting(model.cell) if getattr(model, "cell", "") in dict(CELLS) else _dense
+    return count(inputs, hidden) + (layers - 1) * count(hidden, hidden)
+
+
+@cache
+def _counting(cell: str) -> Callable[[int, int], int]:
+    """How many parameters a cell of any sizes has: linear in its inputs, quadratic in its units."""
+    with torch.random.fork_rng(), torch.device("meta"):
+        counted = {
+            (inputs, hidden): sum(
+                p.numel() for p in cell_by_name(cell)(inputs, hidden).parameters()
+            )
+            for inputs in SMALL_INPUTS
+            for hidden in SMALL_HIDDEN
+        }
+
+    def count(inputs: int, hidden: int) -> int:
+        rows = [
+            through(SMALL_HIDDEN, [counted[i, h] for h in SMALL_HIDDEN], hidden)
+            for i in SMALL_INPUTS
+        ]
+        return int(through(SMALL_INPUTS, rows, inputs))
+
+    return count
+
+
+def _dense(inputs: int, hidden: int) -> int:
+    return hidden * (inputs + 1)
+
+
+def through(at: Sequence[int], values: Sequence[Fraction | int], x: int) -> Fraction:
+    """The polynomial through those points, exactly.
+
+    >>> int(through((1, 2, 3), (1, 4, 9), 10**30)) == 10**60
+    True
+    """
+    total = Fraction(0)
+    for i, value in enumerate(values):
+        term = Fraction(value)
+        for j, other in enumerate(at):
+            if j != i:
+                term *= Fraction(x - other, at[i] - other)
+        total += term
+    return total
+
+
+def _copies(train: Training) -> int:
+    """Weights, gradients, and what the optimizer keeps."""
+    return 2 + (bool(train.momentum) if train.optimizer == "sgd" else 2)
+
+
+def _memory(device: str) -> tuple[str, int]:
+    """Whose memory it is, and its bytes."""
+    found = parts.device(device)
+    if found.type == "cuda":
+        return str(found), torch.cuda.get_device_properties(found).total_memory
+    return "this machine", _of_machine()
+
+
+def _of_machine() -> int:
+    """Bytes of memory and swap, or fewer where the process is held to that."""
+    try:
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not POSIX
+        return 1 << 62
+    limits = [physical + _kilobytes("SwapTotal")]
+    with suppress(OSError, ValueError):  # no such file; or no limit, which is called "max"
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return min(limits)
+
+
+def _kilobytes(name: str) -> int:
+    """An entry of /proc/meminfo in bytes; 0 where there is none."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{name}:")), 0)
+
+
+def _shown(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size < 10**15 else f"{size / 1e9:.3g} GB"

@@ -1,0 +1,42 @@
+"""A run folder's config.toml, without torch: a mistyped path is named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from elman._errors import CheckpointError
+from elman.data._plain_file import read_toml, why
+from elman.training._config import FORMAT
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The resolved configuration of a run.
+
+    Raises:
+        CheckpointError: there is no run at that path, or one of another format.
+    """
+    file = path / "config.toml"
+    try:
+        config = read_toml(file)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        missing = "there is no config.toml in it" if path.is_dir() else "there is no such folder"
+        raise CheckpointError(
+            f"{path}: not a run folder: {missing}; give one that `elman train` made, "
+            "such as runs/language-1"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{file}: cannot be read: {why(error)}; use another run, or train again"
+        ) from error
+    check_format(file, config.get("format"))
+    return config
+
+
+def check_format(path: Path, found: Any) -> None:
+    """Refuse another version of the run folder's format."""
+    if found != FORMAT:
+        raise CheckpointError(
+            f"{path}: format {FORMAT} was expected, got {found!r}: "
+            "use the version of elman that wrote this run, or train again"
+        )

@@ -1,0 +1,135 @@
+"""A run that is to replace another one: it is made beside that, and takes its place when it counts.
+
+Until its first checkpoint it lives in ``.NAME.partial``, locked by its process. Then it is renamed
+to ``.NAME.ready``, the old run to ``.NAME.old``, the new one to ``NAME``: whoever opens ``NAME``
+after a kill in between finishes that.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from elman._errors import CheckpointError, ConfigError
+from elman.data._files import writing_in
+from elman.training._claim import Claim
+from elman.training._folder import beside, settle, sync
+
+PATIENCE = 2.0
+"""Seconds to wait for another process that is just renaming."""
+
+
+class Successor:
+    """An empty folder, ``path``, that is to take the place of the run ``target``.
+
+    Raises:
+        ConfigError: another process trains that run, or replaces it already.
+        DataError: the folder cannot be made.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target.resolve() if target.is_symlink() else target
+        recover(self.target)
+        self.before = claimed(self.target)
+        self.path = beside(self.target, "partial", hidden=True)
+        with writing_in(self.path):
+            left = self.path.exists()
+            self.path.mkdir(exist_ok=True)
+            self.claim = _claimed_to_replace(self.path, self.target, left)
+            empty(self.path)
+
+    def take_place(self) -> None:
+        """Be the run, in one step that whoever comes next can finish; an OSError leaves the old."""
+        self.path.rename(beside(self.target, "ready", hidden=True))
+        sync(self.target.parent)
+        settle(self.target, hidden=True)
+        self.before.close()
+
+    def abandon(self) -> None:
+        """Leave the run as it was."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.before.close()
+        self.claim.close()
+
+
+def claimed(path: Path) -> Claim:
+    """The claim of a run folder.
+
+    Raises:
+        ConfigError: another process has it.
+    """
+    try:
+        return Claim(path)
+    except BlockingIOError:
+        raise ConfigError(
+            f"{path}: another process is training this run: wait for it or stop it, "
+            "or give the new run another name"
+        ) from None
+
+
+def recover(path: Path) -> None:
+    """Finish or tidy up what a process that was killed left of a replacement of this run.
+
+    Raises:
+        CheckpointError: the new run is complete, and cannot be moved to its place.
+    """
+    ready, old, partial = (beside(path, s, hidden=True) for s in ("ready", "old", "partial"))
+    if ready.exists() and not _moves(ready):
+        try:
+            settle(path, hidden=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: its successor is complete in {ready} and cannot be moved here: "
+                f"{error.strerror or error}; make {path.parent} writable"
+            ) from error
+    if path.exists() and not ready.exists() and old.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    if partial.exists():
+        _sweep(partial)
+
+
+def empty(folder: Path) -> None:
+    """Remove what is in a folder, but not the folder."""
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def _moves(ready: Path) -> bool:
+    """Whether its process still lives, and has moved it within a moment."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            Claim(ready).close()
+        except BlockingIOError:
+            time.sleep(0.02)
+        except FileNotFoundError:
+            return True
+        else:
+            return False
+    return not ready.exists()
+
+
+def _sweep(partial: Path) -> None:
+    """Remove what a process that was killed had begun; not what one that lives is making."""
+    try:
+        claim = Claim(partial)
+    except OSError:
+        return
+    if claim.exclusive:
+        shutil.rmtree(partial, ignore_errors=True)
+    claim.close()
+
+
+def _claimed_to_replace(partial: Path, target: Path, left: bool) -> Claim:
+    try:
+        claim = Claim(partial)
+    except BlockingIOError:
+        claim = None
+    if claim is None or (left and not claim.exclusive and os.name == "posix"):
+        raise ConfigError(
+            f"{target}: another process is replacing this run, in {partial}: wait for it or stop "
+            "it, or give the new run another name"
+        )
+    return claim

@@ -1,0 +1,324 @@
+"""The page of runs: whole, harmless, and quiet in a browser."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from elman._errors import CheckpointError, ConfigError
+from elman.baselines import NAMES
+from elman.cli import main
+from elman.cli._request import ALIASES, request
+from elman.cli._train import OPTIONS
+from elman.reporting import Measures, Said, _page, measure, report
+from elman.reporting._command import SHORT, command
+from elman.reporting._measures import FILE
+from elman.reporting._page import el
+from elman.training import config_class, train
+from elman.training._run import Run
+
+EVIL = "<script>alert(1)<img src=x onerror=alert(2)>"
+VOID = {"meta", "link", "br", "img", "source"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+class Seen(HTMLParser):
+    """Every element with its attributes, and which were left open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def tags(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two tiny runs, one of a hostile name and with hostile words."""
+    folder = tmp_path_factory.mktemp("report")
+    text = folder / "book.txt"
+    text.write_text(
+        "the cat <b>sat</b> on the $mat and 5$ &amp; a 猫 \x01\n" * 24, encoding="utf-8"
+    )
+    for name, cell, layers in ((EVIL, "lstm", 1), ("plain", "elman", 2)):
+        tree = {
+            "data": {"train": [text], "lanes": 2, "eval_lanes": 1},
+            "model": {"hidden": 6, "layers": layers, "cell": cell},
+            "train": {"max_steps": 4, "watch": True, "threads": 1},
+        }
+        path = train(config_class("language").parse(tree), folder / name).run.path
+        measure(path, "the cat <b>sat</b> on 5$ 猫 \x01", figures=False)  # the page draws its own
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    findings = {str(trained / EVIL): [finding()], str(trained / "plain"): []}
+    checked = {str(trained / "plain"): ["gates <b>: 0 % saturated", "clipping, always: 3 %"]}
+    runs = [trained / EVIL, trained / "plain"]
+    return report(runs, tmp_path_factory.mktemp("p"), findings=findings, checked=checked)
+
+
+def finding() -> dict[str, object]:
+    remedy = {
+        "what": "clip <i>it</i>",
+        "flags": "--train.clip_limit 1",
+        "reference": "Pascanu 2013",
+    }
+    return {"code": "E-X", "problem": "it <u>explodes", "figure": "9 > 1", "remedies": [remedy]}
+
+
+def test_the_page_is_whole_and_points_nowhere(both: Path) -> None:
+    raw = both.read_text(encoding="utf-8")
+    seen = Seen(raw)
+    assert not seen.open
+    assert len(raw) < 3_000_000
+    assert "http" not in raw.replace("http-equiv", "").replace("http://www.w3.org", "http")
+    for tag, attributes in seen.elements:
+        assert tag not in {"script", "iframe", "object", "embed", "b", "u", "i"}
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "srcset", "href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    ids = [attributes["id"] for _, attributes in seen.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    targets = {a["href"][1:] for a in seen.tags("use") if a.get("href")}
+    assert targets <= set(ids)
+
+
+def test_every_figure_is_there_and_beside_it(both: Path) -> None:
+    seen = Seen(both.read_text(encoding="utf-8"))
+    names = {a["id"] for a in seen.tags("figure")}
+    assert names == {
+        "training", "gradient", "gradient-map", "jacobian", "lyapunov",
+        "contribution-1", "contribution-2", "gates-1", "gates-2",
+    }  # fmt: skip
+    for name in names:
+        assert (both.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (both.parent / f"{name}.svg").exists()
+    for text in (EVIL, "<b>sat</b>", "猫", "5$", "E-X: it <u>explodes", "No fault found."):
+        assert text in seen.text
+
+
+def test_a_sentence_on_top_says_what_it_is_how_good_and_what_was_checked(both: Path) -> None:
+    seen = Seen(both.read_text(encoding="utf-8"))
+    assert len([a for a in seen.tags("p") if a.get("class") == "lead"]) == 2
+    top = seen.text.partition("parameters")[2].partition("best validation")[0]
+    assert "trained for language on book.txt in 4 updates (1 epoch): its perplexity on" in top
+    assert "than that of its best baseline, " in top
+    assert "the doctor found E-X." in top
+    assert "the doctor, which checked gates <b>, clipping, found no fault." in top
+    assert "gates <b>: 0 % saturated" in seen.text.partition("what was checked")[2]
+
+
+def test_baselines_stand_beside_the_runs(both: Path) -> None:
+    text = Seen(both.read_text(encoding="utf-8")).text
+    table = text.partition("Beside simple models")[2].partition("Findings")[0]
+    assert {"unigram", "bigram"} <= {name for name in NAMES if name in table}
+    assert EVIL in table
+    assert "best validation" in text
+
+
+def test_ink_follows_the_page(both: Path) -> None:
+    raw = both.read_text(encoding="utf-8")
+    svg = raw[raw.index("<svg") : raw.rindex("</svg>")]
+    assert "#000000" not in svg
+    assert "currentColor" in svg
+    assert "prefers-color-scheme: dark" in raw
+
+
+def test_measures_are_kept_and_read_again(trained: Path) -> None:
+    gated, plain = (Measures.load(trained / name) for name in (EVIL, "plain"))
+    assert gated is not None
+    assert plain is not None
+    (layer,) = gated.layers
+    assert layer.words[0] == "<eos>"
+    assert "".join(layer.words[1:]) == "thecat<b>sat</b>on5$猫\x01"
+    assert set(layer.gradient) == {"h", "c"}
+    assert layer.gates == ["store", "forget", "output"]
+    assert len(layer.maps["forget"]) == len(layer.words)
+    lower, upper = plain.layers
+    assert lower.words == upper.words == layer.words
+    assert lower.jacobian is not None
+    assert upper.lyapunov is not None
+
+
+def test_layers_that_read_other_words_have_ticks_of_their_own(tmp_path: Path) -> None:
+    table = tmp_path / "rows.tsv"
+    lines = ["source\ttarget", *(f"a {i}\tein b {i}" for i in range(30))]
+    table.write_text("\n".join(lines), encoding="utf-8")
+    tree = {
+        "data": {"train": [table]},
+        "model": {"hidden": 4, "embedding": 4, "cell": "elman", "bidirectional": False},
+        "train": {"max_steps": 1, "threads": 1},
+    }
+    run = train(config_class("translate").parse(tree), tmp_path / "run").run.path
+    found = measure(run, "a 7")
+    words = {layer.name.split(".")[0]: layer.words for layer in found.layers}
+    assert words["encoder"] == ["a", "7", "<eos>"]
+    assert words["decoder"][0] == "<eos>"
+    for layer in found.layers:
+        assert {len(steps) for steps in layer.maps.values()} == {len(layer.words)}
+    drawn = (run / "flow" / "gates.svg").read_text(encoding="utf-8")
+    assert drawn.count("&lt;eos&gt;") == 2
+    seen = Seen(report([run]).read_text(encoding="utf-8"))
+    dark = [a["srcset"] or "" for a in seen.tags("source")]
+    assert len(dark) == len(seen.tags("img")) > 0
+    assert all(source.startswith("data:image/png") for source in dark)
+
+
+def test_pictures_that_do_not_fit_are_said_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_page, "LIMIT", 2000)
+    pictures = [el("figure", el("div", el("img", src="data:" + 900 * "x"))) for _ in range(3)]
+    drawn = el("figure", el("svg"), el("figcaption", "the gradient"))
+    body = el("body", drawn, *pictures)
+    _page._fit(body)
+    assert ["".join(figure.itertext()) for figure in body] == [
+        "the gradient",
+        "",
+        *(["too large for this page: see the run's folder"] * 2),
+    ]
+
+
+def test_a_table_of_many_classes_has_the_whole_width(trained: Path) -> None:
+    classes = [f"class{n}" for n in range(7)]
+    wide = Said(title="taken for", columns=["", *classes], rows=[[c, *range(7)] for c in classes])
+    narrow = wide.model_copy(update={"columns": ["", "a"], "rows": [["a", 1.0]]})
+    run = Run.open(trained / "plain")
+    for said, kind in ((wide, "whole"), (narrow, None)):
+        found = Measures(
+            task="x", checkpoint="best", rows=1, steps=1, at=[], layers=[], said=[said]
+        )
+        shown = _page.Shown("plain", run, [], found, None, ())
+        part = _page._said(shown, several=True)
+        assert part.get("class") == kind
+        assert [th.text or "" for th in part.iter("th")] == said.columns
+    css = resources.files("elman.reporting").joinpath("page.css").read_text(encoding="utf-8")
+    assert ".whole { grid-column: 1 / -1 }" in css
+
+
+def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained / "plain", tmp_path / "copy")
+    (copy / FILE).write_text("{}")
+    with pytest.raises(CheckpointError, match="elman flow writes it anew"):
+        report([copy])
+    with pytest.raises(ConfigError, match="different ones"):
+        report([copy, copy])
+
+
+def test_the_command_trains_the_same_run(trained: Path) -> None:
+    config = Run.open(trained / "plain").config
+    said = command(config)
+    assert said is not None
+    asked = request("train", "", shlex.split(said)[2:], OPTIONS)
+    assert asked is not None
+    assert asked.config.toml() == config
+    assert command({"task": "my own"}) is None
+
+    data = {"train": ["rows.csv"], "lowercase": False, "unique": False}
+    config = config_class("classify").parse({"data": data, "train": {"watch": True}}).toml()
+    said = command(config)
+    assert said is not None
+    asked = request("train", "", shlex.split(said)[2:], OPTIONS)
+    assert asked is not None
+    assert asked.config.toml() == config
+
+
+TYPED = """
+    classify
+    classify --data parity
+    classify --data parity --seed 3 --train.max_steps 150 --watch
+    classify rows.jsonl --data.series x --data.max_length 400
+    classify a.csv --on-bad-row skip --valid b.csv --valid c.csv --model.no-bidirectional
+    language --data kjv --data.lines 3000 --model.cell elman --model.hidden 64 --train.epochs 1
+    forecast --data co2
+    forecast x.csv --data.series shop --data.known day --data.horizon 6
+    translate --data emoji --train.betas 0.8 0.9
+    caption --data openmoji
+    music --train.patience 4
+    tag a.conllu --data.no-unique
+"""
+
+
+@pytest.mark.parametrize("typed", [line.strip() for line in TYPED.strip().splitlines()])
+def test_the_command_is_what_was_typed(typed: str) -> None:
+    words = shlex.split(typed)
+    asked = request("train", "", words, OPTIONS)
+    assert asked is not None
+    assert command(asked.config.toml()) == shlex.join(["elman", "train", *words])
+
+
+def test_the_short_forms_are_those_of_the_command_line() -> None:
+    assert {short.replace("-", "_"): key for key, short in SHORT.items()}.items() <= ALIASES.items()
+
+
+def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained / "plain"
+    assert main(["report", str(run), "--text", "the cat"]) == 0
+    out, err = capsys.readouterr()
+    assert Path(out.split()[1]).name == "report.html"
+    for stage in ("measuring gradients", "asking the network", "drawing the page"):
+        assert re.search(rf"^{stage} \.\.\. \d+\.\d s$", err, re.MULTILINE), stage
+    assert (run / "report" / "gates.svg").exists()
+    assert not (run / "flow" / "gates.png").exists()  # nothing is drawn twice
+    text = Seen((run / "report" / "report.html").read_text(encoding="utf-8")).text
+    assert "what was checked" in text
+    assert "; the doctor, which checked " in text
+    found = Measures.load(run)
+    assert found is not None
+    assert found.layers[0].words == ["<eos>", "the", "cat"]
+    assert main(["flow", str(run), "--text", "the cat"]) == 0
+    assert re.search(
+        r"^measuring gradients \.\.\. \d+\.\d s$", capsys.readouterr().err, re.MULTILINE
+    )
+    assert (run / "flow" / "gates.png").exists()
+    assert main(["flow", str(run / "none")]) == 3
+    assert "not a run folder" in capsys.readouterr().err
+
+
+def in_browser(file: Path, profile: Path) -> tuple[str, list[str]]:
+    """The page as a browser has it, and what it complains of."""
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--dump-dom",
+    ]
+    run = subprocess.run(
+        [str(CHROMIUM), *options, f"--user-data-dir={profile}", file.as_uri()],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return run.stdout, [line for line in run.stderr.splitlines() if "CONSOLE" in line]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_browser_has_nothing_to_say(both: Path, tmp_path: Path) -> None:
+    dom, said = in_browser(both, tmp_path / "profile")
+    assert said == []
+    assert dom.count("<figure") == 9
+    spoiled = tmp_path / "spoiled.html"
+    outside = '<img src="https://example.org/x.png"></body>'
+    spoiled.write_text(both.read_text(encoding="utf-8").replace("</body>", outside))
+    assert "Content Security Policy" in in_browser(spoiled, tmp_path / "profile")[1][0]

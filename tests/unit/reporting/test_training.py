@@ -1,0 +1,113 @@
+"""The figure of how runs went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from elman.pictures import drawn
+from elman.reporting._summary import Standing, facts, sentence
+from elman.reporting._training import Course, training
+
+
+def events() -> list[dict[str, Any]]:
+    """Two reports of training, three validations of which the second is best, and the end."""
+    found: list[dict[str, Any]] = [
+        {"event": "start", "parameters": 1234, "seed": 7, "epoch": 0, "update": 0}
+    ]
+    for update, loss in ((10, 0.9), (20, 0.6)):
+        rate = {"rows_per_second": 5e3, "lr": 0.01, "clipped": 0.5, "seconds": 1.0}
+        found.append({"event": "train", "nats": loss, "norm": loss / 2, "update": update, **rate})
+    for epoch, (nats, accuracy) in enumerate(((0.8, 0.6), (0.5, 0.8), (0.7, 0.7)), 1):
+        at = {"epoch": epoch, "update": 8 * epoch, "updates": 24, "best": epoch < 3}
+        found.append({"event": "valid", "nats": nats, "accuracy": accuracy, **at})
+    simple = {"guess": {"accuracy": 0.5, "nats": 0.69}, "bag": {"accuracy": 0.75, "nats": 0.9}}
+    baselines = {name: {"valid": of, "test": of} for name, of in simple.items()}
+    metrics = {"valid": {"accuracy": 0.8, "nats": 0.5}, "test": {"accuracy": 0.7, "nats": 0.6}}
+    end = {"epoch": 3, "update": 24, "metrics": metrics, "baselines": baselines}
+    return [*found, {"event": "end", **end}]
+
+
+def test_training_loss_best_epoch_and_baselines_are_drawn() -> None:
+    [figure] = training({"run": events()})
+    with drawn(figure.picture) as sheet:
+        panels = {axes.get_ylabel(): axes for axes in sheet.axes}
+        assert list(panels) == ["nats", "gradient norm", "accuracy"]
+        lines = {line.get_label(): line for line in panels["nats"].lines}
+        assert set(lines) == {"training", "validation", "best, epoch 2", "guess"}
+        assert list(lines["training"].get_ydata()) == [0.9, 0.6]
+        assert list(lines["training"].get_xdata()) == [10, 20]
+        assert list(lines["validation"].get_ydata()) == [0.8, 0.5, 0.7]
+        assert list(lines["best, epoch 2"].get_xdata()) == [16, 16]
+        assert list(lines["guess"].get_ydata()) == [0.69, 0.69]  # fewer nats are better
+        more = {line.get_label(): line for line in panels["accuracy"].lines}
+        assert list(more["bag"].get_ydata()) == [0.75, 0.75]  # and more accuracy
+        assert "training" not in more
+        assert lines["training"].get_linestyle() != lines["validation"].get_linestyle()
+
+
+def test_a_run_that_did_not_end_has_what_there_is() -> None:
+    course = Course.of(events()[:3])
+    assert (course.best, course.baselines) == (None, {})
+    assert list(course.curves) == ["nats", "gradient norm"]
+    watched = [{"event": "watch", "norms": [1.0, None, 3.0], "update": 4}]
+    assert Course.of(watched).curves["gradient norm"]["largest"] == ([4], [3.0])
+    assert Course.of([{"event": "train", "nats": None, "norm": None, "update": 1}]).curves == {}
+
+
+CONFIG = {
+    "task": "classify",
+    "data": {"train": ["/a/b.csv", "c.csv", "d.csv", "e.csv"]},
+    "model": {"cell": "lstm", "hidden": 8, "layers": 2, "bidirectional": True},
+}
+
+
+def test_the_sentence() -> None:
+    assert sentence(CONFIG, events(), [], ["the baselines: worse", "gates and units: fine"]) == (
+        "A network with 2 lstm layers of 8 units in each direction (1,234 parameters), trained for "
+        "classify on b.csv, c.csv, d.csv and 1 more in 24 updates (3 epochs): its accuracy on test "
+        "is 0.7, worse than that of its best baseline, bag, 0.75; the doctor, which checked the "
+        "baselines, gates and units, found no fault."
+    )
+    found = [{"code": "E-UNLEARNED"}, {"code": "E-LR"}]
+    assert sentence(CONFIG, events(), found).endswith("; the doctor found E-UNLEARNED, E-LR.")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"metrics": {"test": {"accuracy": 0.75}}}, "is 0.75, the same as that of its best"),
+        ({"metrics": {"test": {"accuracy": 0.9}}}, "is 0.9, better than that of its best baseline"),
+        ({"metrics": {"valid": {"accuracy": 0.9}}}, "its accuracy on valid is 0.9"),
+        ({"metrics": {"test": {"nats": 0.8}}}, "better"),
+        ({"metrics": {"test": {"accuracy": None}}}, "is not known, and no baseline"),
+        ({"baselines": {}}, "is 0.7, and no baseline was measured"),
+        ({"metrics": {}}, "it was measured on nothing, since nothing is held out"),
+    ],
+)
+def test_how_good_it_is(change: dict[str, Any], said: str) -> None:
+    *rest, end = events()
+    text = sentence(CONFIG, [*rest, {**end, **change}])
+    if said == "better":
+        said = "its nats on test is 0.8, worse than that of its best baseline, guess, 0.69"
+    assert said in text
+    assert text.endswith("; the doctor has not examined it.")
+
+
+def test_a_run_that_stopped_says_so() -> None:
+    assert ": it has not come to its end; " in sentence(CONFIG, events()[:4])
+    diverged = [*events()[:3], {"event": "diverged", "update": 31, "epoch": 2}]
+    assert ": it diverged after update 31; " in sentence(CONFIG, diverged)
+    assert sentence({"task": "mine"}, []).startswith("A network, trained for mine: it has not")
+
+
+def test_the_best_comes_first_and_what_lacks_the_measure_last() -> None:
+    *rest, end = events()
+    end["baselines"]["other"] = {"test": {"nats": 0.1}}
+    standing = Standing.of([*rest, end])
+    assert standing is not None
+    assert [name for name, _ in standing.ranked()] == ["bag", "", "guess", "other"]
+    told = dict(facts(CONFIG, [*rest, end]))
+    assert told["best validation"] == "epoch 2, update 16"
+    assert told["test accuracy"] == 0.7
