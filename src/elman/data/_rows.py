@@ -124,5 +124,8 @@ class Rows:
             if not columns:
                 raise ValueError("there is no column in it")
             return cls(columns)
-        except (OSError, safetensors.SafetensorError, ValueError, KeyError, ShapeError) as error:
-            raise CheckpointError(f"{path}: cannot be read: {why(error)}; train again") from error
+        except (OSError, RuntimeError, safetensors.SafetensorError, ValueError, KeyError) as error:
+            # torch opens the file itself, and raises a RuntimeError where it cannot.
+            raise CheckpointError(
+                f"{path}: cannot be read: {why(error)}; make it readable, or train again"
+            ) from error

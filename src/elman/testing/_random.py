@@ -196,8 +196,11 @@ def _gradients(stated: Problem, number: int, outputs: list[tuple[str, Tensor]]) 
     c = stated.configuration
     named = {n: t for n, t in stated.inputs(number).items() if t.requires_grad}
     inputs = list(named.values())
+    # One number for all units adds these up, too.
+    rows, units = c.steps * c.batch, c.sizes[1] if c.sizes else 1
     terms = [
-        1 if t is leaf else c.steps * c.batch for t, leaf in _with_leaf(stated, number, inputs)
+        1 if t is leaf else rows * (units if t.numel() == 1 else 1)
+        for t, leaf in _with_leaf(stated, number, inputs)
     ]
     loss = _weighted([t for _, t in outputs])
     again = c.mode in ("retain", "double")
@@ -212,9 +215,9 @@ def _gradients(stated: Problem, number: int, outputs: list[tuple[str, Tensor]]) 
     ]
     if c.mode == "double":
         second = _differentiated(_weighted(gradients), inputs)
-        # Of every step, the gradients of all others.
+        # Of every step and unit, the gradients of all others.
         results += [
-            Value(f"the second gradient of {name}", g, c.steps * c.batch)
+            Value(f"the second gradient of {name}", g, rows * units)
             for name, g in zip(named, second, strict=True)
         ]
     return results
