@@ -114,7 +114,7 @@ def runtime(name: str) -> str:
 
 def lacks(isa: str) -> str | None:
     """Why the library cannot run on an instruction set."""
-    code = "from elman.engine import _library; print(_library.missing() or '')"
+    code = "from elman.engine.runtime import _library; print(_library.missing() or '')"
     environment = {**os.environ, "ELMAN_ISA": isa}
     answer = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
