@@ -375,7 +375,7 @@ def by_task(name: str, **data: Any) -> Callable[[Path, Any], None]:
 def read_forecast(path: Path, action: Any) -> None:
     from elman.tasks import Forecast, ForecastData, ForecastNet
 
-    options: Any = {"series": "name", "covariates": ["day"], "horizon": 3, "on_bad_row": action}
+    options: Any = {"series": "name", "known": ["day"], "horizon": 3, "on_bad_row": action}
     Forecast.prepare(ForecastData(train=[path], **options), ForecastNet())
 
 

@@ -60,8 +60,9 @@ def test_a_change_of_what_a_step_reads_is_noticed(name: str) -> None:
     torch.testing.assert_close(before, run(cell, "reference"))
     change()
     after = run(cell, "reference")
-    torch.testing.assert_close(run(cell, "native"), after, equal_nan=True)
-    assert not torch.allclose(after, before)
+    # A library built for the sanitizers rounds otherwise; a change is far larger.
+    torch.testing.assert_close(run(cell, "native"), after, rtol=1e-4, atol=1e-4, equal_nan=True)
+    assert not torch.allclose(after, before, rtol=1e-3, atol=1e-3)
     assert (
         "native"
         in elman.explain(elman.Recurrent(cell), torch.zeros(1, 2, 3, dtype=torch.float32)).engines
