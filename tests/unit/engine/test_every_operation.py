@@ -32,7 +32,7 @@ from unit.engine.operator_samples import (
 pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
 
 BEFORE = Path(__file__).with_name("operations_native_before.json")
-QUICK = 24  # operators of a sampled run
+QUICK = 12  # operators of a sampled run
 
 
 class _Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]
