@@ -71,9 +71,9 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
         affine = r.found["affine"] = weights[:4]
     own = own_tensors(r.cell, AFFINE if inherited else ())
     floats = [t for _, t in own if t.is_floating_point()] if own else []
-    given = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats) if t is not None]
+    tensors = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats) if t is not None]
     dtype = r.x.dtype
-    elsewhere = [t.device for t in given if not t.is_cpu]
+    elsewhere = [t.device for t in tensors if not t.is_cpu]
     elsewhere += [t.device for _, t in own if not t.is_cpu]
     if elsewhere:
         return f"it runs on the CPU, and this layer is on {elsewhere[0]}"
@@ -83,7 +83,7 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
         return f"it runs on the CPU, and reset is on {r.reset.device}"
     if dtype not in _DTYPES:
         return f"it computes in float32 and float64, and x is {dtype}"
-    if [t for t in given if t.dtype is not dtype]:
+    if [t for t in tensors if t.dtype is not dtype]:
         real = [(name, t) for name, t in own if t.is_floating_point()]
         others = [f": {name} is {t.dtype}" for name, t in real if t.dtype is not dtype]
         return f"x is {dtype}, and not every weight and state is{''.join(others[:1])}"

@@ -92,6 +92,21 @@ def test_rows_are_kept_as_safetensors(tmp_path: Path) -> None:
         Rows.load(tmp_path / "rows.safetensors")
 
 
+def test_rows_that_the_system_does_not_open_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch maps the file itself, and raises a plain RuntimeError where it cannot open it."""
+    file = tmp_path / "rows.safetensors"
+    Rows({"x": torch.zeros(2)}).save(file)
+
+    def unopened(path: Path) -> None:
+        raise RuntimeError(f"unable to open file <{path}> in read-only mode: I/O error (5)")
+
+    monkeypatch.setattr("safetensors.torch.load_file", unopened)
+    with pytest.raises(CheckpointError, match=r"rows\.safetensors: cannot be read: .*I/O error"):
+        Rows.load(file)
+
+
 def test_columns_have_one_number_of_rows() -> None:
     with pytest.raises(ShapeError, match=r"\{'a': 1, 'b': 2\}"):
         Rows({"a": torch.zeros(1), "b": torch.zeros(2)})

@@ -81,6 +81,17 @@ def test_what_has_no_native_form_is_refused_by_name_and_line(reason: str, step: 
         traced(made, torch.float32, None)
 
 
+def test_what_torch_refuses_within_a_gradient_has_its_name_and_line() -> None:
+    """The gradient of this product reads a tensor as a condition, and its message names neither."""
+    index = torch.tensor([0, 1, 2, 3, 4])
+    made = cell(
+        lambda s, a, b, h: a.scatter_reduce(-1, s.index.expand(a.shape[0], -1), b, "prod"),
+        index=index,
+    )
+    with pytest.raises(Untraceable, match=r"gradient: .*scatter_reduce.*test_options.py:\d+"):
+        traced(made, torch.float32, None)
+
+
 def test_a_cell_of_one_unit_may_join_nothing() -> None:
     class Made(type(cell(lambda s, a, b, h: a))):  # type: ignore[misc]
         def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
