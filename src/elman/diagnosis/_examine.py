@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -78,10 +77,11 @@ def _checked(m: Measures) -> Iterator[str]:
         yield f"overfitting: {len(m.course.valid):,} validations"
     yield "values that are not finite, in the weights and in the data that was looked at"
     yield f"the first update: it moves a weight matrix by {m.ratio:.2g} of its size"
-    reach = "beyond all" if math.isinf(m.last.horizon) else f"{m.last.horizon:.0f}"
+    reach = m.last.horizon
+    falls = f"falls to 1 % within {reach:.0f} of" if reach < m.steps else "stays above 1 % over"
     yield (
-        f"the gradient through time on the {m.rows} longest rows: to 1 % in {reach} of "
-        f"{m.steps} steps with the last weights"
+        f"the gradient through time on the {m.rows} longest rows {falls} {m.steps} steps "
+        "with the last weights"
     )
     yield f"gates and units: {m.last_use.stuck:.0%} of {m.last_use.where} saturated"
     if m.clipped is not None:
