@@ -8,6 +8,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,9 +29,10 @@ from elman.diagnosis import (
     diagnose,
     try_remedies,
 )
-from elman.diagnosis._logged import standing
+from elman.diagnosis._logged import compared, standing
 from elman.diagnosis._remedies import changed
 from elman.diagnosis._rules import findings
+from elman.metrics import Metric
 from elman.tasks import Regress
 from elman.training import Run, config_class, fit, train
 
@@ -180,17 +182,20 @@ def test_where_a_run_broke_comes_after_its_cause(tmp_path: Path) -> None:
     assert not any("diverged" in line for line in found.unknown)
 
 
-def test_a_baseline_without_the_score_is_compared_by_the_leading_measure(too_fast: Path) -> None:
+def test_a_baseline_without_the_metric_is_not_compared(too_fast: Path) -> None:
     task = elman.load(too_fast)
     end = {"event": "end", "metrics": {"valid": {"rmse": 3.0, "mse": 9.0}}}
-    alone = {**end, "baselines": {"a": {"valid": {"rmse": 2.0}}, "b": {"valid": {"rmse": 6.0}}}}
-    place = standing(task, [alone])
+    models = {"a": {"valid": {"rmse": 2.0, "mse": 4.0}}, "b": {"valid": {"rmse": 1.0}}}
+    place = standing(task, [{**end, "baselines": models}])
     assert place is not None
-    assert (place.name, place.margin, place.gain) == ("a", 0.5, -0.5)
-    scored = {**end, "baselines": {"a": {"valid": {"rmse": 2.0, "mse": 4.0}}}}
-    place = standing(task, [scored])
-    assert place is not None
-    assert (place.margin, place.gain) == (1.25, 1.25)
+    assert (place.name, place.margin, place.gain) == ("a", 1.25, 1.25)
+
+
+def test_perplexity_is_compared_on_the_scale_of_the_loss() -> None:
+    task: Any = SimpleNamespace(metric=Metric("perplexity"))
+    models = {"bigram": {"perplexity": math.exp(4.0)}, "unigram": {"perplexity": math.exp(5.0)}}
+    place = compared(task, {"perplexity": math.exp(4.5)}, models)
+    assert (place.name, round(place.margin, 6), round(place.gain, 6)) == ("bigram", 0.125, -0.1)
 
 
 def test_what_cannot_be_known_is_said(too_fast: Path) -> None:

@@ -21,10 +21,8 @@ def baseline(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
     if asked is None:
         return
     from elman.tasks import by_name
-    from elman.tasks._base import NamedTask
 
     chosen = by_name(asked.task)
-    assert issubclass(chosen, NamedTask)
 
     with reporting(json=False, quiet=asked.options["quiet"]) as report:
 
@@ -36,4 +34,4 @@ def baseline(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
     if asked.options["json"]:
         emit({"event": "end", "baselines": baselines})
     else:
-        print(metrics_table(baselines))
+        print(metrics_table(baselines, task.metric))

@@ -56,11 +56,11 @@ def evaluate(
     from elman.pictures import save
 
     loaded = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row)
-    task = with_beam(loaded, beam).on(files, lanes)
+    task = with_beam(loaded, beam).with_data(files, lanes)
     split = "test" if files else split
-    with task.unchanged():
-        metrics, tables, data = task.evaluate(split), task.tables(split), task.facts()
-        drawn = [str(file) for file in save(task.pictures(split), pictures)] if pictures else []
+    predictions, data = task.predict(split), task.facts()
+    metrics, tables = task.metrics(predictions), task.tables(predictions)
+    drawn = [str(file) for file in save(task.plots(predictions), pictures)] if pictures else []
     if json:
         more = {t.title: [dict(zip(t.columns, row, strict=True)) for row in t.rows] for t in tables}
         end = {"event": "end", "metrics": metrics}

@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from elman._errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from elman.metrics import Metric
     from elman.tasks import LanguageModel, Table
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
@@ -161,27 +162,25 @@ def installed(package: str) -> str | None:
         return None
 
 
-def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Perplexity, or the first measure there is, of each model on each split; the best first.
+def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]], metric: Metric) -> str:
+    """The metric of each model on each split; the best model first.
 
+    >>> from elman.metrics import Metric
     >>> bigram, ours = {"valid": {"perplexity": 210.1}}, {"valid": {"perplexity": 120.7}}
-    >>> print(metrics_table({"bigram": bigram, "ours": ours}))
+    >>> print(metrics_table({"bigram": bigram, "ours": ours}, Metric("perplexity")))
     perplexity  valid
     ours        120.7
     bigram      210.1
     >>> guess, ours = {"test": {"accuracy": 0.5}}, {"test": {"accuracy": 0.9}}
-    >>> print(metrics_table({"guess": guess, "ours": ours}))
+    >>> print(metrics_table({"guess": guess, "ours": ours}, Metric("accuracy", True)))
     accuracy    test
     ours      0.9000
     guess     0.5000
     """
-    from elman.metrics import leading
-
     splits = list(dict.fromkeys(split for measured in models.values() for split in measured))
     if not splits:
         return "nothing was measured: no rows are held out"
-    name, higher = leading(next(iter(models.values()))[splits[0]])
-    sign = -1 if higher else 1
+    name, sign = metric.name, -1 if metric.higher_is_better else 1
     rows = [
         (model, [measured.get(s, {}).get(name) for s in splits])
         for model, measured in models.items()
@@ -193,13 +192,13 @@ def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
 
 def with_bad_rows(task: Any, action: Literal["error", "skip"] | None) -> Any:
     """The task, told what to do with bad rows; a ConfigError if it has no rows."""
-    from elman.tasks import TableTask
+    from elman.tasks import Supervised
 
     if action is None:
         return task
-    if not isinstance(task, TableTask):
+    if not isinstance(task, Supervised) or not task.features:
         raise ConfigError(f"--on-bad-row is for tasks over tables, not for {task.name}")
-    task.bad.action = action
+    task.source.bad.action = action
     return task
 
 

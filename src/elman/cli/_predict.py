@@ -29,7 +29,7 @@ from elman.cli._streams import text_of
 from elman.data._files import replacing
 
 if TYPE_CHECKING:
-    from elman.tasks import LanguageModel, TableTask
+    from elman.tasks import LanguageModel, Supervised
 
 AT_ONCE = 256
 """Rows that are answered together."""
@@ -166,7 +166,7 @@ def _told(answers: Iterator[Answer], path: Path | None) -> Iterator[Answer]:
 
 
 def answered(
-    task: TableTask, texts: Sequence[str], path: Path | None, pictures: Path | None = None
+    task: Supervised, texts: Sequence[str], path: Path | None, pictures: Path | None = None
 ) -> Iterator[Answer]:
     """Texts and the rows of a file, or what a task can go on with itself; what it says of each."""
     from elman.pictures import save
@@ -178,29 +178,29 @@ def answered(
         # Rows that cannot be used may be left out, and then none is known to be an answer's.
         own = some if len(some) == len(answers) else [{}] * len(answers)
         yield from zip(own, answers, strict=True)
-        for file in save(task.portraits(some), pictures) if pictures else ():
+        for file in save(task.plots_of(some), pictures) if pictures else ():
             log(f"picture {file}")
             drawn += 1
     if pictures and not drawn:
         log(f"no picture: {task.name} draws none of what it says")
-    for line in task.bad.skipped:
+    for line in task.source.bad.skipped:
         log(f"left out: {line}")
 
 
-def _rows(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[Mapping[str, Any]]:
+def _rows(task: Supervised, texts: Sequence[str], path: Path | None) -> Iterator[Mapping[str, Any]]:
     """The texts as rows, then those of the file; what the task can go on with where there is none.
 
     A line of a text file that cannot be used is named, or left out, as a row of a table is.
     """
     if not texts and path is None:
-        yield from task.upcoming()
+        yield from task.continuation()
     yield from map(task.row_of, texts)
-    if path is not None and task.reads(path):
+    if path is not None and task.accepts(path):
         yield from task.rows_of(path)
         return
     name = "standard input" if str(path) == "-" else path
     for at, line in enumerate(_lines(path), 1):
-        with task.bad.caught(f"{name}, line {at}"):
+        with task.source.bad.caught(f"{name}, line {at}"):
             yield task.row_of(line)
 
 

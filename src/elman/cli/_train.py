@@ -43,7 +43,7 @@ def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None
 
 def summary(result: Result) -> str:
     """Every model's metrics on every split, the best first, and where run and pictures are."""
-    table = metrics_table({"this run": result.metrics, **result.baselines})
+    table = metrics_table({"this run": result.metrics, **result.baselines}, result.metric)
     pictures = [f"picture {file}" for file in result.pictures if file.suffix == ".png"]
     if not available():
         pictures.append(MISSING)

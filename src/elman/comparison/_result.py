@@ -11,8 +11,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from elman.comparison._verdict import Verdict
-from elman.metrics import leading
-from elman.tasks._base import Metrics
+from elman.tasks._task import Metrics
 
 FORMAT = 1
 Rows: TypeAlias = list[list[str | float | int]]
@@ -21,10 +20,10 @@ Rows: TypeAlias = list[list[str | float | int]]
 class Outcome(BaseModel):
     """A run that has ended: its metrics, or why it has none.
 
-    ``curve`` has the update and the leading metric of each validation; ``peak_memory`` is in bytes
-    and of the whole process, with torch and the data. ``input_steps`` is how many steps a
-    network without recurrence sees. ``by_length`` is the task's table of short and long rows,
-    whose last column has ``by_length_of``. A run that ``failed`` is tried again.
+    ``metric`` is what the task is judged by; ``curve`` has the update and the metric of each
+    validation; ``peak_memory`` is in bytes and of the whole process, with torch and the data.
+    ``input_steps`` is how many steps a network without recurrence sees. ``by_length`` is the task's
+    table by length, whose last column has ``by_length_of``. A run that ``failed`` is tried again.
     """
 
     seed: int
@@ -34,6 +33,8 @@ class Outcome(BaseModel):
     seconds: float = 0.0
     peak_memory: int | None = None
     input_steps: int | None = None
+    metric: str = ""
+    higher_is_better: bool = False
     metrics: dict[str, Metrics] = {}
     baselines: dict[str, dict[str, Metrics]] = {}
     curve: list[tuple[int, float]] = []
@@ -87,7 +88,7 @@ class Candidate(BaseModel):
 class Comparison(BaseModel):
     """Everything that ``table.json`` holds.
 
-    ``metric`` is the leading one of the task, and the verdict is about it on the last of
+    ``metric`` is what the task is judged by, and the verdict is about it on the last of
     ``splits``. ``target`` is the number of parameters that the candidates were to have, None where
     they have equal hidden sizes.
     """
@@ -130,7 +131,7 @@ class Comparison(BaseModel):
             return self
         first = self.done[0]
         splits = list(first.metrics)
-        metric, higher = leading(first.metrics[splits[-1]])
+        metric, higher = first.metric, first.higher_is_better
         values = {
             candidate.name: spread.values if spread else []
             for candidate in self.candidates

@@ -13,7 +13,7 @@ import torch
 
 from elman._errors import ConfigError
 from elman.tasks import by_name
-from elman.tasks._base import NamedTask, Reading
+from elman.tasks._task import Reading
 from elman.training import Config
 
 LARGEST = 2**17
@@ -29,7 +29,6 @@ def counting(config: Config, reading: Reading | None = None) -> Iterator[Count]:
     The data are read once.
     """
     kind = by_name(config.task)
-    assert issubclass(kind, NamedTask)
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         kind.prepare(config.data, config.model, folder, reading).save(folder)

@@ -10,15 +10,10 @@ from typing import Any, TypeAlias
 from elman._errors import CheckpointError, Diverged, ElmanError, Interrupted
 from elman.comparison._folder import Folder
 from elman.comparison._result import Outcome
-from elman.metrics import leading
-from elman.tasks._base import BY_LENGTH, MEASURE
-from elman.training import Result, load, resume, train
+from elman.training import Result, resume, train
 from elman.training._run import Run
 
 Curve: TypeAlias = list[tuple[int, float]]
-
-FRAME = {"event", "epoch", "update", "updates", "best", "seconds"}
-"""What a validation's event holds beside the metrics."""
 
 STATUS = Path("/proc/self/status")
 
@@ -61,6 +56,8 @@ def finished(result: Result) -> dict[str, Any]:
         "status": "done",
         "input_steps": start.get("input_steps"),
         "seconds": end["seconds"],
+        "metric": start["metric"],
+        "higher_is_better": start["higher_is_better"],
         "metrics": result.metrics,
         "baselines": result.baselines,
         "curve": curve(result.run),
@@ -69,23 +66,20 @@ def finished(result: Result) -> dict[str, Any]:
 
 
 def curve(run: Run) -> Curve:
-    """The leading metric of each validation; one that is not finite is left out."""
-    found = []
-    for event in run.events():
-        if event["event"] == "valid":
-            measured = {key: value for key, value in event.items() if key not in FRAME}
-            found.append((event["update"], measured[leading(measured)[0]]))
-    return [(update, value) for update, value in found if value is not None]
+    """The metric of the task at each validation; one that is not finite is left out."""
+    metric = run.events()[0]["metric"]
+    validations = ((e["update"], e[metric]) for e in run.events() if e["event"] == "valid")
+    return [(update, value) for update, value in validations if value is not None]
 
 
 def by_length(result: Result) -> dict[str, Any]:
-    """The task's table of short and long rows of the last split, if it has one."""
-    if not result.metrics:
-        return {}
-    for table in load(result.run.path).tables(list(result.metrics)[-1]):
-        if table.title.startswith(BY_LENGTH):
-            rows = [list(row[: MEASURE + 1]) for row in table.rows]
-            return {"by_length": rows, "by_length_of": table.columns[MEASURE]}
+    """The table by length of the last split, if the task has one."""
+    for table in result.tables:
+        if table.by_length:
+            return {
+                "by_length": [list(row[:3]) for row in table.rows],
+                "by_length_of": table.metric,
+            }
     return {}
 
 

@@ -10,7 +10,7 @@ from elman.diagnosis._finding import Finding
 from elman.diagnosis._measure import Stage, measure
 from elman.diagnosis._measures import Measures, cut
 from elman.diagnosis._rules import findings
-from elman.tasks._base import Task
+from elman.tasks._task import Task
 
 
 class Examination(NamedTuple):

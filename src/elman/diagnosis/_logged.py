@@ -11,9 +11,9 @@ import torch
 
 from elman.diagnosis._measures import Standing
 from elman.inspection import Bad
-from elman.metrics import leading
+from elman.metrics import Metric
 from elman.tasks import LanguageModel, Supervised
-from elman.tasks._base import Metrics, Task
+from elman.tasks._task import Metrics, Task
 
 Events = Sequence[Mapping[str, Any]]
 
@@ -57,7 +57,7 @@ def validation_losses(task: Task, events: Events) -> tuple[tuple[int, float], ..
     """The loss of each validation, or the score if the loss is not among its measures."""
     lines = [e for e in events if e["event"] == "valid"]
     if any(e.get(task.unit) is None for e in lines):
-        return tuple((e["update"], task.score(_metrics(e))) for e in lines)
+        return tuple((e["update"], task.selection.cost(_metrics(e))) for e in lines)
     return tuple((e["update"], e[task.unit]) for e in lines)
 
 
@@ -72,7 +72,7 @@ def standing(task: Task, events: Events) -> Standing | None:
     own = _metrics((end or {}).get("metrics", {}).get("valid") or _best(events))
     if not own or "train" not in task.splits:
         return None
-    models, origin = _valid(end["baselines"] if end else {}), ""
+    models, origin = _valid(end["baselines"] if end else {}, task.metric), ""
     if not models:
         models, origin = _sampled(task)
     if not models:
@@ -81,18 +81,21 @@ def standing(task: Task, events: Events) -> Standing | None:
 
 
 def compared(task: Task, own: Metrics, models: Mapping[str, Metrics]) -> Standing:
-    """A run's measures against those of simple models."""
-    metric, higher = leading(own)
-    if higher and all(metric in measures for measures in models.values()):
-        return _of_shares(task, metric, own, models)
-    name, scores = _scores(task, [own, *models.values()])
-    mine, simple = scores[0], dict(zip(models, scores[1:], strict=True))
+    """A run's metric against that of simple models."""
+    metric = task.metric
+    if metric.higher_is_better:
+        return _of_shares(task, metric.name, own, models)
+    mine, simple = _loss(metric, own), {name: _loss(metric, of) for name, of in models.items()}
     best, worst = min(simple, key=simple.__getitem__), max(simple.values())
     margin, gain = ((mine - s) / max(abs(s), 1e-9) for s in (simple[best], worst))
-    values = own.get(metric), models[best].get(metric)
-    if None in values:
-        metric, values = name, (mine, simple[best])
-    return Standing(metric, float(values[0] or 0), best, float(values[1] or 0), margin, gain)
+    value = models[best][metric.name]
+    return Standing(metric.name, own[metric.name], best, value, margin, gain)
+
+
+def _loss(metric: Metric, metrics: Metrics) -> float:
+    """The metric on the scale of a loss: of the perplexity its logarithm."""
+    value = metrics[metric.name]
+    return math.log(value) if metric.name == "perplexity" else value
 
 
 def _of_shares(task: Task, metric: str, own: Metrics, models: Mapping[str, Metrics]) -> Standing:
@@ -121,15 +124,6 @@ def _count(task: Task) -> int:
     return task.terms(rows, torch.arange(len(rows)))
 
 
-def _scores(task: Task, measured: Sequence[Metrics]) -> tuple[str, list[float]]:
-    """Lower is better: the task's score, or the leading measure where a model has no other."""
-    try:
-        return "score", [task.score(metrics) for metrics in measured]
-    except KeyError:
-        name, higher = leading(measured[0])
-        return name, [-metrics[name] if higher else metrics[name] for metrics in measured]
-
-
 def _best(events: Events) -> Mapping[str, Any]:
     """The best validation of a run that did not end."""
     return next((e for e in reversed(events) if e["event"] == "valid" and e["best"]), {})
@@ -141,8 +135,10 @@ def _metrics(event: Mapping[str, Any]) -> Metrics:
     return {name: math.inf if value is None else value for name, value in named}
 
 
-def _valid(baselines: Mapping[str, Mapping[str, Metrics]]) -> dict[str, Metrics]:
-    return {name: of["valid"] for name, of in baselines.items() if of.get("valid")}
+def _valid(baselines: Mapping[str, Mapping[str, Metrics]], metric: Metric) -> dict[str, Metrics]:
+    """The metrics on validation of the baselines that have this one."""
+    measured = {name: of.get("valid", {}) for name, of in baselines.items()}
+    return {name: metrics for name, metrics in measured.items() if metric.name in metrics}
 
 
 def _sampled(task: Task) -> tuple[dict[str, Metrics], str]:
@@ -156,4 +152,4 @@ def _sampled(task: Task) -> tuple[dict[str, Metrics], str]:
     elif isinstance(some, LanguageModel) and len(some.tokens["train"]) > TOKENS:
         some.tokens = {**some.tokens, "train": some.tokens["train"][:TOKENS]}
         origin = f"which learned from {TOKENS:,} tokens"
-    return _valid(some.baselines()), origin
+    return _valid(some.baselines(), task.metric), origin

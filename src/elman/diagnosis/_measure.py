@@ -18,7 +18,7 @@ from elman.diagnosis._measures import Course, Measures, Reach, Use, cut
 from elman.diagnosis._sample import Window, measured, spoiled, windows
 from elman.inspection import gates, gradient_flow, truncation_bias
 from elman.inspection._look import calls_of
-from elman.tasks._base import Task, evaluating
+from elman.tasks._task import Task, evaluating
 from elman.training import Config, Run, config_of, load
 from elman.training import _parts as parts
 

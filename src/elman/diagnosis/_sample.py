@@ -14,7 +14,7 @@ from elman.diagnosis._measures import cut
 from elman.inspection import Bad, first_bad
 from elman.inspection._first_bad import find
 from elman.tasks import Part, Supervised
-from elman.tasks._base import Task, evaluating
+from elman.tasks._task import Task, evaluating
 from elman.training import Config
 
 ROWS = 16

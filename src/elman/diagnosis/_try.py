@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 from elman._errors import ConfigError, Diverged
 from elman.diagnosis._finding import Finding, Remedy
 from elman.diagnosis._remedies import changed
-from elman.tasks import TASKS, by_name
-from elman.tasks._base import NamedTask, Task
+from elman.tasks import TASKS, Task, by_name
 from elman.training import Config, Report, Run, config_of, fit
 
 STEPS = 300
@@ -109,16 +108,16 @@ def _trained(
         metrics = fit(task, tried.train, folder, report=report).metrics["valid"]
     except Diverged:
         return Trial("", None, folder.path, {}, None, False)
-    return Trial("", None, folder.path, metrics, task.score(metrics), False)
+    return Trial("", None, folder.path, metrics, task.selection.cost(metrics), False)
 
 
 def _task(run: Run, config: Config, tried: Config, folder: Run, own: Task | None) -> Task:
     """What a trial trains: the run's data, or read anew if they are to be read in another way."""
     name = str(run.config.get("task", ""))
-    kind = by_name(name) if own is None else type(own)
-    if name not in dict(TASKS) or not issubclass(kind, NamedTask):
+    if name not in dict(TASKS):
         assert own is not None
         return copy(own)
+    kind = by_name(name)
     if tried.data == config.data:
         return kind.restore(run.path, tried.data, tried.model)
     return kind.prepare(tried.data, tried.model, folder.path)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from elman.pictures import COLORS, Picture
 from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
 from elman.reporting._measures import Measures, Said
-from elman.tasks._base import BY_LENGTH, MEASURE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
@@ -39,7 +38,7 @@ def lengths(runs: Mapping[str, Measures]) -> Iterator[Figure]:
     found: dict[_Axes, dict[str, Rows]] = {}
     for name, run in runs.items():
         for said in run.said:
-            if said.title.startswith(BY_LENGTH):
+            if said.by_length:
                 found.setdefault(_axes(run.task, said), {})[name] = said.rows
     shared = {axes: lines for axes, lines in found.items() if len(lines) > 1}
     for number, (axes, lines) in enumerate(shared.items(), 1):
@@ -55,14 +54,14 @@ def lengths(runs: Mapping[str, Measures]) -> Iterator[Figure]:
 def _axes(task: str, said: Said) -> _Axes:
     groups = tuple((str(row[0]), int(row[1] or 0)) for row in said.rows)
     title = said.title.partition(";")[0]
-    return _Axes(task, title, said.columns[0], said.columns[MEASURE], groups)
+    return _Axes(task, title, said.columns[0], said.columns[2], groups)
 
 
 def _draw(axes: _Axes, lines: Mapping[str, Rows], runs: list[str], sheet: Sheet) -> None:
     drawn = sheet.subplots()
     places = range(len(axes.groups))
     for name, rows in lines.items():
-        heights = [math.nan if row[MEASURE] is None else row[MEASURE] for row in rows]
+        heights = [math.nan if row[2] is None else row[2] for row in rows]
         color = COLORS[runs.index(name) % len(COLORS)]
         drawn.plot(places, heights, marker="o", ms=4, color=color, label=_label(name))
     drawn.set_xticks(places, [f"{group}\n{count:,}" for group, count in axes.groups])

@@ -24,7 +24,7 @@ from elman.reporting._measures import (
     Said,
     Three,
 )
-from elman.tasks import LanguageModel, Table, TableTask, Task
+from elman.tasks import LanguageModel, Supervised, Table, Task
 from elman.training import load
 
 Stage: TypeAlias = Callable[[str], object]
@@ -105,11 +105,11 @@ def measure(
         text=text,
         layers=_layers(task, flow, text),
     )
-    with task.unchanged():
-        stage("asking the network")
-        found.said = _said(task, text)
-        stage("drawing")
-        _draw(task, found, path, figures=figures)
+    stage("predicting")
+    predictions = task.predict(_split(task))
+    found.said = _said(task, predictions, text)
+    stage("drawing")
+    _draw(task, predictions, found, path, figures=figures)
     found.save(path)
     return found
 
@@ -215,19 +215,24 @@ def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
     ]
 
 
-def _said(task: Task, text: str | None) -> list[Said]:
-    tables = list(task.tables(_split(task)))
+def _said(task: Task, predictions: Any, text: str | None) -> list[Said]:
+    tables = list(task.tables(predictions))
     match task:
         case LanguageModel():
             prompt = text or _beginning(task)
             likely = task.next_words(prompt, NEXT)
             tables.insert(0, Table(f"{prompt} ...", ["next", "probability"], likely))
-        case TableTask() if text is not None:
+        case Supervised() if text is not None:
             (answer,) = task.answers([task.row_of(text)])
             rows = [[name, _short(value)] for name, value in answer.items()]
             tables.insert(0, Table("what it says of the text", ["", ""], rows))
     return [
-        Said(title=t.title, columns=list(t.columns), rows=[list(row) for row in t.rows])
+        Said(
+            title=t.title,
+            columns=list(t.columns),
+            rows=[list(row) for row in t.rows],
+            by_length=t.by_length,
+        )
         for t in tables
     ]
 
@@ -258,13 +263,13 @@ def _split(task: Task) -> str:
     return "test" if "test" in task.splits else task.splits[-1]
 
 
-def _draw(task: Task, found: Measures, path: Path, *, figures: bool) -> None:
+def _draw(task: Task, predictions: Any, found: Measures, path: Path, *, figures: bool) -> None:
     if not pictures.available():
         return
     folder = path / FILE.parent
     if figures:
         pictures.save((figure.picture for figure in drawings({path.name: found})), folder)
-    own = [p._replace(name=f"task-{p.name}") for p in task.pictures(_split(task))]
+    own = [p._replace(name=f"task-{p.name}") for p in task.plots(predictions)]
     pictures.save(own, folder)
     pictures.save_dark(own, folder)
     found.pictures = [picture.name for picture in own]

@@ -12,7 +12,7 @@ from elman.data._files import replacing
 from elman.data._plain_file import read_plain
 
 FILE = Path("flow", "flow.json")
-FORMAT: Literal[3] = 3
+FORMAT: Literal[4] = 4
 
 Steps = list[float]
 Three = tuple[float, float, float]
@@ -80,6 +80,7 @@ class Said(_Kept):
     title: str
     columns: list[str]
     rows: list[list[str | float | None]]
+    by_length: bool = False
 
 
 class Measures(_Kept):
@@ -95,7 +96,7 @@ class Measures(_Kept):
         pictures: the task's pictures, by name, in the folder of the measures.
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     task: str
     checkpoint: str
     rows: int

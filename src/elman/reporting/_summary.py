@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elman.metrics import leading
-
 Event = Mapping[str, Any]
 Events = Sequence[Event]
 Findings = Sequence[Mapping[str, Any]]
@@ -30,14 +28,13 @@ class Standing(NamedTuple):
     @classmethod
     def of(cls, events: Events) -> Standing | None:
         """None where the run did not end, or nothing was held out."""
-        end = _last(events, "end")
-        if end is None or not end.get("metrics"):
+        start, end = _last(events, "start"), _last(events, "end")
+        if start is None or end is None or not end.get("metrics"):
             return None
         split = "test" if "test" in end["metrics"] else list(end["metrics"])[-1]
         own = end["metrics"][split]
-        measure, higher = leading(own)
         simple = {name: of[split] for name, of in end.get("baselines", {}).items() if split in of}
-        return cls(split, measure, higher, {"": own, **simple})
+        return cls(split, start["metric"], start["higher_is_better"], {"": own, **simple})
 
     @property
     def best_baseline(self) -> str | None:
@@ -67,8 +64,10 @@ def sentence(
 
     >>> model = {"cell": "gru", "hidden": 8, "layers": 1}
     >>> end = {"event": "end", "update": 300, "metrics": {"test": {"accuracy": 0.8}}}
+    >>> start = {"event": "start", "metric": "accuracy", "higher_is_better": True}
     >>> end["baselines"] = {"most_frequent": {"test": {"accuracy": 0.5}}}
-    >>> print(sentence({"task": "tag", "model": model, "data": {"name": "emoji"}}, [end], []))
+    >>> config = {"task": "tag", "model": model, "data": {"name": "emoji"}}
+    >>> print(sentence(config, [start, end], []))
     A network with 1 gru layer of 8 units, trained for tag on emoji in 300 updates: its accuracy on
     test is 0.8, better than that of its best baseline, most_frequent, 0.5; the doctor found no
     fault.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman.metrics import leading
+from elman.metrics import Metric
 from elman.pictures import COLORS, Picture
 from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
 
@@ -47,17 +47,19 @@ class Course(NamedTuple):
     def of(cls, events: Events) -> Course:
         """What the lines of a metrics.jsonl say of it."""
         curves: dict[str, dict[str, Line]] = {}
-        best, baselines = None, {}
+        best, baselines, metric = None, {}, None
         for event in events:
             for title, name, value in _points(event):
                 if isinstance(value, int | float):
                     x, y = curves.setdefault(title, {}).setdefault(name, ([], []))
                     x.append(event["update"])
                     y.append(value)
+            if "metric" in event:
+                metric = Metric(event["metric"], event["higher_is_better"])
             if event.get("event") == "valid" and event.get("best"):
                 best = event["epoch"], event["update"]
             if event.get("event") == "end":
-                baselines = _best(event)
+                baselines = _best(event, metric)
         return cls(curves, best, baselines)
 
 
@@ -99,17 +101,17 @@ def _points(event: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield "gradient norm", "largest", max(norms)
 
 
-def _best(end: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
-    """By measure the simple model that is best at it, of those that were validated."""
-    found: dict[str, tuple[str, float]] = {}
-    for model, splits in end.get("baselines", {}).items():
-        for name, value in splits.get("valid", {}).items():
-            if isinstance(value, int | float):
-                sign = -1 if leading({name: value})[1] else 1
-                best = found.get(name)
-                if best is None or sign * value < sign * best[1]:
-                    found[name] = model, value
-    return found
+def _best(end: Mapping[str, Any], metric: Metric | None) -> dict[str, tuple[str, float]]:
+    """The best baseline, by the metric of the task, and its value of each metric."""
+    measured = {name: of["valid"] for name, of in end.get("baselines", {}).items() if "valid" in of}
+    if metric is None:
+        return {}
+    known = {n: of for n, of in measured.items() if isinstance(of.get(metric.name), int | float)}
+    if not known:
+        return {}
+    best = min(known, key=lambda name: metric.cost(known[name]))
+    values = known[best].items()
+    return {name: (best, value) for name, value in values if isinstance(value, int | float)}
 
 
 def _draw(courses: Mapping[str, Course], titles: Sequence[str], sheet: Sheet) -> None:

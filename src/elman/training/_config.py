@@ -13,7 +13,7 @@ from elman._errors import DtypeError, kind_of
 from elman.tasks import sections
 from elman.tasks._section import Section
 
-FORMAT = 1
+FORMAT = 2
 """The version of the run folder's format, see `elman.training.Run`."""
 
 BUDGETS = {"epochs", "max_steps"}

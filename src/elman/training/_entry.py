@@ -12,7 +12,7 @@ import torch
 
 from elman._errors import ConfigError, DtypeError, kind_of
 from elman.tasks import TASKS, by_name
-from elman.tasks._base import Metrics, NamedTask, Reading, Task
+from elman.tasks._task import Metrics, Reading, Task
 from elman.training import _parts as parts
 from elman.training._checkpoint import unpack_module
 from elman.training._config import (
@@ -114,7 +114,7 @@ def train(
         run = Run.create(path, config.toml(), force=force)
     try:
         run.claim()
-        task = _class(config.task).prepare(config.data, config.model, run.path, percents(report))
+        task = by_name(config.task).prepare(config.data, config.model, run.path, percents(report))
         return fit(task, config.train, run, report=report)
     except BaseException:
         run.release()
@@ -149,7 +149,7 @@ def resume(
             run.configure(config.toml())
         require_memory(config, training=True)
         run.load("last")  # one that was stopped before its first has nothing to go on from
-        task = _class(config.task).restore(path, config.data, config.model)
+        task = by_name(config.task).restore(path, config.data, config.model)
         return fit(task, config.train, run, resume=True, report=report)
     finally:
         run.release()
@@ -179,7 +179,7 @@ def load(
     if task is None:
         config = config_of(run)
         require_memory(config)
-        task = _class(config.task).restore(run.path, config.data, config.model)
+        task = by_name(config.task).restore(run.path, config.data, config.model)
     with torch.random.fork_rng():
         task.network = task.build()
     unpack_module(task.network, checkpoint.model, run.where(which, "model"))
@@ -213,10 +213,7 @@ def evaluate(
         ConfigError: files or lanes for a task that reads no files.
     """
     trained = load(path, which, device=device, task=task)
-    if isinstance(trained, NamedTask):
-        trained = trained.on(files or (), lanes)
-    elif files or lanes:
-        raise ConfigError(f"{trained.name} reads no files: leave out files and lanes")
+    trained = trained.with_data(files or (), lanes)
     metrics: Metrics = trained.evaluate("test" if files else split)
     return metrics
 
@@ -252,12 +249,6 @@ def config_of(run: Run, task: Task | None = None) -> Config:
         )
     settings = run.config.get("train", {})
     return own_config_class(name, windows="bptt" in settings).parse({"train": settings})
-
-
-def _class(name: str) -> type[NamedTask]:
-    found = by_name(name)
-    assert issubclass(found, NamedTask)
-    return found
 
 
 def _logged(event: dict[str, Any]) -> None:

@@ -18,8 +18,10 @@ from torch import Tensor
 from elman import pictures
 from elman._errors import Diverged, Interrupted
 from elman.bptt import State
+from elman.metrics import Metric
 from elman.nn import FeedForward
-from elman.tasks._base import Batch, Metrics, NamedTask, Task
+from elman.tasks import is_named
+from elman.tasks._task import Batch, Metrics, Table, Task
 from elman.training import _parts as parts
 from elman.training._checkpoint import (
     Checkpoint,
@@ -48,11 +50,22 @@ Report = Callable[[dict[str, Any]], object]
 
 
 class Result(NamedTuple):
-    """What a run came to: its folder, metrics of its best checkpoint and of baselines, pictures."""
+    """What a run came to.
+
+    Attributes:
+        run: its folder.
+        metric: what it is judged by.
+        metrics: of the best checkpoint, by split.
+        baselines: the metrics of simple models, by name and split.
+        tables: about the last split.
+        pictures: the files of the pictures of the last split.
+    """
 
     run: Run
+    metric: Metric
     metrics: dict[str, Metrics]
     baselines: dict[str, dict[str, Metrics]]
+    tables: list[Table]
     pictures: list[Path]
 
 
@@ -217,7 +230,7 @@ class Trainer:
         if "valid" not in self.task.splits:
             return
         metrics = self.task.evaluate("valid")
-        score, best = self.task.score(metrics), self.at.best
+        score, best = self.task.selection.cost(metrics), self.at.best
         better = best is None or score < best
         self.at.best, self.at.stale = (score, 0) if better else (best, self.at.stale + 1)
         self.at.validated = self.at.update
@@ -266,7 +279,7 @@ class Trainer:
 
     def _resumption(self) -> tuple[str, ...]:
         """The command that goes on; of a task of one's own there is none."""
-        if not isinstance(self.task, NamedTask):
+        if not is_named(self.task):
             return ()
         return ("train", self.task.name, "--resume", str(self.run.path))
 
@@ -284,15 +297,23 @@ class Trainer:
             )
         best = self.run.load("best")
         unpack_module(self.task.network, best.model, self.run.where("best", "model"))
-        if self.task.settle():
-            settled = Checkpoint(pack_module(self.task.network), progress=best.progress)
-            self.run.save("best", settled)
-        measured = [split for split in self.task.splits if split != "train"]
-        metrics = {}
-        for split in measured:
-            log.info("measuring the best weights on the %s data", split)
-            metrics[split] = self.task.evaluate(split)
-        result = Result(self.run, metrics, self._baselines(), self._pictures(measured))
+        if self.task.calibrate():
+            calibrated = Checkpoint(pack_module(self.task.network), progress=best.progress)
+            self.run.save("best", calibrated)
+        metrics, predictions = {}, None
+        for split in self.task.splits:
+            if split != "train":
+                log.info("evaluating the best weights on the %s data", split)
+                predictions = self.task.predict(split)
+                metrics[split] = self.task.metrics(predictions)
+        result = Result(
+            self.run,
+            self.task.metric,
+            metrics,
+            self._baselines(),
+            [] if predictions is None else self.task.tables(predictions),
+            [] if predictions is None else self._pictures(predictions),
+        )
         self._emit(
             "end",
             run=str(self.run.path),
@@ -308,13 +329,13 @@ class Trainer:
         log.info("measuring simple models on the same data; --no-baselines leaves them out")
         return self.task.baselines()
 
-    def _pictures(self, measured: list[str]) -> list[Path]:
-        """Those of the last split that was measured, saved in the run folder."""
-        if not measured or not pictures.available():
+    def _pictures(self, predictions: Any) -> list[Path]:
+        """Pictures of predictions, saved in the run folder."""
+        if not pictures.available():
             return []
-        log.info("drawing pictures of the %s data", measured[-1])
+        log.info("drawing pictures of the predictions")
         self.run.check()
-        return pictures.save(self.task.pictures(measured[-1]), self.run.path / "pictures")
+        return pictures.save(self.task.plots(predictions), self.run.path / "pictures")
 
     def _fixed_input(self) -> dict[str, int]:
         """How many steps a network without recurrence sees; nothing of one that has it."""
@@ -325,8 +346,7 @@ class Trainer:
         resumed = self.at.update > 0
         self.begun = time.perf_counter() - self.at.seconds
         if not resumed:
-            if isinstance(self.task, NamedTask):
-                self.task.save(self.run.path)
+            self.task.save(self.run.path)
             self._save()
         if self.board:
             self.board.open(self.run.path / "tensorboard")
@@ -334,6 +354,8 @@ class Trainer:
             "start",
             run=str(self.run.path),
             task=self.task.name,
+            metric=self.task.metric.name,
+            higher_is_better=self.task.metric.higher_is_better,
             seed=self.config.seed,
             device=str(self.device),
             threads=torch.get_num_threads(),

@@ -25,6 +25,8 @@ def done(seed: int, accuracy: float) -> Outcome:
         status="done",
         seconds=2.0 + seed,
         peak_memory=300_000_000,
+        metric="accuracy",
+        higher_is_better=True,
         metrics={split: {"accuracy": accuracy, "nats": 0.3} for split in ("valid", "test")},
         baselines={"most_frequent": {"test": {"accuracy": 0.5}}},
         curve=[(10, accuracy / 2), (20, accuracy)],

@@ -278,7 +278,7 @@ def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]
     assert main(["report", str(run), "--text", "the cat"]) == 0
     out, err = capsys.readouterr()
     assert Path(out.split()[1]).name == "report.html"
-    for stage in ("measuring gradients", "asking the network", "drawing the page"):
+    for stage in ("measuring gradients", "predicting", "drawing the page"):
         assert re.search(rf"^{stage} \.\.\. \d+\.\d s$", err, re.MULTILINE), stage
     assert (run / "report" / "gates.svg").exists()
     assert not (run / "flow" / "gates.png").exists()  # nothing is drawn twice

@@ -14,7 +14,7 @@ from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.bptt import State
 from elman.cells import Elman
 from elman.layers import Recurrent
-from elman.tasks import LanguageData, LanguageModel, LanguageNet, Task
+from elman.tasks import LanguageData, LanguageModel, LanguageNet, Predictions, Task
 from elman.training import Run, TrainConfig, fit
 from elman.training._loop import Trainer
 
@@ -83,9 +83,10 @@ class Sums(Task):
     def initial_state(self, rows: int) -> State:
         return self.network.recurrent.initial_state(rows)
 
-    def evaluate(self, split: str) -> dict[str, float]:
-        metrics = super().evaluate(split)
-        return {"nats": next(self.valid_losses)} if self.valid_losses else metrics
+    def metrics(self, predictions: Predictions) -> dict[str, float]:
+        if self.valid_losses:
+            predictions = predictions._replace(loss=next(self.valid_losses))
+        return super().metrics(predictions)
 
 
 def config(**values: Any) -> TrainConfig:
