@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from elman.cells import GRU, LSTM, PointwiseCell
-from elman.engine.compiler._trace import traced
+from elman.engine.compiler._trace import compile_cell
 from elman.engine.runtime import _operators, _pool
 from unit.engine.own_cells import NormedGRU, Peephole
 from unit.engine.test_native import case
@@ -31,7 +31,7 @@ def arguments(kind: type[PointwiseCell], *, ragged: bool, save: bool) -> tuple[A
     r.cell.requires_grad_(False)
     start = tuple(r.start) if ragged else ()
     ih, hh, b_ih, b_hh, _ = r.cell.weights
-    text, names, _ = traced(r.cell, r.x.dtype, None)
+    text, names, _ = compile_cell(r.cell, r.x.dtype, None)
     own = (hh, *(attrgetter(name)(r.cell) for name, _ in names))
     tensors = [r.x, ih, b_ih, b_hh, *r.state, *start, *own]
     return text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, tensors

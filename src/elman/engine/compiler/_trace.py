@@ -47,14 +47,18 @@ class Projection(NamedTuple):
     dtypes: tuple[torch.dtype, ...]
 
 
-class Traced(NamedTuple):
-    """A program, and which of the cell's own tensors it takes: by name, and whether transposed.
+class CellProgram(NamedTuple):
+    """The program of a cell's step.
 
-    ``watched`` are the names of what it shows.
+    Attributes:
+        text: the program.
+        parameters: the cell's parameters and buffers that it takes, by name, in its order; and
+            whether the transpose is taken.
+        watched: the names of the values that it returns to an observer.
     """
 
     text: str
-    own: tuple[tuple[str, bool], ...]
+    parameters: tuple[tuple[str, bool], ...]
     watched: tuple[str, ...] = ()
 
 
@@ -72,18 +76,18 @@ class _Known(NamedTuple):
 
     dependence: Dependence
     kind: type | None
-    results: dict[Any, Traced | str]
+    results: dict[Any, CellProgram | str]
 
 
 _known: dict[int, _Known] = {}  # by the id of a cell that is alive
-_programs: dict[Any, Traced | str] = {}
+_programs: dict[Any, CellProgram | str] = {}
 _changing: MutableMapping[type, str] = WeakKeyDictionary()  # by the class: why it has no program
 _MOST_PROGRAMS = 256
 
 
-def traced(
+def compile_cell(
     cell: Cell, dtype: torch.dtype, projection: Projection | None, *, watches: bool = False
-) -> Traced:
+) -> CellProgram:
     """The program of this cell as it is now; traced when it, or what its step reads, is new.
 
     Args:
@@ -126,7 +130,7 @@ def _known_anew(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _Known
     return known
 
 
-def _found(cell: Cell, known: _Known, asked: Any) -> Traced | str:
+def _found(cell: Cell, known: _Known, asked: Any) -> CellProgram | str:
     """The program, or why there is none, from the cells before this one if they were alike."""
     key = asked, known.dependence.key
     result = _programs.get(key) or _traced(cell, *asked[:3])
@@ -141,10 +145,10 @@ def _found(cell: Cell, known: _Known, asked: Any) -> Traced | str:
 
 def _traced(
     cell: Cell, dtype: torch.dtype, projection: Projection | None, watches: bool
-) -> Traced | str:
+) -> CellProgram | str:
     """The program, or why there is none: that takes as long to find out."""
 
-    def trace(batch: int) -> Traced:
+    def trace(batch: int) -> CellProgram:
         # Imported when first needed: it takes longer than all of elman.
         from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -255,7 +259,7 @@ class _Step:
         self.seen = tuple(shown)
         return (*new, *shown.values())
 
-    def trace(self, make_fx: Any) -> Traced:
+    def trace(self, make_fx: Any) -> CellProgram:
         """Its program."""
         leaves, tensors = [leaf for leaf, _ in self.leaves], [t for _, t in self.leaves]
         count = sum(not leaf.fixed for leaf in leaves)
@@ -287,7 +291,7 @@ class _Step:
                 raise
             raise Untraceable(_with_origin(error)) from None
         names = tuple((self.names[n], turned) for n, turned in own if n >= 0)
-        return Traced(str(replace(program, once=int(once))), names, self.seen)
+        return CellProgram(str(replace(program, once=int(once))), names, self.seen)
 
     def _traced_by_torch(self, traces: Any, *arguments: Any) -> fx.GraphModule:
         try:
