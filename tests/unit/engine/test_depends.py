@@ -376,11 +376,11 @@ def test_what_depends_on_a_cell_does_not_keep_it() -> None:
     cell.act = lambda z: torch.tanh(z * cell.scale)
     cell.scale = 2.0
     run(cell, "native")
-    known, counted = weakref.ref(cell), len(_trace._known)
+    known, counted = weakref.ref(cell), len(_trace._entries)
     del cell
     gc.collect()
     assert known() is None
-    assert len(_trace._known) < counted
+    assert len(_trace._entries) < counted
 
 
 def test_a_change_while_it_is_traced_is_not_traced_into_another_program() -> None:

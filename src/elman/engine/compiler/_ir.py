@@ -147,7 +147,7 @@ class Graph:
         return self.add("flow_back", *nodes, slot=self._slot(blocks))
 
     def terms(self, node: int) -> list[tuple[int, Block]]:
-        """What :meth:`flow_back` was given."""
+        """The gradients and blocks that :meth:`flow_back` sums over."""
         it = self.nodes[node]
         return list(zip(it.inputs, self.blocks[it.slot], strict=True))
 
@@ -186,15 +186,15 @@ class Graph:
         it = self.nodes[node]
         return it.value if it.op == "constant" else None
 
-    def closure(self, wanted: Iterable[int], given: Iterable[int] = ()) -> set[int]:
-        """All that must be computed for ``wanted`` when ``given`` is there."""
-        have, seen, stack = set(given), set[int](), list(wanted)
+    def closure(self, outputs: Iterable[int], available: Iterable[int] = ()) -> set[int]:
+        """All nodes that must be computed for ``outputs`` where ``available`` are in memory."""
+        stop, visited, stack = set(available), set[int](), list(outputs)
         while stack:
             node = stack.pop()
-            if node not in have and node not in seen:
-                seen.add(node)
+            if node not in stop and node not in visited:
+                visited.add(node)
                 stack.extend(self.nodes[node].inputs)
-        return seen
+        return visited
 
 
 _BY_LANES = (

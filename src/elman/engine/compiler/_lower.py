@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx
 
 from elman.engine.compiler._ir import Graph
-from elman.engine.compiler._kinds import Kind, Types, kind_of, tensors_of
+from elman.engine.compiler._kinds import DtypeKind, Types, kind_of, tensors_of
 
 
 class Untraceable(Exception):
@@ -29,14 +29,14 @@ class Untraceable(Exception):
 
 
 @dataclass(frozen=True)
-class Value:
+class Tiles:
     """A tensor in the graph: its units in blocks of the hidden size, or one number per row."""
 
     parts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Own:
+class CellTensor:
     """A tensor of the cell's own, of which it is not yet known what it is used for."""
 
     number: int
@@ -59,8 +59,8 @@ class Lowering:
         batch: int,
         units: int,
         dtype: torch.dtype,
-        load: Callable[[Own], Value],
-        matrix: Callable[[Own, bool], int],
+        load: Callable[[CellTensor], Tiles],
+        matrix: Callable[[CellTensor, bool], int],
     ) -> None:
         self.graph, self.load, self.matrix = graph, load, matrix
         self.batch, self.units, self.dtype = batch, units, dtype
@@ -84,12 +84,12 @@ class Lowering:
                 self.env[node] = self._call(node)
         raise AssertionError("a graph has an output")
 
-    def _made_in_the_step(self, node: fx.Node, tensor: Tensor) -> Value:
+    def _made_in_the_step(self, node: fx.Node, tensor: Tensor) -> Tiles:
         """A number that the step itself makes a tensor of; what is from outside was refused."""
         if tensor.numel() != 1 or tensor.is_complex():
             raise Untraceable("a tensor that is neither a parameter nor a buffer of the cell", node)
         node.meta["val"], number = tensor, tensor.item()
-        if self.types.kind(node) is Kind.WHOLE:
+        if self.types.kind(node) is DtypeKind.WHOLE:
             self.types.ranges[node] = (number, number)
         return self.value(number)
 
@@ -99,16 +99,16 @@ class Lowering:
         """A value, a matrix ..."""
         return self.env[x] if isinstance(x, fx.Node) else self.value(x)
 
-    def value(self, x: Any) -> Value:
+    def value(self, x: Any) -> Tiles:
         """Numbers that can be computed with."""
-        if isinstance(x, Value):
+        if isinstance(x, Tiles):
             return x
         if not isinstance(x, fx.Node):
-            return Value((self.graph.constant(_number(x)),))
+            return Tiles((self.graph.constant(_number(x)),))
         value = self.env[x]
-        if isinstance(value, Own):
+        if isinstance(value, CellTensor):
             value = self.load(value)
-        if not isinstance(value, Value):
+        if not isinstance(value, Tiles):
             raise Untraceable("a matrix is used for more than to be multiplied by", x)
         return value
 
@@ -150,25 +150,25 @@ class Lowering:
         self._refuse(self.types.wrong_result(node, name, one.moves), node)
         values = result if isinstance(result, list) else [result]
         for value, tensor in zip(values, tensors_of(node), strict=False):
-            if isinstance(value, Value):
+            if isinstance(value, Tiles):
                 self._check(node, value, tensor)
         return result
 
     def _narrowed(self, node: fx.Node, result: Any) -> Any:
         """In float32, where that is what torch computes this in."""
-        narrow = any(kind_of(t.dtype, self.dtype) is Kind.NARROW for t in tensors_of(node))
-        return self.map("narrow", result) if narrow and isinstance(result, Value) else result
+        narrow = any(kind_of(t.dtype, self.dtype) is DtypeKind.NARROW for t in tensors_of(node))
+        return self.map("narrow", result) if narrow and isinstance(result, Tiles) else result
 
     def _refuse(self, reason: str | None, node: fx.Node) -> None:
         if reason is not None:
             raise Untraceable(reason, node)
 
-    def _check(self, node: fx.Node, value: Value, tensor: Tensor) -> None:
+    def _check(self, node: fx.Node, value: Tiles, tensor: Tensor) -> None:
         """That rows stay what they were: one dimension of the batch, and the units last."""
         shape = tuple(tensor.shape)
         if all(self.graph.known(part) is not None for part in value.parts):
             return
-        if kind_of(tensor.dtype, self.dtype) is Kind.FOREIGN:
+        if kind_of(tensor.dtype, self.dtype) is DtypeKind.FOREIGN:
             raise Untraceable(
                 f"{node.target} to {tensor.dtype}: programs compute in one dtype", node
             )
@@ -182,21 +182,21 @@ class Lowering:
 
     # ---- what rules are made of ----
 
-    def map(self, op: str, *inputs: Any) -> Value:
+    def map(self, op: str, *inputs: Any) -> Tiles:
         """An elementwise instruction on nodes, values and numbers."""
         values = list(map(self.value, inputs))
         widths = [len(v.parts) for v in values]
         width = max(widths) if all(widths) else 0
         parts = [v.parts if len(v.parts) == width else v.parts * width for v in values]
-        return Value(tuple(self.graph.apply(op, *each) for each in zip(*parts, strict=True)))
+        return Tiles(tuple(self.graph.apply(op, *each) for each in zip(*parts, strict=True)))
 
-    def truth(self, x: Any) -> Value:
+    def truth(self, x: Any) -> Tiles:
         """1 where ``x`` is not 0, as torch takes it for a condition."""
-        if self.types.kind(x) is Kind.BOOL:
+        if self.types.kind(x) is DtypeKind.BOOL:
             return self.value(x)
         return self.map("eq", self.map("eq", x, 0.0), 0.0)
 
-    def is_row(self, value: Value) -> bool:
+    def is_row(self, value: Tiles) -> bool:
         """Whether this is one number per row."""
         return bool(value.parts) and self.graph.nodes[value.parts[0]].row
 
@@ -219,7 +219,7 @@ class Rule:
     """
 
     lower: Callable[..., Any]
-    gives: frozenset[Kind]
+    gives: frozenset[DtypeKind]
     moves: bool
 
     def takes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
@@ -239,7 +239,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def rule(*names: str, gives: str = "real", moves: bool = False) -> Callable[[F], F]:
     """Says how the operations of these names are lowered; see :class:`Rule`."""
-    kinds = frozenset(Kind if moves else map(Kind, gives.split()))
+    kinds = frozenset(DtypeKind if moves else map(DtypeKind, gives.split()))
 
     def register(lower: F) -> F:
         RULES.update(dict.fromkeys(names, Rule(lower, kinds, moves)))

@@ -185,7 +185,7 @@ class Product(NamedTuple):
         )
 
 
-class Group(NamedTuple):
+class GemmGroup(NamedTuple):
     """Gradients that flow into products of one source: of their matrices, and of the source.
 
     The gradient of block k gains ``z[first + k]`` times ``source``; what flows back, the sum over k
@@ -202,7 +202,7 @@ class Group(NamedTuple):
         return f"z{self.first} {self.source} {self.to} " + " ".join(map(str, self.blocks))
 
     @classmethod
-    def parse(cls, line: str) -> Group:
+    def parse(cls, line: str) -> GemmGroup:
         first, source, to, *blocks = line.split()
         return cls(int(first[1:]), tuple(map(Block.parse, blocks)), source, to)
 
@@ -246,7 +246,7 @@ class Program:
     kinds: int
     input_kind: tuple[int, ...]
     own: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[GemmGroup, ...]
     forward: Routine
     inference: Routine
     backward: Routine
@@ -276,7 +276,7 @@ class Program:
     def parse(cls, text: str) -> Program:
         """The program of this text."""
         header: dict[str, list[str]] = {}
-        groups: list[Group] = []
+        groups: list[GemmGroup] = []
         routines: dict[str, list[str]] = {}
         for line in text.splitlines():
             if line.startswith(" "):
@@ -284,7 +284,7 @@ class Program:
             elif line.endswith(":"):
                 routines[line.rstrip(":")] = []
             elif line.startswith("group "):
-                groups.append(Group.parse(line.removeprefix("group ")))
+                groups.append(GemmGroup.parse(line.removeprefix("group ")))
             else:
                 name, *values = line.split()
                 header[name] = values

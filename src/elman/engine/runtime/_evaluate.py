@@ -54,7 +54,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
 }  # fmt: skip
 
 
-class Arguments(NamedTuple):
+class ScanTensors(NamedTuple):
     """What one scan of a program takes, time first."""
 
     incoming: tuple[Tensor | None, ...]
@@ -64,12 +64,12 @@ class Arguments(NamedTuple):
 
 
 def evaluate(
-    program: Program, a: Arguments, active: Tensor | None, reset: Tensor | None, reverse: bool
+    program: Program, a: ScanTensors, active: Tensor | None, reset: Tensor | None, reverse: bool
 ) -> tuple[Tensor, ...]:
     """The output, the final states and the watched values of a scan."""
     units = a.state[0].shape[1]
     count = len(program.matrices)
-    weights = Weights(dict(_blocks(a.own[:count], units)), list(_slots(a.own[count:], units)))
+    weights = Parameters(dict(_blocks(a.own[:count], units)), list(_slots(a.own[count:], units)))
     inputs, bias = a.incoming, None
     if program.projected:
         x, weight, bias_ih, bias = a.incoming
@@ -118,7 +118,7 @@ def _slots(own: Sequence[Tensor], units: int) -> Iterator[Tensor]:
         yield from t.reshape(-1).chunk(max(1, t.numel() // units))
 
 
-class Weights(NamedTuple):
+class Parameters(NamedTuple):
     """The cell's own tensors, cut: blocks of matrices, and numbers per unit or single ones."""
 
     blocks: Mapping[Block, Tensor]
@@ -137,7 +137,7 @@ class States(tuple[Tensor, ...]):
 def run_routine(
     routine: Routine,
     memory: dict[str, Tensor],
-    weights: Weights,
+    weights: Parameters,
     tile: Tensor,
     bias: Tensor | None = None,
 ) -> None:
@@ -153,7 +153,7 @@ def run_routine(
 
 
 def _multiply(
-    product: Product, memory: dict[str, Tensor], weights: Weights, bias: Tensor | None
+    product: Product, memory: dict[str, Tensor], weights: Parameters, bias: Tensor | None
 ) -> None:
     terms = [memory[product.start]] if product.start else []
     for block, source in zip(product.blocks, product.sources, strict=True):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from elman._errors import EngineError
 from elman.engine.runtime import _operators
-from elman.engine.runtime._evaluate import Arguments, evaluate
+from elman.engine.runtime._evaluate import ScanTensors, evaluate
 from elman.engine.runtime._library import encoded
 
 
@@ -38,7 +38,7 @@ def _by_torch(ctx: Any, given: Sequence[bool], tensors: Sequence[Tensor]) -> tup
     active = None
     if lengths is not None:
         active = torch.arange(everything[0].shape[0])[:, None] < lengths
-    return evaluate(code.program, Arguments(*parts), active, reset, reverse)
+    return evaluate(code.program, ScanTensors(*parts), active, reset, reverse)
 
 
 def _loop(function: Any, info: Any, in_dims: Sequence[Any], args: Sequence[Any]) -> Any:

@@ -32,7 +32,7 @@ from elman.engine.compiler._program import (
     OPCODES,
     REDUCTIONS,
     Block,
-    Group,
+    GemmGroup,
     Instruction,
     Program,
     Routine,
@@ -216,7 +216,7 @@ class Encoded:
         )  # fmt: skip
         self.address = addressof(self._structure)
 
-    def _group(self, group: Group) -> _Group:
+    def _group(self, group: GemmGroup) -> _Group:
         phase = next(
             (p for p, phase in enumerate(self.program.backward)
              for product in phase.products if product.out == group.to), -1
