@@ -162,7 +162,7 @@ def program_of(cell: Applied) -> Any:
     projection = _trace.Projection(kind, widths, tuple(g.dtype for g in sample.gates))
     # What it reads, all that a sample consists of, is no matter here: it is traced once.
     nothing = SimpleNamespace(containers=[])
-    with patch.object(_trace, "followed", lambda *_: nothing):
+    with patch.object(_trace, "walk_cell", lambda *_: nothing):
         return _trace._traced(cell, sample.dtype, projection, False)
 
 

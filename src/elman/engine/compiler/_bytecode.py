@@ -83,7 +83,7 @@ class AccessPath(NamedTuple):
         return Untraceable(f"{subject} {what}")
 
 
-class Sought(NamedTuple):
+class ReadNames(NamedTuple):
     """Names that are read of anything, those that may be absent, and classes that are called."""
 
     names: frozenset[str] = _ROOTS
@@ -96,19 +96,19 @@ class Walk:
 
     Attributes:
         reader: of the cell.
-        names, optional, made: what has been found; see :class:`Sought`.
+        names, optional, made: what this walk came upon; see :class:`ReadNames`.
         containers: all that were met, by name, and what they held.
         reads_around: whether it came to code that is not of elman or torch.
     """
 
     reader: Reader
 
-    def __init__(self, own: Iterable[nn.Module], sought: Sought) -> None:
-        self._sought, self._own = sought, set(map(id, own))
+    def __init__(self, own: Iterable[nn.Module], read_names: ReadNames) -> None:
+        self._read_names, self._own = read_names, set(map(id, own))
         self.names, self.optional, self.made = set[str](), set[str](), set[int]()
         self.containers: list[tuple[str, Any, Any]] = []
         self.reads_around = False
-        self._seen: dict[int, Any] = {}
+        self._visited: dict[int, Any] = {}
 
     def follow(self, value: Any, place: AccessPath) -> Reader | None:
         """How to read a value again; None if it is a leaf."""
@@ -132,8 +132,8 @@ class Walk:
 
     def _met(self, value: Any) -> bool:
         """Whether it is followed from another place already."""
-        met = id(value) in self._seen or id(value) in self._own
-        self._seen[id(value)] = value  # kept, so that no other gets its id
+        met = id(value) in self._visited or id(value) in self._own
+        self._visited[id(value)] = value  # kept alive, so that no other object gets its id
         return met
 
     # Containers and records
@@ -184,7 +184,7 @@ class Walk:
         kind = type(value)
         of_kind = self.follow(kind, place)
         if hasattr(value, "__dict__"):
-            names = self._names_of_class(kind) | (self._sought.names & vars(value).keys())
+            names = self._names_of_class(kind) | (self._read_names.names & vars(value).keys())
             return parts_reader((type, vars), (of_kind, self._namespace(vars(value), names, place)))
         readers = [self.follow(getattr(value, n), place.of(f".{n}")) for n in kind.__slots__]
         return parts_reader((type, *map(attrgetter, kind.__slots__)), (of_kind, *readers))
@@ -208,18 +208,19 @@ class Walk:
             return None
         if is_check_of_shapes(f):
             return self._wrapped(f, place)
-        if self._met(f):
+        if self._met(f):  # it may call itself; whoever met it first reads it
             return token
         label = f.__qualname__.rpartition("<locals>.")[2]
+        # A closure's variables, by the names that the code has for them.
         cells = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
         outer = [(AccessPath(name, label), _content(cell)) for name, cell in cells]
         if trusted:  # as what a decorator of torch holds
             held = [self._called(value, where) for where, value in outer]
             return function_reader((), (), held, None)
-        found = reads(f.__code__)
-        self._allow(found, label)
-        held = [self._named(v, found.outer.get(w.name, _BARE), w) for w, v in outer]
-        around = self._globals(f.__globals__, found.around, label)
+        code = reads(f.__code__)
+        self._allow(code, label)
+        held = [self._named(v, code.outer.get(w.name, _BARE), w) for w, v in outer]
+        around = self._globals(f.__globals__, code.around, label)
         defaults = [
             (name, self.follow(getattr(f, name), AccessPath(name, label)))
             for name in ("__defaults__", "__kwdefaults__")
@@ -227,22 +228,22 @@ class Walk:
         parts: list[tuple[Callable[[Any], Any], Reader]] = [
             (attrgetter(name), reader) for name, reader in defaults if reader is not None
         ]
-        attributes = (self._sought.names & f.__dict__.keys()) | self._sought.optional
+        attributes = (self._read_names.names & f.__dict__.keys()) | self._read_names.optional
         if attributes:
             parts.append((vars, self._namespace(f.__dict__, attributes, AccessPath(label))))
         leaves = [name for name, reader in defaults if reader is None]
         return function_reader(leaves, parts, held, around)
 
-    def _allow(self, found: Reads, label: str) -> None:
+    def _allow(self, code: Reads, label: str) -> None:
         """Goes on with what this reads, unless it does what cannot be followed."""
-        unknown = [name for name in found.imports if not is_trusted(name)]
-        stateful = [n for n in found.attributes for i in found.imports if reads_state(i, n)]
-        problem = found.problem or next((f"imports {name}" for name in unknown + stateful), "")
+        unknown = [name for name in code.imports if not is_trusted(name)]
+        stateful = [n for n in code.attributes for i in code.imports if reads_state(i, n)]
+        problem = code.problem or next((f"imports {name}" for name in unknown + stateful), "")
         if problem:
             raise Untraceable(f"{label} {problem}")
         self.reads_around = True
-        self.names |= found.attributes
-        self.optional |= found.optional
+        self.names |= code.attributes
+        self.optional |= code.optional
 
     def _globals(self, scope: dict[str, Any], around: Chains, label: str) -> Reader:
         readers = {
@@ -361,7 +362,7 @@ class Walk:
         scopes = [vars(base) for base in kind.__mro__ if not _is_foreign(base)]
         fields = {n for scope in scopes for n, v in scope.items() if type(v) is _FIELD}
         defined = frozenset().union(*scopes) - fields
-        names = self._sought.names
+        names = self._read_names.names
         implied = {
             name
             for base in kind.__mro__
@@ -370,8 +371,8 @@ class Walk:
             if name.startswith("__") and isinstance(value, _FUNCTIONS)
         }
         names |= implied - _NEVER_IMPLIED
-        names |= _MAKE if id(kind) in self._sought.made else frozenset()
-        return (names & defined) | self._sought.optional
+        names |= _MAKE if id(kind) in self._read_names.made else frozenset()
+        return (names & defined) | self._read_names.optional
 
     def _namespace(
         self, scope: Mapping[str, Any], names: frozenset[str], place: AccessPath
@@ -392,9 +393,10 @@ class Walk:
         of_class = self._class(kind, place)
         foreign = {base for base in kind.__mro__ if is_trusted(base.__module__)}
         if foreign <= _PLAIN_BASES:
-            names = self._names_of_class(kind) | (self._sought.names & scope.keys())
+            # Of the instance only what is read: anything else may change at any time.
+            names = self._names_of_class(kind) | (self._read_names.names & scope.keys())
             whole = False
-        else:  # what reads its attributes is not looked into
+        else:  # a module of torch, whose code is not followed, may read any of its attributes
             names, whole = frozenset(scope.keys()), True
         slots = [n for n in names if isinstance(getattr(kind, n, None), types.MemberDescriptorType)]
         if slots:
@@ -439,22 +441,29 @@ _RULES: tuple[tuple[Any, Any], ...] = (
 )
 
 
-def followed(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Walk:
-    """Walks until no further name is read; ``kind`` is the type that its ``project`` gives."""
-    sought, own = Sought(), [*cell.modules(), *(twin_of.modules() if twin_of else ())]
+def walk_cell(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Walk:
+    """Walks until no further name is read; ``kind`` is the type that its ``project`` gives.
+
+    Bytecode tells which attributes are read, not of which objects. So each name that any function
+    reads is looked up on every object; that may lead to further functions, which read further
+    names, and the walk begins again with those too.
+    """
+    read_names, own = ReadNames(), [*cell.modules(), *(twin_of.modules() if twin_of else ())]
     while True:
-        walk = Walk(own, sought)
+        walk = Walk(own, read_names)
         of_cell = walk.module(cell, AccessPath(type(cell).__name__), root=True)
         of_kind = None if kind is None else walk.follow(kind, AccessPath(kind.__name__))
         walk.reader = of_cell
         if kind is not None and of_kind is not None:
             walk.reader = both_reader(of_cell, of_kind, kind)
-        found = Sought(
-            sought.names | walk.names, sought.optional | walk.optional, sought.made | walk.made
+        union = ReadNames(
+            read_names.names | walk.names,
+            read_names.optional | walk.optional,
+            read_names.made | walk.made,
         )
-        if found == sought:
+        if union == read_names:
             return walk
-        sought = found
+        read_names = union
 
 
 def is_atom(value: Any) -> bool:

@@ -30,14 +30,18 @@ class Untraceable(Exception):
 
 @dataclass(frozen=True)
 class Tiles:
-    """A tensor in the graph: its units in blocks of the hidden size, or one number per row."""
+    """A tensor in the graph: a tile for each block of units, or one number per row.
+
+    The traced tensor of four gates, (batch, 4 * units), is four tiles (batch, units) here. So
+    ``cat``, ``chunk`` and slices of gates cost nothing: they only pick tiles.
+    """
 
     parts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class CellTensor:
-    """A tensor of the cell's own, of which it is not yet known what it is used for."""
+    """A parameter or buffer of the cell, until its use says whether it is a matrix or numbers."""
 
     number: int
     shape: tuple[int, ...]
@@ -66,7 +70,9 @@ class Lowering:
         self.batch, self.units, self.dtype = batch, units, dtype
         self.env: dict[fx.Node, Any] = {}
         self.types = Types(dtype, self.known)
-        self.linear: set[fx.Node] = set()  # those that depend on a cotangent, and so linearly
+        # The nodes that depend on a cotangent, and so linearly: there a product is the gradient of
+        # one, and a sum over the batch is that of a parameter.
+        self.linear: set[fx.Node] = set()
 
     def run(self, module: fx.GraphModule, leaves: Sequence[Any], cotangents: int) -> list[Any]:
         """The values of the graph's outputs; the last ``cotangents`` leaves are cotangents."""
@@ -93,7 +99,7 @@ class Lowering:
             self.types.ranges[node] = (number, number)
         return self.value(number)
 
-    # ---- what an argument is ----
+    # ---- arguments ----
 
     def any(self, x: Any) -> Any:
         """A value, a matrix ..."""
@@ -143,8 +149,8 @@ class Lowering:
     def _lowered(self, node: fx.Node, name: str, one: Rule) -> Any:
         args, options = written(node)
         if not one.takes(args, options):
-            given = [f"{k}={v!r}" for k, v in _named(node, args, options)]
-            raise Untraceable(f"{node.target} with {', '.join(given)} has no native form", node)
+            arguments = [f"{k}={v!r}" for k, v in _named(node, args, options)]
+            raise Untraceable(f"{node.target} with {', '.join(arguments)} has no native form", node)
         self._refuse(self.types.wrong_operands(node, one.gives, one.moves), node)
         result = self._narrowed(node, one.lower(self, node, *args, **options))
         self._refuse(self.types.wrong_result(node, name, one.moves), node)
@@ -167,24 +173,26 @@ class Lowering:
         """That rows stay what they were: one dimension of the batch, and the units last."""
         shape = tuple(tensor.shape)
         if all(self.graph.known(part) is not None for part in value.parts):
-            return
+            return  # a constant is the same in every row and unit
         if kind_of(tensor.dtype, self.dtype) is DtypeKind.FOREIGN:
             raise Untraceable(
                 f"{node.target} to {tensor.dtype}: programs compute in one dtype", node
             )
         if not shape:
             return
+        # Traces have two sizes of batch: a dimension of that size is the batch in both, or neither.
         others, last = math.prod(shape[:-1]), shape[-1]
         row = self.is_row(value)
         whole = row or last == len(value.parts) * self.units
         if others not in (1, self.batch) or not whole or (row and others == self.batch == last):
             raise Untraceable(f"{node.target} to shape {shape} mixes units or rows", node)
 
-    # ---- what rules are made of ----
+    # ---- the parts of rules ----
 
     def map(self, op: str, *inputs: Any) -> Tiles:
         """An elementwise instruction on nodes, values and numbers."""
         values = list(map(self.value, inputs))
+        # One tile, or row, against several is broadcast, as torch does it.
         widths = [len(v.parts) for v in values]
         width = max(widths) if all(widths) else 0
         parts = [v.parts if len(v.parts) == width else v.parts * width for v in values]
@@ -249,7 +257,7 @@ def rule(*names: str, gives: str = "real", moves: bool = False) -> Callable[[F],
 
 
 def written(node: fx.Node) -> tuple[list[Any], dict[str, Any]]:
-    """A node's arguments, without those at the end that say what is so anyway."""
+    """A node's arguments without defaults, so that a rule need not name those that nobody sets."""
     schema = node.target._schema.arguments  # type: ignore[union-attr]
     defaults = [a.default_value for a in schema if not a.kwarg_only]
     optional = [a.has_default_value() for a in schema if not a.kwarg_only]

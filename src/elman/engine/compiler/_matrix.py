@@ -1,7 +1,9 @@
 """Matrix products in a traced step: what is a matrix in it, and what a matrix's gradient is.
 
-A matrix is seen in blocks, as many rows and columns as there are units. Its gradient is a sum over
-the batch of a gradient times a value, so no number of it ever appears in a program: only the pair.
+A matrix consists of blocks, each of as many rows and columns as there are units. Its gradient is a
+sum over steps and rows of a gradient times a value, which the library computes for many steps at
+once. So no number of it ever appears in a program: only the pair. Where torch transposes, slices,
+joins or adds such gradients, the pairs are moved about and nothing is computed.
 """
 
 # ruff: noqa: ARG001 - a rule takes what the operation does
@@ -25,7 +27,7 @@ Grid = tuple[tuple[T, ...], ...]
 
 @dataclass(frozen=True)
 class Matrix:
-    """Part of a matrix, or of its transpose: where each block seen here is in the matrix."""
+    """Part of a matrix, or of its transpose: for each block, where it is in the matrix."""
 
     own: CellTensor
     grid: Grid[tuple[int, int]]
@@ -34,14 +36,14 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Transposed:
-    """A value of (batch, units), seen as (units, batch)."""
+    """A value of (batch, units) as (units, batch): the left factor of a matrix's gradient."""
 
     value: Tiles
 
 
 @dataclass(frozen=True)
 class OuterProduct:
-    """A matrix's gradient: for each block, what its rows and its columns are products of."""
+    """A matrix's gradient: for each block, the pairs (rows, columns) whose products it sums."""
 
     grid: Grid[tuple[tuple[int, int], ...]]
 
@@ -55,7 +57,7 @@ def _is_own_matrix(x: Any) -> bool:
 
 
 def _of_matrices(name: str) -> Callable[[Any], Any]:
-    """A rule for where the first argument is no value, beside that for values."""
+    """A rule for matrices and their gradients, beside the one of this name for values."""
 
     def register(one: Callable[..., Any]) -> Callable[..., Any]:
         of_values = RULES[name]
@@ -107,7 +109,7 @@ def _permute(low: Lowering, node: fx.Node, a: Any, dims: Sequence[int]) -> Any:
 @rule("mm")
 def _mm(low: Lowering, node: fx.Node, a: Any, b: Any) -> Any:
     left, right = low.any(a), low.any(b)
-    if isinstance(left, Transposed):
+    if isinstance(left, Transposed):  # zᵀ v, a gradient: every block of z meets every block of v
         pairs = (tuple(((i, j),) for j in low.value(b).parts) for i in left.value.parts)
         return OuterProduct(tuple(tuple(row) for row in pairs))
     value, matrix = low.value(a), _matrix(low, node, right)
@@ -155,6 +157,7 @@ def _add(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Any:
         (other,) = (
             n for n, x in zip((a, b), terms, strict=True) if not isinstance(x, OuterProduct)
         )
+        # Autograd adds zeros for the uses of a matrix that have no gradient.
         if any(low.graph.known(part) != 0 for part in low.value(other).parts):
             raise Untraceable("a matrix is used for more than to be multiplied by", node)
         return outers[0]
@@ -193,11 +196,11 @@ def _slice(
 
 
 def _split(low: Lowering, node: fx.Node, a: fx.Node, sizes: Any, dim: int = 0) -> list[Any]:
-    at, pieces = 0, []
+    start, pieces = 0, []
     for piece in node.meta["val"]:
-        size = piece.shape[dim]
-        pieces.append(_along(low, node, low.any(a), dim, at, at + size))
-        at += size
+        stop = start + piece.shape[dim]
+        pieces.append(_along(low, node, low.any(a), dim, start, stop))
+        start = stop
     return pieces
 
 
@@ -212,7 +215,7 @@ def _cat(low: Lowering, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0)
         x, shape = low.any(tensor), tensor.meta["val"].shape
         if isinstance(x, Matrix) or _is_own_matrix(x):
             raise Untraceable(f"{node.target} of matrices: join what they give instead", node)
-        # What is no gradient of a matrix is the zero gradient of a part that was not used.
+        # Anything but the gradient of a matrix is the zero gradient of a part that was not used.
         outers.append(x.grid if isinstance(x, OuterProduct) else _empty(low, shape))
     if dim % 2 == 1:
         return OuterProduct(_turn(sum(map(_turn, outers), ())))

@@ -106,8 +106,8 @@ BANKS = {
     "d": "gradient of a state after the step",
     "g": "gradient of a state before the step",
     "z": "gradient of a gate, or what the gradient of a matrix needs beside it",
-    "o": "shown to those who look",
-    "e": "gradient of what is shown",
+    "o": "a watched value, for an observer",
+    "e": "gradient of a watched value",
 }
 
 
@@ -235,7 +235,7 @@ class Program:
         forward: one step while training.
         inference: one step that keeps nothing.
         backward: from gradients of the states after a step to those of the gates and states before.
-        watched: tiles per step that are shown.
+        watched: tiles per step that an observer gets.
         once: 1 if its second derivatives are not those of the step (see :mod:`._once`).
     """
 
@@ -339,8 +339,8 @@ class Program:
     @property
     def matrices(self) -> tuple[tuple[int, int], ...]:
         """Rows and columns of each matrix, in blocks."""
-        found = (re.fullmatch(r"matrix(\d+)x(\d+)", text) for text in self.own)
-        return tuple((int(m[1]), int(m[2])) for m in found if m)
+        matches = (re.fullmatch(r"matrix(\d+)x(\d+)", text) for text in self.own)
+        return tuple((int(m[1]), int(m[2])) for m in matches if m)
 
 
 ROUTINES = ("forward", "inference", "backward")

@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from elman.cells import Cell, PointwiseCell
 from elman.cells._base import watching
 from elman.engine._lock import fork_safe_lock
-from elman.engine.compiler._bytecode import followed
+from elman.engine.compiler._bytecode import walk_cell
 from elman.engine.compiler._cache_key import AFFINE, Dependence, own_tensors
 from elman.engine.compiler._codegen import Builder, TracedInput
 from elman.engine.compiler._containers import changed, copied, entries
@@ -163,6 +163,7 @@ def _traced(
     # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
     try:
         with ThreadPoolExecutor(1) as fresh:
+            # Twice: where the batch enters a number, or a shape, the two programs differ.
             first, second = fresh.map(trace, _BATCHES)
     except Untraceable as error:
         return str(error)
@@ -315,7 +316,7 @@ class _Step:
         make_fx itself would keep the one branch that these examples take, without a word.
         """
         kind = self.projection.kind if self.projection else None
-        containers = followed(self.module.cell, kind, self.cell).containers
+        containers = walk_cell(self.module.cell, kind, self.cell).containers
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
             outputs = self(*tensors)
             if changed(containers):  # it may have been another thread
