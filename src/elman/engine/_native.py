@@ -18,6 +18,7 @@ from elman.engine.compiler._lower import Untraceable
 from elman.engine.compiler._trace import CellProgram, Projection, compile_cell, is_projected
 from elman.engine.runtime._functions import recurrence
 from elman.engine.runtime._library import encoded, missing
+from elman.engine.runtime._operators import ScanSpec
 from elman.scan import Observation
 
 _DTYPES = (torch.float32, torch.float64)
@@ -47,12 +48,12 @@ class NativePlan(Plan):
         inputs, parameters = self.arguments()
         tensors = (*inputs, *r.state, *start, *parameters)
         save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        output, *rest = recurrence(
-            program.text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors
-        )
-        final = r.cell.State(*rest[: len(r.state)])
+        states = len(r.state)
+        spec = ScanSpec(program.text, r.reverse, states, len(start), r.lengths, r.reset)
+        output, *rest = recurrence(spec, save, *tensors)
+        final = r.cell.State(*rest[:states])
         if r.observe is not None:
-            watched = dict(zip(program.watched, rest[len(r.state) :], strict=True))
+            watched = dict(zip(program.watched, rest[states:], strict=True))
             _observe(r, watched, final)
         return output, final
 

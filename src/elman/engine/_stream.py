@@ -18,7 +18,7 @@ from elman.engine._recurrence import Recurrence
 from elman.engine._select import effective_engine
 from elman.engine.compiler._trace import reads_around, unchanged
 from elman.engine.runtime._library import encoded, library
-from elman.engine.runtime._operators import _Call
+from elman.engine.runtime._operators import NativeCall, ScanSpec
 from elman.engine.runtime._tensors import described
 
 MOST_LAYERS = 64
@@ -172,8 +172,8 @@ class NativeSteps:
         self._native.write(described((*states, where)))
 
 
-def _call_of(layer: NativePlan) -> _Call:
+def _call_of(layer: NativePlan) -> NativeCall:
     inputs, parameters = layer.arguments()
     state = layer.recurrence.state
     tensors = [*inputs, *state, *parameters]
-    return _Call(layer.program.text, False, len(state), 0, None, None, tensors)
+    return NativeCall(ScanSpec(layer.program.text, False, len(state), 0, None, None), tensors)

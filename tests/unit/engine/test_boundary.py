@@ -36,10 +36,10 @@ class Call:
         own = [hh, *(tensors[name] for name, _ in names)]
         start, states = list(r.start), len(r.state)
         incoming = [r.x, ih, b_ih, b_hh]
-        call = _operators._Call(
-            self.text, False, states, states, r.lengths, r.reset,
+        call = _operators.NativeCall(
+            _operators.ScanSpec(self.text, False, states, states, r.lengths, r.reset),
             [t.detach() for t in (*incoming, *r.state, *start, *own)],
-        )  # fmt: skip
+        )
         self.code, self.scan, self.keep = call.code, call.scan, call
         matrices = len(self.code.matrices)
         cell = [

@@ -80,8 +80,8 @@ class Dependence:
             return False  # something of another type has come in its place
         return (
             len(leaves) == len(self._leaves)
-            # Identity is quick, and strict: 1, 1.0 and True are equal, and -0.0 is equal to 0.0. For
-            # an equal number that is another object the step is walked again, and not traced.
+            # Identity is quick, and strict: 1, 1.0 and True are equal, and -0.0 equals 0.0. For an
+            # equal number that is another object the step is walked again, and not traced.
             and all(map(is_, leaves, self._leaves))
             and self._shapes_of(cell) == self._shapes
         )
