@@ -92,7 +92,7 @@ class Look:
             probes = [r.x.new_zeros(*r.x.shape[:2], n).requires_grad_() for n in sizes]
             r = _probed(r, probes)
         with engines.run_by(None):
-            output, final = engines.run(_shown_to(r, shown))
+            output, final = engines.run(_observed_by(r, shown))
         seen = {name: value.detach() for name, value in shown.stacked(0).items()}
         call = Call(r.cell, r.x.detach(), r.reverse, r.active, seen, probes)
         self._calls.setdefault(self._name(r), []).append(call)
@@ -210,7 +210,7 @@ def _probed(r: Recurrence, probes: list[Tensor]) -> Recurrence:
     cell = r.cell if r.weights is None else _with_weights(r.cell, r.weights)
     kind = None if isinstance(projected, Tensor) else type(projected)
     probed = replace(r, cell=_Probed(cell, kind), weights=None)
-    probed.found["projected"] = _beside(projected, probes, cell)
+    probed.projection = _beside(projected, probes, cell)
     return probed
 
 
@@ -226,11 +226,11 @@ def _with_weights(cell: Any, weights: Weights) -> Any:
     return twin
 
 
-def _shown_to(r: Recurrence, shown: Observation) -> Recurrence:
-    """The same recurrence, seen; what was found out about it stays."""
-    seen = replace(r, observe=shown)
-    seen.found.update({k: v for k, v in r.found.items() if k == "projected"})
-    return seen
+def _observed_by(r: Recurrence, observer: Observation) -> Recurrence:
+    """The same recurrence with an observer; it is not projected again, which would draw masks."""
+    observed = replace(r, observe=observer)
+    observed.projection = r.projection
+    return observed
 
 
 @contextmanager

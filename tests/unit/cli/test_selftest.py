@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from elman.cli import main
 from elman.engine import _reference, _select
 from elman.engine.runtime import _library
 from elman.testing import CELL_CONTRACTS, ENGINE_CONTRACTS, _selftest
+from plans import engine_of
 
 pytestmark = [
     pytest.mark.unchecked,
@@ -110,7 +110,7 @@ def test_an_engine_that_is_wrong(
         output, final = _reference.run(case)
         return output + 1e-6, final
 
-    wrong = SimpleNamespace(why_not=lambda _: None, run=run_wrongly)
+    wrong = engine_of(run_wrongly)
     monkeypatch.setitem(_select._ENGINES, "native", wrong)
     code, lines, err = run(capsys)
     assert code == 1
