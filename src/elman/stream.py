@@ -395,9 +395,9 @@ def _parts(model: Any, state: Any, names: dict[Any, str], first: int) -> Iterato
                 first += len(parts)
                 yield from parts
         case DropIn():
-            for cell, suffix, s in zip(model._templates, model._suffixes, state, strict=True):
-                weights = model._weights(suffix)
-                yield _part(model, Recurrence(cell, _zeros(s, cell), s, weights), names, suffix)
+            for (cell, weights, part), s in zip(model.parts(), state, strict=True):
+                r = Recurrence(cell, _zeros(s, cell), s, weights)
+                yield _part(model, r, names, f" {part}")
         case _:
             raise EngineError(f"{names[model]}: {type(model).__name__} is no layer of elman")
 
@@ -408,7 +408,7 @@ def _zeros(state: Any, cell: Any) -> Tensor:
 
 
 def _part(layer: Any, r: Recurrence, names: dict[Any, str], suffix: str = "") -> Part:
-    return Part(r, layer.engine, f"{names[layer]}{suffix.replace('_', ' ')}")
+    return Part(r, layer.engine, f"{names[layer]}{suffix}")
 
 
 def _shapes(state: Any) -> Any:

@@ -64,6 +64,21 @@ def test_one_seed_makes_the_same_cell(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_cell_is_one_of_torchs(kind: str) -> None:
+    cell = getattr(elman, kind)(3, 5)
+    assert isinstance(cell, getattr(nn, kind))
+    for sizes in ((0, 5), (3, 0), (3, "5")):
+        with pytest.raises(elman.ElmanError, match="_size"):
+            getattr(elman, kind)(*sizes)
+
+
+def test_new_random_weights_leave_the_activations_own() -> None:
+    cell = elman.RNNCell(3, 5, nonlinearity=nn.PReLU())
+    cell.reset_parameters()
+    assert torch.equal(cell.get_parameter("nonlinearity.weight"), torch.tensor([0.25]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_cell_repeated_is_the_layer(kind: str) -> None:
     cell, layer = getattr(elman, kind)(3, 5), getattr(elman, kind.removesuffix("Cell"))(3, 5)
     layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
