@@ -379,8 +379,9 @@ class RNN(DropIn):
         self.mode = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}.get(str(nonlinearity), "RNN")
 
     def extra_repr(self) -> str:
-        shown = self.nonlinearity != "tanh" and not isinstance(self.nonlinearity, nn.Module)
-        return super().extra_repr() + (f", nonlinearity={self.nonlinearity}" if shown else "")
+        if self.nonlinearity == "tanh" or isinstance(self.nonlinearity, nn.Module):
+            return super().extra_repr()  # torch shows a module as a part
+        return f"{super().extra_repr()}, nonlinearity={self.nonlinearity}"
 
 
 @final

@@ -45,11 +45,11 @@ def test_values_and_gradients_equal_torchs(
     hx = state_for(kind, *rows, 5) if with_state else None
     expected, got = theirs(x, hx), ours(x, hx)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
-    given = [x, *(flat(hx) if with_state else ())]
+    inputs = [x, *(flat(hx) if with_state else ())]
     gradients = []
     for module, result in ((theirs, expected), (ours, got)):
         loss = sum(state.sin().sum() for state in flat(result))
-        gradients.append(torch.autograd.grad(loss, [*given, *module.parameters()]))
+        gradients.append(torch.autograd.grad(loss, [*inputs, *module.parameters()]))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-12)
 
 
