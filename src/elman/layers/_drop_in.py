@@ -71,7 +71,6 @@ class DropIn(OnTorch, nn.RNNBase):
         *,
         init: str | None = None,
         engine: str = "auto",
-        **cell: Any,
     ) -> None:
         if proj_size and self._mode != "LSTM":
             raise ConfigError(
@@ -89,11 +88,11 @@ class DropIn(OnTorch, nn.RNNBase):
             raise ConfigError(str(error)) from None
         except TypeError as error:
             raise DtypeError(str(error)) from None
-        self._prepare(engine, **cell)
+        self._prepare(engine)
         if init is not None:
             schemes.initialize(self, init)
 
-    def _prepare(self, engine: str = "auto", **cell: Any) -> None:
+    def _prepare(self, engine: str) -> None:
         """Sets what torch's layer does not have: the engine, and a template for each direction."""
         self.engine = engines.check_name(engine)
         above = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
@@ -101,14 +100,14 @@ class DropIn(OnTorch, nn.RNNBase):
         for names in self._all_weights:
             part = names[0].removeprefix("weight_ih_")
             size = self.input_size if part.startswith("l0") else above
-            template: Any = self._cell(
-                size, self.hidden_size, bias=self.bias, device="meta", **cell
-            )
-            if self.proj_size:
-                template = cells.Projected(template, self.proj_size)
+            template = self._template(size)
             fields = [f"{field}_{part}" for field in PARTS]
             parts.append((template, tuple(n if n in names else None for n in fields), part))
         self._parts = tuple(parts)  # a tuple, in which torch does not look for modules
+
+    def _template(self, input_size: int) -> Any:
+        cell = self._cell(input_size, self.hidden_size, bias=self.bias, device="meta")
+        return cells.Projected(cell, self.proj_size) if self.proj_size else cell
 
     @property
     def _flat_weights(self) -> list[Tensor | None]:
@@ -370,13 +369,19 @@ class RNN(DropIn):
         num_layers: int = 1,
         nonlinearity: str | Activation = "tanh",
         *args: Any,
+        init: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(
-            input_size, hidden_size, num_layers, *args, activation=nonlinearity, **options
-        )
+        super().__init__(input_size, hidden_size, num_layers, *args, **options)
         self.nonlinearity = nonlinearity
         self.mode = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}.get(str(nonlinearity), "RNN")
+        self._prepare(self.engine)  # now that a module among activations can be registered
+        if init is not None:
+            schemes.initialize(self, init)
+
+    def _template(self, input_size: int) -> Any:
+        activation = getattr(self, "nonlinearity", "tanh")
+        return cells.Elman(input_size, self.hidden_size, activation, bias=self.bias, device="meta")
 
     def extra_repr(self) -> str:
         if self.nonlinearity == "tanh" or isinstance(self.nonlinearity, nn.Module):

@@ -33,9 +33,8 @@ class DropInCell(OnTorch, nn.RNNCellBase):
         bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-        **cell: Any,
     ) -> None:
-        template = self._cell(input_size, hidden_size, bias=bool(bias), device="meta", **cell)
+        template = self._cell(input_size, hidden_size, bias=bool(bias), device="meta")
         super().__init__(input_size, hidden_size, bias, device=device, dtype=dtype)  # type: ignore[call-arg]
         self._template = (template,)  # in a tuple, where torch does not look for modules
 
@@ -125,7 +124,9 @@ class RNNCell(DropInCell, nn.RNNCell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias, device, dtype, activation=nonlinearity)
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+        options: dict[str, Any] = {"bias": bool(bias), "device": "meta"}
+        self._template = (cells.Elman(input_size, hidden_size, nonlinearity, **options),)
         self.nonlinearity = nonlinearity  # type: ignore[assignment]
 
 

@@ -92,7 +92,7 @@ def _to_elman(layer: Any, kind: type[nn.Module]) -> None:
         layer.dropout = 0.0
     vars(layer).pop("_flat_weights", None)  # computed, and not kept, from here on
     _change_class(layer, _OURS[kind])
-    layer._prepare(**({"activation": layer.nonlinearity} if kind is nn.RNN else {}))
+    layer._prepare("auto")
 
 
 def _plain_type(layer: nn.Module) -> type[nn.Module]:
