@@ -399,9 +399,9 @@ def _stack(
                 first += len(inner)
                 yield from inner
         case DropIn():
-            for cell, suffix, s in zip(model._templates, model._suffixes, state, strict=True):
-                weights = model._weights(suffix)
-                yield _level(model, Recurrence(cell, _zeros(s, cell), s, weights), names, suffix)
+            for (cell, weights, part), s in zip(model.parts(), state, strict=True):
+                r = Recurrence(cell, _zeros(s, cell), s, weights)
+                yield _level(model, r, names, f" {part}")
         case _:
             raise EngineError(f"{names[model]}: {type(model).__name__} is no layer of elman")
 
@@ -412,7 +412,7 @@ def _zeros(state: Any, cell: Any) -> Tensor:
 
 
 def _level(layer: Any, r: Recurrence, names: dict[Any, str], suffix: str = "") -> StackedRecurrence:
-    return StackedRecurrence(r, layer.engine, f"{names[layer]}{suffix.replace('_', ' ')}")
+    return StackedRecurrence(r, layer.engine, f"{names[layer]}{suffix}")
 
 
 def _shapes(state: Any) -> Any:
