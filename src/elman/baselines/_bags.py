@@ -95,8 +95,8 @@ class TfidfLogistic:
 
     def probabilities(self, tokens: Tokens, lengths: Tokens) -> Reals:
         """P(class | text) of texts end to end: (rows, classes seen in training)."""
-        found: Reals = self._model.predict_proba(self._counts(tokens, lengths))
-        return found
+        probabilities: Reals = self._model.predict_proba(self._counts(tokens, lengths))
+        return probabilities
 
     def _counts(self, tokens: Tokens, lengths: Tokens) -> Any:
         from scipy.sparse import csr_matrix
@@ -131,13 +131,13 @@ class Linear:
 
     def probabilities(self, rows: Reals) -> Reals:
         """P(class | row): (rows, classes)."""
-        found: Reals = self._model.predict_proba(rows)
-        return found
+        probabilities: Reals = self._model.predict_proba(rows)
+        return probabilities
 
     def numbers(self, rows: Reals) -> Reals:
         """The predicted numbers."""
-        found: Reals = self._model.predict(rows)
-        return found
+        predictions: Reals = self._model.predict(rows)
+        return predictions
 
 
 def _need_scikit_learn() -> None:
@@ -168,5 +168,5 @@ class MostFrequentTag:
 
     def tags(self, words: Tokens) -> Tokens:
         """A label for each word."""
-        found: Tokens = self._tags[words]
-        return found
+        tags: Tokens = self._tags[words]
+        return tags

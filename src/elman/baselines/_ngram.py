@@ -166,9 +166,9 @@ def _count(tokens: Tokens, n: int, vocab_size: int) -> _Counts:
     return _Counts(vocab_size, grams, counts, contexts, totals, buckets.clip(max=BUCKETS - 1))
 
 
-def _find(keys: Tokens, values: Tokens, wanted: Tokens) -> Tokens:
-    at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    return np.where(keys[at] == wanted, values[at], 0)
+def _find(keys: Tokens, values: Tokens, queries: Tokens) -> Tokens:
+    at = np.searchsorted(keys, queries).clip(max=len(keys) - 1)
+    return np.where(keys[at] == queries, values[at], 0)
 
 
 def _interpolate(

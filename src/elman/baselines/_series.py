@@ -44,11 +44,11 @@ class SeasonalNaive:
         """The next steps (steps,); where no such season was measured, the last value."""
         growth = mean_change if self.drift else 0.0
         there = np.flatnonzero(np.isfinite(history))
-        found = np.full(steps, history[there[-1]] if len(there) else np.nan)
+        forecast = np.full(steps, history[there[-1]] if len(there) else np.nan)
         for ahead in range(min(steps, self.season)):
             same = history[len(history) + ahead - self.season :: -self.season]
             back = np.flatnonzero(np.isfinite(same))
             if len(history) + ahead >= self.season and len(back):
-                later = np.arange(len(found[ahead :: self.season]))
-                found[ahead :: self.season] = same[back[0]] + growth * (back[0] + 1 + later)
-        return found
+                later = np.arange(len(forecast[ahead :: self.season]))
+                forecast[ahead :: self.season] = same[back[0]] + growth * (back[0] + 1 + later)
+        return forecast

@@ -36,9 +36,9 @@ class WordByWord:
     """
 
     def __init__(self, sources: list[list[int]], targets: list[list[int]], rounds: int = 5) -> None:
-        word, place, said = _cells(sources, targets)
-        base = 1 + int(said.max(initial=0))
-        kinds, which = np.unique(word * base + said, return_inverse=True)
+        word, place, target = _cells(sources, targets)
+        base = 1 + int(target.max(initial=0))
+        kinds, which = np.unique(word * base + target, return_inverse=True)
         of = kinds // base
         chance = np.ones(len(kinds))
         for _ in range(rounds):
@@ -65,7 +65,7 @@ def _cells(sources: list[list[int]], targets: list[list[int]]) -> tuple[Tokens, 
     """Every source token (from 1; 0 for none) beside every target token, and the latter's place."""
     words: list[Tokens] = []
     places: list[Tokens] = []
-    said: list[Tokens] = []
+    meanings: list[Tokens] = []
     place = total = 0
     for source, target in zip(sources, targets, strict=True):
         total += (len(source) + 1) * len(target)
@@ -74,6 +74,6 @@ def _cells(sources: list[list[int]], targets: list[list[int]]) -> tuple[Tokens, 
         words.append(np.tile(np.append(np.asarray(source, dtype=np.int64) + 1, 0), len(target)))
         here = np.arange(place, place + len(target))
         places.append(np.repeat(here, len(source) + 1))
-        said.append(np.repeat(np.asarray(target, dtype=np.int64), len(source) + 1))
+        meanings.append(np.repeat(np.asarray(target, dtype=np.int64), len(source) + 1))
         place += len(target)
-    return np.concatenate(words), np.concatenate(places), np.concatenate(said)
+    return np.concatenate(words), np.concatenate(places), np.concatenate(meanings)

@@ -92,9 +92,9 @@ def main() -> None:
     pa.set_io_thread_count(1)
     limit(int(memory))
     try:
-        found = batches(path, Most(*map(int, numbers)))
-        with pa.ipc.new_stream(sys.stdout.buffer, next(found).schema) as stream:
-            for batch in found:
+        record_batches = batches(path, Most(*map(int, numbers)))
+        with pa.ipc.new_stream(sys.stdout.buffer, next(record_batches).schema) as stream:
+            for batch in record_batches:
                 stream.write_batch(batch)
     except MemoryError:
         refuse(f"it needs more than {int(memory):,} bytes of memory")

@@ -153,9 +153,9 @@ def _bounce(v: Reals, p: Reals, rows: NDArray[np.int64], event: NDArray[np.int64
         meet = rows[event == 3 * balls + number]
         line = p[meet, i] - p[meet, j]
         line /= np.linalg.norm(line, axis=1, keepdims=True)
-        given = ((v[meet, i] - v[meet, j]) * line).sum(1, keepdims=True) * line
-        v[meet, i] -= given
-        v[meet, j] += given
+        impulse = ((v[meet, i] - v[meet, j]) * line).sum(1, keepdims=True) * line
+        v[meet, i] -= impulse
+        v[meet, j] += impulse
 
 
 def _pairs(balls: int) -> list[tuple[int, int]]:

@@ -64,15 +64,15 @@ def read_image(image: Path | Pixels, size: int) -> Pixels:
         (3, 8, 8)
     """
     if isinstance(image, Path):
-        found = _opened(image, size)
+        pixels = _opened(image, size)
     elif image.shape[:2] == (size, size):
-        found = image
+        pixels = image
     else:
         _need_pillow()
         from PIL import Image
 
-        found = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
-    return np.ascontiguousarray(found.transpose(2, 0, 1))
+        pixels = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _opened(path: Path, size: int) -> Pixels:
@@ -153,14 +153,14 @@ def read_captions(
     """
     file = _captions_file(path)
     plan = Plan((image, caption), bad, names, encoding)
-    found: dict[str, Record] = {}
+    records: dict[str, Record] = {}
     for place, values in _captions(file, plan):
         with bad.caught(place):
             name, texts = _text(values, image), values[caption]
             for text in texts if isinstance(texts, list) else [_text(values, caption)]:
-                record = found.setdefault(name, Record(place, {"captions": []}))
+                record = records.setdefault(name, Record(place, {"captions": []}))
                 record.values["captions"].append(text)
-    for name, (place, values) in found.items():
+    for name, (place, values) in records.items():
         yield Record(place, {"image": _place_of(name, file, images), **values})
 
 
@@ -180,7 +180,9 @@ def _captions_file(path: Path) -> Path:
 
 def _captions(file: Path, plan: Plan) -> Iterator[Record]:
     if file.suffix != ".txt":
-        yield from read_table(file, plan.wanted, plan.bad, names=plan.names, encoding=plan.encoding)
+        yield from read_table(
+            file, plan.required, plan.bad, names=plan.names, encoding=plan.encoding
+        )
         return
     if not file.is_file():
         raise DataError(f"{file}: no such file or folder: check the path")
@@ -204,7 +206,7 @@ def _numbered(file: Path, plan: Plan) -> Iterator[Record]:
                         "",
                         f"NAME#NUMBER, a tab and a text were expected, got {limits.excerpt(line)}",
                     )
-                yield Record(place, dict(zip(plan.wanted, match.groups(), strict=True)))
+                yield Record(place, dict(zip(plan.required, match.groups(), strict=True)))
 
 
 def _text(values: Mapping[str, Any], column: str) -> str:

@@ -89,7 +89,7 @@ MATLAB_SECONDS = 8
 FRAMES = 100_000
 """Frames of a piece of music."""
 
-SHOWN = 80
+EXCERPT = 80
 """Characters of a damaged value that are quoted in a message."""
 
 
@@ -100,4 +100,4 @@ def excerpt(value: object) -> str:
     "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ... (102)"
     """
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ... ({len(text):,})"
+    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]} ... ({len(text):,})"

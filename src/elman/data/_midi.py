@@ -132,8 +132,8 @@ def synthesize(midi: Path, wave: Path) -> str | None:
         return MISSING
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not wave.is_file():
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
-        return f"{command[0]} failed ({done.returncode}) and said: {said[-1]}"
+        output = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        return f"{command[0]} failed ({done.returncode}): {output[-1]}"
     return None
 
 

@@ -148,8 +148,8 @@ def _notes(file: Path) -> list[Note]:
         known = ", ".join((*READERS, ".mat"))
         raise BadValue("", f"music was expected ({known}), got {file.suffix or 'no suffix'}")
     module, _, name = READERS[file.suffix.lower()].partition(":")
-    found: list[Note] = getattr(import_module(f"elman.data.{module}"), name)(file)
-    return found
+    notes: list[Note] = getattr(import_module(f"elman.data.{module}"), name)(file)
+    return notes
 
 
 def _read_mat(file: Path, bad: BadRows) -> Iterator[Record]:

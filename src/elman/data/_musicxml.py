@@ -176,10 +176,10 @@ def _measures(part: Element) -> Iterator[Measure]:
 
 def _shift(attributes: Element, before: int) -> int:
     """Semitones from what is written to what sounds, of instruments that transpose."""
-    found = attributes.find("transpose")
-    if found is None:
+    transpose = attributes.find("transpose")
+    if transpose is None:
         return before
-    return round(_number(found, "chromatic", 0) + 12 * _number(found, "octave-change", 0))
+    return round(_number(transpose, "chromatic", 0) + 12 * _number(transpose, "octave-change", 0))
 
 
 def _pitch(pitch: Element) -> int:

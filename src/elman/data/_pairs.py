@@ -87,5 +87,7 @@ def emoji_names(path: Path) -> Iterator[Mapping[str, Any]]:
     }
     for emoji, english in json.loads(path.read_text(encoding="utf-8")).items():
         if english["status"] == _QUALIFIED:
-            said = {"en": english["en"]} | {name: table[emoji] for name, table in names.items()}
-            yield {name: text.strip(":").replace("_", " ") for name, text in said.items()}
+            translations = {"en": english["en"]} | {
+                name: table[emoji] for name, table in names.items()
+            }
+            yield {name: text.strip(":").replace("_", " ") for name, text in translations.items()}

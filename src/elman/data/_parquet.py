@@ -31,7 +31,7 @@ def read_parquet(file: Path, plan: Plan) -> Iterator[Record]:
     with apart(file, "_arrow", *most) as stream:
         try:
             with ipc.open_stream(stream) as batches:
-                check_columns(file, plan.wanted, batches.schema.names)
+                check_columns(file, plan.required, batches.schema.names)
                 for batch in batches:
                     for values in _python(batch, f"{file}, row {number + 1} or later"):
                         number += 1

@@ -129,8 +129,8 @@ def digits() -> Rows:
     """
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    for pixels, label in zip(found.data, found.target, strict=True):
+    dataset = load_digits()
+    for pixels, label in zip(dataset.data, dataset.target, strict=True):
         yield {"series": (pixels / 16).astype(np.float32)[:, None], "label": str(label)}
 
 

@@ -79,11 +79,11 @@ def lines(
             before = kept.get(reading.series, [])
             step = _step(reading, grid, before, column)
             kept.setdefault(reading.series, []).append((step, grid.place(reading.time), reading))
-    found = [_line(name, rows, grid) for name, rows in kept.items()]
+    series = [_line(name, rows, grid) for name, rows in kept.items()]
     if not gaps:
-        for line, rows in zip(found, kept.values(), strict=True):
+        for line, rows in zip(series, kept.values(), strict=True):
             _refuse_gaps(line, rows)
-    return found
+    return series
 
 
 def _step(

@@ -33,7 +33,7 @@ class Record(NamedTuple):
 class Plan(NamedTuple):
     """How a file is read; the arguments of `read_table`."""
 
-    wanted: Sequence[str]
+    required: Sequence[str]
     bad: BadRows
     names: Sequence[str]
     encoding: str
@@ -100,7 +100,7 @@ class _Caught(AbstractContextManager[None]):
 
 def read_table(
     path: Path,
-    wanted: Sequence[str],
+    required: Sequence[str],
     bad: BadRows,
     *,
     names: Sequence[str] = (),
@@ -116,7 +116,7 @@ def read_table(
 
     Args:
         path: the file or folder.
-        wanted: columns that there must be; a pattern such as ``x*`` must match one.
+        required: columns that there must be; a pattern such as ``x*`` must match one.
         bad: what becomes of bad rows.
         names: the columns of a CSV or TSV file without a header.
         encoding: of text files.
@@ -138,17 +138,17 @@ def read_table(
                 f"{file}: a table was expected ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
                 f"{'rename it if it is one' if kind in _PLAIN else 'convert it to one of these'}"
             )
-        yield from FORMATS[kind](file, Plan(wanted, bad, names, encoding))
+        yield from FORMATS[kind](file, Plan(required, bad, names, encoding))
 
 
-def check_columns(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
+def check_columns(file: Path, required: Sequence[str], there: Sequence[str]) -> None:
     """Refuse a file that lacks a column, or has far too many; a pattern must match at least one."""
     if len(there) > limits.COLUMNS:
         raise DataError(
             f"{file}: at most {limits.COLUMNS:,} columns were expected, got {len(there):,}: take "
             "out those that are not needed, or put the steps of a series into one"
         )
-    for name in wanted:
+    for name in required:
         if not matching(name, there):
             raise DataError(
                 f"{file}: has no column {name!r}: {nearest(name, there)}; say which column is "
@@ -213,7 +213,7 @@ def _separated(file: Path, plan: Plan, **dialect: Any) -> Iterator[Record]:
             lines = RowLines(stream, file)
             reader = csv.reader(lines, strict=True, **dialect)
             header = list(plan.names) or [undo(name) for name in _header(file, reader)]
-            check_columns(file, plan.wanted, header)
+            check_columns(file, plan.required, header)
             yield from _fields(file, reader, lines, header, undo, plan)
     finally:
         csv.field_size_limit(before)
@@ -276,10 +276,10 @@ def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
             place = f"{file}, line {number}"
             with plan.bad.caught(place):
                 check_field("", line, plan.encoding)
-                yield Record(place, _object(line, plan.wanted))
+                yield Record(place, _object(line, plan.required))
 
 
-def _object(line: str, wanted: Sequence[str]) -> dict[str, Any]:
+def _object(line: str, required: Sequence[str]) -> dict[str, Any]:
     try:
         values = json.loads(line)
     except RecursionError:
@@ -290,7 +290,7 @@ def _object(line: str, wanted: Sequence[str]) -> dict[str, Any]:
         raise BadValue("", f"an object was expected, got {type(values).__name__}")
     if line.count("[") + line.count("{") > limits.DEPTH:  # most rows need not be looked through
         _check_depth(values)
-    for name in wanted:
+    for name in required:
         if not matching(name, list(values)):
             there = nearest(name, values) if values else "the object is empty"
             raise BadValue(name, f"missing: {there}")

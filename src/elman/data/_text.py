@@ -241,10 +241,10 @@ def _files(path: Path) -> list[Path]:
         return [path]
     if not path.exists():
         raise DataError(f"{path}: no such file or folder: check the path (looked in {Path.cwd()})")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
-    if not found:
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
+    if not files:
         raise DataError(f"{path}: the folder holds no file: give one with files in it")
-    return found
+    return files
 
 
 def codec(encoding: str) -> str:

@@ -89,8 +89,8 @@ class Grid(NamedTuple):
         if isinstance(times[0], datetime):
             dates = [time for time in times if isinstance(time, datetime)]
             day = _day_of_most(dates)
-            found = [cls("months", 1.0, day)] if day else []
-            grids = [*found, cls("seconds", 1.0)]
+            monthly = [cls("months", 1.0, day)] if day else []
+            grids = [*monthly, cls("seconds", 1.0)]
         else:
             grids = [cls("numbers", 1.0)]
         for grid in grids:
@@ -119,9 +119,9 @@ class Grid(NamedTuple):
         if self.unit == "numbers":
             return f"{place:.12g}"
         if self.unit == "seconds":
-            found = _EPOCH + timedelta(seconds=place)
-            whole = self.every % 86_400 == 0 and found.time() == datetime.min.time()
-            return found.date().isoformat() if whole else found.isoformat()
+            moment = _EPOCH + timedelta(seconds=place)
+            whole = self.every % 86_400 == 0 and moment.time() == datetime.min.time()
+            return moment.date().isoformat() if whole else moment.isoformat()
         year, month = divmod(round(place), 12)
         last = calendar.monthrange(year, month + 1)[1]
         return date(year, month + 1, min(self.day, last)).isoformat()
@@ -140,12 +140,12 @@ class Grid(NamedTuple):
         >>> Grid("months", 1.0).seasons(), Grid("numbers", 1.0).seasons()
         ({12: 'a year'}, {})
         """
-        found = {}
+        names = {}
         for name, size in _SPANS.get(self.unit, {}).items():
             steps = size / self.every
             if steps > 1.5 and abs(steps - round(steps)) <= WHOLE * steps:
-                found[round(steps)] = name
-        return found
+                names[round(steps)] = name
+        return names
 
     def __str__(self) -> str:
         if self.unit != "seconds":

@@ -60,13 +60,13 @@ def read_videos(path: Path, size: int, bad: BadRows, *, located: bool = True) ->
         DataError: there is no video; Pillow is not installed, or PyAV where it is needed.
     """
     _need("PIL", "pillow", path)
-    found = list(_found(path))
-    if not found:
+    videos = list(_videos(path))
+    if not videos:
         raise DataError(
             f"{path}: no video: give a GIF, a video file, a folder of images in their order, or a "
             "folder of such folders and files"
         )
-    for video in found:
+    for video in videos:
         with bad.caught(str(video)):
             fine, shape = _frames(video, FINE * size)
             frames = fine.reshape(len(fine), size, FINE, size, FINE).mean((2, 4))
@@ -114,7 +114,7 @@ def _center(different: Reals, step: int) -> tuple[float, float]:
     return x / weight.sum(), y / weight.sum()
 
 
-def _found(path: Path) -> Iterator[Path]:
+def _videos(path: Path) -> Iterator[Path]:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder: check the path (looked in {Path.cwd()})")
     if not path.is_dir():
@@ -131,7 +131,7 @@ def _found(path: Path) -> Iterator[Path]:
         return
     for p in inside:
         if is_video(p):
-            yield from _found(p)
+            yield from _videos(p)
 
 
 def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:

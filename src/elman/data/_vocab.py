@@ -150,12 +150,12 @@ class Vocabulary:
             >>> Vocabulary.train(["the cat sat"]).unknown("the dog and the cat")
             ['dog', 'and']
         """
-        found: dict[str, None] = {}
+        words: dict[str, None] = {}
         for line in text.split("\n") if self.eos is not None else [text]:
             row = self._tokenizer.encode(line, add_special_tokens=False)
             spans = zip(row.ids, row.offsets, strict=True)
-            found |= {line[start:stop]: None for token, (start, stop) in spans if token == self.unk}
-        return [token for token in found if token != UNK]
+            words |= {line[start:stop]: None for token, (start, stop) in spans if token == self.unk}
+        return [token for token in words if token != UNK]
 
     def index(self, token: str) -> int:
         """A token's index.
@@ -163,10 +163,10 @@ class Vocabulary:
         Raises:
             DataError: it is not in the vocabulary; ``token in vocabulary`` asks without raising.
         """
-        found = self._tokenizer.token_to_id(token)
-        if found is None:
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
             raise DataError(f"{token!r} is not among the {len(self):,} tokens of the vocabulary")
-        return found
+        return number
 
     def token(self, index: int) -> str:
         """The token of an index, as the vocabulary writes it (``decode([index])`` is its text).
@@ -276,10 +276,10 @@ def _learn_units(
     )
     tokenizer.train_from_iterator(texts, trainer)
     counted = tokenizer.get_vocab()
-    found = [token for token in sorted(counted, key=counted.__getitem__) if token not in specials]
-    if len(found) < 2:
-        raise DataError(_TOO_FEW.format(len(found), found))
-    tokens = [*specials, *found][:size]
+    units = [token for token in sorted(counted, key=counted.__getitem__) if token not in specials]
+    if len(units) < 2:
+        raise DataError(_TOO_FEW.format(len(units), units))
+    tokens = [*specials, *units][:size]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     tokenizer.model = models.WordLevel(vocabulary, unk_token=UNK)
 
@@ -292,7 +292,7 @@ def _learn_pieces(
     specials: list[str],
 ) -> None:
     """Pieces of words: all bytes, and what bpe or unigram finds worth a token."""
-    seen: set[str] = set()
+    characters: set[str] = set()
     options: dict[str, Any] = {
         "vocab_size": size or _SUBWORDS,
         "special_tokens": specials,
@@ -304,15 +304,15 @@ def _learn_pieces(
         if isinstance(tokenizer.model, models.BPE)
         else trainers.UnigramTrainer(**options)
     )
-    tokenizer.train_from_iterator(_noted(texts, seen), trainer)
-    if len(seen) < 2:
-        raise DataError(_TOO_FEW.format(len(seen), sorted(seen)))
+    tokenizer.train_from_iterator(_noted(texts, characters), trainer)
+    if len(characters) < 2:
+        raise DataError(_TOO_FEW.format(len(characters), sorted(characters)))
 
 
-def _noted(texts: Iterable[str], seen: set[str]) -> Iterator[str]:
+def _noted(texts: Iterable[str], characters: set[str]) -> Iterator[str]:
     for text in texts:
-        if len(seen) < 2:
-            seen.update(text)
+        if len(characters) < 2:
+            characters.update(text)
         yield text
 
 

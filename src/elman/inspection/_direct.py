@@ -12,11 +12,11 @@ from elman.inspection._observe import Track
 
 
 def gradients(
-    of: Sequence[Tensor], by: Sequence[Tensor], given: Sequence[Tensor] | None = None
+    of: Sequence[Tensor], by: Sequence[Tensor], grad_outputs: Sequence[Tensor] | None = None
 ) -> list[Tensor]:
     """Vector-Jacobian products, zeros where there is no path; the graph stays for more of them."""
-    found = torch.autograd.grad(of, by, given, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(b) if f is None else f for f, b in zip(found, by, strict=True)]
+    grads = torch.autograd.grad(of, by, grad_outputs, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(b) if f is None else f for f, b in zip(grads, by, strict=True)]
 
 
 def nodes(track: Track) -> list[Tensor]:
@@ -49,8 +49,8 @@ def direct(loss: Tensor, track: Track) -> list[Any]:
     Returns: a state for each step, in the order of time; 0 at padding.
     """
     finals = [state for _, final in track.finals for state in final]
-    found = gradients([loss], [*track.outputs, *finals])
-    outputs, finals = found[: len(track.outputs)], found[len(track.outputs) :]
+    grads = gradients([loss], [*track.outputs, *finals])
+    outputs, finals = grads[: len(track.outputs)], grads[len(track.outputs) :]
     of_output = torch.cat(outputs) * torch.stack(track.active)[..., None]
     states = [
         torch.zeros(len(track), *state.shape, dtype=state.dtype, device=state.device)

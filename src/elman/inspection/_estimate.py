@@ -58,19 +58,19 @@ def of_curve(measure: Callable[[Tensor], float], relative: Tensor, tiny: float) 
     whole = log_curve(relative, tiny)
     rows = relative.shape[1] if relative.dim() > 1 else 0
     draw = torch.Generator().manual_seed(0)
-    found = []
+    replicates = []
     for _ in range(RESAMPLES):
         if rows >= ENOUGH_ROWS:
             some = torch.randint(rows, (rows,), generator=draw)
-            found.append(measure(log_curve(relative[:, some], tiny)))
+            replicates.append(measure(log_curve(relative[:, some], tiny)))
         elif len(whole) > 1:
             growth = whole.diff()
             drawn = growth[blocks(len(growth), draw)].cumsum(0)
-            found.append(measure(torch.cat([whole[:1], drawn])))
+            replicates.append(measure(torch.cat([whole[:1], drawn])))
     value = measure(whole)
-    if not found:
+    if not replicates:
         return [value, math.nan, math.nan]
-    low, high = bounds(torch.tensor(found, dtype=torch.float64))
+    low, high = bounds(torch.tensor(replicates, dtype=torch.float64))
     return [value, float(low), float(high)]
 
 

@@ -77,8 +77,8 @@ class Factors:
         with torch.enable_grad():
             weight = self._steps.tensors[self.weight].clone().requires_grad_()
             after = torch.cat(self._steps.call(k, self._steps.before(k), {self.weight: weight}), -1)
-        (found,) = torch.autograd.grad(after, [weight], v, allow_unused=True)
-        return torch.zeros_like(weight) if found is None else found.detach()
+        (gradient,) = torch.autograd.grad(after, [weight], v, allow_unused=True)
+        return torch.zeros_like(weight) if gradient is None else gradient.detach()
 
 
 def factors(
@@ -111,11 +111,11 @@ def factors(
     Example:
         >>> import torch, elman
         >>> layer = elman.Recurrent(elman.cells.GRU(3, 5)).double()
-        >>> found = factors(layer, torch.randn(2, 7, 3).double(), lambda h: h.square().sum())
-        >>> found.loss_state.shape, found.product(6, 2).shape, found.state_weight(2).shape
+        >>> parts = factors(layer, torch.randn(2, 7, 3).double(), lambda h: h.square().sum())
+        >>> parts.loss_state.shape, parts.product(6, 2).shape, parts.state_weight(2).shape
         (torch.Size([7, 2, 5]), torch.Size([2, 5, 5]), torch.Size([2, 5, 15, 5]))
-        >>> double_sum = sum(found.term(t, k) for t in range(7) for k in range(t + 1))
-        >>> torch.allclose(double_sum, found.autograd), torch.allclose(found.sum(), found.autograd)
+        >>> double_sum = sum(parts.term(t, k) for t in range(7) for k in range(t + 1))
+        >>> torch.allclose(double_sum, parts.autograd), torch.allclose(parts.sum(), parts.autograd)
         (True, True)
 
     References:
@@ -152,7 +152,9 @@ def _weight(steps: Steps, name: str | None) -> tuple[str, Tensor]:
 
 
 def _parameters(track: Track) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {n: p for n, p in track.cell.named_parameters() if not p.is_meta}
+    parameters: dict[str, Tensor] = {
+        n: p for n, p in track.cell.named_parameters() if not p.is_meta
+    }
     if track.weights is not None:
-        found |= {n: t for n, t in zip(PARTS, track.weights, strict=True) if t is not None}
-    return found
+        parameters |= {n: t for n, t in zip(PARTS, track.weights, strict=True) if t is not None}
+    return parameters

@@ -25,7 +25,7 @@ from elman.inspection._observe import _is_task, _network, _ran
 
 _FILLS = ("empty", "new_empty", "full", "new_full", "fill", "masked_fill", "scalar_tensor")
 _OURS, _TORCHS = Path(__file__).parents[1], Path(torch.__file__).parent
-_SHOWN = tuple(str(_OURS / part) for part in ("cells", "nn", "tasks"))
+_VISIBLE = tuple(str(_OURS / part) for part in ("cells", "nn", "tasks"))
 _HIDDEN = str(_OURS), str(_TORCHS)
 
 
@@ -158,9 +158,9 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = _tensors((args, kwargs))
+        operands = _tensors((args, kwargs))
         # In place, what went in is gone afterwards.
-        spoiled = [t for t in given if _bad(t)]
+        spoiled = [t for t in operands if _bad(t)]
         name = str(func.overloadpacket).split(".", 1)[1]
         place = self._here()
         sources = [self._source(t, name, place) for t in spoiled]
@@ -168,7 +168,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         scalars = [v for v in tree_leaves((args, kwargs)) if isinstance(v, float)]
         meant = name.strip("_").startswith(_FILLS) and not all(map(math.isfinite, scalars))
         for result in _tensors(results):
-            gate = self._gate(given, spoiled, result, place)
+            gate = self._gate(operands, spoiled, result, place)
             if not self.backward:
                 self._pending.append((result, place))
             if _bad(result):
@@ -201,8 +201,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         index = tuple(wrong.nonzero()[0].tolist())
         rows: list[int] = []
         if source == "operation" and place.step is not None and t.dim() == 2:
-            found = wrong.any(1).nonzero().flatten()
-            rows = (found if place.rows is None else place.rows[found]).tolist()
+            bad_rows = wrong.any(1).nonzero().flatten()
+            rows = (bad_rows if place.rows is None else place.rows[bad_rows]).tolist()
         file, number = place.line
         code = linecache.getline(file, number).strip()
         line = f"{Path(file).name}:{number}: {code}" if code else ""
@@ -223,7 +223,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.place._replace(line=_line())
 
     def _gate(
-        self, given: Sequence[Tensor], spoiled: Sequence[Tensor], result: Tensor, place: _Place
+        self, operands: Sequence[Tensor], spoiled: Sequence[Tensor], result: Tensor, place: _Place
     ) -> str | None:
         """The gate whose numbers a result has, if it is one's alone."""
         gates: Sequence[str] = getattr(place.cell, "gates", ())
@@ -237,7 +237,9 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             wrong = (~result.isfinite()).flatten(0, -2).any(0).nonzero().flatten() // units
             own = {gates[k] for k in wrong.tolist()}
         else:
-            own = {g for t in spoiled or given if (g := self._gate_of(t, gates, units)) is not None}
+            own = {
+                g for t in spoiled or operands if (g := self._gate_of(t, gates, units)) is not None
+            }
         if len(own) == 1:
             self._gates[id(result)] = next(iter(own))
         return next(iter(own)) if len(own) == 1 else None
@@ -340,7 +342,7 @@ def _line() -> tuple[str, int]:
     while frame is not None:
         file = frame.f_code.co_filename
         hidden = file.startswith(_HIDDEN) or "<" in file or "/jaxtyping/" in file
-        if file.startswith(_SHOWN) or not hidden:
+        if file.startswith(_VISIBLE) or not hidden:
             return file, frame.f_lineno
         frame = frame.f_back
     return "", 0

@@ -179,16 +179,16 @@ def gradient_flow(
 
 
 def _gradients(
-    tracks: Sequence[Track], of: Sequence[Tensor], given: Sequence[Tensor] | None = None
+    tracks: Sequence[Track], of: Sequence[Tensor], grad_outputs: Sequence[Tensor] | None = None
 ) -> list[list[Any]]:
     """For each track a state of gradients for each step."""
-    flat = gradients(of, [node for track in tracks for node in nodes(track)], given)
-    found = []
+    flat = gradients(of, [node for track in tracks for node in nodes(track)], grad_outputs)
+    by_track = []
     for track in tracks:
         count = len(track) * len(track.cell.states)
-        found.append(by_step(track, flat[:count]))
+        by_track.append(by_step(track, flat[:count]))
         flat = flat[count:]
-    return found
+    return by_track
 
 
 def _row_norms(steps: Sequence[Any], name: str) -> Float[Tensor, "T B"]:
@@ -208,8 +208,8 @@ def _layers(each: Sequence[Tensor]) -> Float[Tensor, "L T B"] | Bool[Tensor, "L 
     return whole
 
 
-def _each_layer(found: Sequence[Sequence[Any]], names: Sequence[str]) -> Float[Tensor, "L T B"]:
-    return _layers([_row_norms(f, name) for f, name in zip(found, names, strict=True)])
+def _each_layer(tracks: Sequence[Sequence[Any]], names: Sequence[str]) -> Float[Tensor, "L T B"]:
+    return _layers([_row_norms(f, name) for f, name in zip(tracks, names, strict=True)])
 
 
 def _top(recording: Recording) -> tuple[list[Track], list[tuple[Any, int]]]:
@@ -245,23 +245,23 @@ class _Entering(NamedTuple):
             (s, last_steps(t, until)) for t in tracks for until, final in t.finals for s in final
         ]
         of = [output for output, _ in entry] + [state for state, _ in ends]
-        found = gradients([loss], of)
-        outputs = [(*each, gradient) for each, gradient in zip(entry, found, strict=False)]
-        rest = found[len(entry) :]
+        grads = gradients([loss], of)
+        outputs = [(*each, gradient) for each, gradient in zip(entry, grads, strict=False)]
+        rest = grads[len(entry) :]
         return cls(outputs, [(*end, gradient) for end, gradient in zip(ends, rest, strict=True)])
 
     def at(self, step: int) -> tuple[list[Tensor], list[Tensor]]:
         """What enters at one step: the nodes, and the loss's derivative by them."""
-        given, begin = [], 0
+        grad_outputs, begin = [], 0
         for _, time, gradient in self.outputs:
             steps = torch.arange(begin, begin + gradient.shape[time])
-            given.append(gradient.clone())
-            given[-1].movedim(time, 0)[steps != step] = 0
+            grad_outputs.append(gradient.clone())
+            grad_outputs[-1].movedim(time, 0)[steps != step] = 0
             begin += len(steps)
         for _, last, gradient in self.finals:
-            given.append(gradient.clone())
-            given[-1][last != step] = 0
-        return [node for node, *_ in (*self.outputs, *self.finals)], given
+            grad_outputs.append(gradient.clone())
+            grad_outputs[-1][last != step] = 0
+        return [node for node, *_ in (*self.outputs, *self.finals)], grad_outputs
 
 
 def _of_last(loss: Tensor, track: Track, whole: Sequence[Any]) -> tuple[Sequence[Any], Tensor]:
@@ -293,12 +293,12 @@ def _falls(track: Track, steps: Sequence[Any], start: Tensor, name: str) -> Floa
 
 def _from(track: Track, entering: Sequence[Any], start: Tensor) -> list[Any]:
     """The gradient of what enters at one step of each row, by every state."""
-    of, given = [], []
+    of, grad_outputs = [], []
     for t in sorted(set(start.tolist())):
         here = (start == t).to(track.active[t].device)[:, None]
         of += list(track.after[t])
-        given += [gradient * here for gradient in entering[t]]
-    return by_step(track, gradients(of, nodes(track), given))
+        grad_outputs += [gradient * here for gradient in entering[t]]
+    return by_step(track, gradients(of, nodes(track), grad_outputs))
 
 
 def _one_fall(norms: Tensor, restarted: Tensor, start: int) -> Tensor:

@@ -80,11 +80,13 @@ class Gates(NamedTuple):
         Raises:
             ConfigError: there is none, or more than one.
         """
-        found = [g for g in self.gates if g.name == name and layer in (None, g.layer)]
-        if len(found) != 1:
+        matches = [g for g in self.gates if g.name == name and layer in (None, g.layer)]
+        if len(matches) != 1:
             there = ", ".join(f"{g.layer}: {g.name}" for g in self.gates) or "none"
-            raise ConfigError(f"expected one gate {name!r}, found {len(found)}; there are {there}")
-        return found[0]
+            raise ConfigError(
+                f"expected one gate {name!r}, got {len(matches)}: choose from {there}"
+            )
+        return matches[0]
 
 
 def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Gates:
@@ -107,10 +109,10 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
         >>> layer = elman.Recurrent(elman.cells.LSTM(3, 5))
         >>> with torch.no_grad():
         ...     _ = layer.cell.bias_ih[5:10].fill_(3)  # of the forget gate
-        >>> found = gates(layer, torch.randn(8, 20, 3))
-        >>> [gate.name for gate in found.gates]
+        >>> usage = gates(layer, torch.randn(8, 20, 3))
+        >>> [gate.name for gate in usage.gates]
         ['store', 'forget', 'output']
-        >>> 10 < float(found.gate("forget").time_constant.mean()) < 40  # steps
+        >>> 10 < float(usage.gate("forget").time_constant.mean()) < 40  # steps
         True
 
     References:
@@ -118,20 +120,20 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
         the shares below 0.1 and above 0.9.
         Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", for the time constant.
     """
-    found: list[Gate] = []
+    gate_uses: list[Gate] = []
     states: list[StateUse] = []
     for layer, calls in calls_of(model, x, **options).items():
         cell = calls[0].cell
-        for name in calls[0].seen:
-            values = torch.cat([call.seen[name] for call in calls]).float()
+        for name in calls[0].activations:
+            values = torch.cat([call.activations[name] for call in calls]).float()
             if values.dim() != 3:
                 continue
             real = torch.cat([_real(call.active, call.x) for call in calls])
             if name in cell.states:
                 states.append(_state(layer, name, values, real))
             else:
-                found.append(_gate(layer, name, values, real, name == (keeps or cell.keeps)))
-    return Gates(tuple(found), tuple(states))
+                gate_uses.append(_gate(layer, name, values, real, name == (keeps or cell.keeps)))
+    return Gates(tuple(gate_uses), tuple(states))
 
 
 def _gate(layer: str, name: str, values: Tensor, real: Tensor, keeps: bool) -> Gate:

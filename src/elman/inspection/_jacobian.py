@@ -148,8 +148,8 @@ def spectrum(
         >>> import torch, elman
         >>> cell = elman.cells.Elman(3, 8, activation="identity")
         >>> layer = elman.Recurrent(cell, init="orthogonal")
-        >>> found = spectrum(layer, torch.randn(2, 20, 3))
-        >>> found.exact, bool((found.norm.value - 1).abs().max() < 1e-5)
+        >>> sizes = spectrum(layer, torch.randn(2, 20, 3))
+        >>> sizes.exact, bool((sizes.norm.value - 1).abs().max() < 1e-5)
         (True, True)
 
     References:
@@ -169,8 +169,8 @@ def spectrum(
     else:
         chosen = after if exact else after[:: -(-len(after) // 16)]
     sizes = _exact_sizes if exact else _Estimated(probes)
-    found = sizes(steps, part, after, set(chosen))
-    columns = zip(*(found[t] for t in chosen), strict=True)
+    sizes_at = sizes(steps, part, after, set(chosen))
+    columns = zip(*(sizes_at[t] for t in chosen), strict=True)
     each = [Estimate(*(torch.stack(e).cpu() for e in zip(*c, strict=True))) for c in columns]
     step_norm, step_radius, norm, frobenius = each
     return Spectrum(tuple(chosen), step_norm, step_radius, norm, frobenius, exact)
@@ -187,7 +187,7 @@ def _steps(model: Any, x: Any, layer: str | int | None, options: dict[str, Any])
 def _exact_sizes(
     steps: Steps, part: slice, after: Sequence[int], at: set[int]
 ) -> dict[int, _Sizes]:
-    found = {}
+    sizes_at = {}
     product = steps.identity(slice(0, steps.size)).transpose(0, 1)
     for t in after:
         step = steps.back(t, steps.identity(slice(0, steps.size))).transpose(0, 1)
@@ -200,8 +200,8 @@ def _exact_sizes(
                 torch.linalg.matrix_norm(whole, 2),
                 torch.linalg.matrix_norm(whole),
             )
-            found[t] = tuple(Estimate(size, size, size) for size in sizes)
-    return found  # type: ignore[return-value]
+            sizes_at[t] = tuple(Estimate(size, size, size) for size in sizes)
+    return sizes_at  # type: ignore[return-value]
 
 
 class _Estimated:
@@ -217,20 +217,20 @@ class _Estimated:
         width = part.stop - part.start
         shape = self._probes, steps.track.rows, width
         probes = torch.randn(shape, dtype=torch.float64, generator=draw).to(steps.device)
-        found, moved, past = {}, _placed(probes, part, steps.size), list[int]()
+        sizes_at, moved, past = {}, _placed(probes, part, steps.size), list[int]()
         for t in after:
             moved = steps.ahead(t, moved)
             past.append(t)
             if t in at:
                 one, one_back = _products(steps, part, [t])
                 ahead, back = _products(steps, part, list(past))
-                found[t] = (
+                sizes_at[t] = (
                     krylov.spectral_norm(one, one_back, probes),
                     krylov.spectral_radius(one, probes[:1]),
                     krylov.spectral_norm(ahead, back, probes),
                     krylov.frobenius_norm(moved[..., part]),
                 )
-        return found
+        return sizes_at
 
 
 def _products(

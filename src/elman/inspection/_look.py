@@ -34,7 +34,7 @@ class Call:
     x: Tensor
     reverse: bool
     active: Tensor | None
-    seen: dict[str, Tensor]
+    activations: dict[str, Tensor]
     probes: list[Tensor]
 
 
@@ -51,11 +51,11 @@ class Look:
         >>> import torch, elman
         >>> layer = elman.Recurrent(elman.cells.GRU(3, 5))
         >>> look = Look(layer)
-        >>> found = look(lambda: layer(torch.randn(2, 7, 3))[0][:, -1].sum())
-        >>> seen = found["Recurrent"]
-        >>> seen["gradient"]["h"][-1] ** 2  # of ten numbers whose sum is the loss
+        >>> layers = look(lambda: layer(torch.randn(2, 7, 3))[0][:, -1].sum())
+        >>> summary = layers["Recurrent"]
+        >>> summary["gradient"]["h"][-1] ** 2  # of ten numbers whose sum is the loss
         10.0...
-        >>> sorted(seen["gates"]), sorted(seen["gates"]["update"])
+        >>> sorted(summary["gates"]), sorted(summary["gates"]["update"])
         (['reset', 'update'], ['high', 'low', 'mean', 'rms'])
     """
 
@@ -80,21 +80,21 @@ class Look:
             with engines.run_by(self._run):
                 loss = forward()
             norms = iter(self._norms(loss) if gradient else ())
-        found = {name: self._summary(calls, norms) for name, calls in self._calls.items()}
+        layers = {name: self._summary(calls, norms) for name, calls in self._calls.items()}
         self._calls = {}
-        return found
+        return layers
 
     def _run(self, r: Recurrence) -> tuple[Tensor, Any]:
-        shown = r.observe if isinstance(r.observe, Observation) else Observation()
+        observation = r.observe if isinstance(r.observe, Observation) else Observation()
         probes: list[Tensor] = []
         if torch.is_grad_enabled():
             sizes = r.cell.state_sizes
             probes = [r.x.new_zeros(*r.x.shape[:2], n).requires_grad_() for n in sizes]
             r = _probed(r, probes)
         with engines.run_by(None):
-            output, final = engines.run(_shown_to(r, shown))
-        seen = {name: value.detach() for name, value in shown.stacked(0).items()}
-        call = Call(r.cell, r.x.detach(), r.reverse, r.active, seen, probes)
+            output, final = engines.run(_with_observation(r, observation))
+        activations = {name: value.detach() for name, value in observation.stacked(0).items()}
+        call = Call(r.cell, r.x.detach(), r.reverse, r.active, activations, probes)
         self._calls.setdefault(self._name(r), []).append(call)
         return output, final
 
@@ -108,31 +108,31 @@ class Look:
         probes = [p for calls in self._calls.values() for call in calls for p in call.probes]
         if not probes or not loss.requires_grad:
             return [p.new_zeros(len(p)) for p in probes]
-        found = torch.autograd.grad(loss, probes, allow_unused=True)
+        grads = torch.autograd.grad(loss, probes, allow_unused=True)
         return [
             p.new_zeros(len(p)) if g is None else torch.linalg.vector_norm(g, dim=(1, 2))
-            for p, g in zip(probes, found, strict=True)
+            for p, g in zip(probes, grads, strict=True)
         ]
 
     def _summary(self, calls: list[Call], norms: Iterator[Tensor]) -> dict[str, Any]:
         states = calls[0].cell.states
-        found: dict[str, Any] = {"gates": {}, "states": {}}
-        for name in calls[0].seen:
+        summary: dict[str, Any] = {"gates": {}, "states": {}}
+        for name in calls[0].activations:
             kind = "states" if name in states else "gates"
-            pieces = [(call.seen[name], call.active) for call in calls]
+            pieces = [(call.activations[name], call.active) for call in calls]
             if all(value.dim() == 3 for value, _ in pieces):
-                found[kind][name] = shares(pieces, state=name in states)
+                summary[kind][name] = shares(pieces, state=name in states)
         by_call = [[next(norms) for _ in call.probes] for call in calls]
         if calls[0].probes:
             whole = [torch.cat(each) for each in zip(*by_call, strict=True)]
             steps = len(whole[0])
             at = torch.linspace(0, steps - 1, min(steps, POINTS)).round().long()
-            found["steps"] = at.tolist()
-            found["gradient"] = {
+            summary["steps"] = at.tolist()
+            summary["gradient"] = {
                 name: each[at.to(each.device)].tolist()
                 for name, each in zip(states, whole, strict=True)
             }
-        return found
+        return summary
 
 
 def calls_of(model: Any, x: Any, **options: Any) -> dict[str, list[Call]]:
@@ -158,13 +158,13 @@ def shares(pieces: Sequence[tuple[Tensor, Tensor | None]], *, state: bool) -> di
     real = torch.cat([v.flatten(0, 1) if on is None else v[on] for v, on in pieces])
     if not real.numel():
         return {}
-    found = {"mean": real.mean(), "rms": real.square().mean().sqrt()}
+    stats = {"mean": real.mean(), "rms": real.square().mean().sqrt()}
     if state:
-        found["saturated"] = (real.abs() > HIGH).float().mean()
-        found["dead"] = (real == 0).all(0).float().mean()
+        stats["saturated"] = (real.abs() > HIGH).float().mean()
+        stats["dead"] = (real == 0).all(0).float().mean()
     elif bool((real >= 0).all() & (real <= 1).all()):
-        found["low"], found["high"] = (real < LOW).float().mean(), (real > HIGH).float().mean()
-    return dict(zip(found, torch.stack([v.float() for v in found.values()]).tolist(), strict=True))
+        stats["low"], stats["high"] = (real < LOW).float().mean(), (real > HIGH).float().mean()
+    return dict(zip(stats, torch.stack([v.float() for v in stats.values()]).tolist(), strict=True))
 
 
 class _Probed(Cell):
@@ -226,11 +226,11 @@ def _with_weights(cell: Any, weights: Weights) -> Any:
     return twin
 
 
-def _shown_to(r: Recurrence, shown: Observation) -> Recurrence:
+def _with_observation(r: Recurrence, observation: Observation) -> Recurrence:
     """The same recurrence, seen; what was found out about it stays."""
-    seen = replace(r, observe=shown)
-    seen.found.update({k: v for k, v in r.found.items() if k == "projected"})
-    return seen
+    other = replace(r, observe=observation)
+    other.found.update({k: v for k, v in r.found.items() if k == "projected"})
+    return other
 
 
 @contextmanager

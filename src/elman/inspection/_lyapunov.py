@@ -68,8 +68,8 @@ def lyapunov(
         >>> layer = elman.Recurrent(cell, init="orthogonal")
         >>> with torch.no_grad():
         ...     _ = cell.weight_hh.mul_(0.9)
-        >>> found = lyapunov(layer, torch.randn(2, 50, 3), k=8)
-        >>> torch.allclose(found.exponents.exp(), torch.tensor(0.9).double())
+        >>> exponents = lyapunov(layer, torch.randn(2, 50, 3), k=8).exponents
+        >>> torch.allclose(exponents.exp(), torch.tensor(0.9).double())
         True
 
     References:
@@ -100,13 +100,13 @@ def _growth(steps: Steps, k: int) -> Tensor:
     draw = torch.Generator().manual_seed(0)
     # All rows begin with the same columns, so that none depends on the others.
     q = torch.linalg.qr(torch.randn(steps.size, k, generator=draw, dtype=torch.float64))[0]
-    q, found = q.to(steps.device).expand(steps.track.rows, -1, -1), []
+    q, growth = q.to(steps.device).expand(steps.track.rows, -1, -1), []
     for t in steps.track.order:
         q, r = torch.linalg.qr(steps.ahead(t, q.permute(2, 0, 1)).permute(1, 2, 0))
         real = steps.track.active[t][:, None]
         grown = r.diagonal(dim1=-2, dim2=-1).abs().log()
-        found.append(grown.masked_fill(~real, math.nan))
-    return torch.stack(found).cpu()
+        growth.append(grown.masked_fill(~real, math.nan))
+    return torch.stack(growth).cpu()
 
 
 def _interval(growth: Tensor) -> Tensor:

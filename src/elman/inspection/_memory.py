@@ -69,8 +69,8 @@ def memory(
         >>> with torch.no_grad():  # what comes in moves on by one unit a step
         ...     _ = line.cell.weight_ih.copy_(torch.eye(5)[:, :1])
         ...     _ = line.cell.weight_hh.copy_(torch.eye(5).roll(1, 0).tril())
-        >>> found, = memory(line, delays=7)
-        >>> (found.recalled > 0.99).tolist(), round(found.capacity, 1)
+        >>> recall, = memory(line, delays=7)
+        >>> (recall.recalled > 0.99).tolist(), round(recall.capacity, 1)
         ([True, True, True, True, True, False, False, False], 5.0)
 
     References:
@@ -80,8 +80,8 @@ def memory(
     if not len(chosen) or int(chosen.min()) < 0:
         raise ConfigError(f"expected delays of 0 or more steps, got {delays}")
     layers = calls_of(model, _noise(model, seed) if x is None else x, **options)
-    given = _whole(next(iter(layers.values())), "x")
-    return tuple(_memory(layer, given, calls, chosen) for layer, calls in layers.items())
+    inputs = _whole(next(iter(layers.values())), "x")
+    return tuple(_memory(layer, inputs, calls, chosen) for layer, calls in layers.items())
 
 
 def _noise(model: Any, seed: int) -> Tensor:
@@ -102,28 +102,28 @@ def _whole(calls: Sequence[Call], what: str) -> Tensor:
     """The input, or a state, of all steps, (time, row, size)."""
     if any(call.active is not None and not bool(call.active.all()) for call in calls):
         raise ConfigError("expected rows of one length, without padding: there is no past to tell")
-    return torch.cat([call.x if what == "x" else call.seen[what] for call in calls]).double()
+    return torch.cat([call.x if what == "x" else call.activations[what] for call in calls]).double()
 
 
-def _memory(layer: str, given: Tensor, calls: Sequence[Call], delays: Tensor) -> Memory:
+def _memory(layer: str, inputs: Tensor, calls: Sequence[Call], delays: Tensor) -> Memory:
     states = _whole(calls, calls[0].cell.states[0])
     if calls[0].reverse:  # in the order of its scan
-        states, given = states.flip(0), given.flip(0)
+        states, inputs = states.flip(0), inputs.flip(0)
     longest = int(delays.max())
     later = states[longest:]
     fitted = int(TRAINED * len(later))
     rows, units = states.shape[1], states.shape[2]
-    if len(states) != len(given) or fitted * rows <= 2 * (units + 1):
+    if len(states) != len(inputs) or fitted * rows <= 2 * (units + 1):
         raise ConfigError(
             f"{layer}: expected more steps: {len(states)} steps of {rows} rows are too few to fit "
             f"a readout of {units} units at delays up to {longest}"
         )
     readout = torch.cat([later, torch.ones_like(later[..., :1])], -1)
-    before = torch.cat([given[longest - k : len(given) - k] for k in delays.tolist()], -1)
+    before = torch.cat([inputs[longest - k : len(inputs) - k] for k in delays.tolist()], -1)
     weights = torch.linalg.lstsq(
         readout[:fitted].flatten(0, 1), before[:fitted].flatten(0, 1), driver="gelsd"
     ).solution
-    wanted = before[fitted:].flatten(0, 1)
-    error = (wanted - readout[fitted:].flatten(0, 1) @ weights).square().mean(0)
-    r2 = (1 - error / wanted.var(0, correction=0)).view(len(delays), -1)
+    past = before[fitted:].flatten(0, 1)
+    error = (past - readout[fitted:].flatten(0, 1) @ weights).square().mean(0)
+    r2 = (1 - error / past.var(0, correction=0)).view(len(delays), -1)
     return Memory(layer, delays, r2.mean(1).float(), float(r2.sum()))

@@ -44,7 +44,7 @@ class Track:
             are nodes of the graph that the loss is computed by.
         active: (row,) at each step: whether it is a real one, not padding.
         restarted: (row,) at each step: whether the row began anew there.
-        seen: what the cell watched at each step (its gates), if that was asked for.
+        activations: what the cell watched at each step (its gates), if that was asked for.
         outputs: what each call of the layer returned, (time, row, size); they and ``finals`` are
             nodes that only what is outside this track reads, never its own next step.
         finals: the state that each call returned, each with the number of steps until then.
@@ -60,7 +60,7 @@ class Track:
     after: list[Any] = field(default_factory=list)
     active: list[Tensor] = field(default_factory=list)
     restarted: list[Tensor] = field(default_factory=list)
-    seen: list[dict[str, Tensor]] = field(default_factory=list)
+    activations: list[dict[str, Tensor]] = field(default_factory=list)
     outputs: list[Tensor] = field(default_factory=list)
     finals: list[tuple[int, Any]] = field(default_factory=list)
     carried: Any = None
@@ -121,8 +121,8 @@ class Recording:
             return self.tracks[0]
         if layer in names:
             return self.tracks[names.index(layer)]
-        wanted = "one of several layers" if layer is None else f"a layer, got {layer!r}"
-        raise ConfigError(f"expected {wanted}: choose with layer= from {', '.join(names)}")
+        target = "one of several layers" if layer is None else f"a layer, got {layer!r}"
+        raise ConfigError(f"expected {target}: choose with layer= from {', '.join(names)}")
 
 
 class _Recorder:
@@ -153,7 +153,7 @@ class _Recorder:
         track.inputs += steps.inputs[::way]
         track.before += steps.before[::way]
         track.after += steps.after[::way]
-        track.seen += steps.seen[::way]
+        track.activations += steps.activations[::way]
         track.active += _flags(active, output, True)
         began = None if r.reset is None else restarts(r.reset, active, r.reverse)
         track.restarted += _flags(began, output, False)
@@ -189,13 +189,13 @@ class _Steps:
         self.inputs: list[Any] = []
         self.before: list[Any] = []
         self.after: list[Any] = []
-        self.seen: list[dict[str, Tensor]] = []
+        self.activations: list[dict[str, Tensor]] = []
 
     def __call__(self, inp: Any, state: Any) -> Any:
         if self._gates:
-            with watching(len(state[0])) as seen:
+            with watching(len(state[0])) as activations:
                 new = self._step(inp, state)
-            self.seen.append(seen)
+            self.activations.append(activations)
         else:
             new = self._step(inp, state)
         # A state that a cell hands on as it is would be one node for two steps.
@@ -208,8 +208,8 @@ class _Steps:
 
 def _differentiable(state: Tensor) -> Tensor:
     """The state, so that every later one is in the graph, even if all weights are frozen."""
-    wanted = torch.is_grad_enabled() and not state.requires_grad
-    return state.detach().requires_grad_() if wanted else state
+    leaf = torch.is_grad_enabled() and not state.requires_grad
+    return state.detach().requires_grad_() if leaf else state
 
 
 def _flags(mask: Tensor | None, output: Tensor, usual: bool) -> list[Tensor]:
@@ -245,7 +245,7 @@ def record(model: Any, x: Any, *, gates: bool = False, **options: Any) -> Record
     module = _network(model)
     with _recording(module, gates) as recording:
         recording.output = _ran(model, module, x, options)
-    _check_found(recording, module)
+    _check_tracks(recording, module)
     return recording
 
 
@@ -370,7 +370,7 @@ def _scalar(loss: Any) -> Tensor:
     return loss
 
 
-def _check_found(recording: Recording, model: nn.Module) -> None:
+def _check_tracks(recording: Recording, model: nn.Module) -> None:
     if not recording.tracks:
         raise ConfigError(
             f"no layer of elman ran inside {type(model).__name__}: expected a Recurrent, a Stack, "

@@ -22,8 +22,8 @@ class _Stepping(nn.Module):
         super().__init__()
         self.cell = cell
 
-    def forward(self, *given: Any, **weights: Any) -> Any:
-        return self.cell.step(*given, **weights)
+    def forward(self, *args: Any, **weights: Any) -> Any:
+        return self.cell.step(*args, **weights)
 
 
 class Steps:
@@ -43,15 +43,15 @@ class Steps:
         self.sizes = list(track.cell.state_sizes)
         self.size = sum(self.sizes)
         self._stepping = _Stepping(track.cell)
-        given = {**dict(track.cell.named_parameters()), **dict(track.cell.named_buffers())}
-        self.tensors = {name: _double(t) for name, t in given.items() if not t.is_meta}
+        tensors = {**dict(track.cell.named_parameters()), **dict(track.cell.named_buffers())}
+        self.tensors = {name: _double(t) for name, t in tensors.items() if not t.is_meta}
         if track.weights is not None:
             self.tensors |= {
                 part: _double(t)
                 for part, t in zip(PARTS, track.weights, strict=True)
                 if t is not None
             }
-        self._own = [name for name in given if name in self.tensors]
+        self._own = [name for name in tensors if name in self.tensors]
 
     def __len__(self) -> int:
         return len(self.track)
@@ -104,8 +104,8 @@ class Steps:
         weights = {}
         if self.track.weights is not None:
             weights["weights"] = Weights(*(tensors.get(part) for part in PARTS))  # type: ignore[arg-type]
-        given = inp, self.cell.State(*state)
-        new: tuple[Tensor, ...] = functional_call(self._stepping, own, given, weights)
+        args = inp, self.cell.State(*state)
+        new: tuple[Tensor, ...] = functional_call(self._stepping, own, args, weights)
         return new
 
     def before(self, t: int, many: int = 1) -> tuple[Tensor, ...]:
@@ -117,8 +117,8 @@ class Steps:
         with torch.enable_grad():
             before = [s.requires_grad_() for s in self.before(t, len(v))]
             after = torch.cat(self.call(t, before), -1)
-        found = torch.autograd.grad(after, before, v.reshape(after.shape), allow_unused=True)
-        flat = [torch.zeros_like(b) if f is None else f for f, b in zip(found, before, strict=True)]
+        grads = torch.autograd.grad(after, before, v.reshape(after.shape), allow_unused=True)
+        flat = [torch.zeros_like(b) if f is None else f for f, b in zip(grads, before, strict=True)]
         return self._where_real(t, torch.cat(flat, -1).reshape(v.shape), v)
 
     def ahead(self, t: int, v: Tensor) -> Tensor:
@@ -127,9 +127,9 @@ class Steps:
             before = [s.requires_grad_() for s in self.before(t, len(v))]
             after = torch.cat(self.call(t, before), -1)
             u = torch.zeros_like(after).requires_grad_()
-            found = torch.autograd.grad(after, before, u, create_graph=True, allow_unused=True)
-            pulled = [f for f in found if f is not None]
-        parts = zip(found, torch.split(v.reshape(after.shape), self.sizes, -1), strict=True)
+            grads = torch.autograd.grad(after, before, u, create_graph=True, allow_unused=True)
+            pulled = [f for f in grads if f is not None]
+        parts = zip(grads, torch.split(v.reshape(after.shape), self.sizes, -1), strict=True)
         along = [part for f, part in parts if f is not None]
         (moved,) = torch.autograd.grad(pulled, [u], along) if pulled else (torch.zeros_like(u),)
         return self._where_real(t, moved.reshape(v.shape), v)

@@ -77,10 +77,10 @@ def truncation_bias(
         >>> torch.manual_seed(0)
         <...>
         >>> layer = elman.Recurrent(elman.cells.Elman(3, 5, bias=False))
-        >>> found = truncation_bias(layer, torch.randn(8, 32, 3), lambda h: h[:, -1].sum())
-        >>> found.k2.tolist(), found.bias[0] > found.bias[-2] > found.bias[-1] == 0
+        >>> cut = truncation_bias(layer, torch.randn(8, 32, 3), lambda h: h[:, -1].sum())
+        >>> cut.k2.tolist(), cut.bias[0] > cut.bias[-2] > cut.bias[-1] == 0
         ([1, 2, 4, 8, 16, 32], tensor(True))
-        >>> 1 < found.smallest(bias=0.01) <= 32
+        >>> 1 < cut.smallest(bias=0.01) <= 32
         True
 
     References:
@@ -148,9 +148,9 @@ def _gradient(module: nn.Module, passes: Sequence[_Passes], k2: int | None) -> T
             raise ConfigError(
                 "the weights of the recurrent layers are frozen: there is no gradient"
             )
-        found = torch.autograd.grad(value, weights, allow_unused=True)
+        grads = torch.autograd.grad(value, weights, allow_unused=True)
         parts = [
-            torch.zeros_like(p) if g is None else g for p, g in zip(weights, found, strict=True)
+            torch.zeros_like(p) if g is None else g for p, g in zip(weights, grads, strict=True)
         ]
         flat = torch.cat([part.flatten().double() for part in parts])
         total = flat if total is None else total + flat

@@ -197,8 +197,8 @@ def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
         return
     states, steps = calls[0].cell.states, len(layer.words) or None
     values = {
-        name: torch.cat([call.seen[name][:, 0] for call in calls])[:steps].float()
-        for name, seen in calls[0].seen.items()
+        name: torch.cat([call.activations[name][:, 0] for call in calls])[:steps].float()
+        for name, seen in calls[0].activations.items()
         if seen.dim() == 3
     }
     whole = values[states[0]]

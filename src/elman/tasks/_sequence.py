@@ -95,7 +95,7 @@ class SequenceTask(TableTask):
         if isinstance(self.input, Text):
             facts["vocabulary"] = len(self.input.vocabulary)
             if self.input.vectors is not None:
-                facts["with_vector"] = int(self.input.vectors.found.sum())
+                facts["with_vector"] = int(self.input.vectors.mask.sum())
         if not has_scikit_learn():
             facts["baselines"] = 'fewer: scikit-learn is not installed: pip install "elman[data]"'
         return facts

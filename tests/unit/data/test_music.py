@@ -381,4 +381,4 @@ def test_no_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken.write_text("#!/bin/sh\necho no instruments >&2\nexit 3\n")
     broken.chmod(0o755)
     reason = synthesize(tmp_path / "a.mid", wave)
-    assert reason == f"{broken} failed (3) and said: no instruments"
+    assert reason == f"{broken} failed (3): no instruments"

@@ -22,7 +22,7 @@ def test_formats(tmp_path: Path, header: str, suffix: str) -> None:
     content = (header + GLOVE).encode()
     path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
     vectors = read_vectors(path, ["<unk>", "cat", "new york", "the", "Cat"])
-    assert vectors.found.tolist() == [False, True, True, True, False]
+    assert vectors.mask.tolist() == [False, True, True, True, False]
     assert vectors.values.tolist() == [[0, 0], [5, 6], [3, 4], [1, 2], [0, 0]]
 
 
