@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.inspection._estimate import Estimate
     from elman.inspection._factors import Factors, factors
-    from elman.inspection._first_bad import Bad, first_bad
+    from elman.inspection._first_bad import Bad, first_bad, first_bad_of
     from elman.inspection._flow import Flow, Norms, gradient_flow
     from elman.inspection._gates import Gate, Gates, StateUse, gates
     from elman.inspection._jacobian import Spectrum, jacobian, spectrum
     from elman.inspection._lyapunov import Lyapunov, lyapunov
     from elman.inspection._memory import Memory, memory
-    from elman.inspection._observe import Recording, Track, record, record_loss
+    from elman.inspection._record import record, record_activations, record_loss
+    from elman.inspection._recording import Recording, Track
+    from elman.inspection._summary import summarize
     from elman.inspection._truncation import TruncationBias, truncation_bias
 
 __all__ = [
@@ -38,27 +40,32 @@ __all__ = [
     "TruncationBias",
     "factors",
     "first_bad",
+    "first_bad_of",
     "gates",
     "gradient_flow",
     "jacobian",
     "lyapunov",
     "memory",
     "record",
+    "record_activations",
     "record_loss",
     "spectrum",
+    "summarize",
     "truncation_bias",
 ]
 
 _HOMES = {
     "_estimate": ("Estimate",),
     "_factors": ("Factors", "factors"),
-    "_first_bad": ("Bad", "first_bad"),
+    "_first_bad": ("Bad", "first_bad", "first_bad_of"),
     "_flow": ("Flow", "Norms", "gradient_flow"),
     "_gates": ("Gate", "Gates", "StateUse", "gates"),
     "_jacobian": ("Spectrum", "jacobian", "spectrum"),
     "_lyapunov": ("Lyapunov", "lyapunov"),
     "_memory": ("Memory", "memory"),
-    "_observe": ("Recording", "Track", "record", "record_loss"),
+    "_record": ("record", "record_activations", "record_loss"),
+    "_recording": ("Recording", "Track"),
+    "_summary": ("summarize",),
     "_truncation": ("TruncationBias", "truncation_bias"),
 }
 

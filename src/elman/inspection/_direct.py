@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.inspection._observe import Track
+from elman.inspection._recording import Track
 
 
 def gradients(
@@ -32,7 +32,7 @@ def by_step(track: Track, flat: Sequence[Tensor]) -> list[Any]:
 
 def last_steps(track: Track, until: int | None = None) -> Tensor:
     """Each row's last real step in the order of the scan, (row,); -1 if it has none."""
-    active = torch.stack(track.active[:until])
+    active = track.active[:until]
     if track.reverse:
         steps = active.int().argmax(0)
     else:
@@ -48,17 +48,17 @@ def direct(loss: Tensor, track: Track) -> list[Any]:
 
     Returns: a state for each step, in the order of time; 0 at padding.
     """
+    outputs = [call.output for call in track.calls]
     finals = [state for _, final in track.finals for state in final]
-    grads = gradients([loss], [*track.outputs, *finals])
-    outputs, finals = grads[: len(track.outputs)], grads[len(track.outputs) :]
-    of_output = torch.cat(outputs) * torch.stack(track.active)[..., None]
+    grads = gradients([loss], [*outputs, *finals])
+    of_output = torch.cat(grads[: len(outputs)]) * track.active[..., None]
     states = [
         torch.zeros(len(track), *state.shape, dtype=state.dtype, device=state.device)
         for state in track.after[0]
     ]
     states[0] += of_output
     rows = torch.arange(track.rows, device=of_output.device)
-    for (until, _), final in zip(track.finals, by_step(track, finals), strict=True):
+    for (until, _), final in zip(track.finals, by_step(track, grads[len(outputs) :]), strict=True):
         last = last_steps(track, until)
         real = last >= 0
         for state, gradient in zip(states, final, strict=True):

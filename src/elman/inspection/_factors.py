@@ -10,7 +10,8 @@ from torch import Tensor
 
 from elman._errors import ConfigError, nearest
 from elman.inspection._direct import direct
-from elman.inspection._observe import Track, record_loss
+from elman.inspection._record import record_loss
+from elman.inspection._recording import Track
 from elman.inspection._steps import Steps
 from elman.layers._drop_in import PARTS
 

@@ -21,7 +21,8 @@ from elman._errors import ConfigError
 from elman.cells import Cell
 from elman.engine import Recurrence
 from elman.engine._reference import run
-from elman.inspection._observe import _is_task, _network, _ran
+from elman.inspection._model import is_task, network_of, run_model
+from elman.inspection._recording import layer_name, module_names
 
 _FILLS = ("empty", "new_empty", "full", "new_full", "fill", "masked_fill", "scalar_tensor")
 _OURS, _TORCHS = Path(__file__).parents[1], Path(torch.__file__).parent
@@ -106,15 +107,22 @@ def first_bad(
         >>> bad.value, bad.name, bad.step, bad.gate, bad.rows
         ('nan', 'sqrt', 1, 'z', (0, 1))
     """
-    module = _network(model)
-    if loss is not None and _is_task(model):
+    network = network_of(model)
+    if loss is not None and is_task(model):
         raise ConfigError("a task has its own loss: leave out loss")
     of = loss or (lambda output: sum(t.sum() for t in tree_leaves(output)))
-    return find(module, lambda: of(_ran(model, module, batch, options)))
+    return first_bad_of(network, lambda: of(run_model(model, network, batch, options)))
 
 
-def find(network: nn.Module, forward: Callable[[], Any]) -> Bad | None:
-    """The same for any function that computes a loss with a network."""
+def first_bad_of(network: nn.Module, forward: Callable[[], Any]) -> Bad | None:
+    """Like :func:`first_bad`, for any function that computes a loss with a network.
+
+    Example:
+        >>> import torch, elman
+        >>> layer, x = elman.Recurrent(elman.cells.Elman(3, 5)), torch.full((2, 7, 3), torch.nan)
+        >>> first_bad_of(layer, lambda: layer(x)[0].sum()).source
+        'data'
+    """
     tracer = _Tracer(network)
     parameters = [p for p in network.parameters() if p.requires_grad]
     with torch.enable_grad(), tracer.placing(network), engines.run_by(tracer.run), tracer:
@@ -147,7 +155,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.place, self.backward = _Place(), False
         self.births: dict[Bad, int] = {}  # in their order
-        self._names = {module: name for name, module in network.named_modules()}
+        self._names = module_names(network)
         named = [*network.named_parameters(), *network.named_buffers()]
         self._weights = {_memory(t): name for name, t in named}
         self._origins: dict[int, Bad] = {}
@@ -256,9 +264,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def run(self, r: Recurrence) -> tuple[Tensor, Any]:
         """A recurrence on the reference; the operations inside know where they are."""
-        owner = r.cell if r.layer is None else r.layer
-        name = " ".join(filter(None, (self._names.get(owner) or type(owner).__name__, r.part)))
-        outer, self.place = self.place, _Place(name, None, r.cell)
+        layer = layer_name(r, self._names)
+        outer, self.place = self.place, _Place(layer, None, r.cell)
         steps = iter(range(len(r.x))[:: -1 if r.reverse else 1])
 
         active = r.active

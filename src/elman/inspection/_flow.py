@@ -15,7 +15,8 @@ from torch.nn.utils.rnn import PackedSequence
 from elman._errors import ConfigError
 from elman.inspection._direct import by_step, direct, gradients, last_steps, nodes
 from elman.inspection._estimate import Estimate, first_below, log_curve, of_curve, slope
-from elman.inspection._observe import Recording, Track, record_loss
+from elman.inspection._record import record_loss
+from elman.inspection._recording import Recording, Track
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def gradient_flow(
         **measured([track.cell.states[0] for track in tracks]),
         layers=tuple(track.name for track in tracks),
         states={name: Norms(**measured([name] * len(tracks))) for name in names},
-        active=_layers([torch.stack(track.active) for track in tracks]),
+        active=_layers([track.active for track in tracks]),
         at=chosen,
     )
 
@@ -283,7 +284,7 @@ def _falls(track: Track, steps: Sequence[Any], start: Tensor, name: str) -> Floa
     """A state's norm by lag and row, from that row's start."""
     order = torch.tensor(list(track.order))
     norms = _row_norms(steps, name)[order]
-    restarted = torch.stack(track.restarted).cpu()[order]
+    restarted = track.restarted.cpu()[order]
     rows = [
         _one_fall(norms[:, row], restarted[:, row], begin)
         for row, begin in enumerate(start.tolist())

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from elman._errors import ConfigError
-from elman.inspection._look import HIGH, LOW, calls_of
+from elman.inspection._record import record_activations
+from elman.inspection._summary import HIGH, LOW
 
 STUCK = 0.9
 """The share of a unit's values that makes it a saturated one."""
@@ -122,17 +123,16 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
     """
     gate_uses: list[Gate] = []
     states: list[StateUse] = []
-    for layer, calls in calls_of(model, x, **options).items():
-        cell = calls[0].cell
-        for name in calls[0].activations:
-            values = torch.cat([call.activations[name] for call in calls]).float()
+    for layer, track in record_activations(model, x, **options).layers().items():
+        cell = track.cell
+        for name, values in track.activations.items():
             if values.dim() != 3:
                 continue
-            real = torch.cat([_real(call.active, call.x) for call in calls])
             if name in cell.states:
-                states.append(_state(layer, name, values, real))
+                states.append(_state(layer, name, values.float(), track.active))
             else:
-                gate_uses.append(_gate(layer, name, values, real, name == (keeps or cell.keeps)))
+                kept = name == (keeps or cell.keeps)
+                gate_uses.append(_gate(layer, name, values.float(), track.active, kept))
     return Gates(tuple(gate_uses), tuple(states))
 
 
@@ -166,10 +166,6 @@ def _state(layer: str, name: str, values: Tensor, real: Tensor) -> StateUse:
         torch.stack([_high(v.abs()) for v in of_steps]),
         (values[real] == 0).all(0) & real.any(),
     )
-
-
-def _real(active: Tensor | None, x: Tensor) -> Tensor:
-    return x.new_ones(x.shape[:2], dtype=torch.bool) if active is None else active
 
 
 def _low(values: Tensor) -> Tensor:

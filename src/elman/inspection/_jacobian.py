@@ -13,7 +13,7 @@ from torch import Tensor
 from elman._errors import ConfigError
 from elman.inspection import _krylov as krylov
 from elman.inspection._estimate import Estimate
-from elman.inspection._observe import record
+from elman.inspection._record import record
 from elman.inspection._steps import Steps
 
 EXACT_UP_TO = 256

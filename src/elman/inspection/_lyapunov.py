@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elman._errors import ConfigError
 from elman.inspection._estimate import RESAMPLES, blocks, bounds
-from elman.inspection._observe import record
+from elman.inspection._record import record
 from elman.inspection._steps import Steps
 
 
@@ -83,7 +83,7 @@ def lyapunov(
     warm_up = len(steps) // 10 if warm_up is None else warm_up
     if not 0 <= warm_up < len(steps):
         raise ConfigError(f"expected warm_up from 0 to {len(steps) - 1} steps, got {warm_up}")
-    if any(bool(flags.any()) for flags in steps.track.restarted):
+    if bool(steps.track.restarted.any()):
         raise ConfigError("a reset cuts the product of Jacobians: measure between resets")
     growth = _growth(steps, k)
     growth[:warm_up] = math.nan

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from elman._errors import ConfigError
-from elman.inspection._look import Call, calls_of
-from elman.inspection._observe import _is_task, _module
+from elman.inspection._model import is_task, network_of
+from elman.inspection._record import record_activations
+from elman.inspection._recording import Track
 
 ROWS, STEPS, TRAINED = 4, 4000, 0.7
 
@@ -79,13 +80,16 @@ def memory(
     chosen = torch.arange(delays + 1) if isinstance(delays, int) else torch.tensor(list(delays))
     if not len(chosen) or int(chosen.min()) < 0:
         raise ConfigError(f"expected delays of 0 or more steps, got {delays}")
-    layers = calls_of(model, _noise(model, seed) if x is None else x, **options)
-    inputs = _whole(next(iter(layers.values())), "x")
-    return tuple(_memory(layer, inputs, calls, chosen) for layer, calls in layers.items())
+    x = _noise(model, seed) if x is None else x
+    layers = record_activations(model, x, **options).layers()
+    for track in layers.values():
+        _refuse_padding(track)
+    inputs = next(iter(layers.values())).x.double()
+    return tuple(_memory(layer, inputs, track, chosen) for layer, track in layers.items())
 
 
 def _noise(model: Any, seed: int) -> Tensor:
-    module = None if _is_task(model) else _module(model)
+    module = None if is_task(model) else network_of(model)
     size = getattr(module, "input_size", None)
     like = None if module is None else next(module.parameters(), None)
     if size is None or like is None:
@@ -98,16 +102,14 @@ def _noise(model: Any, seed: int) -> Tensor:
     return (torch.rand(*shape, size, generator=draw) * 2 - 1).to(like)
 
 
-def _whole(calls: Sequence[Call], what: str) -> Tensor:
-    """The input, or a state, of all steps, (time, row, size)."""
-    if any(call.active is not None and not bool(call.active.all()) for call in calls):
+def _refuse_padding(track: Track) -> None:
+    if not bool(track.active.all()):
         raise ConfigError("expected rows of one length, without padding: there is no past to tell")
-    return torch.cat([call.x if what == "x" else call.activations[what] for call in calls]).double()
 
 
-def _memory(layer: str, inputs: Tensor, calls: Sequence[Call], delays: Tensor) -> Memory:
-    states = _whole(calls, calls[0].cell.states[0])
-    if calls[0].reverse:  # in the order of its scan
+def _memory(layer: str, inputs: Tensor, track: Track, delays: Tensor) -> Memory:
+    states = track.activations[track.cell.states[0]].double()
+    if track.reverse:  # in the order of its scan
         states, inputs = states.flip(0), inputs.flip(0)
     longest = int(delays.max())
     later = states[longest:]

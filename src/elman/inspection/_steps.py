@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from elman._errors import ConfigError, nearest
 from elman.cells import Cell, Weights
-from elman.inspection._observe import Track
+from elman.inspection._recording import Track
 from elman.layers._drop_in import PARTS
 
 
@@ -58,7 +58,7 @@ class Steps:
 
     @property
     def device(self) -> torch.device:
-        return self.track.active[0].device
+        return self.track.active.device
 
     def part(self, state: str | None) -> slice:
         """Where a state stands among the S units; "all" of them, or the first if None."""

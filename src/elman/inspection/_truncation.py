@@ -14,7 +14,8 @@ from elman import engine as engines
 from elman._errors import ConfigError
 from elman.engine import Recurrence
 from elman.engine._reference import run
-from elman.inspection._observe import _is_task, _network, _ran, _scalar
+from elman.inspection._model import is_task, network_of, run_model, scalar_loss
+from elman.inspection._recording import continues, owner_of
 from elman.scan import Step
 
 
@@ -112,14 +113,14 @@ def _losses(
     model: Any, data: Any, loss: Callable[[Any], Tensor] | None, steps: int | None, options: Any
 ) -> tuple[nn.Module, list[Callable[[], Tensor]]]:
     """The network, and a function for the loss of each batch."""
-    module = _network(model)
-    if not _is_task(model):
+    module = network_of(model)
+    if not is_task(model):
         if loss is None or steps is not None:
             raise ConfigError(
                 "expected loss=, a function of the model's output to a scalar, and no steps=: only "
                 "a task has a loss of its own, and batches to cut"
             )
-        return module, [lambda: _scalar(loss(_ran(model, module, data, options)))]
+        return module, [lambda: scalar_loss(loss(run_model(model, module, data, options)))]
     if loss is not None or options:
         raise ConfigError("a task has its own loss and reads a batch itself: leave out the others")
     batches = data if isinstance(data, list | tuple) and not hasattr(data, "steps") else [data]
@@ -170,12 +171,6 @@ class _Way:
     steps: int = 0
     state: Any = None  # that the last call returned
 
-    def goes_on(self, r: Recurrence) -> bool:
-        return not r.reverse and all(
-            old.shape == new.shape and torch.equal(old, new)
-            for old, new in zip(self.state, r.state, strict=True)
-        )
-
 
 class _Passes:
     """Computes a loss on the reference, once whole, then letting no gradient pass every k2 steps.
@@ -203,10 +198,10 @@ class _Passes:
             return self._loss()
 
     def _recur(self, r: Recurrence) -> tuple[Tensor, Any]:
-        owner = r.cell if r.layer is None else r.layer
+        owner = owner_of(r)
         self.owners[owner] = None
         way = self._latest.get((owner, r.part))
-        if way is None or not way.goes_on(r):
+        if way is None or not continues(r, way.state):
             way = self._latest[owner, r.part] = _Way(torch.zeros_like(_real(r)))
         begins = way.steps == 0
         way.steps, way.real = way.steps + len(r.x), way.real + _real(r)
