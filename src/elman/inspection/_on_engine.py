@@ -13,11 +13,11 @@ from elman import engine as engines
 from elman.cells import Cell, Weights
 from elman.cells._base import named
 from elman.engine import Recurrence
-from elman.inspection._recording import Call
+from elman.inspection._recording import Call, Track
 from elman.scan import Observation
 
 
-def run_on_engine(r: Recurrence, _: Call | None) -> Call:
+def run_on_engine(r: Recurrence, _: Track) -> Call:
     """Run a recurrence by the engine that is chosen for it; with probes where there are gradients.
 
     The gradient of a probe is the total derivative by the layer's output; of any other state it is

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from elman.engine import Recurrence
-from elman.inspection._recording import Call, Step
+from elman.inspection._recording import Call, Step, Track
 from elman.scan import Observation, scan
 
 
-def run_on_reference(r: Recurrence, previous: Call | None, *, gates: bool = False) -> Call:
+def run_on_reference(r: Recurrence, track: Track, *, gates: bool = False) -> Call:
     """Run a recurrence by the scan.
 
     Args:
         r: what is run.
-        previous: the call that it continues.
+        track: the one that it continues.
         gates: also keep the activations.
     """
     stepper = _Stepper(r.step)
@@ -28,7 +28,7 @@ def run_on_reference(r: Recurrence, previous: Call | None, *, gates: bool = Fals
     output, final = scan(
         stepper,
         r.projected(),
-        r.cell.State(*map(_differentiable, _start(r, previous))),
+        r.cell.State(*map(_differentiable, _start(r, track))),
         active=r.active,
         reset=r.reset,
         start=r.start,
@@ -44,11 +44,11 @@ def run_on_reference(r: Recurrence, previous: Call | None, *, gates: bool = Fals
     return Call.of(r, output, alias, final, activations=activations, steps=steps)
 
 
-def _start(r: Recurrence, previous: Call | None) -> Any:
-    """The state as the previous call's own node, unless the caller cut the gradient there."""
-    if previous is None or not all(s.requires_grad for s in r.state):
+def _start(r: Recurrence, track: Track) -> Any:
+    """The state as the track's own node, unless the caller cut the gradient there."""
+    if not track.calls or not all(s.requires_grad for s in r.state):
         return r.state
-    return previous.carried
+    return track.calls[-1].carried
 
 
 def _differentiable(state: Tensor) -> Tensor:

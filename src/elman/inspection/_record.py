@@ -18,7 +18,7 @@ from elman.engine._explain import uncompiled
 from elman.inspection._model import is_task, network_of, run_model, scalar_loss, without_state
 from elman.inspection._on_engine import run_on_engine
 from elman.inspection._on_reference import run_on_reference
-from elman.inspection._recording import Call, Recorder, Recording
+from elman.inspection._recording import Call, Recorder, Recording, Track
 from elman.layers._base import Layer
 from elman.layers._drop_in import DropIn
 
@@ -116,19 +116,13 @@ def _record(
     model: Any,
     x: Any,
     options: Mapping[str, Any],
-    run: Callable[[Recurrence, Call | None], Call],
+    run: Callable[[Recurrence, Track], Call],
 ) -> Recording:
     network = network_of(model)
     recorder = Recorder(network, run)
-    recording = Recording(recorder.tracks)
-    with _outputs_kept(network, recording), engines.run_by(recorder), uncompiled():
-        recording.output = run_model(model, network, x, options)
-    if not recording.tracks:
-        raise ConfigError(
-            f"no layer of elman ran inside {type(network).__name__}: expected a Recurrent, a "
-            "Stack, a Bidirectional, an RNN, an LSTM, a GRU or one of their cells"
-        )
-    return recording
+    with _outputs_kept(network, recorder.recording), engines.run_by(recorder), uncompiled():
+        recorder.recording.output = run_model(model, network, x, options)
+    return recorder.complete()
 
 
 @contextmanager

@@ -94,6 +94,13 @@ class Track:
     reverse: bool
     calls: list[Call] = field(default_factory=list)
 
+    def continues_in(self, r: Recurrence) -> bool:
+        """Whether a recurrence starts from the state that the last call returned."""
+        return not self.reverse and all(
+            old.shape == new.shape and torch.equal(old, new)
+            for old, new in zip(self.calls[-1].carried, r.state, strict=True)
+        )
+
     @property
     def name(self) -> str:
         """The layer, and which track of it if it is not the first."""
@@ -202,43 +209,48 @@ class Recording:
 
 
 class Recorder:
-    """Takes the place of the engine inside :func:`elman.engine.run_by`, and keeps the tracks.
+    """Takes the place of the engine inside :func:`elman.engine.run_by`, and records what runs.
 
     Args:
         network: its modules' names are those of the tracks.
-        run: runs a recurrence; it also gets the call that this one continues, if it does.
+        run: runs a recurrence, as the next call of a track.
     """
 
-    def __init__(self, network: nn.Module, run: Callable[[Recurrence, Call | None], Call]) -> None:
-        self._names = module_names(network)
+    def __init__(self, network: nn.Module, run: Callable[[Recurrence, Track], Call]) -> None:
+        self._network, self._names = network, module_names(network)
         self._run = run
-        self.tracks: list[Track] = []
+        self.recording = Recording([])
         self._latest: dict[str, Track] = {}
 
     def __call__(self, r: Recurrence) -> tuple[Tensor, Any]:
         track = self._track(r)
-        call = self._run(r, track.calls[-1] if track.calls else None)
+        call = self._run(r, track)
         track.calls.append(call)
         return call.output, call.final
+
+    def complete(self) -> Recording:
+        """The recording.
+
+        Raises:
+            ConfigError: no recurrence ran.
+        """
+        if not self.recording.tracks:
+            raise ConfigError(
+                f"no layer of elman ran inside {type(self._network).__name__}: expected a "
+                "Recurrent, a Stack, a Bidirectional, an RNN, an LSTM, a GRU or one of their cells"
+            )
+        return self.recording
 
     def _track(self, r: Recurrence) -> Track:
         layer = layer_name(r, self._names)
         latest = self._latest.get(layer)
-        if latest is not None and continues(r, latest.calls[-1].carried):
+        if latest is not None and latest.continues_in(r):
             return latest
         number = 1 if latest is None else latest.number + 1
         track = Track(layer, number, owner_of(r), r.cell, r.weights, r.reverse)
-        self.tracks.append(track)
+        self.recording.tracks.append(track)
         self._latest[layer] = track
         return track
-
-
-def continues(r: Recurrence, state: Any) -> bool:
-    """Whether it starts from this state, which another call of its layer returned."""
-    return not r.reverse and all(
-        old.shape == new.shape and torch.equal(old, new)
-        for old, new in zip(state, r.state, strict=True)
-    )
 
 
 def owner_of(r: Recurrence) -> nn.Module:

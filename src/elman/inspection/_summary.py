@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from elman import engine as engines
 from elman.inspection._on_engine import run_on_engine
-from elman.inspection._recording import Recorder, Recording, Track
+from elman.inspection._recording import Recorder, Track
 
 LOW, HIGH = 0.1, 0.9
 """Below and above which a gate counts as saturated, as in Karpathy, Johnson & Fei-Fei (2015)."""
@@ -49,7 +49,7 @@ def summarize(
     with _preserved(network), torch.set_grad_enabled(gradient):
         with engines.run_by(recorder):
             loss = forward()
-        layers = Recording(recorder.tracks).layers()
+        layers = recorder.recording.layers()
         summaries = {name: _activations(track) for name, track in layers.items()}
         if gradient:
             for name, norms in _gradient_norms(loss, layers).items():
