@@ -15,8 +15,10 @@ def gradients(
     of: Sequence[Tensor], by: Sequence[Tensor], grad_outputs: Sequence[Tensor] | None = None
 ) -> list[Tensor]:
     """Vector-Jacobian products, zeros where there is no path; the graph stays for more of them."""
-    grads = torch.autograd.grad(of, by, grad_outputs, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(b) if f is None else f for f, b in zip(grads, by, strict=True)]
+    grads = torch.autograd.grad(
+        of, by, grad_outputs, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return list(grads)
 
 
 def nodes(track: Track) -> list[Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from elman._errors import ConfigError, nearest
-from elman.inspection._direct import direct
+from elman.inspection._direct import direct, gradients
 from elman.inspection._record import record_loss
 from elman.inspection._recording import Track
 from elman.inspection._steps import Steps
@@ -78,8 +78,8 @@ class Factors:
         with torch.enable_grad():
             weight = self._steps.tensors[self.weight].clone().requires_grad_()
             after = torch.cat(self._steps.call(k, self._steps.before(k), {self.weight: weight}), -1)
-        (gradient,) = torch.autograd.grad(after, [weight], v, allow_unused=True)
-        return torch.zeros_like(weight) if gradient is None else gradient.detach()
+        (gradient,) = gradients([after], [weight], [v])
+        return gradient.detach()
 
 
 def factors(
@@ -130,9 +130,7 @@ def factors(
     if not parameter.requires_grad:
         raise ConfigError(f"the weight {weight!r} is frozen: autograd has no gradient of it")
     entering = torch.stack([_side_by_side(state) for state in direct(total, track)])
-    (autograd,) = torch.autograd.grad(total, [parameter], allow_unused=True)
-    if autograd is None:
-        autograd = torch.zeros_like(parameter)
+    (autograd,) = gradients([total], [parameter])
     return Factors(steps, weight, entering, autograd.double())
 
 

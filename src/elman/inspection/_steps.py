@@ -117,9 +117,11 @@ class Steps:
         with torch.enable_grad():
             before = [s.requires_grad_() for s in self.before(t, len(v))]
             after = torch.cat(self.call(t, before), -1)
-        grads = torch.autograd.grad(after, before, v.reshape(after.shape), allow_unused=True)
-        flat = [torch.zeros_like(b) if f is None else f for f, b in zip(grads, before, strict=True)]
-        return self._where_real(t, torch.cat(flat, -1).reshape(v.shape), v)
+        v_after = v.reshape(after.shape)
+        grads = torch.autograd.grad(
+            after, before, v_after, allow_unused=True, materialize_grads=True
+        )
+        return self._where_real(t, torch.cat(grads, -1).reshape(v.shape), v)
 
     def ahead(self, t: int, v: Tensor) -> Tensor:
         """J_t v, as the derivative of J_t^T u by u, which is linear in it."""

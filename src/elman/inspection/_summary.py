@@ -71,13 +71,10 @@ def _activations(track: Track) -> dict[str, Any]:
 def _gradient_norms(loss: Tensor, layers: dict[str, Track]) -> dict[str, dict[str, Any]]:
     """The norm of the gradient by each layer's states, at up to ``POINTS`` of the steps."""
     probes = [p for track in layers.values() for call in track.calls for p in call.probes]
-    grads: Sequence[Tensor | None] = [None] * len(probes)
+    grads: Sequence[Tensor] = probes  # zeros
     if probes and loss.requires_grad:
-        grads = torch.autograd.grad(loss, probes, allow_unused=True)
-    each = iter(
-        p.new_zeros(len(p)) if g is None else torch.linalg.vector_norm(g, dim=(1, 2))
-        for p, g in zip(probes, grads, strict=True)
-    )
+        grads = torch.autograd.grad(loss, probes, allow_unused=True, materialize_grads=True)
+    each = (torch.linalg.vector_norm(g, dim=(1, 2)) for g in grads)
     norms = {}
     for name, track in layers.items():
         by_call = [[next(each) for _ in call.probes] for call in track.calls]

@@ -173,10 +173,8 @@ class _Backprop:
             raise ConfigError(
                 "the weights of the recurrent layers are frozen: there is no gradient"
             )
-        grads = torch.autograd.grad(loss, weights, allow_unused=True)
-        pairs = zip(weights, grads, strict=True)
-        parts = [torch.zeros_like(p) if g is None else g for p, g in pairs]
-        return torch.cat([part.flatten().double() for part in parts]), tracks
+        grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        return torch.cat([grad.flatten().double() for grad in grads]), tracks
 
 
 def _call(r: Recurrence, step: Step | None = None) -> Call:
