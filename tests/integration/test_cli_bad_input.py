@@ -101,7 +101,7 @@ SETTINGS = [
     (["--train.optimizer", "sdg"], "train.optimizer: input should be 'sgd', 'adam' or 'adamw'"),
     (["--train.k1", "20", "--train.k2", "10"], "k2 must be at least k1: k1=20, k2=10"),
     (["--device", "gpu"], "gpu"),
-    (["--data.encoding", "utf-9"], "no encoding is called 'utf-9'"),
+    (["--data.encoding", "utf-9"], "unknown encoding 'utf-9'"),
     (["--preset", "zaremba"], "unknown preset 'zaremba'"),
     (["--config", "missing.toml"], "missing.toml: not a readable TOML file"),
     (["--seed"], "--seed needs a value"),

@@ -36,7 +36,7 @@ class Rows:
         (2, tensor([2, 1]))
         >>> rows.take(torch.tensor([1]))["label"]
         tensor([1])
-        >>> rows.only([1])["text"][0]
+        >>> rows.select([1])["text"][0]
         tensor([4])
     """
 
@@ -67,11 +67,12 @@ class Rows:
             return column.lengths
         return torch.ones(self._count, dtype=torch.long)
 
-    def select(self, rows: Tensor) -> Rows:
+    def select(self, rows: Tensor | Iterable[int]) -> Rows:
         """Those rows, in that order."""
+        index = rows if isinstance(rows, Tensor) else torch.tensor(list(rows), dtype=torch.long)
         return Rows(
             {
-                name: column.select(rows) if isinstance(column, Ragged) else column[rows]
+                name: column.select(index) if isinstance(column, Ragged) else column[index]
                 for name, column in self.columns.items()
             }
         )
@@ -85,17 +86,6 @@ class Rows:
             else:
                 taken[name] = column[rows]
         return taken
-
-    def only(self, rows: Iterable[int]) -> Rows:
-        """Those rows alone, in that order."""
-        some = list(rows)
-        columns: dict[str, Column] = {}
-        for name, column in self.columns.items():
-            if isinstance(column, Ragged):
-                columns[name] = Ragged.of([column[i] for i in some], column.values.dtype)
-            else:
-                columns[name] = column[some]
-        return Rows(columns)
 
     def save(self, path: Path) -> None:
         """Write them as safetensors."""

@@ -88,7 +88,7 @@ class _Caught(AbstractContextManager[None]):
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, BadValue):
             return False
-        separator = ", " if str(error).startswith("column") else ": "
+        separator = ", " if error.column else ": "
         message = f"{self._place}{separator}{error}"
         if self._bad.action == "error":
             raise DataError(
@@ -176,6 +176,7 @@ class RowLines:
     def __init__(self, stream: IO[str], name: Path | str) -> None:
         self._stream, self._name = stream, name
         self.number = self._first = self._length = 0
+        self.ended = False
 
     def __iter__(self) -> Self:
         return self
@@ -183,6 +184,7 @@ class RowLines:
     def __next__(self) -> str:
         line = self._stream.readline(limits.ROW + 1)
         if not line:
+            self.ended = True
             raise StopIteration
         self.number += 1
         self._length += len(line)
@@ -212,19 +214,19 @@ def _separated(file: Path, plan: Plan, **dialect: Any) -> Iterator[Record]:
         with opened_text(file, plan.encoding) as stream:
             lines = RowLines(stream, file)
             reader = csv.reader(lines, strict=True, **dialect)
-            header = list(plan.names) or [undo(name) for name in _header(file, reader)]
+            header = list(plan.names) or [undo(name) for name in _header(file, reader, lines)]
             check_columns(file, plan.required, header)
             yield from _fields(file, reader, lines, header, undo, plan)
     finally:
         csv.field_size_limit(before)
 
 
-def _header(file: Path, reader: Any) -> list[str]:
+def _header(file: Path, reader: Any, lines: RowLines) -> list[str]:
     try:
         header: list[str] = next(reader, [])
     except csv.Error as error:
         raise DataError(
-            f"{file}, line 1: {_malformed(error, reader.line_num)}: correct the header"
+            f"{file}, line 1: {_malformed(error, lines)}: correct the header"
         ) from error
     if not header:
         raise DataError(f"{file}: a line with the names of the columns was expected first")
@@ -253,7 +255,7 @@ def _fields(
         place = f"{file}, line {first}"
         with plan.bad.caught(place):
             if isinstance(row, csv.Error):
-                raise BadValue("", _malformed(row, reader.line_num)) from row
+                raise BadValue("", _malformed(row, lines)) from row
             if len(row) != len(header):
                 fields = "1 field was" if len(header) == 1 else f"{len(header)} fields were"
                 raise BadValue("", f"{fields} expected, got {len(row)}")
@@ -262,9 +264,12 @@ def _fields(
             yield Record(place, dict(zip(header, map(undo, row), strict=True)))
 
 
-def _malformed(error: csv.Error, last: int) -> str:
-    if "unexpected end of data" in str(error):
-        return f"a quote opens here and is not closed, so that all up to line {last} is one field"
+def _malformed(error: csv.Error, lines: RowLines) -> str:
+    if lines.ended:  # whole lines are whole rows, unless a quote is open
+        return (
+            f"a quote opens here and is not closed, so that all up to line {lines.number} is one "
+            "field"
+        )
     return f"not well-formed: {error}"
 
 

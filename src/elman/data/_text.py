@@ -127,12 +127,7 @@ class TextSource(Source):
     def __init__(self, *paths: str | os.PathLike[str], encoding: str = "utf-8") -> None:
         if not paths:
             raise ConfigError("at least one file or folder was expected, got none")
-        try:
-            "".encode(encoding)
-        except LookupError as error:
-            raise ConfigError(
-                f"no encoding is called {encoding!r}: use a name such as utf-8, latin-1 or utf-16"
-            ) from error
+        codec(encoding)
         self.encoding = encoding
         self.files = [file for path in paths for file in _files(Path(path))]
         self.name = ", ".join(str(path) for path in paths)

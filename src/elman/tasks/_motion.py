@@ -250,7 +250,7 @@ class Motion(TableTask):
     def pictures(self, split: str) -> list[Picture]:
         """Some videos, with the path that things took and the one that was expected."""
         rows = self.part(split)
-        return [films("path", self.shown(rows.only(range(min(SHOWN, len(rows))))))]
+        return [films("path", self.shown(rows.select(range(min(SHOWN, len(rows))))))]
 
     def shown(self, rows: Rows) -> list[Shown]:
         """What a picture shows of rows: frames, true and expected path."""

@@ -54,7 +54,7 @@ def side_by_side(
     """
     found = {}
     for title, task in tasks.items():
-        (video,) = task.shown(task.part(split).only([row]))
+        (video,) = task.shown(task.part(split).select([row]))
         found[f"{title}: {100 * task.evaluate(split)['rmse']:.2f} %"] = video
 
     def draw(figure: Any) -> None:

@@ -92,7 +92,7 @@ def test_no_path_and_no_such_encoding(file: Path) -> None:
     file.write_text("text")
     with pytest.raises(ConfigError, match="at least one file or folder"):
         TextSource()
-    with pytest.raises(ConfigError, match="no encoding is called 'latin9x'"):
+    with pytest.raises(ConfigError, match="unknown encoding 'latin9x'"):
         TextSource(file, encoding="latin9x")
 
 
