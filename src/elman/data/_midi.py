@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from elman._errors import DataError
+from elman._files import replacing
 from elman.data import _limits as limits
-from elman.data._files import replacing
 from elman.data._music import Note
 from elman.data._table import BadValue
 

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from elman._errors import CheckpointError, DtypeError, ShapeError, kind_of
+from elman._files import replacing, require_plain, why
 from elman.data._batch import Ragged
-from elman.data._files import replacing
-from elman.data._plain_file import require_plain, why
 
 Column: TypeAlias = Ragged | Tensor
 """One entry a row: a sequence of any length, or a value (rows, ...)."""

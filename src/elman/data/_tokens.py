@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman._errors import DataError
-from elman.data._files import replacing
-from elman.data._plain_file import require_plain, why
+from elman._files import replacing, require_plain, why
 from elman.data._text import Progress, Source
 from elman.data._vocab import Vocabulary
 

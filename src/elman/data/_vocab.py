@@ -13,8 +13,7 @@ from typing import Any, SupportsIndex, cast
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from elman._errors import CheckpointError, ConfigError, DataError, nearest
-from elman.data._files import replacing
-from elman.data._plain_file import read_plain, why
+from elman._files import read_plain, replacing, why
 
 UNK = "<unk>"
 """The token for what a vocabulary of words or characters does not have."""

@@ -13,9 +13,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from elman._errors import CheckpointError, ConfigError, DataError
+from elman._files import read_json, replacing, why
 from elman.data import BadRows, Record, Rows, read_table, records
-from elman.data._files import replacing
-from elman.data._plain_file import read_json, why
 from elman.data._table import FORMATS
 from elman.pictures import Picture
 from elman.tasks._base import NamedTask, Reading

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.data._plain_file import read_json, read_plain, read_toml, why
+from elman._files import read_json, read_plain, read_toml, why
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
