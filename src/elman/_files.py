@@ -102,7 +102,7 @@ def require_plain(path: str | os.PathLike[str]) -> None:
     mode = os.stat(path).st_mode  # noqa: PTH116 - not every path here is a Path
     kind = next((name for is_kind, name in KINDS if is_kind(mode)), None)
     if kind:
-        raise OSError(errno.EINVAL, f"a file was expected, and this is {kind}", os.fspath(path))
+        raise OSError(errno.EINVAL, f"expected a file, and this is {kind}", os.fspath(path))
 
 
 def read_plain(path: Path) -> bytes:

@@ -69,7 +69,7 @@ def test_predict_from_files(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     answers = objects(Path("answers.jsonl").read_text())
     assert [answer["label"] for answer in answers] == ["pos", "neg"]
     assert main([*run, "more.csv"]) == 3
-    assert "more.csv, line 5: 1 field was expected, got 2" in capsys.readouterr().err
+    assert "more.csv, line 5: expected 1 field, got 2" in capsys.readouterr().err
     assert main([*run, "more.csv", "--on-bad-row", "skip"]) == 0
     out, err = capsys.readouterr()
     assert len(objects(out)) == 2

@@ -225,9 +225,7 @@ class Lanes:
             ConfigError: the window does not lie within ``steps``, or is empty.
         """
         if not 0 <= start < stop <= self.steps:
-            raise ConfigError(
-                f"a window within {self.steps} steps was expected, got {start} to {stop}"
-            )
+            raise ConfigError(f"expected a window within {self.steps} steps, got {start} to {stop}")
         return _read(self._inputs[:, start:stop]), _read(self._targets[:, start:stop])
 
     def __repr__(self) -> str:

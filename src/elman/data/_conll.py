@@ -72,8 +72,8 @@ def _blocks(file: Path, stream: io.TextIOWrapper) -> Iterator[Block]:
             block.append((number, line.rstrip("\r\n")))
             if len(block) > limits.SENTENCE:
                 raise DataError(
-                    f"{file}, line {block[0][0]}: a sentence of at most {limits.SENTENCE:,} lines "
-                    "was expected, this one goes on: put blank lines between sentences"
+                    f"{file}, line {block[0][0]}: expected a sentence of at most "
+                    f"{limits.SENTENCE:,} lines, got more: put blank lines between sentences"
                 )
     if block:
         yield block
@@ -105,7 +105,7 @@ def _conllu(tag: str, encoding: str) -> Fields:
         check_field("", line, encoding)
         parts = line.split("\t")
         if len(parts) != len(CONLLU):
-            raise BadValue("", f"{len(CONLLU)} fields were expected, got {len(parts)}")
+            raise BadValue("", f"expected {len(CONLLU)} fields, got {len(parts)}")
         return (parts[1], parts[column]) if parts[0].isdecimal() else ()
 
     return fields
@@ -124,7 +124,7 @@ def _columns(tag: str | None, encoding: str) -> Fields:
         parts = line.split("\t") if "\t" in line else line.split()
         if len(parts) < max(2, at + 1) or not parts[0] or not parts[at]:
             which = f"a label in column {tag}" if tag else "a label"
-            raise BadValue("", f"a word and {which} were expected, got {limits.excerpt(line)}")
+            raise BadValue("", f"expected a word and {which}, got {limits.excerpt(line)}")
         return parts[0], parts[at]
 
     return fields

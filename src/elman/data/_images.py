@@ -172,7 +172,7 @@ def _captions_file(path: Path) -> Path:
     named = captions or [file for file in tables if file.name in _WHOLE] or tables
     if len(named) != 1:
         raise DataError(
-            f"{path}: one file of captions was expected in this folder, got "
+            f"{path}: expected one file of captions in this folder, got "
             f"{', '.join(file.name for file in named) or 'none'}: name the file itself"
         )
     return named[0]
@@ -204,7 +204,7 @@ def _numbered(file: Path, plan: Plan) -> Iterator[Record]:
                 if not match:
                     raise BadValue(
                         "",
-                        f"NAME#NUMBER, a tab and a text were expected, got {limits.excerpt(line)}",
+                        f"expected NAME#NUMBER, a tab and a text, got {limits.excerpt(line)}",
                     )
                 yield Record(place, dict(zip(plan.required, match.groups(), strict=True)))
 
@@ -213,7 +213,7 @@ def _text(values: Mapping[str, Any], column: str) -> str:
     value = values[column]
     if not isinstance(value, str) or not value.strip():
         raise BadValue(
-            column, "a text was expected, got " + (limits.excerpt(value) if value else "none")
+            column, "expected a text, got " + (limits.excerpt(value) if value else "none")
         )
     return value.strip()
 

@@ -26,7 +26,7 @@ def rolls(path: str, names: list[str], keys: int, frames: int) -> dict[str, Piec
     for name in (name for name in names if name in cells):
         cell = cells[name]
         if cell.dtype != object:
-            why = f"a cell array of rolls was expected, got {cell.dtype} {cell.shape}"
+            why = f"expected a cell array of rolls, got {cell.dtype} {cell.shape}"
             pieces[f"{name} 1"] = np.array(why)
             continue
         for number, piece in enumerate(cell.ravel(), 1):
@@ -38,11 +38,11 @@ def checked(piece: object, keys: int, frames: int) -> Piece:
     """The roll (frames, keys) as bytes, or why it is none."""
     roll = np.asarray(piece)
     if roll.ndim != 2 or roll.shape[1] != keys or roll.dtype.kind not in "biuf":
-        return np.array(f"a roll of {keys} keys was expected, got {roll.dtype} {roll.shape}")
+        return np.array(f"expected a roll of {keys} keys, got {roll.dtype} {roll.shape}")
     if len(roll) > frames:
-        return np.array(f"at most {frames:,} frames were expected, got {len(roll):,}")
+        return np.array(f"expected at most {frames:,} frames, got {len(roll):,}")
     if not np.isin(roll, (0, 1)).all():
-        return np.array("a roll of 0 and 1 was expected, got other numbers")
+        return np.array("expected a roll of 0 and 1, got other numbers")
     return roll.astype(np.uint8)
 
 

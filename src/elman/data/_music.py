@@ -86,7 +86,7 @@ def piano_roll(notes: Iterable[Note], step: float) -> Roll:
         raise BadValue("", "there are no notes in it, between A0 and C8 and as long as a frame")
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
     if last - first > limits.FRAMES:
-        raise BadValue("", f"at most {limits.FRAMES:,} frames were expected, got {last - first:,}")
+        raise BadValue("", f"expected at most {limits.FRAMES:,} frames, got {last - first:,}")
     roll = np.zeros((last - first, KEYS), np.uint8)
     for start, stop, key in spans:
         roll[start - first : stop - first, key] = 1
@@ -146,7 +146,7 @@ def is_music(path: Path) -> bool:
 def _notes(file: Path) -> list[Note]:
     if not is_music(file):
         known = ", ".join((*READERS, ".mat"))
-        raise BadValue("", f"music was expected ({known}), got {file.suffix or 'no suffix'}")
+        raise BadValue("", f"expected music ({known}), got {file.suffix or 'no suffix'}")
     module, _, name = READERS[file.suffix.lower()].partition(":")
     notes: list[Note] = getattr(import_module(f"elman.data.{module}"), name)(file)
     return notes
@@ -155,7 +155,7 @@ def _notes(file: Path) -> list[Note]:
 def _read_mat(file: Path, bad: BadRows) -> Iterator[Record]:
     cells = _rolls(file)
     if not cells:
-        raise DataError(f"{file}: {', '.join(PARTS.values())} were expected, none of them is there")
+        raise DataError(f"{file}: expected {', '.join(PARTS.values())}, none of them is there")
     splits = {name: split for split, name in PARTS.items()}
     for place, roll in cells.items():
         name, _, number = place.partition(" ")

@@ -59,7 +59,7 @@ def read_musicxml(file: Path) -> list[Note]:
             raise
         raise BadValue("", f"cannot be read: {error!r}") from error
     if score.tag != "score-partwise":
-        raise BadValue("", f"a score in parts (score-partwise) was expected, got {score.tag!r}")
+        raise BadValue("", f"expected a score in parts (score-partwise), got {score.tag!r}")
     parts = [list(_measures(part)) for part in score.findall("part")]
     notes, start = [], 0.0
     for column in zip_longest(*parts, fillvalue=Measure([], 0.0)):
@@ -90,10 +90,10 @@ def parsed_xml(stream: IO[bytes]) -> Element:
         while block := stream.read(_BLOCK):
             size += len(block)
             if size > limits.SCORE:
-                raise BadValue("", f"a score of at most {limits.SCORE:,} bytes was expected")
+                raise BadValue("", f"expected a score of at most {limits.SCORE:,} bytes")
             parser.Parse(block, False)
             if size - parser.CurrentByteIndex > limits.TAG:
-                raise BadValue("", f"a tag of at most {limits.TAG:,} bytes was expected, got more")
+                raise BadValue("", f"expected a tag of at most {limits.TAG:,} bytes, got more")
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise BadValue("", f"not well-formed XML: {error}") from error
@@ -109,9 +109,9 @@ class _Tree(TreeBuilder):
         self.tags += 1 + len(attributes)
         self.depth += 1
         if self.tags > limits.TAGS:
-            raise BadValue("", f"a score of at most {limits.TAGS:,} tags was expected, got more")
+            raise BadValue("", f"expected a score of at most {limits.TAGS:,} tags, got more")
         if self.depth > limits.DEPTH:
-            raise BadValue("", f"tags at most {limits.DEPTH} deep were expected, got deeper")
+            raise BadValue("", f"expected tags at most {limits.DEPTH} deep, got deeper")
         return super().start(tag, attributes)
 
     def end(self, tag: str) -> Element:
@@ -120,7 +120,7 @@ class _Tree(TreeBuilder):
 
 
 def _refuse(name: str) -> NoReturn:
-    raise BadValue("", f"XML without entities of its own was expected, got {name!r}")
+    raise BadValue("", f"expected XML without entities of its own, got {name!r}")
 
 
 def _plain(file: Path) -> Element:
@@ -131,7 +131,7 @@ def _plain(file: Path) -> Element:
 def _unpacked(file: Path) -> Element:
     """The score in an archive: the first that its table of contents names."""
     if file.stat().st_size > limits.ARCHIVE:
-        raise BadValue("", f"an archive of at most {limits.ARCHIVE:,} bytes was expected")
+        raise BadValue("", f"expected an archive of at most {limits.ARCHIVE:,} bytes")
     with zipfile.ZipFile(file) as archive:
         container = _member(archive, "META-INF/container.xml")
         root = next(container.iter("rootfile"), None)
@@ -159,7 +159,7 @@ def _measures(part: Element) -> Iterator[Measure]:
                 case "attributes":
                     divisions = _number(item, "divisions", divisions)
                     if divisions < 1 / limits.SCORE_NUMBER:
-                        raise BadValue("", f"divisions above 0 were expected, got {divisions}")
+                        raise BadValue("", f"expected divisions above 0, got {divisions}")
                     shift = _shift(item, shift)
                 case "backup":
                     now -= duration
@@ -185,7 +185,7 @@ def _shift(attributes: Element, before: int) -> int:
 def _pitch(pitch: Element) -> int:
     step = pitch.findtext("step", "").strip()
     if step not in TONES:
-        raise BadValue("", f"a step from A to G was expected, got {limits.excerpt(step)}")
+        raise BadValue("", f"expected a step from A to G, got {limits.excerpt(step)}")
     octave, alter = _number(pitch, "octave", 4), _number(pitch, "alter", 0)
     return round(12 * (octave + 1) + TONES[step] + alter)
 
@@ -201,7 +201,7 @@ def _number(element: Element, tag: str, default: float) -> float:
     if not abs(number) <= limits.SCORE_NUMBER:
         raise BadValue(
             "",
-            f"a number up to {limits.SCORE_NUMBER:,.0f} was expected as {tag}, "
+            f"expected a number up to {limits.SCORE_NUMBER:,.0f} as {tag}, "
             f"got {limits.excerpt(text)}",
         )
     return number

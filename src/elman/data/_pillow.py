@@ -73,6 +73,6 @@ def check_pixels(image: Sized, most: int, name: str, column: str = "") -> None:
     if width * height > most:
         raise BadValue(
             column,
-            f"{name}: at most {most:,} pixels were expected, got {width:,} x {height:,}: "
+            f"{name}: expected at most {most:,} pixels, got {width:,} x {height:,}: "
             "make it smaller",
         )

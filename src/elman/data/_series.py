@@ -132,7 +132,7 @@ def _refuse_gaps(line: Line, rows: Sequence[tuple[int, float, Reading]]) -> None
     """Name the first row without a target, or after left-out steps, of the past."""
     for expected, (step, _, reading) in enumerate(rows):
         if step != expected or (step < line.observed and np.isnan(reading.values[0])):
-            what = "a target was expected, got none" if step == expected else "steps are left out"
+            what = "expected a target, got none" if step == expected else "steps are left out"
             raise DataError(
                 f"{reading.place}: {what} at {_of(reading)}: fill it, or allow it with data.missing"
             )

@@ -116,7 +116,7 @@ def read_table(
 
     Args:
         path: the file or folder.
-        required: columns that there must be; a pattern such as ``x*`` must match one.
+        required: columns that the file must have; a pattern such as ``x*`` must match one.
         bad: what becomes of bad rows.
         names: the columns of a CSV or TSV file without a header.
         encoding: of text files.
@@ -135,7 +135,7 @@ def read_table(
         kind = file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
         if kind not in FORMATS:
             raise DataError(
-                f"{file}: a table was expected ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
+                f"{file}: expected a table ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
                 f"{'rename it if it is one' if kind in _PLAIN else 'convert it to one of these'}"
             )
         yield from FORMATS[kind](file, Plan(required, bad, names, encoding))
@@ -145,7 +145,7 @@ def check_columns(file: Path, required: Sequence[str], there: Sequence[str]) -> 
     """Refuse a file that lacks a column, or has far too many; a pattern must match at least one."""
     if len(there) > limits.COLUMNS:
         raise DataError(
-            f"{file}: at most {limits.COLUMNS:,} columns were expected, got {len(there):,}: take "
+            f"{file}: expected at most {limits.COLUMNS:,} columns, got {len(there):,}: take "
             "out those that are not needed, or put the steps of a series into one"
         )
     for name in required:
@@ -190,9 +190,8 @@ class RowLines:
         self._length += len(line)
         if self._length > limits.ROW:
             raise DataError(
-                f"{self._name}, line {self._first + 1}: a row of at most {limits.ROW:,} characters "
-                "was expected, this one has more: is a quote opened here that is not closed? Close "
-                "it, or break the text into rows"
+                f"{self._name}, line {self._first + 1}: expected a row of at most {limits.ROW:,} "
+                "characters, got more: close the quote that opens here, or break the text into rows"
             )
         return line
 
@@ -229,7 +228,7 @@ def _header(file: Path, reader: Any, lines: RowLines) -> list[str]:
             f"{file}, line 1: {_malformed(error, lines)}: correct the header"
         ) from error
     if not header:
-        raise DataError(f"{file}: a line with the names of the columns was expected first")
+        raise DataError(f"{file}: expected a line with the names of the columns first")
     return header
 
 
@@ -257,8 +256,8 @@ def _fields(
             if isinstance(row, csv.Error):
                 raise BadValue("", _malformed(row, lines)) from row
             if len(row) != len(header):
-                fields = "1 field was" if len(header) == 1 else f"{len(header)} fields were"
-                raise BadValue("", f"{fields} expected, got {len(row)}")
+                fields = "1 field" if len(header) == 1 else f"{len(header)} fields"
+                raise BadValue("", f"expected {fields}, got {len(row)}")
             for name, field in zip(header, row, strict=True):
                 check_field(name, field, plan.encoding)
             yield Record(place, dict(zip(header, map(undo, row), strict=True)))
@@ -292,7 +291,7 @@ def _object(line: str, required: Sequence[str]) -> dict[str, Any]:
     except ValueError as error:
         raise BadValue("", f"not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise BadValue("", f"an object was expected, got {type(values).__name__}")
+        raise BadValue("", f"expected an object, got {type(values).__name__}")
     if line.count("[") + line.count("{") > limits.DEPTH:  # most rows need not be looked through
         _check_depth(values)
     for name in required:
@@ -314,7 +313,7 @@ def _check_depth(values: Any) -> None:
 
 
 def _too_deep() -> BadValue:
-    return BadValue("", f"lists or objects at most {limits.DEPTH} deep were expected, got deeper")
+    return BadValue("", f"expected lists or objects at most {limits.DEPTH} deep, got deeper")
 
 
 def _parquet(file: Path, plan: Plan) -> Iterator[Record]:

@@ -126,7 +126,7 @@ class TextSource(Source):
 
     def __init__(self, *paths: str | os.PathLike[str], encoding: str = "utf-8") -> None:
         if not paths:
-            raise ConfigError("at least one file or folder was expected, got none")
+            raise ConfigError("expected at least one file or folder, got none")
         codec(encoding)
         self.encoding = encoding
         self.files = [file for path in paths for file in _files(Path(path))]
@@ -253,7 +253,7 @@ def codec(encoding: str) -> str:
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError):
         raise ConfigError(
-            f"unknown encoding {encoding!r}: one that Python knows was expected, such as utf-8, "
+            f"unknown encoding {encoding!r}: expected one that Python knows, such as utf-8, "
             "latin-1, cp1252 or utf-16"
         ) from None
     return "utf-8-sig" if name == "utf-8" else name

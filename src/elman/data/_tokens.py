@@ -88,7 +88,7 @@ def open_tokens(path: str | os.PathLike[str]) -> NDArray[Any]:
             f"{path}: not a token file ({why(error)}): write it again with tokenize"
         ) from error
     if not isinstance(tokens, np.ndarray) or tokens.ndim != 1 or tokens.dtype.kind != "u":
-        raise DataError(f"{path}: not a token file: one row of unsigned integers was expected")
+        raise DataError(f"{path}: not a token file: expected one row of unsigned integers")
     return tokens
 
 

@@ -61,14 +61,14 @@ def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
             word = " ".join(fields[: len(fields) - size])
             if size > limits.COMPONENTS:
                 raise DataError(
-                    f"{path}, line {number}: a vector of at most {limits.COMPONENTS:,} numbers was "
-                    f"expected, got {size:,}: is this a file of vectors?"
+                    f"{path}, line {number}: expected a vector of at most {limits.COMPONENTS:,} "
+                    f"numbers, got {size:,}: check that this is a file of vectors"
                 )
             if len(fields) <= size or size < 1:
                 raise DataError(
-                    f"{path}, line {number}: a word and {size or 'its'} numbers were expected, as "
-                    f"in the first vector, got {len(fields) - 1} numbers: is the file cut short? "
-                    "Correct the line or take it out"
+                    f"{path}, line {number}: expected a word and {size or 'its'} numbers, as "
+                    f"in the first vector, got {len(fields) - 1} numbers: correct the line or "
+                    "take it out; the file may be cut short"
                 )
             index = indices.get(word)
             if index is not None and index not in vectors:
@@ -87,8 +87,8 @@ def _lines(path: Path, file: io.BufferedReader) -> Iterator[bytes]:
         line = file.readline(most + 1)
         if len(line) > most:
             raise DataError(
-                f"{path}, line {number}: a word and its numbers in at most {most:,} bytes were "
-                "expected, got more: save the vectors as text, one a line"
+                f"{path}, line {number}: expected a word and its numbers in at most {most:,} "
+                "bytes, got more: save the vectors as text, one a line"
             )
         if not line:
             return

@@ -120,7 +120,7 @@ def _videos(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         if not is_video(path):
             raise DataError(
-                f"{path}: a video was expected (a folder of images, "
+                f"{path}: expected a video (a folder of images, "
                 f"{', '.join(sorted(ANIMATED | DECODED))}): convert the file"
             )
         yield path
@@ -153,7 +153,7 @@ def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
         if decoded > most or (len(frames) + 1) * side**2 > limits.VIDEO:
             raise BadValue(
                 "",
-                f"a shorter video was expected, got more than {len(frames):,} frames of "
+                f"expected a shorter video, got more than {len(frames):,} frames of "
                 f"{image.width:,} x {image.height:,}: cut it into several",
             )
         shape = image.size if not frames else shape
@@ -237,9 +237,9 @@ def _numbers(values: Any) -> Places:
         with np.errstate(over="ignore"):
             numbers = np.array([float(values[name]) for name in names], np.float32)
     except ValueError as error:
-        raise BadValue("", f"{POSITIONS}: a number was expected: {error}") from error
+        raise BadValue("", f"{POSITIONS}: expected a number: {error}") from error
     if len(numbers) % 2 or not np.isfinite(numbers).all():
-        raise BadValue("", f"{POSITIONS}: a finite x and y for each ball were expected")
+        raise BadValue("", f"{POSITIONS}: expected a finite x and y for each ball")
     return numbers.reshape(2, -1)
 
 

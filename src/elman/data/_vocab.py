@@ -174,7 +174,7 @@ class Vocabulary:
             DataError: there is no such index.
         """
         if not 0 <= index < len(self):
-            raise DataError(f"a token index from 0 to {len(self) - 1} was expected, got {index}")
+            raise DataError(f"expected a token index from 0 to {len(self) - 1}, got {index}")
         return cast("str", self._tokenizer.id_to_token(index))
 
     @property

@@ -136,7 +136,7 @@ def test_lanes_refuse_what_is_no_stream() -> None:
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (2, 2), (3, 2), (0, 5)])
 def test_a_window_lies_within_the_lanes(start: int, stop: int) -> None:
-    with pytest.raises(ConfigError, match=f"within 4 steps was expected, got {start} to {stop}"):
+    with pytest.raises(ConfigError, match=f"a window within 4 steps, got {start} to {stop}"):
         Lanes(torch.arange(9), 2).window(start, stop)
 
 

@@ -58,7 +58,7 @@ def test_a_malformed_line_spoils_its_sentence_only(tmp_path: Path) -> None:
     first, last, skipped = read(tmp_path / "a.tsv", content, "skip")
     assert (first, last) == ((["a"], ["X"]), (["c"], ["X"]))
     assert "line 4" in str(skipped)
-    with pytest.raises(DataError, match=r"line 1: 10 fields were expected, got 2"):
+    with pytest.raises(DataError, match=r"line 1: expected 10 fields, got 2"):
         read(tmp_path / "a.conllu", content)
 
 

@@ -56,7 +56,7 @@ def test_series_may_be_mixed_and_steps_left_out() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (((1.0, 5.0), (2.0, NAN), (3.0, 6.0)), "line 3: a target was expected, got none at 2 of"),
+        (((1.0, 5.0), (2.0, NAN), (3.0, 6.0)), "line 3: expected a target, got none at 2 of"),
         (((1.0, 5.0), (3.0, 6.0)), "line 3: steps are left out at 3 of series 'a': fill it"),
     ],
 )

@@ -31,9 +31,9 @@ def test_formats(tmp_path: Path, header: str, suffix: str) -> None:
     [
         (
             "the 1 2\ncat 5\n",
-            r"v.vec, line 2: a word and 2 numbers were expected, .* got 1 numbers: .* take it out",
+            r"v.vec, line 2: expected a word and 2 numbers, .* got 1 numbers: .* take it out",
         ),
-        ("the\n", "line 1: a word and its numbers were expected, .* got 0 numbers"),
+        ("the\n", "line 1: expected a word and its numbers, .* got 0 numbers"),
         ("the 1 2\ncat 5 x\n", "line 2: could not convert"),
         ("the 1 2\ncat 5 nan\n", "line 2: a number is not finite"),
         ("dog 1 2\n", "none of the 2 tokens has a vector"),

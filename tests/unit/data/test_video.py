@@ -67,9 +67,9 @@ def test_positions_are_pixels_from_the_upper_left_corner(tmp_path: Path) -> None
     ("table", "message"),
     [
         ("x,y\n1,2\n", r"a: positions.csv has 1 rows for 3 frames"),
-        ("x,y\n1,2\n1,b\n1,2\n", r"a: positions.csv: a number was expected: .*'b'"),
+        ("x,y\n1,2\n1,b\n1,2\n", r"a: positions.csv: expected a number: .*'b'"),
         ("x,y\n1,2\n1,nan\n1,2\n", r"a: positions.csv: a finite x and y for each ball"),
-        ("x,y\n1,2\n1\n1,2\n", r"positions.csv, line 3: 2 fields were expected, got 1"),
+        ("x,y\n1,2\n1\n1,2\n", r"positions.csv, line 3: expected 2 fields, got 1"),
         ("x1,x2,y1\n1,2,3\n", r"a: positions.csv: a finite x and y for each ball"),
     ],
 )
@@ -105,7 +105,7 @@ def test_where_there_is_no_video(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no video: give a GIF"):
         read(tmp_path)
     (tmp_path / "a.csv").write_text("x")
-    with pytest.raises(DataError, match=r"a.csv: a video was expected \(a folder of images"):
+    with pytest.raises(DataError, match=r"a.csv: expected a video \(a folder of images"):
         read(tmp_path / "a.csv")
 
 

@@ -147,7 +147,7 @@ def test_tokens_and_indices_are_inverse() -> None:
     with pytest.raises(DataError, match=r"'dog' is not among the 13 tokens"):
         words.index("dog")
     for index in (-1, len(words)):
-        with pytest.raises(DataError, match=f"from 0 to 12 was expected, got {index}"):
+        with pytest.raises(DataError, match=f"expected a token index from 0 to 12, got {index}"):
             words.token(index)
 
 

@@ -157,7 +157,7 @@ def test_an_empty_target_where_none_may_be(two: Path) -> None:
     text[9] = "a,8,NaN"
     two.write_text("\n".join(text))
     assert prepared(two).facts()["missing"] == 1
-    with pytest.raises(DataError, match=r"two.csv, line 10: a target was expected, got none at 8"):
+    with pytest.raises(DataError, match=r"two.csv, line 10: expected a target, got none at 8"):
         prepared(two, missing=False)
 
 
