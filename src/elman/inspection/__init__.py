@@ -1,7 +1,6 @@
 """Measures of a recurrent network: how far back its gradient reaches, and what its states do.
 
-They see the states inside the scan, of any layer, model or task, and change nothing. The names are
-loaded when they are first used.
+They record the steps inside the scan, of any layer, model or task, and change nothing.
 """
 
 from __future__ import annotations

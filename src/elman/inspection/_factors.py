@@ -22,12 +22,12 @@ class Factors:
     .. math:: \frac{dL}{dW} = \sum_t \sum_{k \le t} \frac{\partial L}{\partial s_t}\;
         \frac{\partial s_t}{\partial s_k}\; \frac{\partial s_k}{\partial W}
 
-    s are all states side by side, S units. Everything is float64.
+    s are all states, concatenated to S units. Everything is float64.
 
     Attributes:
         weight: the name of the weight.
-        loss_state: dL/ds_t, (time, row, S): what of the loss enters at each step, along no later
-            step of this layer.
+        loss_state: dL/ds_t, (time, row, S): the partial derivative, through no later step of this
+            layer.
         autograd: the gradient by autograd, to compare with.
     """
 
@@ -56,14 +56,14 @@ class Factors:
         return torch.stack([torch.stack([one(row, unit) for unit in units]) for row in rows])
 
     def term(self, t: int, k: int) -> Tensor:
-        """The three multiplied, and summed over rows: what W at step k does to the loss at t."""
+        """Their product, summed over rows: how W at step k affects the loss at step t."""
         v = self.loss_state[t][None]
         for j in reversed(self._steps.between(t, k)):
             v = self._steps.back(j, v)
         return self._by_weight(k, v[0])
 
     def sum(self) -> Tensor:
-        """All terms added, step by step, without one product being computed twice."""
+        """The sum of all terms, in one pass back through time."""
         v = torch.zeros_like(self.loss_state[:1])
         total = torch.zeros_like(self.autograd)
         for k in reversed(self._steps.track.order):
@@ -128,7 +128,7 @@ def factors(
     steps = Steps(track)
     weight, parameter = _weight(steps, weight)
     if not parameter.requires_grad:
-        raise ConfigError(f"the weight {weight!r} is frozen: autograd has no gradient of it")
+        raise ConfigError(f"the weight {weight!r} is frozen: set requires_grad=True on it")
     entering = torch.stack([_side_by_side(state) for state in direct(total, track)])
     (autograd,) = gradients([total], [parameter])
     return Factors(steps, weight, entering, autograd.double())

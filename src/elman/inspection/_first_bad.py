@@ -83,7 +83,7 @@ def first_bad(
 
     The model runs once forwards and once back on the reference, and every operation is looked at. A
     value that is not finite is followed to where it came from: infinities that a network makes on
-    purpose and that vanish again, as those of a mask before a softmax, are no finding.
+    purpose and that vanish again, such as those of a mask before a softmax, are not reported.
 
     Args:
         model: a cell, a layer, a module that holds some, or a task with its network.
@@ -149,7 +149,7 @@ class _Place(NamedTuple):
 
 
 class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Looks at what goes into every operation and what comes out."""
+    """Checks the operands and results of every operation."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -196,7 +196,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._meant.discard(key)
 
     def _source(self, t: Tensor, name: str, place: _Place) -> Bad | None:
-        """Where what is bad in an operand came from; None if it was meant."""
+        """Where a bad operand came from; None if it is an intended infinity."""
         key = _memory(t)
         if key not in self._origins and key not in self._meant:
             weight = self._weights.get(key)
@@ -221,7 +221,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return bad
 
     def origin(self, t: Tensor) -> Bad:
-        """Where what is bad in a result came from."""
+        """Where a bad result came from."""
         return self._source(t, "the loss", self.place) or next(iter(self.births))
 
     def _here(self) -> _Place:
@@ -233,7 +233,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _gate(
         self, operands: Sequence[Tensor], spoiled: Sequence[Tensor], result: Tensor, place: _Place
     ) -> str | None:
-        """The gate whose numbers a result has, if it is one's alone."""
+        """The gate that a result belongs to, if it belongs to a single one."""
         gates: Sequence[str] = getattr(place.cell, "gates", ())
         if place.step is None or not gates or self.backward:
             return None
@@ -253,7 +253,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return next(iter(own)) if len(own) == 1 else None
 
     def _gate_of(self, t: Tensor, gates: Sequence[str], units: int) -> str | None:
-        """A part of the stacked gates is known by where it lies; what is made of it was noted."""
+        """By the offset in the stacked gates, or by the operands that it was computed from."""
         if t.dim() != 2 or t.shape[1] != units:
             return None
         if len(gates) == 1:

@@ -1,4 +1,4 @@
-"""Gates: how far they are open, how often they are stuck, and how long what they guard lasts."""
+"""Gates: how far they are open, how often they are saturated, and their time constants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elman.inspection._record import record_activations
 from elman.inspection._summary import HIGH, LOW
 
 STUCK = 0.9
-"""The share of a unit's values that makes it a saturated one."""
+"""A unit is saturated where at least this share of its values is."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20
@@ -21,17 +21,17 @@ BINS = 20
 class Gate(NamedTuple):
     """One gate of a layer, over the real steps of all rows.
 
-    Watched values that leave [0, 1] are here too; of them, ``low`` and ``high`` say nothing.
+    Watched values that leave [0, 1] are included; their ``low`` and ``high`` mean nothing.
 
     Attributes:
-        layer, name: which it is.
+        layer, name: the layer, and the gate's name.
         mean, low, high: (time,) its mean and the shares of values below 0.1 and above 0.9 at each
             step; NaN where no row is real.
         quantiles: (time, 5) the 5, 25, 50, 75 and 95 % quantiles of its values at each step.
         histogram: (20,) the share of all values in each twentieth of [0, 1].
         unit_mean, unit_low, unit_high: (units,) the same means and shares for each unit.
-        time_constant: (units,) 1 / (1 - mean), the steps in which what the gate keeps decays by
-            e or so; for the gate that keeps the old state, else None.
+        time_constant: (units,) 1 / (1 - mean), about the steps in which the state decays by a
+            factor of e; None unless it is the gate that the old state is multiplied by.
     """
 
     layer: str
@@ -48,18 +48,18 @@ class Gate(NamedTuple):
 
     @property
     def saturated(self) -> Tensor:
-        """(units,): whether a unit is open, or closed, at ``STUCK`` or more of its values."""
+        """(units,): whether a unit is open, or closed, at a share of ``STUCK`` of its values."""
         return (self.unit_low >= STUCK) | (self.unit_high >= STUCK)
 
 
 class StateUse(NamedTuple):
-    """How a state's units are used, over the real steps of all rows.
+    """How the units of a state are used, over the real steps of all rows.
 
     Attributes:
-        layer, name: which it is.
+        layer, name: the layer, and the state's name.
         rms: (time,) the root of the mean square at each step.
         saturated: (time,) the share of values beyond 0.9 in size.
-        dead: (units,) whether a unit is 0 at every step of every row, as one of relu can be.
+        dead: (units,) whether a unit is 0 at every step of every row, as relu units can be.
     """
 
     layer: str
@@ -70,16 +70,16 @@ class StateUse(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """What :func:`gates` found: every gate and every state of every layer."""
+    """What :func:`gates` returns: every gate and every state of every layer."""
 
     gates: tuple[Gate, ...]
     states: tuple[StateUse, ...]
 
     def gate(self, name: str, layer: str | None = None) -> Gate:
-        """The gate of this name; of this layer, if several have one.
+        """The gate of this name, of this layer if several have one.
 
         Raises:
-            ConfigError: there is none, or more than one.
+            ConfigError: there is no such gate, or more than one.
         """
         matches = [g for g in self.gates if g.name == name and layer in (None, g.layer)]
         if len(matches) != 1:
@@ -98,8 +98,8 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
     Args:
         model: a cell, a layer, a module that holds some, or a task with its network.
         x: what the model is called with, or a batch of the task.
-        keeps: the watched value that the old state is multiplied by, where a cell of your own does
-            not say it (``keeps = "forget"`` in its class).
+        keeps: the watched value that the old state is multiplied by; unless given, the one that the
+            cell's class names (``keeps = "forget"``).
         **options: ``lengths=``, ``reset=`` ... of the layer.
 
     Raises:

@@ -50,10 +50,11 @@ def jacobian(
         k: the earlier one; for t = k it is the identity.
         of: the later state, by name; the first if None.
         wrt: the earlier one, in the same way.
-        state: both at once; "all" is every state side by side, whose Jacobians multiply to that of
+        state: both at once; "all" is every state, concatenated, whose Jacobians multiply to that of
             the whole way: with one state of several they do not.
         layer: its name or number, if there are several.
-        **options: ``lengths=``, ``reset=`` ... At padding a state stays as it is; a reset cuts.
+        **options: ``lengths=``, ``reset=`` ... At padding the derivative is the identity, and
+            after a reset it is 0.
 
     Returns: (row, units of ``of``, units of ``wrt``), float64.
 
@@ -75,7 +76,7 @@ def jacobian(
         Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks".
     """
     if state is not None and (of is not None or wrt is not None):
-        raise ConfigError("state= stands for both of= and wrt=: give it, or them")
+        raise ConfigError("pass either state=, or of= and wrt=, not both")
     steps = _steps(model, x, layer, options)
     rows, columns = steps.part(state or of), steps.part(state or wrt)
     v = steps.identity(rows)

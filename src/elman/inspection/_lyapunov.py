@@ -17,12 +17,12 @@ from elman.inspection._steps import Steps
 
 @dataclass(frozen=True)
 class Lyapunov:
-    """What :func:`lyapunov` found, in nats a step, float64.
+    """What :func:`lyapunov` returns, in nats a step, float64.
 
     Attributes:
         exponents: (k,), the largest first: the mean over rows and steps; -inf where a direction
-            dies out in a single step.
-        interval: (k, 2): where each is in 95 of 100 cases, by a bootstrap of blocks of steps.
+            vanishes in a single step.
+        interval: (k, 2): 95 % confidence intervals, by a bootstrap of blocks of steps.
         growth: (time, row, k): the logarithm of the growth in each step, in the order of the layer;
             nan in steps that are not counted.
     """
@@ -52,8 +52,8 @@ def lyapunov(
     Args:
         model: a cell, a layer, a module that holds some, or a task with its network.
         x: what the model is called with, or a batch of the task.
-        k: how many, up to the units of all states.
-        warm_up: steps that turn the columns into place and are not counted; a tenth if None.
+        k: the number of exponents, up to the units of all states.
+        warm_up: first steps that align the columns and are not counted; a tenth of them if None.
         layer: its name or number, if there are several.
         **options: what else the model is called with: ``lengths=`` ...
 
@@ -79,17 +79,17 @@ def lyapunov(
     with torch.no_grad():
         steps = Steps(record(model, x, **options).track(layer))
     if not 0 < k <= steps.size:
-        raise ConfigError(f"expected k from 1 to {steps.size}, the units of all states, got {k}")
+        raise ConfigError(f"k must be from 1 to {steps.size}, the units of all states, got {k}")
     warm_up = len(steps) // 10 if warm_up is None else warm_up
     if not 0 <= warm_up < len(steps):
-        raise ConfigError(f"expected warm_up from 0 to {len(steps) - 1} steps, got {warm_up}")
+        raise ConfigError(f"warm_up must be from 0 to {len(steps) - 1} steps, got {warm_up}")
     if bool(steps.track.restarted.any()):
         raise ConfigError("a reset cuts the product of Jacobians: measure between resets")
     growth = _growth(steps, k)
     growth[:warm_up] = math.nan
     counted = growth[~growth.isnan().any(-1)]
     if not len(counted):
-        raise ConfigError("no step is left to count: no row is longer than warm_up")
+        raise ConfigError("warm_up must be shorter than the longest row: no step is left to count")
     # The QR decomposition gives them in this order only in the long run.
     exponents, order = counted.mean(0).sort(descending=True)
     growth = growth[..., order]
@@ -110,7 +110,7 @@ def _growth(steps: Steps, k: int) -> Tensor:
 
 
 def _interval(growth: Tensor) -> Tensor:
-    """Whole rows are drawn, and blocks of steps: rows alone would be too few, steps too alike."""
+    """Resamples rows and blocks of steps: there are few rows, and neighboring steps correlate."""
     draw = torch.Generator().manual_seed(0)
     means = []
     for _ in range(RESAMPLES):

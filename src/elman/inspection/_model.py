@@ -73,11 +73,11 @@ def scalar_loss(loss: Any) -> Tensor:
     """The loss itself.
 
     Raises:
-        ConfigError: it is no scalar, or there is no gradient of it.
+        ConfigError: it is not a scalar, or does not depend on the model.
     """
     if not isinstance(loss, Tensor) or loss.dim():
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise ConfigError(f"expected the loss as a scalar tensor, got {got}: sum it")
     if not loss.requires_grad:
-        raise ConfigError("the loss does not depend on the model's output by a gradient")
+        raise ConfigError("the loss must be differentiable by the model's output")
     return loss

@@ -57,7 +57,9 @@ class _Probed(Cell):
 
     def project(self, x: Tensor) -> Any:
         sizes = self.state_sizes
-        return _beside(self.cell.project(x), [x.new_zeros(*x.shape[:-1], n) for n in sizes], self)
+        return _with_probes(
+            self.cell.project(x), [x.new_zeros(*x.shape[:-1], n) for n in sizes], self
+        )
 
     def step(self, inp: Any, state: Any) -> Any:
         count = len(self.states)
@@ -66,8 +68,8 @@ class _Probed(Cell):
         return self.State(*(s + probe for s, probe in zip(new, probes, strict=True)))
 
 
-def _beside(projected: Any, probes: list[Tensor], cell: Cell) -> Any:
-    """What a cell projected, and the probes, as a NamedTuple."""
+def _with_probes(projected: Any, probes: list[Tensor], cell: Cell) -> Any:
+    """The projection and the probes as one NamedTuple."""
     alone = isinstance(projected, Tensor)
     fields = ("inp",) if alone else projected._fields
     own = (projected,) if alone else projected
@@ -79,7 +81,7 @@ def _probed(r: Recurrence, probes: list[Tensor]) -> Recurrence:
     cell = r.cell if r.weights is None else _with_weights(r.cell, r.weights)
     kind = None if isinstance(projected, Tensor) else type(projected)
     probed = replace(r, cell=_Probed(cell, kind), weights=None)
-    probed.found["projected"] = _beside(projected, probes, cell)
+    probed.found["projected"] = _with_probes(projected, probes, cell)
     return probed
 
 

@@ -27,7 +27,7 @@ def record(model: Any, x: Any, *, gates: bool = False, **options: Any) -> Record
     """Runs a model, or a task, on some data and records every recurrence inside it.
 
     It runs on the reference, whichever engine the layers have or were trained by; the model stays
-    in its mode, so that dropout falls only if it is training.
+    in its mode, so dropout is active only in training mode.
 
     Args:
         model: a cell, a layer, any module that holds some, or a task with its network.
@@ -87,7 +87,7 @@ def record_loss(
         **options: see :func:`record`.
 
     Raises:
-        ConfigError: a model without a loss, a task with one, or a loss that is no scalar.
+        ConfigError: no loss for a model, a loss for a task, or a loss that is not a scalar.
 
     Example:
         >>> import torch, elman

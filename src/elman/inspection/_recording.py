@@ -40,7 +40,7 @@ class Call:
     Attributes:
         x: its input, (time, row, features).
         active: (time, row): which steps are real, not padding.
-        restarted: (time, row): where the row began anew.
+        restarted: (time, row): where the row was reset.
         output: what it returned, (time, row, size).
         final: the state that it returned; like ``output``, a node that only the caller reads.
         carried: that state as the node from which a call that continues this one starts.
@@ -133,7 +133,7 @@ class Track:
 
     @cached_property
     def restarted(self) -> Tensor:
-        """(time, row): where the row began anew."""
+        """(time, row): where the row was reset."""
         return torch.cat([call.restarted for call in self.calls])
 
     @cached_property
@@ -169,13 +169,13 @@ class Track:
 
 @dataclass
 class Recording:
-    """What the layers of a model did.
+    """The recurrences inside one run of a model.
 
     Attributes:
         tracks: every recurrence, in the order of their first steps.
         output: what the model returned, without its states; of a task the loss, summed.
         top: the last layer, stack or drop-in that was called, if any.
-        entry: what it put out at each call, and the dimension of time there.
+        entry: its output at each call, and the time dimension of that output.
     """
 
     tracks: list[Track]
@@ -187,7 +187,7 @@ class Recording:
         """The track of a layer, by name or number; the only one if None.
 
         Raises:
-            ConfigError: there is no such layer, or there are several and none was chosen.
+            ConfigError: no such layer, or several layers and none was chosen.
         """
         names = [track.name for track in self.tracks]
         if isinstance(layer, int) and -len(names) <= layer < len(names):

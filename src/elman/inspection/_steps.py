@@ -27,7 +27,7 @@ class _Stepping(nn.Module):
 
 
 class Steps:
-    """What each step of a track does to a small change of its state, all states side by side.
+    """The derivative of each step of a track by its state, all states concatenated.
 
     The steps are linearized where the model was; the derivative is computed in float64 whatever the
     model's dtype, so that long products keep their digits.
@@ -61,7 +61,7 @@ class Steps:
         return self.track.active.device
 
     def part(self, state: str | None) -> slice:
-        """Where a state stands among the S units; "all" of them, or the first if None."""
+        """The slice of a state in the S units; the whole for "all", the first state if None."""
         names = self.cell.states
         if state == "all":
             return slice(0, self.size)
@@ -74,17 +74,17 @@ class Steps:
         """The steps after k up to t in the order in which the layer took them.
 
         Raises:
-            ConfigError: there are no such steps, or h_t came before h_k.
+            ConfigError: a step is out of range, or the layer takes t before k.
         """
         steps = len(self)
         for name, value in (("t", t), ("k", k)):
             if not -steps <= value < steps:
-                raise ConfigError(f"expected {name} among {steps} steps, got {value}")
+                raise ConfigError(f"{name} must be from {-steps} to {steps - 1}, got {value}")
         t, k = t % steps, k % steps
         if t != k and (t < k) != self.track.reverse:
             way = "backwards, so t <= k" if self.track.reverse else "forwards, so t >= k"
             raise ConfigError(
-                f"the state after step {t} does not depend on that after step {k}: expected, as "
+                f"the state after step {t} does not depend on the state after step {k}: "
                 f"{self.track.name} runs {way}"
             )
         return list(range(k - 1, t - 1, -1) if self.track.reverse else range(k + 1, t + 1))
@@ -109,7 +109,7 @@ class Steps:
         return new
 
     def before(self, t: int, many: int = 1) -> tuple[Tensor, ...]:
-        """The state that step t began with, for so many copies of all rows."""
+        """The state before step t, repeated ``many`` times for all rows."""
         return tuple(_many(s, many) for s in self.track.before[t])
 
     def back(self, t: int, v: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ class Steps:
         return self._where_real(t, moved.reshape(v.shape), v)
 
     def _where_real(self, t: int, moved: Tensor, v: Tensor) -> Tensor:
-        """At padding the state stays as it is; where a row begins anew nothing comes through."""
+        """The identity at padding, and 0 where a row is reset."""
         moved = torch.where(self.track.active[t][:, None], moved, v)
         return moved.masked_fill(self.track.restarted[t][:, None], 0)
 
@@ -152,5 +152,5 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 def _many(tensor: Tensor, many: int) -> Tensor:
-    """So many copies of all rows, one after the other, in float64 if it holds numbers."""
+    """All rows repeated ``many`` times, in float64 if they are floating-point."""
     return _double(tensor).expand(many, *tensor.shape).flatten(0, 1)

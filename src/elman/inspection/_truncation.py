@@ -20,10 +20,10 @@ from elman.scan import Step
 
 
 class TruncationBias(NamedTuple):
-    """What :func:`truncation_bias` found; one entry for each truncation.
+    """What :func:`truncation_bias` returns; one entry for each truncation.
 
     Attributes:
-        k2: (number,) the steps that the gradient flows back at most, in rising order.
+        k2: (number,) the most steps that the gradient flows back, ascending.
         cosine: (number,) the cosine between the truncated gradient and the full one.
         relative_norm: (number,) the norm of the truncated one over that of the full one.
         bias: (number,) the norm of their difference over that of the full one.
@@ -35,7 +35,7 @@ class TruncationBias(NamedTuple):
     bias: Tensor
 
     def smallest(self, bias: float = 0.1) -> int | None:
-        """The smallest k2 measured from which on the bias stays at or below this; None if none."""
+        """The smallest k2 from which on the bias stays at or below this; None if there is none."""
         above = (self.bias > bias).nonzero()
         first = int(above[-1]) + 1 if len(above) else 0
         return int(self.k2[first]) if first < len(self.k2) else None
@@ -94,11 +94,11 @@ def truncation_bias(
     full = torch.stack([each.whole for each in passes]).sum(0)
     length, size = max(each.steps for each in passes), full.norm()
     if not bool(size > 0) or not bool(size.isfinite()):
-        raise ConfigError(f"expected a full gradient to compare with, got one of norm {size:g}")
+        raise ConfigError(f"the full gradient must be finite and not 0, got a norm of {size:g}")
     chosen = sorted(set(k2 or [*(2**i for i in range(length.bit_length())), length]))
     chosen = [k for k in chosen if k <= length] if k2 is None else chosen
     if chosen[0] < 1:
-        raise ConfigError(f"expected truncations of at least 1 step, got {chosen[0]}")
+        raise ConfigError(f"k2 must be at least 1 step, got {chosen[0]}")
     cut = torch.stack([torch.stack([p.truncated(k) for p in passes]).sum(0) for k in chosen])
     norms = cut.norm(dim=1)
     return TruncationBias(
@@ -122,7 +122,9 @@ def _losses(
             )
         return network, [lambda: scalar_loss(loss(run_model(model, network, data, options)))]
     if loss is not None or options:
-        raise ConfigError("a task has its own loss and reads a batch itself: leave out the others")
+        raise ConfigError(
+            "a task has its own loss and reads a batch itself: leave out loss= and others"
+        )
     batches = data if isinstance(data, list | tuple) and not hasattr(data, "steps") else [data]
     ends = [batch.steps if steps is None else min(steps, batch.steps) for batch in batches]
     pairs = zip(batches, ends, strict=True)
@@ -171,7 +173,7 @@ class _Backprop:
         weights = list(dict.fromkeys(weights))
         if not weights:
             raise ConfigError(
-                "the weights of the recurrent layers are frozen: there is no gradient"
+                "the weights of the recurrent layers are frozen: set requires_grad=True on some"
             )
         grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         return torch.cat([grad.flatten().double() for grad in grads]), tracks

@@ -249,7 +249,7 @@ def test_every_estimate_is_in_its_interval(rows: int) -> None:
 
 def test_what_is_not_there_is_refused() -> None:
     layer, x = Recurrent(GRU(3, 4)), torch.randn(2, 6, 3)
-    with pytest.raises(ConfigError, match="expected loss steps among 6, got 6"):
+    with pytest.raises(ConfigError, match="expected loss steps from -6 to 5, got 6"):
         gradient_flow(layer, x, last, at=(6,))
     with pytest.raises(ConfigError, match="between 0 and 1, got 2"):
         gradient_flow(layer, x, last).horizon(2)
