@@ -44,7 +44,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        if path.exists():  # what is no file, such as a device, must not become one
+        if path.exists():  # never replace a device or a FIFO by a file
             require_plain(path)
         with partial.open("w+b") as file:
             yield file
@@ -63,7 +63,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def writing_in(folder: Path) -> Iterator[None]:
-    """Name the folder if it, or what belongs into it, cannot be made within.
+    """Names the folder in the error if something inside the block cannot be written.
 
     Raises:
         DataError: the folder cannot be written.
@@ -94,15 +94,15 @@ def sync_folder(folder: Path) -> None:
 
 
 def require_plain(path: str | os.PathLike[str]) -> None:
-    """Refuse what is no file before it is opened: a FIFO without a writer would be waited for.
+    """Refuse anything but a file before it is opened: a FIFO without a writer would block.
 
     Raises:
-        OSError: it is not there, or it is a folder, a FIFO, a socket or a device.
+        OSError: it does not exist, or is a folder, a FIFO, a socket or a device.
     """
     mode = os.stat(path).st_mode  # noqa: PTH116 - not every path here is a Path
     kind = next((name for is_kind, name in KINDS if is_kind(mode)), None)
     if kind:
-        raise OSError(errno.EINVAL, f"expected a file, and this is {kind}", os.fspath(path))
+        raise OSError(errno.EINVAL, f"expected a file, got {kind}", os.fspath(path))
 
 
 def read_plain(path: Path) -> bytes:
@@ -139,7 +139,7 @@ def why(error: Exception) -> str:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what processes that were killed had begun to write under that name."""
+    """Remove partial files that killed processes left under that name."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         process = left.name.split(".")[-2]
         if process.isdecimal() and not _lives(int(process)):

@@ -123,7 +123,7 @@ def test_an_unknown_key_in_a_file(refused: Refused) -> None:
 
 def test_an_unknown_data_set(refused: Refused) -> None:
     message = refused(2, "train", "language", "--data", "movie-review")
-    assert "no data set is called 'movie-review': did you mean 'movie-reviews'?" in message
+    assert "unknown data set 'movie-review': did you mean 'movie-reviews'?" in message
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "gone"])

@@ -1,4 +1,4 @@
-"""The nearest of what training had, number by number."""
+"""The nearest neighbor among the training rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AT_ONCE = 1024
 
 
 class NearestRow:
-    r"""Which training row is nearest to a row, such as the image whose pixels are most alike.
+    r"""The nearest training row, such as the image with the most similar pixels.
 
     .. math:: \arg\min_i \sum_j (x_j - x_{ij})^2
 

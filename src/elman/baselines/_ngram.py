@@ -174,7 +174,7 @@ def _find(keys: Tokens, values: Tokens, queries: Tokens) -> Tokens:
 def _interpolate(
     tokens: Tokens, counts: list[_Counts], weights: list[Reals], vocab_size: int
 ) -> Iterator[Reals]:
-    """P of every token by order 1, 2, ...; with too short a past the lower order's stands."""
+    """P of each token by orders 1, 2, ...; where the past is too short, that of the lower order."""
     p = np.full(len(tokens), 1 / vocab_size)
     for n, (level, weight) in enumerate(zip(counts, weights, strict=False), 1):
         frequency, bucket = level.look_up(_grams(tokens, n, vocab_size))

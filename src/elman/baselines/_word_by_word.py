@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 Tokens = NDArray[np.int64]
 
 MOST = 10_000_000
-"""Pairs of a source and a target token that are looked at; later rows are left out."""
+"""The most pairs of a source and a target token that are counted; later rows are ignored."""
 
 
 class WordByWord:
-    r"""IBM's first model: which token means which, from which are seen together.
+    r"""IBM model 1: word translation probabilities from co-occurrence.
 
     .. math:: p(y \mid x) \propto \prod_j \sum_i t(y_j \mid x_i), \qquad i = 0..|x|
 
-    Place 0 is a token that every source has, for what comes from nowhere. Expectation maximization
-    finds t. A source token is then translated to its likeliest target token, or to nothing if
-    fewer than half of its occurrences have any.
+    Place 0 is a null token that every source has, for targets without a source. Expectation
+    maximization fits t. A source token is then translated to its likeliest target token, or to
+    nothing if fewer than half of its occurrences are aligned.
 
     Args:
         sources: tokens of each row, numbers from 0.
-        targets: the same of what each means.
-        rounds: of expectation and maximization.
+        targets: tokens of its translation, likewise.
+        rounds: iterations of expectation maximization.
 
     Example:
         >>> pairs = [([0, 1], [7, 8]), ([0], [7]), ([2, 1], [9, 8])]
@@ -62,7 +62,7 @@ class WordByWord:
 
 
 def _cells(sources: list[list[int]], targets: list[list[int]]) -> tuple[Tokens, Tokens, Tokens]:
-    """Every source token (from 1; 0 for none) beside every target token, and the latter's place."""
+    """Pairs of a source token (from 1; 0 for null) and a target token, with the target's place."""
     words: list[Tokens] = []
     places: list[Tokens] = []
     meanings: list[Tokens] = []

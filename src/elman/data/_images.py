@@ -48,8 +48,8 @@ _STRIP = 256
 def read_image(image: Path | Pixels, size: int) -> Pixels:
     """An image as bytes (3, size, size): red, green and blue, squeezed into a square.
 
-    It is turned as its camera says, transparent parts are white, and of an animation the first
-    frame is taken.
+    EXIF orientation is applied, transparent parts become white, and an animation gives its first
+    frame.
 
     Args:
         image: a file, or pixels (height, width, 3).
@@ -57,7 +57,7 @@ def read_image(image: Path | Pixels, size: int) -> Pixels:
 
     Raises:
         ConfigError: Pillow is not installed.
-        BadValue: the file is not there, or is no image that can be read.
+        BadValue: the file does not exist, or cannot be read as an image.
 
     Example:
         >>> read_image(np.zeros((30, 20, 3), np.uint8), 8).shape
@@ -126,7 +126,7 @@ def read_captions(
     Args:
         path: the file, or a folder in which it is the only table or is called ``captions`` or
             ``Flickr8k.token.txt``.
-        bad: what becomes of bad rows.
+        bad: what to do with bad rows.
         images: the folder of the image files; unless given, that of the captions file, or in it
             ``Images``, ``images``, ``Flicker8k_Dataset`` (as Flickr8k spells it) or
             ``Flickr8k_Dataset``.
@@ -139,7 +139,7 @@ def read_captions(
         Records with the values "image", a path, and "captions", a list of texts.
 
     Raises:
-        DataError: there is no such file, or not one alone; a column is missing; a bad row.
+        DataError: no such file, or several; a missing column; a bad row.
 
     Example:
         >>> import tempfile

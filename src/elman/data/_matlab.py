@@ -1,6 +1,6 @@
 """The rolls of a .mat file: a program for `elman.data._apart`.
 
-It hands on an .npz archive: the rolls as bytes, or as a text the reason why there is none.
+It hands on an .npz archive: the rolls as bytes, or as a text the reason why a roll cannot be read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Piece = NDArray[np.uint8] | NDArray[np.str_]
 
 
 def rolls(path: str, names: list[str], keys: int, frames: int) -> dict[str, Piece]:
-    """Each roll of each cell array, as ``NAME NUMBER``; a text says why it is none."""
+    """Each roll of each cell array, as ``NAME NUMBER``; a text where it cannot be read."""
     cells = loadmat(path, variable_names=names)
     pieces: dict[str, Piece] = {}
     for name in (name for name in names if name in cells):
@@ -35,7 +35,7 @@ def rolls(path: str, names: list[str], keys: int, frames: int) -> dict[str, Piec
 
 
 def checked(piece: object, keys: int, frames: int) -> Piece:
-    """The roll (frames, keys) as bytes, or why it is none."""
+    """The roll (frames, keys) as bytes, or the reason why it cannot be read."""
     roll = np.asarray(piece)
     if roll.ndim != 2 or roll.shape[1] != keys or roll.dtype.kind not in "biuf":
         return np.array(f"expected a roll of {keys} keys, got {roll.dtype} {roll.shape}")

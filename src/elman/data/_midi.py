@@ -36,10 +36,10 @@ def _mido() -> Any:
 
 
 def read_midi(file: Path) -> list[Note]:
-    """The notes of a MIDI file, without drums; pedals are not heeded.
+    """The notes of a MIDI file, without drums; pedals are ignored.
 
     Raises:
-        BadValue: it is damaged, or counts in seconds and not in beats.
+        BadValue: it is damaged, or counts time in seconds instead of beats.
     """
     mido = _mido()
     from mido.midifiles.meta import KeySignatureError
@@ -50,7 +50,7 @@ def read_midi(file: Path) -> list[Note]:
     except (OSError, EOFError, ValueError, TypeError, LookupError, KeySignatureError) as error:
         raise BadValue("", f"not a MIDI file that can be read: {error!r}") from error
     if midi.ticks_per_beat <= 0 or midi.type == 2:
-        raise BadValue("", "expected a MIDI file of type 0 or 1 that counts in beats")
+        raise BadValue("", "expected a MIDI file of type 0 or 1 with time in beats: export it so")
     return [note for track in midi.tracks for note in _notes(track, midi.ticks_per_beat)]
 
 
@@ -63,7 +63,7 @@ def _content(file: Path) -> bytes:
         raise BadValue("", f"cannot be read: {error}") from error
     if len(content) > limits.MIDI:
         raise BadValue(
-            "", f"expected a MIDI file of at most {limits.MIDI:,} bytes: cut it into pieces"
+            "", f"expected a MIDI file of at most {limits.MIDI:,} bytes, got more: split it"
         )
     if _ENDLESS.search(content):  # mido would take them for one number, and slow down with each
         raise BadValue("", "not a MIDI file that can be read: it holds a number without an end")

@@ -36,8 +36,8 @@ def read_musicxml(file: Path) -> list[Note]:
     are left out.
 
     Raises:
-        BadValue: it is no score in parts, is damaged, or defines entities of its own, with which a
-            small file can grow without bounds.
+        BadValue: it is not a score in parts, is damaged, or defines XML entities, which let a small
+            file expand without bounds.
 
     References:
         https://www.w3.org/2021/06/musicxml40/
@@ -90,7 +90,7 @@ def parsed_xml(stream: IO[bytes]) -> Element:
         while block := stream.read(_BLOCK):
             size += len(block)
             if size > limits.SCORE:
-                raise BadValue("", f"expected a score of at most {limits.SCORE:,} bytes")
+                raise BadValue("", f"expected a score of at most {limits.SCORE:,} bytes, got more")
             parser.Parse(block, False)
             if size - parser.CurrentByteIndex > limits.TAG:
                 raise BadValue("", f"expected a tag of at most {limits.TAG:,} bytes, got more")
@@ -101,7 +101,7 @@ def parsed_xml(stream: IO[bytes]) -> Element:
 
 
 class _Tree(TreeBuilder):
-    """Counts what it is built of."""
+    """Counts tags, attributes and depth, and refuses too many."""
 
     tags = depth = 0
 
@@ -131,19 +131,19 @@ def _plain(file: Path) -> Element:
 def _unpacked(file: Path) -> Element:
     """The score in an archive: the first that its table of contents names."""
     if file.stat().st_size > limits.ARCHIVE:
-        raise BadValue("", f"expected an archive of at most {limits.ARCHIVE:,} bytes")
+        raise BadValue("", f"expected an archive of at most {limits.ARCHIVE:,} bytes, got more")
     with zipfile.ZipFile(file) as archive:
         container = _member(archive, "META-INF/container.xml")
         root = next(container.iter("rootfile"), None)
         if root is None:
-            raise BadValue("", "no score: its META-INF/container.xml names none")
+            raise BadValue("", "expected a score named in META-INF/container.xml, got none")
         return _member(archive, root.get("full-path", ""))
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> Element:
     method = archive.getinfo(name).compress_type
     if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise BadValue("", f"{name!r} is compressed by method {method}, and a score by deflate (8)")
+        raise BadValue("", f"expected {name!r} compressed by deflate (8), got method {method}")
     with archive.open(name) as member:
         return parsed_xml(member)
 
@@ -175,7 +175,7 @@ def _measures(part: Element) -> Iterator[Measure]:
 
 
 def _shift(attributes: Element, before: int) -> int:
-    """Semitones from what is written to what sounds, of instruments that transpose."""
+    """Semitones from written to sounding pitch, for transposing instruments."""
     transpose = attributes.find("transpose")
     if transpose is None:
         return before

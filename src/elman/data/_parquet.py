@@ -43,7 +43,7 @@ def read_parquet(file: Path, plan: Plan) -> Iterator[Record]:
 
 
 def _python(batch: Any, place: str) -> list[dict[str, Any]]:
-    """The rows of a batch; some dates, for one, are none of Python's."""
+    """The rows of a batch; Python cannot represent every value, such as some dates."""
     try:
         rows: list[dict[str, Any]] = batch.to_pylist()
     except (ValueError, LookupError, OverflowError) as error:

@@ -19,7 +19,7 @@ Column: TypeAlias = Ragged | Tensor
 """One entry a row: a sequence of any length, or a value (rows, ...)."""
 
 
-_HOW = "take torch.tensor(column) of a value a row, Ragged.of(sequences) of sequences"
+_HOW = "use torch.tensor(column) for one value a row, Ragged.of(sequences) for sequences"
 
 
 class Rows:
@@ -50,7 +50,7 @@ class Rows:
         self.columns = dict(columns)
         counts = {name: len(column) for name, column in self.columns.items()}
         if len(set(counts.values())) != 1:
-            raise ShapeError(f"columns need one number of rows, got {counts}")
+            raise ShapeError(f"all columns must have the same number of rows, got {counts}")
         self._count = next(iter(counts.values()))
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ class Rows:
             for name in (k.removesuffix(".values") for k in tensors if k.endswith(".values")):
                 columns[name] = Ragged(tensors[f"{name}.values"], tensors[f"{name}.lengths"])
             if not columns:
-                raise ValueError("there is no column in it")
+                raise ValueError("it has no columns")
             return cls(columns)
         except (OSError, RuntimeError, safetensors.SafetensorError, ValueError, KeyError) as error:
             # torch opens the file itself, and raises a RuntimeError where it cannot.

@@ -51,9 +51,9 @@ class Group(NamedTuple):
 
 
 def part_of(count: int, color: str, shape: str) -> str:
-    """Where so many shapes of a color may be seen.
+    """The split in which a count of shapes of a color may occur.
 
-    With numbers, colors and shapes counted from 0 as they stand in `COUNTS`, `COLORS` and
+    With counts, colors and shapes numbered from 0 in the order of `COUNTS`, `COLORS` and
     `SHAPES`, the sum of the three modulo 8 is 0 in the 10 combinations of the test scenes, 1 in
     the 9 of the validation scenes. Any two of the three are together in training, too.
 
@@ -75,11 +75,11 @@ COMBINATIONS: dict[str, list[tuple[int, str, str]]] = {
 
 
 def scenes(rows: int, steps: int, seed: int) -> Iterator[Mapping[str, Any]]:
-    """So many groups of shapes as ``steps`` says, each in a corner, and a sentence of all of them.
+    """Scenes of ``steps`` groups of shapes, each in a corner, and a sentence that describes them.
 
-    Of ten scenes eight are to learn from, one to validate, one to test. Each of the latter two has
-    a group whose number, color and shape are never seen together elsewhere, see `part_of`: who
-    learned groups by heart cannot describe it.
+    Of ten scenes eight are for training, one for validation, one for testing. Each of the latter
+    two has a group whose combination of count, color and shape occurs in no other split, see
+    `part_of`: a model that memorized groups cannot describe it.
 
     Raises:
         ConfigError: there are four corners.
@@ -88,7 +88,7 @@ def scenes(rows: int, steps: int, seed: int) -> Iterator[Mapping[str, Any]]:
         Lake & Baroni 2018, "Generalization without systematicity", for what is tested.
     """
     if not 1 <= steps <= len(PLACES):
-        raise ConfigError(f"scenes have 1 to {len(PLACES)} groups: data.steps is {steps}")
+        raise ConfigError(f"data.steps must be from 1 to {len(PLACES)} groups, got {steps}")
     draw = np.random.default_rng(seed)
     for row in range(rows):
         part = PARTS[row % len(PARTS)]

@@ -1,4 +1,4 @@
-"""Tables: CSV, TSV, JSON lines and Parquet, a row at a time, and what becomes of bad rows."""
+"""Tables: CSV, TSV, JSON lines and Parquet, a row at a time, with a policy for bad rows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from elman.data._formulas import unguarded
 from elman.data._text import _files, _opened, codec, not_encoded
 
 _PLAIN = {"", ".txt", ".dat", ".data", ".tab", ".text", ".log"}
-"""What a table may be called; a recording or a picture does not become one by another name."""
+"""Suffixes of plain text, which may be a table under another name; a picture may not."""
 
 _STRAY = re.compile("[\udc80-\udcff]")
 
 
 class Record(NamedTuple):
-    """One row: where it stands, for messages, and its values by column."""
+    """One row: its place, for messages, and its values by column."""
 
     place: str
     values: Mapping[str, Any]
@@ -43,8 +43,8 @@ class BadValue(DataError):
     """A row cannot be used because of one of its values.
 
     Args:
-        column: which; empty where it is the whole row.
-        why: what was expected and what came.
+        column: the column; empty if it is the whole row.
+        why: what was expected, and what came.
     """
 
     def __init__(self, column: str, why: str) -> None:
@@ -53,7 +53,7 @@ class BadValue(DataError):
 
 
 class BadRows:
-    """What becomes of rows that cannot be used: an error, or they are left out and counted.
+    """The policy for rows that cannot be used: an error, or they are skipped and counted.
 
     Args:
         action: "error", or "skip".
@@ -71,12 +71,12 @@ class BadRows:
         self.skipped: list[str] = []
 
     def caught(self, place: str) -> AbstractContextManager[None]:
-        """Deal with a BadValue that is raised within for the row at that place."""
+        """Handles a BadValue that is raised inside the block, for the row at that place."""
         return _Caught(self, place)
 
 
 class _Caught(AbstractContextManager[None]):
-    """Entered once or twice a row, so it is no generator, which takes three times as long."""
+    """Entered once or twice a row, so it is a class: a generator takes three times as long."""
 
     __slots__ = ("_bad", "_place")
 
@@ -92,7 +92,7 @@ class _Caught(AbstractContextManager[None]):
         message = f"{self._place}{separator}{error}"
         if self._bad.action == "error":
             raise DataError(
-                f"{message}; mend the row, or leave such rows out with --on-bad-row skip"
+                f"{message}; fix the row, or skip such rows with --on-bad-row skip"
             ) from None
         self._bad.skipped.append(message)
         return True
@@ -110,19 +110,19 @@ def read_table(
 
     The end of the name says what it is: ``.csv`` (quoted as in RFC 4180), ``.tsv`` (never quoted),
     ``.jsonl`` or ``.ndjson`` (an object a line), each also with ``.gz``; ``.parquet`` where pyarrow
-    is installed. A row with another number of fields than the header, a line that is no JSON, and
-    bytes that are not in the encoding are bad rows. The apostrophe that `guarded` puts before a
-    formula in a CSV file is taken away.
+    is installed. A row whose number of fields differs from the header's, a line that is not JSON,
+    and bytes that are not in the encoding are bad rows. The apostrophe that `guarded` puts before a
+    formula in a CSV file is removed.
 
     Args:
         path: the file or folder.
         required: columns that the file must have; a pattern such as ``x*`` must match one.
-        bad: what becomes of bad rows.
+        bad: what to do with bad rows.
         names: the columns of a CSV or TSV file without a header.
         encoding: of text files.
 
     Raises:
-        DataError: no such file, another format, a column that is missing, or a bad row.
+        DataError: no such file, an unknown format, a missing column, or a bad row.
 
     Example:
         >>> import tempfile
@@ -145,19 +145,19 @@ def check_columns(file: Path, required: Sequence[str], there: Sequence[str]) -> 
     """Refuse a file that lacks a column, or has far too many; a pattern must match at least one."""
     if len(there) > limits.COLUMNS:
         raise DataError(
-            f"{file}: expected at most {limits.COLUMNS:,} columns, got {len(there):,}: take "
-            "out those that are not needed, or put the steps of a series into one"
+            f"{file}: expected at most {limits.COLUMNS:,} columns, got {len(there):,}: remove "
+            "those that are not needed, or put the steps of a series into one"
         )
     for name in required:
         if not matching(name, there):
             raise DataError(
-                f"{file}: has no column {name!r}: {nearest(name, there)}; say which column is "
-                "meant, or give the names of a file without a header with data.columns"
+                f"{file}: has no column {name!r}: {nearest(name, there)}; name an existing "
+                "column, or set data.columns if the file has no header"
             )
 
 
 def matching(name: str, columns: Sequence[str]) -> list[str]:
-    """The columns that a name or a pattern with ``*`` stands for, in the file's order.
+    """The columns that match a name or a pattern with ``*``, in the file's order.
 
     >>> matching("x*", ["y", "x1", "x2"])
     ['x1', 'x2']
@@ -167,10 +167,10 @@ def matching(name: str, columns: Sequence[str]) -> list[str]:
 
 
 class RowLines:
-    """The lines of a stream; those of one row, from `begin` on, may not be too long together.
+    """The lines of a stream, with a limit on the lines of one row together, from `begin` on.
 
     Raises:
-        DataError: they are.
+        DataError: a row is too long.
     """
 
     def __init__(self, stream: IO[str], name: Path | str) -> None:
@@ -191,12 +191,12 @@ class RowLines:
         if self._length > limits.ROW:
             raise DataError(
                 f"{self._name}, line {self._first + 1}: expected a row of at most {limits.ROW:,} "
-                "characters, got more: close the quote that opens here, or break the text into rows"
+                "characters, got more: close an open quote, or break the text into rows"
             )
         return line
 
     def begin(self) -> None:
-        """What follows is another row."""
+        """The next line begins another row."""
         self._first, self._length = self.number, 0
 
     def rows(self) -> Iterator[tuple[int, str]]:
@@ -228,7 +228,7 @@ def _header(file: Path, reader: Any, lines: RowLines) -> list[str]:
             f"{file}, line 1: {_malformed(error, lines)}: correct the header"
         ) from error
     if not header:
-        raise DataError(f"{file}: expected a line with the names of the columns first")
+        raise DataError(f"{file}: expected the names of the columns in the first line")
     return header
 
 
@@ -302,7 +302,7 @@ def _object(line: str, required: Sequence[str]) -> dict[str, Any]:
 
 
 def _check_depth(values: Any) -> None:
-    """Refuse JSON that is nested so deep that printing or comparing it would fail."""
+    """Refuse JSON that is nested too deeply to be printed or compared."""
     level = [values]
     for _ in range(limits.DEPTH):
         inside = (each for x in level for each in (x.values() if isinstance(x, dict) else x))
@@ -324,7 +324,7 @@ def _parquet(file: Path, plan: Plan) -> Iterator[Record]:
 
 @contextmanager
 def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
-    """The file as text; bytes that are not in the encoding are kept, to be found in their row."""
+    """The file as text; bytes that are not in the encoding are kept, and refused with their row."""
     with (
         _opened(file) as (_, binary),
         io.TextIOWrapper(binary, codec(encoding), errors="surrogateescape", newline="") as text,
@@ -336,7 +336,7 @@ def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
 
 
 def check_field(name: str, field: str, encoding: str) -> None:
-    """Refuse a text with bytes that `opened_text` could not read, or that is none."""
+    """Refuse a text with bytes that are not in the encoding, or with NUL bytes."""
     if stray := _STRAY.search(field):
         byte = ord(stray[0]) - 0xDC00
         raise BadValue(name, f"byte 0x{byte:02x} is not {encoding}: name the file's encoding")

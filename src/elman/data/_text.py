@@ -26,7 +26,7 @@ LONGEST = 1 << 16
 class Source(ABC):
     """Text that can be read more than once, a line at a time, however long it is.
 
-    ``name`` says in messages what it is; ``size`` is its length in bytes, as far as progress goes.
+    ``name`` is what messages call it; ``size`` is its approximate length in bytes, for progress.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Source(ABC):
         r"""Cut into training, validation and test text, in this order and without shuffling.
 
         Neighboring lines often belong together (a story), so each part is one contiguous run of
-        whole lines. A part asked for has at least one line.
+        whole lines. Each part has at least one line.
 
         Args:
             valid: the share of the lines that goes into the validation text, 0 for none.
@@ -63,17 +63,16 @@ class Source(ABC):
         """
         if min(valid, test) < 0 or valid + test >= 1:
             raise ConfigError(
-                f"valid and test are shares of the text, at least 0 and together less than 1: "
-                f"got {valid} and {test}"
+                f"valid and test must be at least 0 and together less than 1, got {valid} and "
+                f"{test}"
             )
         count = sum(line.endswith("\n") for line in self.lines())
         cuts = [_share(valid, count), _share(test, count)]
         needed = 1 + sum(cut > 0 for cut in cuts)
         if count < needed:
             raise DataError(
-                f"{self.name}: has {count} line{'s' * (count != 1)}, and to be split by lines into "
-                f"{needed} parts it needs {needed}: give separate validation and test files, "
-                "or break the text into lines"
+                f"{self.name}: expected at least {needed} lines to split into {needed} parts, got "
+                f"{count}: give separate validation and test files, or break the text into lines"
             )
         train = count - sum(cuts)
         return Split(
@@ -94,7 +93,7 @@ class Source(ABC):
 
 
 class Split(NamedTuple):
-    """The three parts of a text; a part that was not asked for is None."""
+    """The three parts of a text; a part with a share of 0 is None."""
 
     train: Source
     valid: Source | None
@@ -145,7 +144,7 @@ class TextSource(Source):
             before += file.stat().st_size
         if empty:
             raise DataError(
-                f"{self.name}: empty, there is no text in it: give a file that has some"
+                f"{self.name}: expected a text, got nothing: choose a file that is not empty"
             )
 
     def _decoded(self, file: Path, binary: io.BufferedReader | gzip.GzipFile) -> Iterator[str]:
@@ -219,7 +218,7 @@ def _share(fraction: float, count: int) -> int:
 def _metered(
     lines: Iterable[str], count: int, size: int, progress: Progress | None
 ) -> Iterator[str]:
-    """The lines, telling `progress` how far they are as if all were equally long."""
+    """The lines, with calls of `progress` as if all lines were equally long."""
     number = 0
     for line in lines:
         yield line
@@ -238,15 +237,15 @@ def _files(path: Path) -> list[Path]:
         raise DataError(f"{path}: no such file or folder: check the path (looked in {Path.cwd()})")
     files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
     if not files:
-        raise DataError(f"{path}: the folder holds no file: give one with files in it")
+        raise DataError(f"{path}: expected files in this folder, got none: choose another")
     return files
 
 
 def codec(encoding: str) -> str:
-    """What reads an encoding: UTF-8 also without the mark that Windows puts in front.
+    """The codec of an encoding; that of UTF-8 skips the byte order mark that Windows writes.
 
     Raises:
-        ConfigError: there is no such encoding.
+        ConfigError: no such encoding.
     """
     try:
         "".encode(encoding)  # a LookupError also for what is no encoding of text, such as hex
@@ -272,13 +271,13 @@ def _check_text(line: str, where: str, encoding: str) -> None:
 
 
 def not_encoded(place: str, encoding: str, error: UnicodeError) -> DataError:
-    """What is raised where an encoding's own reader stops."""
+    """The error for text that the codec cannot read."""
     return DataError(f"{place}: not {encoding}: {error}: name the file's encoding, or convert it")
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]:
-    """The file as it lies on the disk, and as it is read: decompressed, if it ends in .gz."""
+    """The file itself, and the stream to read: decompressed, if the name ends in .gz."""
     try:
         with file.open("rb") as raw:
             if file.suffix == ".gz":
@@ -293,7 +292,7 @@ def _opened(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]
 
 
 class _Unpacked(io.RawIOBase):
-    """What a compressed file unpacks to, as long as that is no more than real data would be."""
+    """The content of a compressed file, refused where it unpacks to more than real data would."""
 
     def __init__(self, file: Path, raw: io.BufferedReader, unpacked: gzip.GzipFile) -> None:
         self._file, self._raw, self._unpacked = file, raw, unpacked
@@ -307,8 +306,8 @@ class _Unpacked(io.RawIOBase):
         self._count += count
         if self._count > max(limits.UNPACKED, limits.RATIO * self._raw.tell()):
             raise DataError(
-                f"{self._file}: unpacks to more than {limits.RATIO} times its size, as files do "
-                "that are made to fill a memory: if this one is meant so, unpack it with gunzip"
+                f"{self._file}: unpacks to more than {limits.RATIO} times its size, as a "
+                "decompression bomb does: if the file is genuine, unpack it with gunzip"
             )
         return count
 

@@ -78,7 +78,7 @@ def open_tokens(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Map a token file into memory: its tokens (tokens,), read-only, loaded as they are used.
 
     Raises:
-        DataError: there is no such file, or it is not a token file.
+        DataError: no such file, or it is not a token file.
     """
     try:
         require_plain(path)

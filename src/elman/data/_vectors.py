@@ -74,7 +74,9 @@ def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
             if index is not None and index not in vectors:
                 vectors[index] = _numbers(path, number, fields[-size:])
     if not vectors:
-        raise DataError(f"{path}: none of the {len(tokens):,} tokens has a vector in it")
+        raise DataError(
+            f"{path}: no vector for any of the {len(tokens):,} tokens: check that the words match"
+        )
     values = torch.zeros(len(tokens), size)
     there = torch.tensor(sorted(vectors))
     values[there] = torch.from_numpy(np.stack([vectors[i] for i in sorted(vectors)]))
@@ -103,5 +105,5 @@ def _numbers(path: Path, number: int, fields: Sequence[str]) -> np.ndarray:
     with np.errstate(over="ignore"):
         vector = np.array(values).astype(np.float32)
     if not np.isfinite(vector).all():
-        raise DataError(f"{path}, line {number}: a number is not finite")
+        raise DataError(f"{path}, line {number}: expected finite numbers: correct the line")
     return vector

@@ -67,7 +67,7 @@ def test_pad_keeps_each_sequence_and_fills_with_zeros() -> None:
 def test_pad_refuses_nothing_and_unlike_sequences() -> None:
     with pytest.raises(ShapeError, match="at least one sequence"):
         pad([])
-    with pytest.raises(ShapeError, match=r"one trailing shape, got \[\(2,\), \(3,\)\]"):
+    with pytest.raises(ShapeError, match=r"the same trailing shape, got \[\(2,\), \(3,\)\]"):
         pad([torch.zeros(1, 2), torch.zeros(1, 3)])
 
 
@@ -130,7 +130,7 @@ def test_lanes_refuse_what_is_no_stream() -> None:
         Lanes(torch.zeros(4), 1)
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         Lanes(torch.arange(4), 0)
-    with pytest.raises(DataError, match="32 lanes need at least 33 tokens, and the text has 10"):
+    with pytest.raises(DataError, match="32 lanes need at least 33 tokens, got 10"):
         Lanes(torch.arange(10), 32)
 
 

@@ -53,7 +53,7 @@ def test_two_columns_or_more(tmp_path: Path, gap: str) -> None:
 
 def test_a_malformed_line_spoils_its_sentence_only(tmp_path: Path) -> None:
     content = "a\tX\n\nb\tX\nlonely\n\nc\tX\n"
-    with pytest.raises(DataError, match=r"a.tsv, line 4: a word and a label .* 'lonely'"):
+    with pytest.raises(DataError, match=r"a.tsv, line 4: expected a word .*, got 'lonely'"):
         read(tmp_path / "a.tsv", content)
     first, last, skipped = read(tmp_path / "a.tsv", content, "skip")
     assert (first, last) == ((["a"], ["X"]), (["c"], ["X"]))
@@ -64,7 +64,7 @@ def test_a_malformed_line_spoils_its_sentence_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tag", ["upos", "0", "-1"])
 def test_a_column_of_labels_has_a_number(tmp_path: Path, tag: str) -> None:
-    with pytest.raises(ConfigError, match="the number of the labels' column"):
+    with pytest.raises(ConfigError, match="the number of the label's column"):
         read(tmp_path / "a.txt", "a X\n", tag=tag)
 
 

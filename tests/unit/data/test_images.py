@@ -138,7 +138,7 @@ def test_bad_rows_are_named(tmp_path: Path) -> None:
         "line 2: expected NAME#NUMBER, a tab and a text, got 'cat.png a cat\\n'",
         "line 3, column 'caption': expected a text, got ' '",
     ]
-    with pytest.raises(DataError, match=r"a.txt, line 2: NAME#NUMBER.*--on-bad-row skip"):
+    with pytest.raises(DataError, match=r"a.txt, line 2: expected NAME#NUMBER.*--on-bad-row skip"):
         captions(file)
 
 

@@ -46,9 +46,9 @@ def test_notes_give_the_frames_again(keys: list[list[bool]]) -> None:
 @pytest.mark.parametrize(
     ("notes", "message"),
     [
-        ([], "there are no notes in it"),
-        ([Note(0, 1, 10)], "there are no notes in it"),
-        ([Note(0, 0.01, 60)], "there are no notes in it"),
+        ([], "expected notes between A0 and C8"),
+        ([Note(0, 1, 10)], "expected notes between A0 and C8"),
+        ([Note(0, 0.01, 60)], "expected notes between A0 and C8"),
         ([Note(0, 1, 60), Note(1e9, 1e9 + 1, 60)], "expected at most 100,000 frames"),
     ],
 )
@@ -180,7 +180,7 @@ HUGE = [
     (score([note("C", 4, 1).replace(">4<", f">{number}<")]), "as octave")
     for number in ("1e308", "-1e308", "inf", "9" * 400)
 ] + [
-    (score([note("C", 4, 1).replace(">1<", ">1e308<")]), "number up to 1,000,000 .* as duration"),
+    (score([note("C", 4, 1).replace(">1<", ">1e308<")]), "number up to 1,000,000 as duration"),
     (transposed("<chromatic>1e308</chromatic>"), "as chromatic, got '1e308'"),
     (transposed("<octave-change>-1e308</octave-change>"), "as octave-change"),
     (divided("1e308"), "as divisions"),
@@ -193,7 +193,7 @@ HUGE = [
     [
         *HUGE,
         (BOMB, "expected XML without entities of its own, got 'b'"),
-        ("<score-timewise/>", "score in parts .* expected, got 'score-timewise'"),
+        ("<score-timewise/>", "score in parts .*, got 'score-timewise'"),
         ("<score-partwise>", "not well-formed XML"),
         (score(["<attributes><divisions>0</divisions></attributes>"]), "divisions above 0"),
         (score([note("H", 4, 1)]), "expected a step from A to G, got 'H'"),
@@ -286,10 +286,10 @@ def test_sets_of_rolls(tmp_path: Path) -> None:
     found, skipped = read(file, "skip")
     assert len(found) == 1
     assert "traindata 1: expected a roll of 88 keys, got uint8 (5, 80)" in skipped[0]
-    assert "traindata 2: a roll of 0 and 1" in skipped[1]
+    assert "traindata 2: expected a roll of 0 and 1" in skipped[1]
     for content, message in (
         (b"no", "not a readable .mat file"),
-        (None, "none of them is there"),
+        (None, "got none of them"),
     ):
         scipy.io.savemat(file, {"other": roll}) if content is None else file.write_bytes(content)
         with pytest.raises(DataError, match=message):

@@ -24,9 +24,15 @@ def readings(*pairs: tuple[float, float], series: str = "a") -> list[Reading]:
 
 
 BAD_TIMES = {
-    "twice": ((2.0, 9.0), "line 4, column 't': 2 of series 'a' was there before, at f.csv, line 3"),
+    "twice": (
+        (2.0, 9.0),
+        "line 4, column 't': 2 of series 'a' is repeated, first at f.csv",
+    ),
     "late": ((0.0, 9.0), "line 4, column 't': 0 of series 'a' comes after 2 of series 'a': sort"),
-    "beside": ((2.5, 9.0), "2.5 of series 'a' is no whole number of steps of 1 after 2 of series"),
+    "beside": (
+        (2.5, 9.0),
+        "2.5 of series 'a' is not a whole number of steps of 1 after 2",
+    ),
 }
 
 

@@ -76,7 +76,10 @@ BROKEN = {
     "b.csv": (b"text,label\nx,1\n\xff,1\nz,0\n", "line 3, column 'text': byte 0xff is not utf-8"),
     "c.csv": (b"text,label\nx,1\ny\0,1\nz,0\n", "line 3, column 'text': holds a NUL byte"),
     "d.jsonl": (b'{"text":"x","label":1}\n{"text"\n{"text":"z","label":0}\n', "line 2: not JSON"),
-    "e.jsonl": (b'{"text":"x","label":1}\n[1]\n{"text":"z","label":0}\n', "line 2: an object was"),
+    "e.jsonl": (
+        b'{"text":"x","label":1}\n[1]\n{"text":"z","label":0}\n',
+        "line 2: expected",
+    ),
     "f.jsonl": (b'{"text":"x","label":1}\n{"text":""}\n{"text":"z","label":0}\n', "line 2, column"),
 }
 
@@ -144,7 +147,7 @@ def test_patterns() -> None:
 def test_a_bad_value_of_ones_own() -> None:
     bad = BadRows()
     with (
-        pytest.raises(DataError, match=r"a.csv, line 3, column 'y': is empty; mend"),
+        pytest.raises(DataError, match=r"a.csv, line 3, column 'y': is empty; fix"),
         bad.caught("a.csv, line 3"),
     ):
         raise BadValue("y", "is empty")

@@ -35,8 +35,8 @@ def test_formats(tmp_path: Path, header: str, suffix: str) -> None:
         ),
         ("the\n", "line 1: expected a word and its numbers, .* got 0 numbers"),
         ("the 1 2\ncat 5 x\n", "line 2: could not convert"),
-        ("the 1 2\ncat 5 nan\n", "line 2: a number is not finite"),
-        ("dog 1 2\n", "none of the 2 tokens has a vector"),
+        ("the 1 2\ncat 5 nan\n", "line 2: expected finite numbers"),
+        ("dog 1 2\n", "no vector for any of the 2 tokens"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, content: str, message: str) -> None:
