@@ -60,7 +60,7 @@ TEXTS: list[tuple[str, bytes | None, tuple[str, ...]]] = [
     ("missing.txt", None, ("missing.txt: no such file", "check the path")),
     ("empty.txt", b"", ("empty.txt", "empty", "choose a file that is not empty")),
     ("blank.txt", b"\n\n\n\n", ("blank.txt", "give")),
-    ("one.txt", b"just one line of text\n", ("one.txt: has 1 line", "give separate")),
+    ("one.txt", b"just one line of text\n", ("one.txt: expected at least", "give separate")),
     ("binary.txt", b"\x00\x01\x02\x03" * 50, ("binary.txt, line 1", "NUL", "give a text file")),
     ("latin.txt", b"eins\nzw\xf6lf\n" * 9, ("latin.txt, line 2", "0xf6", "encoding")),
     ("same.txt", b"same same same\n" * 50, ("vocabulary",)),
