@@ -167,8 +167,8 @@ def _count(tokens: Tokens, n: int, vocab_size: int) -> _Counts:
 
 
 def _find(keys: Tokens, values: Tokens, queries: Tokens) -> Tokens:
-    at = np.searchsorted(keys, queries).clip(max=len(keys) - 1)
-    return np.where(keys[at] == queries, values[at], 0)
+    index = np.searchsorted(keys, queries).clip(max=len(keys) - 1)
+    return np.where(keys[index] == queries, values[index], 0)
 
 
 def _interpolate(

@@ -86,16 +86,16 @@ def _refined(series: Sequence[Reals], guess: int) -> Season:
     """The same season without what moves slowly; the guess where that settles nowhere."""
     if guess == 1:
         return Season(1, 0.0)
-    first, at = Season(guess, 0.0), guess
+    first, period = Season(guess, 0.0), guess
     for _ in range(ROUNDS):
-        lag, r = _around(series, at)
-        if at == guess:
+        lag, r = _around(series, period)
+        if period == guess:
             first = Season(guess, r)
-        if lag == at:
+        if lag == period:
             return Season(lag, r)
         if not lag:
             break
-        at = lag
+        period = lag
     return first
 
 

@@ -55,8 +55,8 @@ def crop(
         return batch, lengths
     if tail:
         skipped = (lengths - most).clamp(min=0)
-        at = skipped.unsqueeze(1) + torch.arange(most, device=batch.device)
-        return batch[torch.arange(len(batch), device=batch.device).unsqueeze(1), at], (
+        index = skipped.unsqueeze(1) + torch.arange(most, device=batch.device)
+        return batch[torch.arange(len(batch), device=batch.device).unsqueeze(1), index], (
             lengths - skipped
         )
     return batch[:, :most], lengths.clamp(max=most)
@@ -125,10 +125,10 @@ class Ragged:
         lengths = self.lengths[rows]
         steps = max(1, int(lengths.max())) if len(rows) else 1
         real = mask(lengths, steps)
-        at = (self._starts[rows].unsqueeze(1) + torch.arange(steps))[real]
+        index = (self._starts[rows].unsqueeze(1) + torch.arange(steps))[real]
         dtype = self.values.dtype if self.values.is_floating_point() else torch.long
         batch = torch.zeros(*real.shape, *self.values.shape[1:], dtype=dtype)
-        batch[real] = self.values[at].to(dtype)
+        batch[real] = self.values[index].to(dtype)
         return batch, lengths
 
 

@@ -117,14 +117,14 @@ def _columns(tag: str | None, encoding: str) -> Fields:
             "data.tag must be the number of the label's column, from 1, for a file whose name does "
             f"not end in .conllu, got {tag!r}"
         )
-    at = int(tag) - 1 if tag else -1
+    column = int(tag) - 1 if tag else -1
 
     def fields(line: str) -> Sequence[str]:
         check_field("", line, encoding)
         parts = line.split("\t") if "\t" in line else line.split()
-        if len(parts) < max(2, at + 1) or not parts[0] or not parts[at]:
+        if len(parts) < max(2, column + 1) or not parts[0] or not parts[column]:
             which = f"a label in column {tag}" if tag else "a label"
             raise BadValue("", f"expected a word and {which}, got {limits.excerpt(line)}")
-        return parts[0], parts[at]
+        return parts[0], parts[column]
 
     return fields

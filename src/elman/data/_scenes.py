@@ -127,10 +127,10 @@ def _covered(draw: np.random.Generator, shape: str) -> Reals:
     """What share of each pixel of a cell a shape covers, of any size and place that fits."""
     radius = draw.uniform(3.2, CELL / 2 - 0.2)
     center = CELL / 2 + draw.uniform(-1, 1, 2) * (CELL / 2 - radius)
-    at = (np.arange(CELL * FINER) + 0.5) / FINER
-    x, y = (at - center[0]) / radius, (at[:, None] - center[1]) / radius
+    grid = (np.arange(CELL * FINER) + 0.5) / FINER
+    x, y = (grid - center[0]) / radius, (grid[:, None] - center[1]) / radius
     inside = SHAPES[shape](
-        np.broadcast_to(x, (len(at), len(at))), np.broadcast_to(y, (len(at), len(at)))
+        np.broadcast_to(x, (len(grid), len(grid))), np.broadcast_to(y, (len(grid), len(grid)))
     )
     covered: Reals = inside.reshape(CELL, FINER, CELL, FINER).mean((1, 3))
     return covered

@@ -86,13 +86,13 @@ class Flow(Norms):
         states: the :class:`Norms` of every state by its name. An LSTM remembers in c, so look there
             for how far back it learns; what goes through h has gone through a gate first.
         active: (layer, time, row): which steps are real.
-        at: the loss steps that were chosen.
+        loss_steps: the chosen loss steps, from the start.
     """
 
     layers: tuple[str, ...]
     states: Mapping[str, Norms] = field(repr=False)
     active: Bool[Tensor, "L T B"] = field(repr=False)
-    at: tuple[int, ...]
+    loss_steps: tuple[int, ...]
 
 
 def gradient_flow(
@@ -100,7 +100,7 @@ def gradient_flow(
     x: Any,
     loss: Callable[[Any], Tensor] | None = None,
     *,
-    at: Sequence[int] = (),
+    loss_steps: Sequence[int] = (),
     **options: Any,
 ) -> Flow:
     r"""The norm of the gradient at every state inside every scan.
@@ -117,9 +117,10 @@ def gradient_flow(
         model: a cell, a layer, any module that holds some, or a task with its network.
         x: what the model is called with; a batch of the task.
         loss: a function of the model's output alone to a scalar; a task has its own.
-        at: loss steps whose contributions to compute, from the end if negative. L_tau is the part
-            of the loss that enters at step tau of the model's last recurrent layer: at its output,
-            or at its final state if tau is a row's last step. Each costs one more backward pass.
+        loss_steps: steps whose contributions to compute, from the end if negative. L_tau is the
+            part of the loss that enters at step tau of the model's last recurrent layer: at its
+            output, or at its final state if tau is a row's last step. Each costs one more backward
+            pass.
         **options: what else the model is called with: ``lengths=``, ``reset=`` ...
 
     Returns:
@@ -149,9 +150,9 @@ def gradient_flow(
     recording, total = record_loss(model, x, loss, **options)
     tracks = recording.tracks
     whole = _gradients(tracks, [total])
-    chosen = _loss_steps(recording, at)
+    chosen = _loss_steps(recording, loss_steps)
     entering = _Entering.of(recording, total) if chosen else None
-    pieces = [_gradients(tracks, *entering.at(step)) for step in chosen] if entering else []
+    pieces = [_gradients(tracks, *entering.at_step(step)) for step in chosen] if entering else []
     last = [_of_last(total, track, steps) for track, steps in zip(tracks, whole, strict=True)]
     tiny = torch.finfo(total.dtype).tiny
 
@@ -176,7 +177,7 @@ def gradient_flow(
         layers=tuple(track.name for track in tracks),
         states={name: Norms(**measured([name] * len(tracks))) for name in names},
         active=_layers([track.active for track in tracks]),
-        at=chosen,
+        loss_steps=chosen,
     )
 
 
@@ -223,12 +224,12 @@ def _top(recording: Recording) -> tuple[list[Track], list[tuple[Any, int]]]:
     return [track for track in recording.tracks if track.owner in inside], recording.entry
 
 
-def _loss_steps(recording: Recording, at: Sequence[int]) -> tuple[int, ...]:
+def _loss_steps(recording: Recording, loss_steps: Sequence[int]) -> tuple[int, ...]:
     steps = len(recording.tracks[-1])
-    wrong = [step for step in at if not -steps <= step < steps]
+    wrong = [step for step in loss_steps if not -steps <= step < steps]
     if wrong:
         raise ConfigError(f"expected loss steps from {-steps} to {steps - 1}, got {wrong[0]}")
-    return tuple(step % steps for step in at)
+    return tuple(step % steps for step in loss_steps)
 
 
 class _Entering(NamedTuple):
@@ -252,7 +253,7 @@ class _Entering(NamedTuple):
         rest = grads[len(entry) :]
         return cls(outputs, [(*end, gradient) for end, gradient in zip(ends, rest, strict=True)])
 
-    def at(self, step: int) -> tuple[list[Tensor], list[Tensor]]:
+    def at_step(self, step: int) -> tuple[list[Tensor], list[Tensor]]:
         """The nodes at which the loss enters, and its derivative by them at one step alone."""
         grad_outputs, begin = [], 0
         for _, time, gradient in self.outputs:

@@ -186,14 +186,14 @@ def _steps(model: Any, x: Any, layer: str | int | None, options: dict[str, Any])
 
 
 def _exact_sizes(
-    steps: Steps, part: slice, after: Sequence[int], at: set[int]
+    steps: Steps, part: slice, after: Sequence[int], times: set[int]
 ) -> dict[int, _Sizes]:
     sizes_at = {}
     product = steps.identity(slice(0, steps.size)).transpose(0, 1)
     for t in after:
         step = steps.back(t, steps.identity(slice(0, steps.size))).transpose(0, 1)
         product = step @ product
-        if t in at:
+        if t in times:
             one, whole = step[:, part, part], product[:, part, part]
             sizes = (
                 torch.linalg.matrix_norm(one, 2),
@@ -212,7 +212,7 @@ class _Estimated:
         self._probes = probes
 
     def __call__(
-        self, steps: Steps, part: slice, after: Sequence[int], at: set[int]
+        self, steps: Steps, part: slice, after: Sequence[int], times: set[int]
     ) -> dict[int, _Sizes]:
         draw = torch.Generator().manual_seed(0)
         width = part.stop - part.start
@@ -222,7 +222,7 @@ class _Estimated:
         for t in after:
             moved = steps.ahead(t, moved)
             past.append(t)
-            if t in at:
+            if t in times:
                 one, one_back = _products(steps, part, [t])
                 ahead, back = _products(steps, part, list(past))
                 sizes_at[t] = (

@@ -109,7 +109,7 @@ def measure(
         checkpoint=which,
         rows=flow.per_row.shape[2],
         steps=flow.norm.shape[1],
-        at=list(flow.at),
+        at=list(flow.loss_steps),
         text=text,
         layers=_layers(task, flow, text),
     )
@@ -127,7 +127,7 @@ def _flow(task: Task) -> Flow:
     batch = task.excerpt(ROWS).batch
     with torch.no_grad():
         steps = len(record(task, batch).tracks[-1])
-    return gradient_flow(task, batch, at=_evenly(steps, LOSS_STEPS))
+    return gradient_flow(task, batch, loss_steps=_evenly(steps, LOSS_STEPS))
 
 
 def _evenly(count: int, most: int) -> list[int]:
