@@ -58,9 +58,9 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
 
 TEXTS: list[tuple[str, bytes | None, tuple[str, ...]]] = [
     ("missing.txt", None, ("missing.txt: no such file", "check the path")),
-    ("empty.txt", b"", ("empty.txt", "empty", "give a file that has some")),
+    ("empty.txt", b"", ("empty.txt", "empty", "choose a file that is not empty")),
     ("blank.txt", b"\n\n\n\n", ("blank.txt", "give")),
-    ("one.txt", b"just one line of text\n", ("one.txt: has 1 line", "give separate")),
+    ("one.txt", b"just one line of text\n", ("one.txt: expected at least", "give separate")),
     ("binary.txt", b"\x00\x01\x02\x03" * 50, ("binary.txt, line 1", "NUL", "give a text file")),
     ("latin.txt", b"eins\nzw\xf6lf\n" * 9, ("latin.txt, line 2", "0xf6", "encoding")),
     ("same.txt", b"same same same\n" * 50, ("vocabulary",)),
@@ -101,7 +101,7 @@ SETTINGS = [
     (["--train.optimizer", "sdg"], "train.optimizer: input should be 'sgd', 'adam' or 'adamw'"),
     (["--train.k1", "20", "--train.k2", "10"], "k2 must be at least k1: k1=20, k2=10"),
     (["--device", "gpu"], "gpu"),
-    (["--data.encoding", "utf-9"], "no encoding is called 'utf-9'"),
+    (["--data.encoding", "utf-9"], "unknown encoding 'utf-9'"),
     (["--preset", "zaremba"], "unknown preset 'zaremba'"),
     (["--config", "missing.toml"], "missing.toml: not a readable TOML file"),
     (["--seed"], "--seed needs a value"),
@@ -123,7 +123,7 @@ def test_an_unknown_key_in_a_file(refused: Refused) -> None:
 
 def test_an_unknown_data_set(refused: Refused) -> None:
     message = refused(2, "train", "language", "--data", "movie-review")
-    assert "no data set is called 'movie-review': did you mean 'movie-reviews'?" in message
+    assert "unknown data set 'movie-review': did you mean 'movie-reviews'?" in message
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "gone"])

@@ -69,7 +69,7 @@ def test_predict_from_files(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     answers = objects(Path("answers.jsonl").read_text())
     assert [answer["label"] for answer in answers] == ["pos", "neg"]
     assert main([*run, "more.csv"]) == 3
-    assert "more.csv, line 5: 1 field was expected, got 2" in capsys.readouterr().err
+    assert "more.csv, line 5: expected 1 field, got 2" in capsys.readouterr().err
     assert main([*run, "more.csv", "--on-bad-row", "skip"]) == 0
     out, err = capsys.readouterr()
     assert len(objects(out)) == 2
@@ -288,7 +288,7 @@ def test_translate_from_parallel_files(here: Path, capsys: pytest.CaptureFixture
 
     Path("a.en").write_text("1 red apple\n")
     assert main(["evaluate", end["run"], "a.de", "a.en"]) == 3
-    assert "a.de has 120 lines and a.en 1" in capsys.readouterr().err
+    assert "got 120 in a.de and 1 in a.en" in capsys.readouterr().err
 
 
 def test_a_beam_is_for_what_is_searched(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

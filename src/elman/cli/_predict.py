@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
 from cyclopts import Parameter
 
 from elman._errors import ConfigError, DataError
+from elman._files import replacing
 from elman.cli._output import (
     Flag,
     as_json,
@@ -26,7 +27,6 @@ from elman.cli._output import (
     write_csv,
 )
 from elman.cli._streams import text_of
-from elman.data._files import replacing
 
 if TYPE_CHECKING:
     from elman.tasks import LanguageModel, Supervised

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 
 from elman._errors import ConfigError, likeliest
-from elman.data._plain_file import read_toml as parsed_toml
-from elman.data._plain_file import why
+from elman._files import read_toml as parsed_toml
+from elman._files import why
 
 PREFIX = "ELMAN_"
 

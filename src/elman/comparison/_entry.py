@@ -8,6 +8,7 @@ from typing import Any
 
 from elman import pictures
 from elman._errors import ElmanError
+from elman._files import replacing
 from elman.comparison._folder import Folder
 from elman.comparison._pictures import drawings
 from elman.comparison._plan import Plan, Share
@@ -15,7 +16,6 @@ from elman.comparison._pool import Pool
 from elman.comparison._result import Comparison
 from elman.comparison._sizes import counting, nearest
 from elman.comparison._table import markdown
-from elman.data._files import replacing
 from elman.training import Config, Report
 from elman.training._config import check_config
 from elman.training._entry import percents

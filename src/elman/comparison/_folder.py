@@ -11,11 +11,10 @@ import tomli_w
 from pydantic import ValidationError
 
 from elman._errors import CheckpointError, ConfigError
+from elman._files import read_plain, read_toml, replacing, why, writing_in
 from elman.comparison._plan import Plan, Share
 from elman.comparison._replaced import Replaced, recover
 from elman.comparison._result import FORMAT, Candidate, Comparison, Outcome
-from elman.data._files import replacing, writing_in
-from elman.data._plain_file import read_plain, read_toml, why
 from elman.training import Config, config_class
 from elman.training._successor import claimed
 

@@ -16,8 +16,7 @@ from elman._errors import ConfigError
 from elman.diagnosis import _logged as logged
 from elman.diagnosis._measures import Course, Measures, Reach, Use, cut
 from elman.diagnosis._sample import Window, measured, spoiled, windows
-from elman.inspection import gates, gradient_flow, truncation_bias
-from elman.inspection._look import calls_of
+from elman.inspection import gates, gradient_flow, record_activations, truncation_bias
 from elman.tasks._task import Task, evaluating
 from elman.training import Config, Run, config_of, load
 from elman.training import _parts as parts
@@ -165,5 +164,5 @@ def _begun(task: Task, config: Config) -> float:
 
 
 def _scale(task: Task, batch: Any) -> float:
-    first = next(iter(calls_of(task, batch).values()))[0].x
-    return float(first.square().mean().sqrt())
+    first = record_activations(task, batch).tracks[0].calls[0]
+    return float(first.x.square().mean().sqrt())

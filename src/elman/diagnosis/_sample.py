@@ -11,8 +11,7 @@ from torch import Tensor
 
 from elman._errors import ConfigError
 from elman.diagnosis._measures import cut
-from elman.inspection import Bad, first_bad
-from elman.inspection._first_bad import find
+from elman.inspection import Bad, first_bad, first_bad_of
 from elman.tasks import Part, Supervised
 from elman.tasks._task import Task, evaluating
 from elman.training import Config
@@ -113,7 +112,7 @@ def spoiled(
     rest = windows(task, config, at["epoch"], at["batch"])
     for window in islice(rest, begin, begin + WINDOWS):
         if not _finite(task, window):
-            bad = find(task.network, lambda window=window: window.loss(task))  # type: ignore[misc]
+            bad = first_bad_of(task.network, lambda window=window: window.loss(task))  # type: ignore[misc]
             return bad, _rows(task, window.batch)
     return None, ()
 

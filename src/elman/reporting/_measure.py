@@ -10,9 +10,17 @@ import torch
 
 from elman import pictures
 from elman._errors import ConfigError
-from elman.inspection import Estimate, Flow, Norms, gradient_flow, lyapunov, record, spectrum
-from elman.inspection._look import Call, calls_of
-from elman.inspection._observe import Track
+from elman.inspection import (
+    Estimate,
+    Flow,
+    Norms,
+    Track,
+    gradient_flow,
+    lyapunov,
+    record,
+    record_activations,
+    spectrum,
+)
 from elman.reporting._figures import figures as drawings
 from elman.reporting._measures import (
     FILE,
@@ -101,7 +109,7 @@ def measure(
         checkpoint=which,
         rows=flow.per_row.shape[2],
         steps=flow.norm.shape[1],
-        at=list(flow.at),
+        at=list(flow.loss_steps),
         text=text,
         layers=_layers(task, flow, text),
     )
@@ -119,7 +127,7 @@ def _flow(task: Task) -> Flow:
     batch = task.excerpt(ROWS).batch
     with torch.no_grad():
         steps = len(record(task, batch).tracks[-1])
-    return gradient_flow(task, batch, at=_evenly(steps, LOSS_STEPS))
+    return gradient_flow(task, batch, loss_steps=_evenly(steps, LOSS_STEPS))
 
 
 def _evenly(count: int, most: int) -> list[int]:
@@ -136,7 +144,7 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
     with torch.no_grad():
         tracks = record(task, batch).tracks
     shown = task.excerpt(1, text)
-    calls = calls_of(task, shown.batch)
+    mapped = record_activations(task, shown.batch).layers()
     found = []
     for number, track in enumerate(tracks):
         first = track.cell.states[0]
@@ -154,7 +162,8 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
         read = [words for name, words in shown.words.items() if layer.name.startswith(name)]
         if read or not shown.words:  # what reads something else, such as letters, is not mapped
             layer.words = [*next(iter(read), [])][: WORDS if text is None else None]
-            _maps(layer, calls.get(layer.name, []))
+            if layer.name in mapped:
+                _maps(layer, mapped[layer.name])
         found.append(layer)
     return found
 
@@ -191,15 +200,11 @@ def _lyapunov(task: Task, batch: Any, layer: int, track: Track) -> Exponents:
     return Exponents(value=found.exponents.tolist(), interval=found.interval.tolist())
 
 
-def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
+def _maps(layer: LayerMeasures, track: Track) -> None:
     """What the gates and states of a layer are, at the units that change most."""
-    if not calls:
-        return
-    states, steps = calls[0].cell.states, len(layer.words) or None
+    states, steps = track.cell.states, len(layer.words) or None
     values = {
-        name: torch.cat([call.seen[name][:, 0] for call in calls])[:steps].float()
-        for name, seen in calls[0].seen.items()
-        if seen.dim() == 3
+        name: each[:steps, 0].float() for name, each in track.activations.items() if each.dim() == 3
     }
     whole = values[states[0]]
     order = whole.std(0, correction=0).argsort(descending=True, stable=True)

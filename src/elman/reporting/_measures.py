@@ -8,8 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elman._errors import CheckpointError
-from elman.data._files import replacing
-from elman.data._plain_file import read_plain
+from elman._files import read_plain, replacing
 
 FILE = Path("flow", "flow.json")
 FORMAT: Literal[4] = 4

@@ -13,7 +13,7 @@ import tomli_w
 
 from elman import pictures
 from elman._errors import ConfigError
-from elman.data._files import replacing
+from elman._files import replacing
 from elman.reporting._command import command
 from elman.reporting._figures import Figure, figures
 from elman.reporting._lengths import NAME as BY_LENGTH

@@ -154,7 +154,7 @@ class Text(SequenceFeature):
     def facts(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         facts = {**super().facts(columns), "vocabulary": len(self.tokens)}
         if self.vectors is not None:
-            facts["with_vector"] = int(self.vectors.found.sum())
+            facts["with_vector"] = int(self.vectors.mask.sum())
         return facts
 
     def layer(self, model: SequenceNet) -> Embedding:

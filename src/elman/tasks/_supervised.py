@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 
 from elman._errors import CheckpointError, ConfigError, DataError
+from elman._files import read_json, replacing, why
 from elman.bptt import State
 from elman.data import BadRows, Rows, buckets
-from elman.data._files import replacing
-from elman.data._plain_file import read_json, why
 from elman.data._rows import Column
 from elman.data._table import FORMATS
 from elman.pictures import Picture

@@ -106,14 +106,14 @@ def a_batch_is_its_rows(make: MakeTask) -> None:
     if not isinstance(task, Supervised):
         return
     rows = task.part(_measured(task)[0] if _measured(task) else "train")
-    found: list[tuple[float, int]] = []
+    losses: list[tuple[float, int]] = []
     with evaluating(task.network):
         for size in (1, len(rows)):
             task.batch_rows = size
             batches = task.batched(rows)
             total = sum(float(task.criterion(batch)) for batch in batches)
-            found.append((total, sum(batch.terms for batch in batches)))
-    (alone, terms), (together, same) = found
+            losses.append((total, sum(batch.terms for batch in batches)))
+    (alone, terms), (together, same) = losses
     expect(_close(alone, together), "the loss of a batch is the sum of its rows' losses")
     expect(terms == same, "the terms of a batch are those of its rows")
 
@@ -200,11 +200,11 @@ def an_excerpt_is_a_batch(make: MakeTask) -> None:
     task = _task(make)
     if "valid" not in task.splits:
         return
-    shown = task.excerpt(2)
+    excerpt = task.excerpt(2)
     with evaluating(task.network):
-        loss, _ = task.loss(shown.batch, 0, shown.batch.steps, None)
+        loss, _ = task.loss(excerpt.batch, 0, excerpt.batch.steps, None)
     expect(bool(loss.isfinite()), "an excerpt is a batch that the loss can be computed of")
-    expect(all(map(len, shown.words.values())), "where steps have names, there are some")
+    expect(all(map(len, excerpt.words.values())), "where steps have names, there are some")
 
 
 def saved_is_restored(make: MakeTask) -> None:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from elman._errors import CheckpointError
+from elman._files import read_json, read_plain, why
 from elman.bptt import State
-from elman.data._plain_file import read_json, read_plain, why
 from elman.training._config import FORMAT
 from elman.training._folder import write
 from elman.training._run_config import check_format

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from elman._errors import ConfigError
-from elman.data._files import writing_in
+from elman._files import sync_file, sync_folder, writing_in
 
 LONGEST_NAME = 200
 """Bytes of a run's name; file systems take 255, and a number and a suffix are added."""
@@ -89,12 +89,12 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        sync(partial)
+        sync_folder(partial)
         partial.rename(beside(folder, "ready"))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    sync(folder.parent)
+    sync_folder(folder.parent)
     settle(folder)
 
 
@@ -109,26 +109,15 @@ def settle(folder: Path, *, hidden: bool = False) -> None:
         if folder.exists():
             folder.rename(old)
         ready.rename(folder)
-        sync(folder.parent)
+        sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file and see it onto the disk."""
+    """Write a file, and wait until it is on the disk."""
     with path.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync(folder: Path) -> None:
-    """See the names in a folder onto the disk; only POSIX needs it and can."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_file(file)
 
 
 def beside(folder: Path, suffix: str, hidden: bool = False) -> Path:

@@ -378,7 +378,7 @@ class Trainer:
     def _look(self) -> None:
         at = self.at
         clipped = at.clipped / max(1, len(at.norms))
-        self._emit("watch", norms=at.norms, clipped=clipped, **self.watch.look())
+        self._emit("watch", norms=at.norms, clipped=clipped, **self.watch.measure())
         at.norms, at.clipped = [], 0
 
     def _emit(self, event: str, **values: Any) -> None:

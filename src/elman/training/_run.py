@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import tomli_w
 
 from elman._errors import CheckpointError, ConfigError, ElmanError, check_path
-from elman.data._files import replacing, writing_in
-from elman.data._plain_file import read_plain, require_plain, why
+from elman._files import read_plain, replacing, require_plain, why, writing_in
 from elman.training._checkpoint import Checkpoint
 from elman.training._claim import Claim
 from elman.training._folder import current, next_folder, replacing_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from elman._errors import CheckpointError
-from elman.data._plain_file import read_toml, why
+from elman._files import read_toml, why
 from elman.training._config import FORMAT
 
 

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from elman._errors import CheckpointError, ConfigError
-from elman.data._files import writing_in
+from elman._files import sync_folder, writing_in
 from elman.training._claim import Claim
-from elman.training._folder import beside, settle, sync
+from elman.training._folder import beside, settle
 
 PATIENCE = 2.0
 """Seconds to wait for another process that is just renaming."""
@@ -43,7 +43,7 @@ class Successor:
     def take_place(self) -> None:
         """Be the run, in one step that whoever comes next can finish; an OSError leaves the old."""
         self.path.rename(beside(self.target, "ready", hidden=True))
-        sync(self.target.parent)
+        sync_folder(self.target.parent)
         settle(self.target, hidden=True)
         self.before.close()
 

@@ -69,7 +69,7 @@ def test_duplicates_are_left_out_and_counted(reviews: Path) -> None:
 BROKEN = {
     ",pos": "column 'text': a text was expected, got none",
     "a text,": "column 'label': a label was expected, got none",
-    "a text": "2 fields were expected, got 1",
+    "a text": "expected 2 fields, got 1",
 }
 
 

@@ -133,8 +133,8 @@ BAD_ROWS = {
     "a,70,inf": "line 132, column 'value': a finite number was expected, got 'inf'",
     "a,70,much": "line 132, column 'value': a finite number was expected, got 'much'",
     "a,soon,5": "line 132, column 'time': a date or a number was expected, got 'soon'",
-    "a,2020-01-01,5": "line 132, column 'time': 2020-01-01 00:00:00 of series 'a' is no whole",
-    "a,69,5": "line 132, column 'time': 69 of series 'a' was there before, at",
+    "a,2020-01-01,5": "line 132, column 'time': 2020-01-01 00:00:00 of series 'a' is not a whole",
+    "a,69,5": "line 132, column 'time': 69 of series 'a' is repeated, first at",
     ",0,5": "line 132, column 'series': the name of a series was expected, got none",
     "c,0,5": "line 132: series 'c', which begins here: has 1 steps up to its last target, and 24",
 }
@@ -157,7 +157,7 @@ def test_an_empty_target_where_none_may_be(two: Path) -> None:
     text[9] = "a,8,NaN"
     two.write_text("\n".join(text))
     assert prepared(two).facts()["missing"] == 1
-    with pytest.raises(DataError, match=r"two.csv, line 10: a target was expected, got none at 8"):
+    with pytest.raises(DataError, match=r"two.csv, line 10: expected a target, got none at 8"):
         prepared(two, missing=False)
 
 
@@ -388,7 +388,7 @@ def test_answers_for_new_history_continue_its_dates(two: Path, tmp_path: Path) -
     days = [(f"2021-{1 + m % 12:02}", v) for m, v in enumerate(values(12))]
     file = written(tmp_path / "months.csv", {"a": [*days, ("2022-01", 20), ("2022-02", 24.0)]})
     task = prepared(two)
-    with pytest.raises(DataError, match="lies beside the grid of 1"):
+    with pytest.raises(DataError, match="is not on the grid of 1"):
         list(task.rows_of(file))
     more = written(tmp_path / "more.csv", {"new": list(enumerate(values(9), start=7))})
     (answer,) = task.answers(task.rows_of(more))

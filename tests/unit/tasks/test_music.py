@@ -206,7 +206,7 @@ def test_a_tune_in_another_key_is_the_same_tune(folder: Path) -> None:
 
 def test_a_file_without_notes(folder: Path) -> None:
     write_midi(folder / "empty.mid", [])
-    with pytest.raises(DataError, match=r"empty.mid: there are no notes in it.*--on-bad-row skip"):
+    with pytest.raises(DataError, match=r"empty.mid: expected notes.*--on-bad-row skip"):
         prepared(folder)
     facts = prepared(folder, on_bad_row="skip").facts()
     assert facts["bad_rows"] == 1

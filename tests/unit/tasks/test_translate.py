@@ -97,7 +97,7 @@ def test_parallel_files(tmp_path: Path) -> None:
 
 def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
     files = parallel(tmp_path, "eins\nzwei\ndrei\n", "one\ntwo\n")
-    with pytest.raises(DataError, match=r"a\.de has 3 lines and .*a\.en 2: parallel files need"):
+    with pytest.raises(DataError, match=r"same number of lines, got 3 in .*a\.de and 2 in .*a\.en"):
         Translate.prepare(TranslateData.parse({"train": files, **CHARS}), TranslateNet())
     with pytest.raises(DataError, match=r"a\.de has no translation: give parallel files two by"):
         Translate.prepare(TranslateData.parse({"train": files[:1], **CHARS}), TranslateNet())
@@ -109,7 +109,7 @@ def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
 def test_an_empty_side_is_a_bad_row(tmp_path: Path) -> None:
     lines = [f"eins {i}" for i in range(30)]
     files = parallel(tmp_path, "\n".join(lines), "\n".join([*lines[:9], " ", *lines[10:]]))
-    with pytest.raises(DataError, match=r"a\.de, line 10, column 'target': is empty; mend the row"):
+    with pytest.raises(DataError, match=r"a\.de, line 10, column 'target': is empty; fix the row"):
         Translate.prepare(TranslateData.parse({"train": files, **CHARS}), TranslateNet())
     skipped = TranslateData.parse({"train": files, "on_bad_row": "skip", **CHARS})
     facts = Translate.prepare(skipped, TranslateNet()).facts()
