@@ -15,7 +15,7 @@ import pytest
 import elman
 from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.cli import main
-from elman.cli._request import request
+from elman.cli._request import parse_request
 from elman.cli._train import OPTIONS
 from elman.diagnosis import (
     CODES,
@@ -108,7 +108,7 @@ def test_input_that_saturates(tmp_path: Path, cell: str) -> None:
     finding = next(f for f in diagnose(path).findings if f.code == "E-SATURATED")
     assert finding.remedies[0].flags == "--data.standardize=true"
     for remedy in finding.remedies:
-        asked = request("train", "", ["regress", str(rows), *remedy.flags.split()], OPTIONS)
+        asked = parse_request("train", "", ["regress", str(rows), *remedy.flags.split()], OPTIONS)
         assert asked is not None
         given = asked.config.toml()
         for key, value in remedy.changes.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from elman.cli._output import Flag, emit, log, number, shown, table, with_bad_rows, with_beam
+from elman.cli._output import Flag, emit, log, number, table, titled, with_bad_rows, with_beam
 from elman.cli._progress import facts
 
 
@@ -71,7 +71,7 @@ def evaluate(
         log(line)
     print(table([name, number(value)] for name, value in metrics.items()))
     for more_of_it in tables:
-        print(shown(more_of_it))
+        print(titled(more_of_it))
     for file in drawn:
         print(f"picture {file}")
     if pictures and not drawn:

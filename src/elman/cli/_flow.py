@@ -43,12 +43,12 @@ def flow(
         from elman.reporting import measure
         from elman.reporting._measures import FILE
 
-        found = measure(run, text, which=checkpoint, stage=stages)
+        measures = measure(run, text, which=checkpoint, stage=stages)
     if json:
-        emit({"event": "end", "file": run / FILE, **found.model_dump(mode="json")})
+        emit({"event": "end", "file": run / FILE, **measures.model_dump(mode="json")})
         return
-    print(table(_rows(found)))
-    for layer in found.layers:
+    print(table(_rows(measures)))
+    for layer in measures.layers:
         for what, why in layer.left_out.items():
             log(f"{layer.name}: {what} is left out: {why}")
     print(f"flow {run / FILE}")
@@ -56,9 +56,9 @@ def flow(
         print(MISSING)
 
 
-def _rows(found: Measures) -> Iterator[list[str]]:
+def _rows(measures: Measures) -> Iterator[list[str]]:
     yield ["layer", "state", "half-life", "to 1 %", "largest exponent"]
-    for layer in found.layers:
+    for layer in measures.layers:
         largest = number(layer.lyapunov.value[0]) if layer.lyapunov else ""
         for state, curve in layer.gradient.items():
             reach = [number(curve.half_life[0]), number(curve.horizon[0])]

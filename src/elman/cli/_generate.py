@@ -11,9 +11,9 @@ from pydantic import Field, create_model
 
 from elman._errors import ConfigError
 from elman.cli._interface import Interface
-from elman.cli._output import emit, log, said_unknown
+from elman.cli._output import emit, log, log_unknown
 from elman.cli._request import parsed
-from elman.cli._settings import Leaf, leaves
+from elman.cli._settings import Setting, settings_of
 from elman.cli._streams import text_of
 from elman.tasks import TASKS, sections
 from elman.tasks._section import Section
@@ -26,14 +26,14 @@ RUN = "the run folder, such as runs/language-1"
 HELP = {"--help", "-h"}
 
 
-class Weights(Section):
+class LoadOptions(Section):
     """Which weights of a run, and where they compute."""
 
     checkpoint: Literal["best", "last"] = Field("best", description="which weights")
     device: str = Field("cpu", description="where to compute: cpu, cuda ...")
 
 
-JSON = Leaf("json", bool, False, "one JSON object a line instead of text")
+JSON = Setting("json", bool, False, "one JSON object a line instead of text")
 
 
 def generate(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
@@ -43,7 +43,7 @@ def generate(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
     section = sections(task).generate
     if section is None:
         raise ConfigError(f"a run of {task} generates nothing: ask it with `elman predict`")
-    schema = _with_weights(section)
+    schema = _with_load_options(section)
     interface = _interface(schema)
     if HELP & set(tokens):
         interface.print_help()
@@ -59,13 +59,13 @@ def generate(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
     _generate(run, parsed(schema, values, problems), as_json=as_json)
 
 
-def _generate(run: Path, asked: Any, *, as_json: bool) -> None:
+def _generate(run: Path, options: Any, *, as_json: bool) -> None:
     import elman
 
-    model = elman.load(run, asked.checkpoint, device=asked.device)
-    log(f"seed {asked.seed}")
-    for answer in model.generated(asked, run):
-        said_unknown(answer.get("unknown", []))
+    model = elman.load(run, options.checkpoint, device=options.device)
+    log(f"seed {options.seed}")
+    for answer in model.generated(options, run):
+        log_unknown(answer.get("unknown", []))
         if as_json:
             emit(answer)
         else:
@@ -77,15 +77,15 @@ def described(answer: Mapping[str, Any]) -> str:
     if "text" in answer:
         return str(answer["text"])
     return "\n".join(
-        str(value) if name.startswith("no_") else f"{name} {value}"
-        for name, value in answer.items()
+        str(entry) if name.startswith("no_") else f"{name} {entry}"
+        for name, entry in answer.items()
     )
 
 
 def _run(tokens: Sequence[str]) -> Path | None:
     """The run among the tokens, whatever its task may be asked for."""
     every = [section for name, _ in TASKS if (section := sections(name).generate)]
-    interface = _interface(_with_weights(*every))
+    interface = _interface(_with_load_options(*every))
     words = interface.read([token for token in tokens if token not in HELP]).words
     return Path(words[0]) if words else None
 
@@ -96,10 +96,10 @@ def _task(run: Path) -> str:
     return str(read_config(run).get("task", ""))
 
 
-def _with_weights(*asked: type[Section]) -> type[Section]:
+def _with_load_options(*options: type[Section]) -> type[Section]:
     """All that can be asked for in one section, so that all problems are reported at once."""
-    return create_model("Asked", __base__=(*asked, Weights))
+    return create_model("GenerateOptions", __base__=(*options, LoadOptions))
 
 
 def _interface(schema: type[Section]) -> Interface:
-    return Interface("elman generate RUN", LINE, [JSON], leaves(schema()), {}, words=RUN)
+    return Interface("elman generate RUN", LINE, [JSON], settings_of(schema()), {}, words=RUN)

@@ -26,7 +26,7 @@ def info(*, json: Flag = False) -> None:
         return emit(facts)
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name:{width}}  {_shown(value)}")
+        print(f"{name:{width}}  {_text(value)}")
     return None
 
 
@@ -69,15 +69,15 @@ def processor() -> str:
 
 def _extras() -> dict[str, dict[str, str | None]]:
     """For each extra but the developers', its packages and their versions, None where missing."""
-    found: dict[str, dict[str, str | None]] = {}
+    extras: dict[str, dict[str, str | None]] = {}
     for requirement in (installed("elman") and requires("elman")) or []:
         match = re.match(r"([\w.-]+).*extra\s*==\s*['\"](\w+)['\"]", requirement)
         if match and match[2] not in ("dev", "docs"):
-            found.setdefault(match[2], {})[match[1]] = installed(match[1])
-    return found
+            extras.setdefault(match[2], {})[match[1]] = installed(match[1])
+    return extras
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     match value:
         case None:
             return "not installed"

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from elman.cli._output import table
-from elman.cli._settings import Leaf, leaves
+from elman.cli._settings import Setting, settings_of
 
 if TYPE_CHECKING:
     from elman.training import Config
@@ -50,16 +50,18 @@ def commented(config: Config) -> Iterator[str]:
     yield f"# elman train {config.task} FILES --config THIS_FILE"
     yield "# A key left out has its default; a flag such as --model.hidden 256 wins over this file."
     yield tomli_w.dumps({key: values[key] for key in ("task", "format")}).rstrip()
-    for section, members in groupby(leaves(config), lambda leaf: leaf.key.partition(".")[0]):
+    for section, members in groupby(
+        settings_of(config), lambda setting: setting.key.partition(".")[0]
+    ):
         yield f"\n[{section}]  # {type(config).model_fields[section].description}"
-        for leaf in members:
-            name = leaf.key.partition(".")[2]
-            yield f"# {leaf.description}{_choices(leaf)}"
+        for setting in members:
+            name = setting.key.partition(".")[2]
+            yield f"# {setting.description}{_choices(setting)}"
             yield _assignment(name, values[section].get(name))
 
 
-def _choices(leaf: Leaf) -> str:
-    hint = leaf.hint
+def _choices(setting: Setting) -> str:
+    hint = setting.hint
     return f" ({', '.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
 
 

@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError
 from elman import __version__
 from elman._errors import ElmanError, Interrupted
 from elman.cli._output import log
-from elman.cli._streams import logging_shown, lost_output, require_streams
+from elman.cli._streams import logging_to_stderr, lost_output, require_streams
 
 COMMANDS = (
     ("init", "_init:init", "Print a commented configuration file for a task."),
@@ -71,17 +71,17 @@ app = _build()
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``elman ARGUMENTS`` and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         require_streams()
-        with logging_shown(quiet="--quiet" in given):
-            app(spelled(given), exit_on_error=False, print_error=False)
+        with logging_to_stderr(quiet="--quiet" in argv):
+            app(spelled(argv), exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has gone, and knows why
         lost_output()
         return 1
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nothing is above us
-        if "--debug" in given:
+        if "--debug" in argv:
             traceback.print_exc()
         message, code = explained(error)
         log(f"elman: {message}".replace("\n", "\n       "))
@@ -89,9 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def spelled(given: Sequence[str]) -> list[str]:
+def spelled(argv: Sequence[str]) -> list[str]:
     """The arguments as the commands take them: ``help train`` is ``train --help``."""
-    match [token for token in given if token != "--debug"]:
+    match [token for token in argv if token != "--debug"]:
         case ["help", *command]:
             return [*command, "--help"]
         case rest:

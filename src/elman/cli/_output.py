@@ -124,7 +124,7 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
 
 
-def shown(more: Table) -> str:
+def titled(more: Table) -> str:
     """A table of a report, under its title."""
     cells = [[v if isinstance(v, str) else number(v) for v in row] for row in more.rows]
     return f"\n{more.title}\n{table([list(more.columns), *cells], indent='  ')}"
@@ -218,11 +218,11 @@ def with_beam(task: Any, width: int | None) -> Any:
 def warn_unknown(model: LanguageModel, prompt: str) -> list[str]:
     """The words of a prompt that the model does not know, after saying so on stderr."""
     unknown = model.vocabulary.unknown(prompt)
-    said_unknown(unknown)
+    log_unknown(unknown)
     return unknown
 
 
-def said_unknown(words: Sequence[str]) -> None:
+def log_unknown(words: Sequence[str]) -> None:
     """Say on stderr which words are not known, if there are any."""
     if words:
         log(f"not in the vocabulary, read as <unk>: {', '.join(words)}")

@@ -136,9 +136,9 @@ def predict(
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
     with written(output) if output else nullcontext(sys.stdout) as file:
         if output and output.suffix == ".csv":
-            write_csv((answer for _, answer in _told(pairs, input)), file, raw=raw_csv)
+            write_csv((answer for _, answer in _with_progress(pairs, input)), file, raw=raw_csv)
             return
-        for row, answer in _told(pairs, input):
+        for row, answer in _with_progress(pairs, input):
             print(as_json(answer) if json else show(answer, row), file=file, flush=not output)
 
 
@@ -155,13 +155,13 @@ def written(path: Path) -> Iterator[TextIO]:
         text.detach()
 
 
-def _told(answers: Iterator[Answer], path: Path | None) -> Iterator[Answer]:
+def _with_progress(answers: Iterator[Answer], path: Path | None) -> Iterator[Answer]:
     """The answers to a file; where they take long, how many there are by now."""
-    told = time.monotonic()
+    logged = time.monotonic()
     for count, answer in enumerate(answers, 1):
         yield answer
-        if path is not None and time.monotonic() - told > SILENCE:
-            told = time.monotonic()
+        if path is not None and time.monotonic() - logged > SILENCE:
+            logged = time.monotonic()
             log(f"answered {count:,} of {path}")
 
 
@@ -221,12 +221,12 @@ def described_answer(answer: Mapping[str, Any], row: Mapping[str, Any]) -> str:
                 ranked = sorted(value.items(), key=lambda item: -item[1])
                 parts.append(table(([key, f"{p:.4f}"] for key, p in ranked), indent="  "))
             case [Mapping() as first, *_]:
-                cells = [[_shown(part) for part in row.values()] for row in value]
+                cells = [[_cell(part) for part in row.values()] for row in value]
                 parts.append(table([list(first), *cells], indent="  "))
             case list() | tuple():
                 parts.append(f"  {name}: {' '.join(map(str, value)) or 'none'}")
             case _:
-                parts.append(f"  {name}: {_shown(value)}")
+                parts.append(f"  {name}: {_cell(value)}")
     return "\n".join(parts)
 
 
@@ -234,7 +234,7 @@ def _in_line(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _shown(value: Any) -> str:
+def _cell(value: Any) -> str:
     return value if isinstance(value, str) else number(value)
 
 
@@ -245,7 +245,7 @@ def predicted(model: LanguageModel, prompt: str, top: int, words: list[str]) -> 
         likeliest = model.next_words(prompt, top)
         answer["next"] = [{"word": word, "probability": p} for word, p in likeliest]
     if words:
-        answer["words"] = [_asked(model, prompt, word) for word in words]
+        answer["words"] = [_word_probability(model, prompt, word) for word in words]
     return answer
 
 
@@ -271,7 +271,7 @@ def repr_token(token: str) -> str:
     return token if token.isprintable() and token.strip() == token else repr(token)
 
 
-def _asked(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
+def _word_probability(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
     probability, frequency = model.probability(prompt, word), model.frequency(word)
     # A word of the vocabulary may be missing from the training text: a byte of a BPE, for one.
     ratio = probability / frequency if frequency else None

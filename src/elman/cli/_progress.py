@@ -24,13 +24,13 @@ def reporting(*, json: bool, quiet: bool) -> Iterator[Report]:
     """What a run's events are told to; the terminal is whole again at the end."""
     bar = Bar()
     try:
-        yield telling(seed_only if quiet else bar if sys.stderr.isatty() else plain, json=json)
+        yield reporter(seed_only if quiet else bar if sys.stderr.isatty() else plain, json=json)
     finally:
         with to_stderr():
             bar.close()
 
 
-def telling(show: Report, *, json: bool) -> Report:
+def reporter(show: Report, *, json: bool) -> Report:
     """What shows each event, after it is a line of JSON if that is wanted."""
 
     def report(event: Event) -> None:
@@ -136,14 +136,14 @@ def facts(data: Mapping[str, Any]) -> Iterator[str]:
     for name, value in data.items():
         match value:
             case {"than": most, **longer}:
-                name, shown = _longer(most, longer)
+                name, text = _longer(most, longer)
             case Mapping():
-                shown = ", ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
+                text = ", ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
             case list():
-                shown = "".join(f"\n  {item}" for item in value)
+                text = "".join(f"\n  {line}" for line in value)
             case _:
-                shown = _fact(value)
-        yield f"{name.replace('_', ' ')}: {shown}"
+                text = _fact(value)
+        yield f"{name.replace('_', ' ')}: {text}"
 
 
 def _longer(most: Any, rows: dict[Any, Any]) -> tuple[str, str]:

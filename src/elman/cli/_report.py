@@ -37,11 +37,11 @@ def report(
     json
         One JSON object instead of lines.
     """
-    file = made([run, *more], text=text, output=output)
+    file = make_page([run, *more], text=text, output=output)
     emit({"event": "end", "report": file}) if json else print(f"report {file}")
 
 
-def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
+def make_page(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
     """The page's file, after looking inside where that has not been done for this text."""
     from elman.training._run_config import read_config
 
@@ -49,10 +49,10 @@ def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None =
     for path in paths:
         read_config(path)  # a mistyped path is named before torch is loaded
     with Stages() as stages:
-        return _made(paths, text, output, stages)
+        return _make_page(paths, text, output, stages)
 
 
-def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stages) -> Path:
+def _make_page(paths: list[Path], text: str | None, output: Path | None, stages: Stages) -> Path:
     stages("loading elman")
     from elman.diagnosis import diagnose
     from elman.reporting import Measures, measure
@@ -61,12 +61,12 @@ def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stag
     findings, checked = {}, {}
     for path in paths:
         try:
-            found = Measures.load(path)
+            measures = Measures.load(path)
         except CheckpointError as error:
             stages.end()
             log(f"{error}; that is done now")
-            found = None
-        if found is None or (text is not None and found.text != text):
+            measures = None
+        if measures is None or (text is not None and measures.text != text):
             try:
                 measure(path, text, figures=False, stage=stages)
             except (CheckpointError, ConfigError) as error:

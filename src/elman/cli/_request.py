@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from elman._errors import ConfigError, nearest
-from elman.cli._interface import Given, Interface
-from elman.cli._settings import Leaf, leaves, merged
+from elman.cli._interface import Interface, ParsedLine
+from elman.cli._settings import Setting, merged, settings_of
 
 if TYPE_CHECKING:
     from elman.tasks import Section
@@ -47,10 +47,10 @@ RIVALS: tuple[tuple[str, str, Any], ...] = (
 """Given the first as a flag, the second no longer counts, whichever file or variable set it."""
 
 OPTIONS = (
-    Leaf("config", list[Path], [], "a TOML file of settings, as `elman init` prints it"),
-    Leaf("preset", str | None, None, "settings that come with elman, by name"),
-    Leaf("json", bool, False, "one JSON object a line on stdout"),
-    Leaf("quiet", bool, False, "no progress on stderr"),
+    Setting("config", list[Path], [], "a TOML file of settings, as `elman init` prints it"),
+    Setting("preset", str | None, None, "settings that come with elman, by name"),
+    Setting("json", bool, False, "one JSON object a line on stdout"),
+    Setting("quiet", bool, False, "no progress on stderr"),
 )
 
 
@@ -60,11 +60,11 @@ class Request(NamedTuple):
     task: str
     config: Config
     options: dict[str, Any]
-    given: Given
+    arguments: ParsedLine
 
 
-def request(
-    command: str, line: str, tokens: Sequence[str], options: Iterable[Leaf] = ()
+def parse_request(
+    command: str, line: str, tokens: Sequence[str], options: Iterable[Setting] = ()
 ) -> Request | None:
     """Read the words after ``elman COMMAND``; None where help was asked for, and printed.
 
@@ -79,19 +79,19 @@ def request(
         raise ConfigError(f"which task? {nearest('', dict(TASKS))}")
     schema = config_class(task or TASKS[0][0])
     default = schema.parse({})
-    own, settings = (*options, *OPTIONS), [*leaves(default)]
+    own, settings = (*options, *OPTIONS), [*settings_of(default)]
     aliases = {short: key for short, key in ALIASES.items() if key in {s.key for s in settings}}
     interface = Interface(f"elman {command} {task or 'TASK'}", line, own, settings, aliases)
     if {"--help", "-h"} & set(rest):
         interface.print_help()
         return None
-    given = interface.read(rest)
-    files = [preset_file(given.values["preset"])] if given.values.get("preset") else []
-    files += map(Path, given.values.get("config", []))
-    tree, problems = merged(default, files, from_flags(given), os.environ)
-    config = parsed(schema, tree, [*given.problems, *problems])
-    chosen = {leaf.key: given.values.get(leaf.key, leaf.default) for leaf in own}
-    return Request(task, config, chosen, given)
+    arguments = interface.read(rest)
+    files = [preset_file(arguments.values["preset"])] if arguments.values.get("preset") else []
+    files += map(Path, arguments.values.get("config", []))
+    tree, problems = merged(default, files, from_flags(arguments), os.environ)
+    config = parsed(schema, tree, [*arguments.problems, *problems])
+    chosen = {setting.key: arguments.values.get(setting.key, setting.default) for setting in own}
+    return Request(task, config, chosen, arguments)
 
 
 def preset_file(name: str) -> Path:
@@ -101,10 +101,10 @@ def preset_file(name: str) -> Path:
         ConfigError: there is none of this name.
     """
     folder = Path(str(resources.files("elman.tasks") / "presets"))
-    found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    if name not in found:
-        raise ConfigError(f"unknown preset {name!r}: {nearest(name, found)}")
-    return found[name]
+    presets = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    if name not in presets:
+        raise ConfigError(f"unknown preset {name!r}: {nearest(name, presets)}")
+    return presets[name]
 
 
 def parsed(schema: type[Parsed], tree: Mapping[str, Any], problems: Sequence[str]) -> Parsed:
@@ -118,11 +118,11 @@ def parsed(schema: type[Parsed], tree: Mapping[str, Any], problems: Sequence[str
     return config
 
 
-def from_flags(given: Given) -> dict[str, Any]:
+def from_flags(arguments: ParsedLine) -> dict[str, Any]:
     """The settings from the flags; one of two that exclude each other clears the one below it."""
-    values = dict(given.values)
-    if given.words:
-        values["data.train"] = given.words
+    values = dict(arguments.values)
+    if arguments.words:
+        values["data.train"] = arguments.words
     for key, other, empty in RIVALS:
         if values.get(key) and other not in values:
             values[other] = empty

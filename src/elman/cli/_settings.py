@@ -16,7 +16,7 @@ from elman.data._plain_file import why
 PREFIX = "ELMAN_"
 
 
-class Leaf(NamedTuple):
+class Setting(NamedTuple):
     """One setting: ``model.hidden``, its type, default and description."""
 
     key: str
@@ -25,14 +25,14 @@ class Leaf(NamedTuple):
     description: str
 
 
-def leaves(model: BaseModel, section: str = "") -> Iterator[Leaf]:
+def settings_of(model: BaseModel, section: str = "") -> Iterator[Setting]:
     """Every setting of a configuration, in order, with the values it has there as defaults."""
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
-            yield from leaves(value, f"{section}{name}.")
+            yield from settings_of(value, f"{section}{name}.")
         elif get_origin(field.annotation) is not Literal or len(get_args(field.annotation)) > 1:
-            yield Leaf(section + name, field.annotation, value, field.description or "")
+            yield Setting(section + name, field.annotation, value, field.description or "")
 
 
 def typed(hint: Any, words: Sequence[str], earlier: Any = None) -> Any:
@@ -64,7 +64,7 @@ def merged(
     tree: dict[str, Any] = {}
     for file in files:
         _merge(tree, read_toml(file))
-    known = {leaf.key: leaf for leaf in leaves(config)}
+    known = {setting.key: setting for setting in settings_of(config)}
     values, problems = _from_environment(known, type(config), environment)
     for key, value in {**values, **flags}.items():
         if key in known:
@@ -84,7 +84,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(
-    known: Mapping[str, Leaf], config: type[BaseModel], environment: Mapping[str, str]
+    known: Mapping[str, Setting], config: type[BaseModel], environment: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
     keys = {PREFIX + key.replace(".", "_").upper(): key for key in known}
     ours = tuple(f"{PREFIX}{section.upper()}_" for section in config.model_fields)
@@ -102,12 +102,12 @@ def _from_environment(
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    *sections, leaf = key.split(".")
+    *sections, name = key.split(".")
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
             return  # a file has a value where a section belongs, which the schema will refuse
-    tree[leaf] = value
+    tree[name] = value
 
 
 def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:

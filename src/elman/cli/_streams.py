@@ -63,7 +63,7 @@ def _escaped(argument: str) -> bool:
 
 
 @contextmanager
-def logging_shown(*, quiet: bool) -> Iterator[None]:
+def logging_to_stderr(*, quiet: bool) -> Iterator[None]:
     """Within, what the library logs is on stderr: all of it, or with ``quiet`` only warnings."""
     logger, handler = logging.getLogger("elman"), _Stderr()
     level = logger.level

@@ -19,18 +19,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.comparison._design import Design
     from elman.comparison._entry import compare, load, resume
-    from elman.comparison._plan import Plan
     from elman.comparison._result import Candidate, Comparison, Outcome, Spread
     from elman.comparison._table import markdown, rows
-    from elman.comparison._verdict import Pair, Verdict
+    from elman.comparison._verdict import PairwiseTest, Verdict
 
 __all__ = [
     "Candidate",
     "Comparison",
+    "Design",
     "Outcome",
-    "Pair",
-    "Plan",
+    "PairwiseTest",
     "Spread",
     "Verdict",
     "compare",
@@ -42,10 +42,10 @@ __all__ = [
 
 _HOMES = {
     "_entry": ("compare", "load", "resume"),
-    "_plan": ("Plan",),
+    "_design": ("Design",),
     "_result": ("Candidate", "Comparison", "Outcome", "Spread"),
     "_table": ("markdown", "rows"),
-    "_verdict": ("Pair", "Verdict"),
+    "_verdict": ("PairwiseTest", "Verdict"),
 }
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from elman import pictures
 from elman._errors import ElmanError
+from elman.comparison._design import Design, Share
 from elman.comparison._folder import Folder
 from elman.comparison._pictures import drawings
-from elman.comparison._plan import Plan, Share
-from elman.comparison._pool import Pool
+from elman.comparison._pool import ProcessPool
 from elman.comparison._result import Comparison
 from elman.comparison._sizes import counting, nearest
 from elman.comparison._table import markdown
@@ -27,7 +27,7 @@ from elman.training._successor import claimed
 
 def compare(
     config: Config,
-    plan: Plan | None = None,
+    design: Design | None = None,
     path: Path | None = None,
     *,
     directory: Path = Path("runs"),
@@ -37,12 +37,12 @@ def compare(
 ) -> Comparison:
     """Train every candidate with every seed, in processes side by side, and compare them.
 
-    All have the same data, budget and settings but for the cell; with ``plan.equal`` "parameters"
+    All have the same data, budget and settings but for the cell; with ``design.equal`` "parameters"
     as many parameters as the network of ``config`` has, as nearly as whole units allow.
 
     Args:
         config: of a class that `elman.training.config_class` gave; its seed is the first one.
-        plan: which cells, and what they have in equal measure.
+        design: which cells, over how many seeds, and what they have in common.
         path: the folder; ``directory/name-N`` with the next free N if None.
         directory: where the folder is made.
         name: what it is called; ``compare-TASK`` if None.
@@ -56,20 +56,22 @@ def compare(
         Interrupted: Ctrl-C or SIGTERM; all runs were saved, and `resume` goes on.
     """
     check_config(config)
-    plan, report = plan or Plan(), report or _ignore
-    called = named(f"compare-{config.task}" if name is None else name)
+    design, report = design or Design(), report or _ignore
+    folder_name = named(f"compare-{config.task}" if name is None else name)
     require_memory(config, training=True)
     device(config.train.device)  # before any work
-    found, target = _sized(config, plan, report)
+    candidates, target = _sized(config, design, report)
     if path is None:
-        path = directory / f"{named(called)}-1" if force else next_folder(directory, called)
+        path = (
+            directory / f"{named(folder_name)}-1" if force else next_folder(directory, folder_name)
+        )
     folder = Folder.make(path, force=force)
     claim = claimed(path)
     try:
-        folder.ask(plan, Share.of(plan, config), target, found)
+        folder.write_design(design, Share.of(design, config), target, candidates)
         trained = _trained(folder, report)
     finally:
-        restored = folder.replaced is not None and folder.replaced.restore()
+        restored = folder.predecessor is not None and folder.predecessor.restore()
         claim.close()
     if restored:
         raise ElmanError(
@@ -93,7 +95,7 @@ def resume(path: Path, *, jobs: int | None = None, report: Report | None = None)
         Interrupted: as in `compare`.
     """
     folder = Folder(path)
-    folder.asked()
+    folder.design()
     claim = claimed(path)
     try:
         return _trained(folder, report or _ignore, jobs)
@@ -110,33 +112,35 @@ def load(path: Path | str) -> Comparison:
     return Folder(Path(path)).comparison()
 
 
-def _sized(config: Config, plan: Plan, report: Report) -> tuple[dict[str, Any], int | None]:
+def _sized(config: Config, design: Design, report: Report) -> tuple[dict[str, Any], int | None]:
     """Each candidate's settings and parameters, and how many these were to be."""
-    settings, found = plan.settings(config), {}
+    settings, candidates = design.settings(config), {}
     with counting(config, percents(report)) as count:
-        target = count(config) if plan.equal == "parameters" else None
+        target = count(config) if design.equal == "parameters" else None
         for name, own in settings.items():
-            if target is not None and not plan.fixed(name):
+            if target is not None and not design.fixed(name):
                 own = nearest(own, target, count)
-            found[name] = own, count(own)
-    return found, target
+            candidates[name] = own, count(own)
+    return candidates, target
 
 
 def _trained(folder: Folder, report: Report, jobs: int | None = None) -> Comparison:
-    before = folder.comparison()
-    report({"event": "plan", **before.model_dump(mode="json", exclude_defaults=True)})
-    pool = Pool(folder, _heard(folder, report), at_once=jobs or before.jobs, threads=before.threads)
+    comparison = folder.comparison()
+    report({"event": "plan", **comparison.model_dump(mode="json", exclude_defaults=True)})
+    pool = ProcessPool(
+        folder, _heard(folder, report), at_once=jobs or comparison.jobs, threads=comparison.threads
+    )
     pool.train(list(folder.left()))
     return _written(folder)
 
 
 def _heard(folder: Folder, report: Report) -> Report:
     """The report, through which the comparison that is replaced hears when it can go."""
-    replaced = folder.replaced
+    predecessor = folder.predecessor
 
     def hear(event: dict[str, Any]) -> None:
-        if replaced:
-            replaced.hear(event)
+        if predecessor:
+            predecessor.hear(event)
         report(event)
 
     return hear
@@ -144,18 +148,18 @@ def _heard(folder: Folder, report: Report) -> Report:
 
 def _written(folder: Folder) -> Comparison:
     """The comparison, its tables and pictures in its folder."""
-    found = folder.comparison()
+    comparison = folder.comparison()
     if pictures.available():
         place = folder.path / "pictures"
         shutil.rmtree(place, ignore_errors=True)
-        found.pictures = pictures.save(drawings(found), place)
+        comparison.pictures = pictures.save(drawings(comparison), place)
     for name, text in (
-        ("table.json", found.model_dump_json(indent=1)),
-        ("table.md", markdown(found)),
+        ("table.json", comparison.model_dump_json(indent=1)),
+        ("table.md", markdown(comparison)),
     ):
         with replacing(folder.path / name) as file:
             file.write(text.encode())
-    return found
+    return comparison
 
 
 def _ignore(event: dict[str, Any]) -> None:

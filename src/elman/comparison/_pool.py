@@ -24,7 +24,7 @@ GLANCE = 0.2
 Message = tuple[Job, dict[str, Any] | None]
 
 
-class Pool:
+class ProcessPool:
     """Trains jobs, ``at_once`` of them side by side, and reports their events as they come.
 
     Each event has the keys "candidate" and "seed" beside its own.
@@ -73,11 +73,11 @@ class Pool:
         log.parent.mkdir(exist_ok=True)
         self.folder.forget(job)
         command = [sys.executable, "-m", "elman.comparison._worker", str(self.folder.path)]
-        with log.open("w", encoding="utf-8") as said:
+        with log.open("w", encoding="utf-8") as stderr:
             process = subprocess.Popen(
                 [*command, job.name, str(job.seed)],
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=stderr,
                 text=True,
                 env=self.environment,
                 start_new_session=True,  # a Ctrl-C is ours to pass on
@@ -104,15 +104,15 @@ class Pool:
             job, event = self.messages.get(timeout=GLANCE)
         except Empty:
             return
-        told = event if event is not None else self._ended(job)
-        self.report({**told, "candidate": job.name, "seed": job.seed})
+        fields = event if event is not None else self._ended(job)
+        self.report({**fields, "candidate": job.name, "seed": job.seed})
 
     def _ended(self, job: Job) -> dict[str, Any]:
         code, log = self.running.pop(job).returncode, self.folder.log(job)
         outcome = self.folder.outcome(*job)
         if code and not self.stopping:
-            said = log.read_text(encoding="utf-8").strip().splitlines() or ["it said nothing"]
-            message = f"its process ended with exit code {code}: {said[-1]}"
+            lines = log.read_text(encoding="utf-8").strip().splitlines() or ["it said nothing"]
+            message = f"its process ended with exit code {code}: {lines[-1]}"
             outcome = Outcome(seed=job.seed, status="failed", message=message)
             self.folder.save(job.name, outcome)
         if not log.stat().st_size:

@@ -55,11 +55,11 @@ class Spread(BaseModel):
         >>> Spread.of([1.0, 3.0]).deviation
         1.4142135623730951
         """
-        found = list(values)
-        if not found or not all(map(math.isfinite, found)):
+        sample = list(values)
+        if not sample or not all(map(math.isfinite, sample)):
             return None
-        deviation = stdev(found) if len(found) > 1 else None
-        return cls(values=found, mean=fmean(found), deviation=deviation)
+        deviation = stdev(sample) if len(sample) > 1 else None
+        return cls(values=sample, mean=fmean(sample), deviation=deviation)
 
 
 class Candidate(BaseModel):
@@ -144,12 +144,12 @@ class Comparison(BaseModel):
     def by_length(self) -> tuple[list[str], dict[str, Rows]]:
         """Groups of rows by length, and per candidate the mean of the last column over seeds."""
         groups: list[str] = []
-        found: dict[str, Rows] = {}
+        means: dict[str, Rows] = {}
         for candidate in self.candidates:
             tables = [run.by_length for run in candidate.done if run.by_length]
             if not tables:
                 continue
             groups = [str(row[0]) for row in tables[0]]
             columns = zip(*tables, strict=True)
-            found[candidate.name] = [[fmean(float(row[-1]) for row in rows)] for rows in columns]
-        return groups, found
+            means[candidate.name] = [[fmean(float(row[-1]) for row in rows)] for rows in columns]
+        return groups, means

@@ -15,7 +15,7 @@ FEWEST = 3
 NOTHING = "no difference that these seeds can show"
 
 
-class Pair(BaseModel):
+class PairwiseTest(BaseModel):
     """Two candidates; ``p`` is corrected for the number of pairs."""
 
     better: str
@@ -46,7 +46,7 @@ class Verdict(BaseModel):
     """
 
     rule: str
-    pairs: list[Pair] = []
+    pairs: list[PairwiseTest] = []
     sentences: list[str]
 
     @classmethod
@@ -59,25 +59,25 @@ class Verdict(BaseModel):
             f"p < {LEVEL} after Holm's correction for all pairs, with at least {FEWEST} seeds each"
         )
         few = [
-            f"{name}: no verdict: only {len(found)} seed{'s' * (len(found) != 1)} came to "
-            f"{'their' if len(found) != 1 else 'its'} end, and it takes at least {FEWEST}"
-            for name, found in values.items()
-            if len(found) < FEWEST
+            f"{name}: no verdict: only {len(scores)} seed{'s' * (len(scores) != 1)} came to "
+            f"{'their' if len(scores) != 1 else 'its'} end, and it takes at least {FEWEST}"
+            for name, scores in values.items()
+            if len(scores) < FEWEST
         ]
-        enough = {name: found for name, found in values.items() if len(found) >= FEWEST}
+        enough = {name: scores for name, scores in values.items() if len(scores) >= FEWEST}
         if len(enough) > 1 and find_spec("scipy") is None:
             return cls(rule=rule, sentences=['not tested: pip install "elman[data]" brings SciPy'])
         pairs = _tested(enough, higher_is_better)
-        return cls(rule=rule, pairs=pairs, sentences=[*_said(pairs, what), *few])
+        return cls(rule=rule, pairs=pairs, sentences=[*_sentences(pairs, what), *few])
 
 
-def _tested(values: Mapping[str, Sequence[float]], higher_is_better: bool) -> list[Pair]:
-    means = {name: fmean(found) for name, found in values.items()}
+def _tested(values: Mapping[str, Sequence[float]], higher_is_better: bool) -> list[PairwiseTest]:
+    means = {name: fmean(scores) for name, scores in values.items()}
     order = sorted(means, key=lambda name: means[name], reverse=higher_is_better)
     pairs = list(combinations(order, 2))
     adjusted = holm([welch(values[a], values[b]) for a, b in pairs])
     return [
-        Pair(better=a, worse=b, better_mean=means[a], worse_mean=means[b], p=p)
+        PairwiseTest(better=a, worse=b, better_mean=means[a], worse_mean=means[b], p=p)
         for (a, b), p in zip(pairs, adjusted, strict=True)
     ]
 
@@ -106,13 +106,13 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _said(pairs: Sequence[Pair], what: str) -> list[str]:
+def _sentences(pairs: Sequence[PairwiseTest], what: str) -> list[str]:
     """A sentence for each pair that differs, and one for all others."""
-    said = [
+    different = [
         f"{pair.better} is better than {pair.worse}: {what} {pair.better_mean:.4g} against "
         f"{pair.worse_mean:.4g} (p = {pair.p:.2g})"
         for pair in pairs
         if pair.p < LEVEL
     ]
     alike = [f"{p.better} and {p.worse} (p = {p.p:.2g})" for p in pairs if p.p >= LEVEL]
-    return [*said, f"{NOTHING}: {', '.join(alike)}"] if alike else said
+    return [*different, f"{NOTHING}: {', '.join(alike)}"] if alike else different

@@ -27,16 +27,16 @@ def main() -> None:
     """Train ``FOLDER NAME SEED``, or go on with it, and write its outcome."""
     folder, name, seed = Folder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     path = folder.run(name, seed)
-    told: dict[str, Any] = {"seed": seed, "run": str(path.relative_to(folder.path))}
+    outcome: dict[str, Any] = {"seed": seed, "run": str(path.relative_to(folder.path))}
     try:
-        told |= finished(trained(folder, name, seed))
+        outcome |= finished(trained(folder, name, seed))
     except Interrupted:
         sys.exit(Interrupted.exit_code)
     except Diverged as error:
-        told |= {"status": "diverged", "message": str(error), "curve": curve(Run.open(path))}
+        outcome |= {"status": "diverged", "message": str(error), "curve": curve(Run.open(path))}
     except ElmanError as error:
-        told |= {"status": "failed", "message": str(error)}
-    folder.save(name, Outcome(**told, peak_memory=peak_memory()))
+        outcome |= {"status": "failed", "message": str(error)}
+    folder.save(name, Outcome(**outcome, peak_memory=peak_memory()))
 
 
 def trained(folder: Folder, name: str, seed: int) -> Result:
@@ -70,12 +70,12 @@ def finished(result: Result) -> dict[str, Any]:
 
 def curve(run: Run) -> Curve:
     """The leading metric of each validation; one that is not finite is left out."""
-    found = []
+    points = []
     for event in run.events():
         if event["event"] == "valid":
             measured = {key: value for key, value in event.items() if key not in FRAME}
-            found.append((event["update"], measured[leading(measured)[0]]))
-    return [(update, value) for update, value in found if value is not None]
+            points.append((event["update"], measured[leading(measured)[0]]))
+    return [(update, value) for update, value in points if value is not None]
 
 
 def by_length(result: Result) -> dict[str, Any]:

@@ -7,20 +7,23 @@ from typing import Literal
 
 import pytest
 
-from elman.cli._interface import Given, Interface
-from elman.cli._settings import Leaf
+from elman.cli._interface import Interface, ParsedLine
+from elman.cli._settings import Setting
 
 SETTINGS = (
-    Leaf("model.cell", Literal["lstm", "gru"], "lstm", "the recurrent cell"),
-    Leaf("model.hidden", int, 200, "hidden units"),
-    Leaf("model.tied", bool, False, "share weights"),
-    Leaf("data.files", list[Path], [], "more files"),
-    Leaf("data.min_count", int, 1, "rarer words become <unk>"),
-    Leaf("train.seed", int, 0, "random"),
-    Leaf("train.betas", tuple[float, float], (0.9, 0.99), "averages"),
-    Leaf("train.clip", float | None, None, "norm"),
+    Setting("model.cell", Literal["lstm", "gru"], "lstm", "the recurrent cell"),
+    Setting("model.hidden", int, 200, "hidden units"),
+    Setting("model.tied", bool, False, "share weights"),
+    Setting("data.files", list[Path], [], "more files"),
+    Setting("data.min_count", int, 1, "rarer words become <unk>"),
+    Setting("train.seed", int, 0, "random"),
+    Setting("train.betas", tuple[float, float], (0.9, 0.99), "averages"),
+    Setting("train.clip", float | None, None, "norm"),
 )
-OPTIONS = (Leaf("name", str | None, None, "of the run"), Leaf("force", bool, False, "replace"))
+OPTIONS = (
+    Setting("name", str | None, None, "of the run"),
+    Setting("force", bool, False, "replace"),
+)
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def interface() -> Interface:
     return Interface("elman train x", "Train.", OPTIONS, SETTINGS, {"seed": "train.seed"})
 
 
-def read(interface: Interface, line: str) -> Given:
+def read(interface: Interface, line: str) -> ParsedLine:
     return interface.read(line.split())
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from elman._errors import ConfigError
 from elman.cli._output import as_json, log
-from elman.cli._streams import logging_shown, text_of
+from elman.cli._streams import logging_to_stderr, text_of
 
 COMMAND = f"{sys.executable} -m elman.cli"
 
@@ -80,7 +80,7 @@ def test_json_names_bytes_that_are_no_text() -> None:
 def test_what_the_library_logs_is_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("elman.training")
     for quiet in (False, True):
-        with logging_shown(quiet=quiet):
+        with logging_to_stderr(quiet=quiet):
             logger.info("slow")
             logger.warning("wrong")
     logger.info("nobody hears it")

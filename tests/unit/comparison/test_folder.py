@@ -9,10 +9,10 @@ import pytest
 from elman import pictures
 from elman._errors import CheckpointError, ConfigError
 from elman.cli._compare import summary
-from elman.comparison import Comparison, Outcome, Plan, load, markdown
+from elman.comparison import Comparison, Design, Outcome, load, markdown
+from elman.comparison._design import Share
 from elman.comparison._folder import Folder, Job
 from elman.comparison._pictures import drawings
-from elman.comparison._plan import Share
 from elman.training import config_class
 from elman.training._claim import Claim
 
@@ -37,8 +37,8 @@ def done(seed: int, accuracy: float) -> Outcome:
 def folder(tmp_path: Path) -> Folder:
     """Two candidates, three seeds; the second candidate's last one diverged."""
     made = Folder.make(tmp_path / "c", force=False)
-    found = {n: (c, 700) for n, c in Plan(cells=["lstm", "gru"]).settings(CONFIG).items()}
-    made.ask(Plan(), Share(2, 1), 710, found)
+    found = {n: (c, 700) for n, c in Design(cells=["lstm", "gru"]).settings(CONFIG).items()}
+    made.write_design(Design(), Share(2, 1), 710, found)
     for seed in (5, 6, 7):
         made.save("lstm", done(seed, 0.9 + seed / 1000))
     for seed in (5, 6):
@@ -123,8 +123,8 @@ def test_folders_that_are_none(folder: Folder, tmp_path: Path) -> None:
         load(folder.path)
     made = Folder.make(folder.path, force=True)
     assert list(folder.path.iterdir()) == []
-    assert made.replaced
-    made.replaced.hear({"event": "start"})
+    assert made.predecessor
+    made.predecessor.hear({"event": "start"})
     (folder.path / "comparison.toml").write_text("format = 0")
     with pytest.raises(CheckpointError, match="format 1 was expected, got 0"):
         load(folder.path)
@@ -135,14 +135,14 @@ def test_one_that_is_replaced_comes_back_unless_its_successor_has_begun(folder: 
     before = sorted(file.name for file in path.rglob("*"))
     made = Folder.make(path, force=True)
     assert list(path.iterdir()) == []
-    assert made.replaced
-    made.replaced.hear({"event": "reading"})
-    assert made.replaced.restore()
+    assert made.predecessor
+    made.predecessor.hear({"event": "reading"})
+    assert made.predecessor.restore()
     assert sorted(file.name for file in path.rglob("*")) == before
     again = Folder.make(path, force=True)
-    assert again.replaced
-    again.replaced.hear({"event": "start"})
-    assert not again.replaced.restore()
+    assert again.predecessor
+    again.predecessor.hear({"event": "start"})
+    assert not again.predecessor.restore()
     assert [entry.name for entry in path.parent.iterdir()] == ["c"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elman._errors import ConfigError
-from elman.comparison import Plan
+from elman.comparison import Design
 from elman.comparison._sizes import counting, nearest, resized
 from elman.tasks import by_name
 from elman.training import Config, config_class
@@ -16,10 +16,10 @@ CONFIG = config_class("classify").parse(
 
 
 def test_no_other_size_is_nearer() -> None:
-    plan = Plan(cells=["elman", "lstm", "gru", "feedforward"])
+    design = Design(cells=["elman", "lstm", "gru", "feedforward"])
     with counting(CONFIG) as count:
         target = count(CONFIG)
-        for name, settings in plan.settings(CONFIG).items():
+        for name, settings in design.settings(CONFIG).items():
             found = nearest(settings, target, count)
             size = found.model.hidden  # type: ignore[attr-defined]
             off = [abs(count(resized(found, h)) - target) for h in (size - 1, size, size + 1)]

@@ -15,7 +15,7 @@ import pytest
 from elman._errors import CheckpointError, ConfigError
 from elman.baselines import NAMES
 from elman.cli import main
-from elman.cli._request import ALIASES, request
+from elman.cli._request import ALIASES, parse_request
 from elman.cli._train import OPTIONS
 from elman.reporting import Measures, Said, _page, measure, report
 from elman.reporting._command import SHORT, command
@@ -231,7 +231,7 @@ def test_the_command_trains_the_same_run(trained: Path) -> None:
     config = Run.open(trained / "plain").config
     said = command(config)
     assert said is not None
-    asked = request("train", "", shlex.split(said)[2:], OPTIONS)
+    asked = parse_request("train", "", shlex.split(said)[2:], OPTIONS)
     assert asked is not None
     assert asked.config.toml() == config
     assert command({"task": "my own"}) is None
@@ -240,7 +240,7 @@ def test_the_command_trains_the_same_run(trained: Path) -> None:
     config = config_class("classify").parse({"data": data, "train": {"watch": True}}).toml()
     said = command(config)
     assert said is not None
-    asked = request("train", "", shlex.split(said)[2:], OPTIONS)
+    asked = parse_request("train", "", shlex.split(said)[2:], OPTIONS)
     assert asked is not None
     assert asked.config.toml() == config
 
@@ -264,7 +264,7 @@ TYPED = """
 @pytest.mark.parametrize("typed", [line.strip() for line in TYPED.strip().splitlines()])
 def test_the_command_is_what_was_typed(typed: str) -> None:
     words = shlex.split(typed)
-    asked = request("train", "", words, OPTIONS)
+    asked = parse_request("train", "", words, OPTIONS)
     assert asked is not None
     assert command(asked.config.toml()) == shlex.join(["elman", "train", *words])
 

@@ -38,13 +38,13 @@ class Change(NamedTuple):
         tree[section][name] = None if unset and self.value.lower() == "none" else self.value
 
 
-class Plan(Section):
+class Design(Section):
     """Which cells, over how many seeds, and what they have in equal measure.
 
     A candidate is a cell, or NAME=CELL where one cell takes part twice.
 
-    >>> plan = Plan(cells=["elman", "irnn=elman"], changes=["irnn:model.activation=relu"])
-    >>> plan.candidates()
+    >>> design = Design(cells=["elman", "irnn=elman"], changes=["irnn:model.activation=relu"])
+    >>> design.candidates()
     {'elman': 'elman', 'irnn': 'elman'}
     """
 
@@ -114,15 +114,15 @@ class Share(NamedTuple):
     threads: int
 
     @classmethod
-    def of(cls, plan: Plan, config: Config) -> Share:
+    def of(cls, design: Design, config: Config) -> Share:
         """All processors, divided; on a device of another kind one run after the other."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         cores = cores or 1
-        runs = plan.seeds * len(plan.cells)
-        given = config.train.threads
-        jobs = plan.jobs or (cores // (given or 1) if config.train.device == "cpu" else 1)
+        runs = design.seeds * len(design.cells)
+        threads = config.train.threads
+        jobs = design.jobs or (cores // (threads or 1) if config.train.device == "cpu" else 1)
         jobs = max(1, min(jobs, runs))
-        return cls(jobs, given or max(1, cores // jobs))
+        return cls(jobs, threads or max(1, cores // jobs))
 
 
 def _named(word: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from elman.training._claim import Claim
 from elman.training._folder import beside
 
 
-class Replaced:
+class Predecessor:
     """The comparison that was at ``path``, moved aside as ``.NAME.old``.
 
     A worker reports "start" once its first checkpoint is written: pass on to `hear` what they say.
