@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.reporting._figures import figures
     from elman.reporting._measure import measure
-    from elman.reporting._measures import Curve, Exponents, Jacobians, LayerMeasures, Measures, Said
+    from elman.reporting._measures import (
+        Curve,
+        Exponents,
+        Jacobians,
+        LayerMeasures,
+        Measures,
+        ReportTable,
+    )
     from elman.reporting._page import report
 
 __all__ = [
@@ -27,7 +34,7 @@ __all__ = [
     "Jacobians",
     "LayerMeasures",
     "Measures",
-    "Said",
+    "ReportTable",
     "figures",
     "measure",
     "report",
@@ -36,7 +43,7 @@ __all__ = [
 _HOMES = {
     "_figures": ("figures",),
     "_measure": ("measure",),
-    "_measures": ("Curve", "Exponents", "Jacobians", "LayerMeasures", "Measures", "Said"),
+    "_measures": ("Curve", "Exponents", "Jacobians", "LayerMeasures", "Measures", "ReportTable"),
     "_page": ("report",),
 }
 

@@ -43,12 +43,12 @@ def figures(runs: Mapping[str, Measures]) -> list[Figure]:
     >>> figures({})
     []
     """
-    found = [*_shared(runs)] if runs else []
+    drawings = [*_shared(runs)] if runs else []
     for number, (name, run) in enumerate(runs.items(), 1):
         end = f"-{number}" if len(runs) > 1 else ""
         of = name if len(runs) > 1 else None
-        found += [f._replace(of=of) for f in _own(run, end)]
-    return found
+        drawings += [f._replace(of=of) for f in _own(run, end)]
+    return drawings
 
 
 def _shared(runs: Mapping[str, Measures]) -> Iterator[Figure]:
@@ -88,26 +88,27 @@ def _shared(runs: Mapping[str, Measures]) -> Iterator[Figure]:
 
 def _own(run: Measures, end: str) -> Iterator[Figure]:
     """Those with one run in each."""
-    seen = [found for layer in run.layers if len((found := _blamed(run, layer)).at) > 1]
-    if seen:
+    matrices = [_contributions(run, layer) for layer in run.layers]
+    matrices = [matrix for matrix in matrices if len(matrix.steps) > 1]
+    if matrices:
         yield Figure(
-            Picture(f"contribution{end}", partial(_contribution, seen), _tall(seen, 2.4)),
+            Picture(f"contribution{end}", partial(_contribution, matrices), _tall(matrices, 2.4)),
             "Contributions",
             "How much the loss at one step (downwards) has of the gradient by the state at another "
             "(across): how far back each error is blamed. Steps at which no loss enters are left "
             "out.",
         )
-    shown = [layer for layer in run.layers if layer.maps]
-    if shown:
-        panels = sum(len(layer.maps) for layer in shown)
-        words = any(layer.words for layer in shown)
-        bottom = (0.9 if words else 0.5) * len([*_groups(shown)])
+    mapped = [layer for layer in run.layers if layer.maps]
+    if mapped:
+        panels = sum(len(layer.maps) for layer in mapped)
+        words = any(layer.words for layer in mapped)
+        bottom = (0.9 if words else 0.5) * len([*_groups(mapped)])
         yield Figure(
-            Picture(f"gates{end}", partial(_maps, shown), (WIDTH, 1.15 * panels + bottom)),
+            Picture(f"gates{end}", partial(_maps, mapped), (WIDTH, 1.15 * panels + bottom)),
             "Gates and states" + (", word by word" if words else ", step by step"),
             "Gates, between 0 (closed) and 1 (open); states in colors of their own from low to "
             "high; each map in the range beside it. A line is a unit, of those "
-            f"{len(shown[0].units)} whose output changes most.",
+            f"{len(mapped[0].units)} whose output changes most.",
         )
 
 
@@ -165,25 +166,25 @@ def _gradient_map(rows: Sequence[_Row], sheet: Sheet) -> None:
     _bar(sheet, image, axes, low, shrink=0.9)
 
 
-class _Blamed(NamedTuple):
+class _Contributions(NamedTuple):
     """Of a layer, the loss steps at which a loss enters, and what each has of the gradient."""
 
     name: str
-    at: list[int]
+    steps: list[int]
     grid: NDArray[np.float64]
 
 
-def _blamed(run: Measures, layer: LayerMeasures) -> _Blamed:
+def _contributions(run: Measures, layer: LayerMeasures) -> _Contributions:
     grid = np.array(layer.contribution)
     kept = [number for number, line in enumerate(grid) if (line > 0).any()]
-    return _Blamed(layer.name, [run.at[number] for number in kept], grid[kept])
+    return _Contributions(layer.name, [run.loss_steps[number] for number in kept], grid[kept])
 
 
-def _contribution(layers: Sequence[_Blamed], sheet: Sheet) -> None:
+def _contribution(layers: Sequence[_Contributions], sheet: Sheet) -> None:
     panels = np.atleast_1d(sheet.subplots(len(layers), sharex=True))
     for axes, layer in zip(panels, layers, strict=True):
         image, low = _in_decades(axes, layer.grid / layer.grid.max())
-        axes.set_yticks(range(len(layer.at)), [str(t) for t in layer.at], fontsize=7)
+        axes.set_yticks(range(len(layer.steps)), [str(t) for t in layer.steps], fontsize=7)
         axes.set_ylabel("loss at step")
         if len(layers) > 1:
             axes.set_title(plain(layer.name), fontsize=9)
@@ -195,12 +196,12 @@ def _jacobian(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
     whole, each = sheet.subplots(2, sharex=True)
     dashes: dict[int, Iterator[Any]] = {}
     for run, label, layer in layers:
-        if (found := layer.jacobian) is None:
+        if (jacobian := layer.jacobian) is None:
             continue
         style = {"color": _color(run), "linestyle": next(dashes.setdefault(run, cycle(DASHES)))}
-        norm = np.array(found.norm)
-        whole.plot(found.times, np.where(norm > 0, norm, np.nan), label=label or None, **style)
-        each.plot(found.times, found.step_radius, **style)
+        norm = np.array(jacobian.norm)
+        whole.plot(jacobian.times, np.where(norm > 0, norm, np.nan), label=label or None, **style)
+        each.plot(jacobian.times, jacobian.step_radius, **style)
     whole.set(ylabel="norm of the product", yscale="log")
     each.set(xlabel="step", ylabel="radius of one step")
     for axes in (whole, each):
@@ -211,16 +212,16 @@ def _jacobian(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
 def _lyapunov(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) -> None:
     axes = sheet.subplots()
     for number, (run, label, layer) in enumerate(layers):
-        if (found := layer.lyapunov) is None:
+        if (exponents := layer.lyapunov) is None:
             continue
-        value = np.array(found.value)
-        low, high = np.array(found.interval).T
-        there = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
+        value = np.array(exponents.value)
+        low, high = np.array(exponents.interval).T
+        finite = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
         x = np.arange(1, len(value) + 1) + 0.12 * (number - (len(layers) - 1) / 2)
         axes.errorbar(
-            x[there],
-            value[there],
-            np.stack([value - low, high - value])[:, there].clip(min=0),
+            x[finite],
+            value[finite],
+            np.stack([value - low, high - value])[:, finite].clip(min=0),
             fmt="osD^v"[number % 5],
             ms=4,
             capsize=2,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.pictures import COLORS, Picture
 from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
-from elman.reporting._measures import Measures, Said
+from elman.reporting._measures import Measures, ReportTable
 from elman.tasks._base import BY_LENGTH, MEASURE
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def lengths(runs: Mapping[str, Measures]) -> Iterator[Figure]:
     >>> list(lengths({}))
     []
     """
-    found: dict[_Axes, dict[str, Rows]] = {}
+    groups: dict[_Axes, dict[str, Rows]] = {}
     for name, run in runs.items():
-        for said in run.said:
-            if said.title.startswith(BY_LENGTH):
-                found.setdefault(_axes(run.task, said), {})[name] = said.rows
-    shared = {axes: lines for axes, lines in found.items() if len(lines) > 1}
+        for table in run.tables:
+            if table.title.startswith(BY_LENGTH):
+                groups.setdefault(_axes(run.task, table), {})[name] = table.rows
+    shared = {axes: lines for axes, lines in groups.items() if len(lines) > 1}
     for number, (axes, lines) in enumerate(shared.items(), 1):
         end = f"-{number}" if len(shared) > 1 else ""
         yield Figure(
@@ -52,10 +52,10 @@ def lengths(runs: Mapping[str, Measures]) -> Iterator[Figure]:
         )
 
 
-def _axes(task: str, said: Said) -> _Axes:
-    groups = tuple((str(row[0]), int(row[1] or 0)) for row in said.rows)
-    title = said.title.partition(";")[0]
-    return _Axes(task, title, said.columns[0], said.columns[MEASURE], groups)
+def _axes(task: str, table: ReportTable) -> _Axes:
+    groups = tuple((str(row[0]), int(row[1] or 0)) for row in table.rows)
+    title = table.title.partition(";")[0]
+    return _Axes(task, title, table.columns[0], table.columns[MEASURE], groups)
 
 
 def _draw(axes: _Axes, lines: Mapping[str, Rows], runs: list[str], sheet: Sheet) -> None:

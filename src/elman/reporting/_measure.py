@@ -21,7 +21,7 @@ from elman.reporting._measures import (
     Jacobians,
     LayerMeasures,
     Measures,
-    Said,
+    ReportTable,
     Three,
 )
 from elman.tasks import LanguageModel, Table, TableTask, Task
@@ -83,10 +83,10 @@ def measure(
         >>> data = {"name": "adding", "rows": 40, "steps": 12}
         >>> tree = {"data": data, "model": {"hidden": 4}, "train": {"max_steps": 1}}
         >>> run = train(config_class("regress").parse(tree), Path(tempfile.mkdtemp(), "a")).run
-        >>> found = measure(run.path)
-        >>> found.steps, found.layers[0].cell, list(found.layers[0].gradient)
+        >>> measures = measure(run.path)
+        >>> measures.steps, measures.layers[0].cell, list(measures.layers[0].gradient)
         (12, 'GRU', ['h'])
-        >>> found == Measures.load(run.path)
+        >>> measures == Measures.load(run.path)
         True
     """
     path = Path(path)
@@ -96,22 +96,22 @@ def measure(
     stage("measuring gradients")
     flow = _flow(task)
     stage("measuring Jacobians, exponents and gates")
-    found = Measures(
+    measures = Measures(
         task=task.name,
         checkpoint=which,
         rows=flow.per_row.shape[2],
         steps=flow.norm.shape[1],
-        at=list(flow.at),
+        loss_steps=list(flow.at),
         text=text,
         layers=_layers(task, flow, text),
     )
     with task.unchanged():
         stage("asking the network")
-        found.said = _said(task, text)
+        measures.tables = _tables(task, text)
         stage("drawing")
-        _draw(task, found, path, figures=figures)
-    found.save(path)
-    return found
+        _draw(task, measures, path, figures=figures)
+    measures.save(path)
+    return measures
 
 
 def _flow(task: Task) -> Flow:
@@ -135,9 +135,9 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
     batch = task.excerpt(JACOBIAN_ROWS).batch
     with torch.no_grad():
         tracks = record(task, batch).tracks
-    shown = task.excerpt(1, text)
-    calls = calls_of(task, shown.batch)
-    found = []
+    excerpt = task.excerpt(1, text)
+    calls = calls_of(task, excerpt.batch)
+    layers = []
     for number, track in enumerate(tracks):
         first = track.cell.states[0]
         layer = LayerMeasures(
@@ -151,12 +151,12 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
                 setattr(layer, name, of(task, batch, number, track))
             except ConfigError as error:
                 layer.left_out[name] = str(error)
-        read = [words for name, words in shown.words.items() if layer.name.startswith(name)]
-        if read or not shown.words:  # what reads something else, such as letters, is not mapped
+        read = [words for name, words in excerpt.words.items() if layer.name.startswith(name)]
+        if read or not excerpt.words:  # what reads something else, such as letters, is not mapped
             layer.words = [*next(iter(read), [])][: WORDS if text is None else None]
             _maps(layer, calls.get(layer.name, []))
-        found.append(layer)
-    return found
+        layers.append(layer)
+    return layers
 
 
 def _curve(norms: Norms, layer: int) -> Curve:
@@ -187,8 +187,8 @@ def _jacobian(task: Task, batch: Any, layer: int, track: Track) -> Jacobians:
 
 def _lyapunov(task: Task, batch: Any, layer: int, track: Track) -> Exponents:
     k = min(EXPONENTS, sum(track.cell.state_sizes))
-    found = lyapunov(task, batch, k, layer=layer)
-    return Exponents(value=found.exponents.tolist(), interval=found.interval.tolist())
+    estimate = lyapunov(task, batch, k, layer=layer)
+    return Exponents(value=estimate.exponents.tolist(), interval=estimate.interval.tolist())
 
 
 def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
@@ -198,8 +198,8 @@ def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
     states, steps = calls[0].cell.states, len(layer.words) or None
     values = {
         name: torch.cat([call.seen[name][:, 0] for call in calls])[:steps].float()
-        for name, seen in calls[0].seen.items()
-        if seen.dim() == 3
+        for name, history in calls[0].seen.items()
+        if history.dim() == 3
     }
     whole = values[states[0]]
     order = whole.std(0, correction=0).argsort(descending=True, stable=True)
@@ -215,7 +215,7 @@ def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
     ]
 
 
-def _said(task: Task, text: str | None) -> list[Said]:
+def _tables(task: Task, text: str | None) -> list[ReportTable]:
     tables = list(task.tables(_split(task)))
     match task:
         case LanguageModel():
@@ -227,7 +227,7 @@ def _said(task: Task, text: str | None) -> list[Said]:
             rows = [[name, _short(value)] for name, value in answer.items()]
             tables.insert(0, Table("what it says of the text", ["", ""], rows))
     return [
-        Said(title=t.title, columns=list(t.columns), rows=[list(row) for row in t.rows])
+        ReportTable(title=t.title, columns=list(t.columns), rows=[list(row) for row in t.rows])
         for t in tables
     ]
 
@@ -258,13 +258,13 @@ def _split(task: Task) -> str:
     return "test" if "test" in task.splits else task.splits[-1]
 
 
-def _draw(task: Task, found: Measures, path: Path, *, figures: bool) -> None:
+def _draw(task: Task, measures: Measures, path: Path, *, figures: bool) -> None:
     if not pictures.available():
         return
     folder = path / FILE.parent
     if figures:
-        pictures.save((figure.picture for figure in drawings({path.name: found})), folder)
+        pictures.save((figure.picture for figure in drawings({path.name: measures})), folder)
     own = [p._replace(name=f"task-{p.name}") for p in task.pictures(_split(task))]
     pictures.save(own, folder)
     pictures.save_dark(own, folder)
-    found.pictures = [picture.name for picture in own]
+    measures.pictures = [picture.name for picture in own]

@@ -12,19 +12,19 @@ from elman.data._files import replacing
 from elman.data._plain_file import read_plain
 
 FILE = Path("flow", "flow.json")
-FORMAT: Literal[3] = 3
+FORMAT: Literal[4] = 4
 
 Steps = list[float]
 Three = tuple[float, float, float]
 """A value, and the bounds of its 95 % interval."""
 
 
-class _Kept(BaseModel):
+class _JsonModel(BaseModel):
     # JSON has no infinity: a half-life that is one is the text "Infinity", and is read as a number.
     model_config = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
 
 
-class Curve(_Kept):
+class Curve(_JsonModel):
     """How the gradient falls at one state: its norm by steps before the loss, 1 at the loss."""
 
     fall: Steps
@@ -32,7 +32,7 @@ class Curve(_Kept):
     horizon: Three
 
 
-class Jacobians(_Kept):
+class Jacobians(_JsonModel):
     """Of all states of a layer, the mean over rows: see `elman.inspection.spectrum`."""
 
     times: list[int]
@@ -41,14 +41,14 @@ class Jacobians(_Kept):
     norm: Steps
 
 
-class Exponents(_Kept):
+class Exponents(_JsonModel):
     """The largest Lyapunov exponents and their intervals, in nats a step."""
 
     value: list[float]
     interval: list[tuple[float, float]]
 
 
-class LayerMeasures(_Kept):
+class LayerMeasures(_JsonModel):
     """What one layer does.
 
     Attributes:
@@ -74,7 +74,7 @@ class LayerMeasures(_Kept):
     left_out: dict[str, str] = {}
 
 
-class Said(_Kept):
+class ReportTable(_JsonModel):
     """A table of what the model says, see `elman.tasks.Table`."""
 
     title: str
@@ -82,28 +82,28 @@ class Said(_Kept):
     rows: list[list[str | float | None]]
 
 
-class Measures(_Kept):
+class Measures(_JsonModel):
     """What `elman flow` found in a run.
 
     Attributes:
         task, checkpoint: what was measured.
         rows, steps: of the batch whose gradients are measured.
-        at: the loss steps of the contributions.
+        loss_steps: the loss steps of the contributions.
         text: what was read for the maps, where it was given.
         layers: in the order of their first steps.
-        said: the task's tables, and what it says of the text.
+        tables: the task's tables, and what it says of the text.
         pictures: the task's pictures, by name, in the folder of the measures.
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     task: str
     checkpoint: str
     rows: int
     steps: int
-    at: list[int]
+    loss_steps: list[int]
     text: str | None = None
     layers: list[LayerMeasures]
-    said: list[Said] = []
+    tables: list[ReportTable] = []
     pictures: list[str] = []
 
     def save(self, run: Path) -> None:

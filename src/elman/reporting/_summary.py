@@ -16,7 +16,7 @@ Findings = Sequence[Mapping[str, Any]]
 MOST_FILES = 3
 
 
-class Standing(NamedTuple):
+class Ranking(NamedTuple):
     """How a run measures up: of its last split, by the measure that it is judged by.
 
     ``models`` are the run itself, under the name "", and its baselines: all their measures.
@@ -28,7 +28,7 @@ class Standing(NamedTuple):
     models: dict[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, events: Events) -> Standing | None:
+    def of(cls, events: Events) -> Ranking | None:
         """None where the run did not end, or nothing was held out."""
         end = _last(events, "end")
         if end is None or not end.get("metrics"):
@@ -107,19 +107,19 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _good(events: Events) -> str:
-    standing = Standing.of(events)
-    if standing is None:
+    ranking = Ranking.of(events)
+    if ranking is None:
         return "it " + _unfinished(events)
-    own = standing.models[""][standing.measure]
-    measure = standing.measure.replace("_", " ")
-    said = f"its {measure} on {standing.split} is {_number(own)}"
-    name = standing.best_baseline
+    own = ranking.models[""][ranking.measure]
+    measure = ranking.measure.replace("_", " ")
+    score = f"its {measure} on {ranking.split} is {_number(own)}"
+    name = ranking.best_baseline
     if name is None or own is None:
-        return f"{said}, and no baseline was measured"
-    simple = standing.models[name][standing.measure]
-    better = own > simple if standing.higher else own < simple
+        return f"{score}, and no baseline was measured"
+    simple = ranking.models[name][ranking.measure]
+    better = own > simple if ranking.higher else own < simple
     word = "better than" if better else "the same as" if own == simple else "worse than"
-    return f"{said}, {word} that of its best baseline, {name}, {_number(simple)}"
+    return f"{score}, {word} that of its best baseline, {name}, {_number(simple)}"
 
 
 def _unfinished(events: Events) -> str:
@@ -137,7 +137,7 @@ def _examined(findings: Findings | None, checked: Sequence[str]) -> str:
     looked = f", which checked {what}" if what else ""
     if not findings:
         return f"the doctor{looked}, found no fault" if looked else "the doctor found no fault"
-    codes = ", ".join(dict.fromkeys(str(found.get("code", "")) for found in findings))
+    codes = ", ".join(dict.fromkeys(str(finding.get("code", "")) for finding in findings))
     return f"the doctor{looked}, found {codes}" if looked else f"the doctor found {codes}"
 
 

@@ -63,5 +63,5 @@ def _own(key: str, value: str, name: str) -> str:
     if not value.startswith("data:"):
         value = value.replace("#000000", "currentColor")
     if (_local(key) == "href" and value.startswith("#")) or "url(#" in value:
-        return POINT.sub(lambda found: f"{name}-{found[0]}", value)
+        return POINT.sub(lambda match: f"{name}-{match[0]}", value)
     return value

@@ -30,7 +30,7 @@ NOT_MEASURES = {
 }  # fmt: skip
 
 
-class Course(NamedTuple):
+class TrainingHistory(NamedTuple):
     """How a run went.
 
     Attributes:
@@ -44,7 +44,7 @@ class Course(NamedTuple):
     baselines: dict[str, tuple[str, float]]
 
     @classmethod
-    def of(cls, events: Events) -> Course:
+    def of(cls, events: Events) -> TrainingHistory:
         """What the lines of a metrics.jsonl say of it."""
         curves: dict[str, dict[str, Line]] = {}
         best, baselines = None, {}
@@ -67,14 +67,14 @@ def training(runs: Mapping[str, Events]) -> list[Figure]:
     >>> training({"a": [{"event": "start"}]})
     []
     """
-    courses = {name: Course.of(events) for name, events in runs.items()}
-    titles = list(dict.fromkeys(t for course in courses.values() for t in course.curves))
+    histories = {name: TrainingHistory.of(events) for name, events in runs.items()}
+    titles = list(dict.fromkeys(t for history in histories.values() for t in history.curves))
     if not titles:
         return []
     size = WIDTH, 0.5 + 2.1 * len(titles)
     return [
         Figure(
-            Picture("training", partial(_draw, courses, titles), size),
+            Picture("training", partial(_draw, histories, titles), size),
             "Training",
             "What was reported while training, by update: the training loss is a mean over the "
             "updates since the last report. The vertical line is the best validation, whose "
@@ -101,40 +101,40 @@ def _points(event: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 def _best(end: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
     """By measure the simple model that is best at it, of those that were validated."""
-    found: dict[str, tuple[str, float]] = {}
+    leaders: dict[str, tuple[str, float]] = {}
     for model, splits in end.get("baselines", {}).items():
         for name, value in splits.get("valid", {}).items():
             if isinstance(value, int | float):
                 sign = -1 if leading({name: value})[1] else 1
-                best = found.get(name)
+                best = leaders.get(name)
                 if best is None or sign * value < sign * best[1]:
-                    found[name] = model, value
-    return found
+                    leaders[name] = model, value
+    return leaders
 
 
-def _draw(courses: Mapping[str, Course], titles: Sequence[str], sheet: Sheet) -> None:
+def _draw(histories: Mapping[str, TrainingHistory], titles: Sequence[str], sheet: Sheet) -> None:
     panels = np.atleast_1d(sheet.subplots(len(titles), sharex=True))
-    several = len(courses) > 1
+    several = len(histories) > 1
     for axes, title in zip(panels, titles, strict=True):
-        for color, (run, course) in zip(cycle(COLORS), courses.items(), strict=False):
-            lines = course.curves.get(title, {})
+        for color, (run, history) in zip(cycle(COLORS), histories.items(), strict=False):
+            lines = history.curves.get(title, {})
             for name, line in lines.items():
                 label = _label(run if several else "", name)
                 mark, dash = "o" if len(line[0]) < FEW else None, DASHED.get(name, "-")
                 axes.plot(*line, color=color, linestyle=dash, marker=mark, ms=3, label=label)
             if "validation" in lines:
-                _beside(axes, course, title, color, run if several else "")
+                _beside(axes, history, title, color, run if several else "")
         axes.set_ylabel(plain(title.replace("_", " ")))
         _legend(axes)
     panels[-1].set_xlabel("update")
 
 
-def _beside(axes: Axes, course: Course, title: str, color: str, run: str) -> None:
+def _beside(axes: Axes, history: TrainingHistory, title: str, color: str, run: str) -> None:
     """The best validation, and what is to be beaten there."""
-    if course.best is not None:
-        label = _label(run, f"best, epoch {course.best[0]}")
-        axes.axvline(course.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)
-    if title in course.baselines:
-        model, value = course.baselines[title]
+    if history.best is not None:
+        label = _label(run, f"best, epoch {history.best[0]}")
+        axes.axvline(history.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)
+    if title in history.baselines:
+        model, value = history.baselines[title]
         shade = color if run else "#000000"
         axes.axhline(value, color=shade, linewidth=1, linestyle=":", label=_label(run, model))

@@ -17,7 +17,7 @@ from elman.baselines import NAMES
 from elman.cli import main
 from elman.cli._request import ALIASES, parse_request
 from elman.cli._train import OPTIONS
-from elman.reporting import Measures, Said, _page, measure, report
+from elman.reporting import Measures, ReportTable, _page, measure, report
 from elman.reporting._command import SHORT, command
 from elman.reporting._measures import FILE
 from elman.reporting._page import el
@@ -203,17 +203,19 @@ def test_pictures_that_do_not_fit_are_said_to_be_left_out(monkeypatch: pytest.Mo
 
 def test_a_table_of_many_classes_has_the_whole_width(trained: Path) -> None:
     classes = [f"class{n}" for n in range(7)]
-    wide = Said(title="taken for", columns=["", *classes], rows=[[c, *range(7)] for c in classes])
+    wide = ReportTable(
+        title="taken for", columns=["", *classes], rows=[[c, *range(7)] for c in classes]
+    )
     narrow = wide.model_copy(update={"columns": ["", "a"], "rows": [["a", 1.0]]})
     run = Run.open(trained / "plain")
-    for said, kind in ((wide, "whole"), (narrow, None)):
-        found = Measures(
-            task="x", checkpoint="best", rows=1, steps=1, at=[], layers=[], said=[said]
+    for table, kind in ((wide, "whole"), (narrow, None)):
+        measures = Measures(
+            task="x", checkpoint="best", rows=1, steps=1, loss_steps=[], layers=[], tables=[table]
         )
-        shown = _page.Shown("plain", run, [], found, None, ())
-        part = _page._said(shown, several=True)
+        entry = _page.RunEntry("plain", run, [], measures, None, ())
+        part = _page._predictions(entry, several=True)
         assert part.get("class") == kind
-        assert [th.text or "" for th in part.iter("th")] == said.columns
+        assert [th.text or "" for th in part.iter("th")] == table.columns
     css = resources.files("elman.reporting").joinpath("page.css").read_text(encoding="utf-8")
     assert ".whole { grid-column: 1 / -1 }" in css
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from elman.pictures import drawn
-from elman.reporting._summary import Standing, facts, sentence
-from elman.reporting._training import Course, training
+from elman.reporting._summary import Ranking, facts, sentence
+from elman.reporting._training import TrainingHistory, training
 
 
 def events() -> list[dict[str, Any]]:
@@ -48,12 +48,15 @@ def test_training_loss_best_epoch_and_baselines_are_drawn() -> None:
 
 
 def test_a_run_that_did_not_end_has_what_there_is() -> None:
-    course = Course.of(events()[:3])
+    course = TrainingHistory.of(events()[:3])
     assert (course.best, course.baselines) == (None, {})
     assert list(course.curves) == ["nats", "gradient norm"]
     watched = [{"event": "watch", "norms": [1.0, None, 3.0], "update": 4}]
-    assert Course.of(watched).curves["gradient norm"]["largest"] == ([4], [3.0])
-    assert Course.of([{"event": "train", "nats": None, "norm": None, "update": 1}]).curves == {}
+    assert TrainingHistory.of(watched).curves["gradient norm"]["largest"] == ([4], [3.0])
+    assert (
+        TrainingHistory.of([{"event": "train", "nats": None, "norm": None, "update": 1}]).curves
+        == {}
+    )
 
 
 CONFIG = {
@@ -105,7 +108,7 @@ def test_a_run_that_stopped_says_so() -> None:
 def test_the_best_comes_first_and_what_lacks_the_measure_last() -> None:
     *rest, end = events()
     end["baselines"]["other"] = {"test": {"nats": 0.1}}
-    standing = Standing.of([*rest, end])
+    standing = Ranking.of([*rest, end])
     assert standing is not None
     assert [name for name, _ in standing.ranked()] == ["bag", "", "guess", "other"]
     told = dict(facts(CONFIG, [*rest, end]))
