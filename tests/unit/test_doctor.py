@@ -19,8 +19,8 @@ from elman.cli._request import parse_request
 from elman.cli._train import OPTIONS
 from elman.diagnosis import (
     CODES,
-    Course,
     Finding,
+    LossCurve,
     Reach,
     Remedy,
     Standing,
@@ -70,9 +70,9 @@ def test_a_run_that_learns_has_no_finding(tmp_path: Path) -> None:
     found = diagnose(path)
     assert not found.findings
     assert not found.unknown
-    assert found.measures.standing is not None
-    assert found.measures.standing.margin < 0
-    assert any("overfitting" in line for line in found.checked)
+    assert found.evidence.standing is not None
+    assert found.evidence.standing.margin < 0
+    assert "overfitting" in dict(found.checked)
 
 
 def test_a_rate_that_is_too_high(too_fast: Path) -> None:
@@ -90,7 +90,7 @@ def test_clipping_gets_its_threshold_from_the_norms(tmp_path: Path) -> None:
     found = diagnose(path)
     finding = next(f for f in found.findings if f.code == "E-CLIP")
     limit = finding.remedies[0].changes["train.clip_limit"]
-    norms = sorted(found.measures.norms)
+    norms = sorted(found.evidence.norms)
     assert len(norms) == 30
     assert limit == pytest.approx(norms[27], rel=0.05)
     assert limit > norms[20]
@@ -133,7 +133,7 @@ def test_a_nan_in_the_data_is_found_in_a_run_that_diverged(tmp_path: Path) -> No
     found = diagnose(tmp_path / "run")
     assert found.findings[0].code == "E-NAN-DATA"
     assert "training rows 17," in found.findings[0].figure
-    assert found.measures.bad_rows == (17,)
+    assert found.evidence.bad_rows == (17,)
     assert any("--watch" in line for line in found.unknown)
     assert not found.findings[0].remedies[0].changes
 
@@ -153,10 +153,10 @@ def test_vanishing_gradients_are_a_fault_of_what_learned_no_more_than_a_baseline
     too_fast: Path, margin: float, gain: float, last: float, named: bool
 ) -> None:
     measures = replace(
-        diagnose(too_fast).measures,
+        diagnose(too_fast).evidence,
         ratio=0.01,
         standing=Standing("mse", 1.0, "mean", 1.0, margin, gain),
-        course=Course("mse", (), (), 1.0),
+        losses=LossCurve("mse", (), (), 1.0),
         first=Reach(0.6, 9, 32),
         last=Reach(0.9, last, 32),
         first_use=Use(0.1, "", 0.0),
@@ -175,7 +175,7 @@ def test_where_a_run_broke_comes_after_its_cause(tmp_path: Path) -> None:
         fit(task, settings.train, Run.create(tmp_path / "run", settings.toml()))
     found = diagnose(tmp_path / "run")
     assert [finding.code for finding in found.findings] == ["E-LR", "E-NAN"]
-    assert found.findings[1].figure == str(found.measures.broke)
+    assert found.findings[1].figure == str(found.evidence.broke)
     assert found.findings[1].remedies
     assert not any("diverged" in line for line in found.unknown)
 

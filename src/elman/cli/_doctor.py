@@ -48,14 +48,14 @@ def doctor(
     for finding in findings:
         emit(record(finding)) if json else print(described(finding))
     if not findings and not json:
-        print("no fault found; checked were")
-        print("\n".join(f"  {line}" for line in examination.checked))
+        print("no problems found; checked:")
+        print("\n".join(f"  {measurement}" for measurement in examination.checked))
     trials = try_remedies(run, findings, steps=steps) if try_ and findings else []
     if json:
         for trial in trials:
             emit(_result(trial))
         codes = [finding.code for finding in findings]
-        more = {"checked": examination.checked, "unknown": examination.unknown}
+        more = {"checked": dict(examination.checked), "unknown": examination.unknown}
         emit({"event": "end", "run": run, "findings": codes, **more})
         return
     if trials:

@@ -77,7 +77,7 @@ def _make_page(paths: list[Path], text: str | None, output: Path | None, stages:
         try:
             examination = diagnose(path, stage=stages)
             findings[str(path)] = [record(finding) for finding in examination.findings]
-            checked[str(path)] = examination.checked
+            checked[str(path)] = dict(examination.checked)
         except (CheckpointError, ConfigError) as error:
             stages.end()
             log(f"{path}: not examined: {error}")

@@ -10,18 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.diagnosis._examine import Examination, diagnose
+    from elman.diagnosis._evidence import Evidence, LossCurve, Reach, Standing, Use
+    from elman.diagnosis._examine import Examination, Measurement, diagnose
     from elman.diagnosis._finding import Finding, Remedy
-    from elman.diagnosis._measures import Course, Measures, Reach, Standing, Use
     from elman.diagnosis._rules import CODES
     from elman.diagnosis._try import Trial, try_remedies
 
 __all__ = [
     "CODES",
-    "Course",
+    "Evidence",
     "Examination",
     "Finding",
-    "Measures",
+    "LossCurve",
+    "Measurement",
     "Reach",
     "Remedy",
     "Standing",
@@ -32,9 +33,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_examine": ("Examination", "diagnose"),
+    "_examine": ("Examination", "Measurement", "diagnose"),
     "_finding": ("Finding", "Remedy"),
-    "_measures": ("Course", "Measures", "Reach", "Standing", "Use"),
+    "_evidence": ("LossCurve", "Evidence", "Reach", "Standing", "Use"),
     "_rules": ("CODES",),
     "_try": ("Trial", "try_remedies"),
 }

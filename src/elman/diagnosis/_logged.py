@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from elman.diagnosis._measures import Standing
+from elman.diagnosis._evidence import Standing
 from elman.inspection import Bad
 from elman.metrics import leading
 from elman.tasks import LanguageModel, Supervised

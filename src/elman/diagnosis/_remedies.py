@@ -8,8 +8,8 @@ from typing import Any
 
 from elman._errors import ConfigError
 from elman.cells import CELLS, by_name
+from elman.diagnosis._evidence import Evidence
 from elman.diagnosis._finding import Remedy
-from elman.diagnosis._measures import Measures
 from elman.training import Config
 
 PASCANU = "Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks"
@@ -68,13 +68,13 @@ def orthogonal(config: Config) -> Remedy:
     return initialization(config, "orthogonal", "begin with orthogonal recurrent weights", SAXE)
 
 
-def memory(m: Measures) -> list[Remedy]:
+def memory(run: Evidence) -> list[Remedy]:
     """Weights that carry the state, and its gradient, over long spans from the start."""
-    config, name = m.config, getattr(m.config.model, "cell", None)
+    config, name = run.config, getattr(run.config.model, "cell", None)
     if name is None:
         return [Remedy("a gated cell, or orthogonal first weights: it is in your code", {}, CHO)]
     if name in dict(CELLS) and getattr(by_name(name), "memory_gate", None) is not None:
-        span = f"chrono: biases for memories of 1 to 100 steps; this run's rows have {m.steps}"
+        span = f"chrono: biases for memories of 1 to 100 steps; this run's rows have {run.steps}"
         return [
             initialization(config, "chrono", span, TALLEC),
             initialization(config, "forget_bias", "a forget gate that is open at first", GERS),
@@ -91,9 +91,9 @@ def memory(m: Measures) -> list[Remedy]:
     ]
 
 
-def regular(m: Measures) -> list[Remedy]:
+def regular(run: Evidence) -> list[Remedy]:
     """What keeps a network from learning its training data by heart."""
-    config = m.config
+    config = run.config
     decay = {"train.optimizer": "adamw", "train.weight_decay": 0.1}
     hidden = getattr(config.model, "hidden", None)
     return [
@@ -108,18 +108,18 @@ def _drops_less(config: Config) -> bool:
     return float(getattr(config.model, "dropout", 1.0)) < 0.5
 
 
-def faster(m: Measures) -> Remedy | None:
+def faster(run: Evidence) -> Remedy | None:
     """A higher rate, where the first update hardly moved the weights."""
-    if not 0 < m.ratio < SLOW:
+    if not 0 < run.ratio < SLOW:
         return None
-    rate = _rounded(m.config.train.lr * min(10.0, QUICK / m.ratio))
-    what = f"a higher rate: the first update moves a matrix by {m.ratio:.1g} of its size"
+    rate = _rounded(run.config.train.lr * min(10.0, QUICK / run.ratio))
+    what = f"a higher rate: the first update moves a matrix by {run.ratio:.1g} of its size"
     return Remedy(what, {"train.lr": rate}, SMITH)
 
 
-def longer(m: Measures) -> Remedy:
+def longer(run: Evidence) -> Remedy:
     """Four times the budget."""
-    train = m.config.train
+    train = run.config.train
     key = "max_steps" if train.max_steps is not None else "epochs"
     return Remedy("train longer", {f"train.{key}": 4 * (getattr(train, key) or 1)}, "")
 
@@ -129,21 +129,21 @@ def slower(config: Config, factor: float, reference: str = SMITH) -> Remedy:
     return Remedy("a lower learning rate", {"train.lr": rate}, reference)
 
 
-def clipping(m: Measures) -> Remedy | None:
+def clipping(run: Evidence) -> Remedy | None:
     """A bound that nine of ten gradients of this run stay below."""
-    if not m.norms:
+    if not run.norms:
         return None
-    limit = _rounded(_quantile(m.norms, 0.9))
-    what = f"a threshold that 90 % of {len(m.norms)} measured gradient norms stay below"
+    limit = _rounded(_quantile(run.norms, 0.9))
+    what = f"a threshold that 90 % of {len(run.norms)} measured gradient norms stay below"
     return Remedy(what, {"train.clip": "norm", "train.clip_limit": limit}, PASCANU)
 
 
-def tighter(m: Measures) -> Remedy | None:
+def tighter(run: Evidence) -> Remedy | None:
     """A bound in the middle of this run's gradients."""
-    if not m.norms:
+    if not run.norms:
         return None
-    limit = _rounded(_quantile(m.norms, 0.5))
-    what = f"clip at the median of {len(m.norms)} measured gradient norms"
+    limit = _rounded(_quantile(run.norms, 0.5))
+    what = f"clip at the median of {len(run.norms)} measured gradient norms"
     return Remedy(what, {"train.clip": "norm", "train.clip_limit": limit}, PASCANU)
 
 

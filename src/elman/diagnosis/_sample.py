@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from elman._errors import ConfigError
-from elman.diagnosis._measures import cut
+from elman.diagnosis._evidence import cut
 from elman.inspection import Bad, first_bad
 from elman.inspection._first_bad import find
 from elman.tasks import Part, Supervised
@@ -27,7 +27,7 @@ WINDOWS = 64
 """So many windows are searched for values that are not finite, of a run that met some."""
 
 
-class Head:
+class BatchPrefix:
     """The first steps of a batch; tasks take it for the batch itself."""
 
     def __init__(self, batch: Any, steps: int) -> None:
@@ -41,7 +41,7 @@ class Head:
         return getattr(self._batch, name)
 
 
-class Window(NamedTuple):
+class BatchWindow(NamedTuple):
     """Steps of a batch between two backward passes."""
 
     batch: Any
@@ -57,12 +57,12 @@ class Window(NamedTuple):
         return max(1, int(self.batch.count(self.start, self.stop)))
 
 
-def windows(task: Task, config: Config, epoch: int = 0, batch: int = 0) -> Iterator[Window]:
+def windows(task: Task, config: Config, epoch: int = 0, batch: int = 0) -> Iterator[BatchWindow]:
     """The windows of an epoch of training, from a batch on."""
     size = getattr(config.train, "k1", 0) if cut(config) else 0
     for each in islice(task.batches("train", epoch), batch, None):
         for start in range(0, each.steps, size or each.steps):
-            yield Window(each, start, min(start + (size or each.steps), each.steps))
+            yield BatchWindow(each, start, min(start + (size or each.steps), each.steps))
 
 
 def longest(task: Task, config: Config) -> Any:
@@ -75,8 +75,8 @@ def longest(task: Task, config: Config) -> Any:
 
 def head(batch: Any, config: Config) -> Any:
     """The batch itself, or as much of its time as is worth looking at."""
-    wanted = max(STEPS, 4 * (cut(config) or 0))
-    return Head(batch, wanted) if batch.steps > wanted else batch
+    steps = max(STEPS, 4 * (cut(config) or 0))
+    return BatchPrefix(batch, steps) if batch.steps > steps else batch
 
 
 def measured(task: Task, config: Config) -> Any:
@@ -87,7 +87,7 @@ def measured(task: Task, config: Config) -> Any:
     """
     batches = (head(batch, config) for batch in islice(task.batches("train"), WINDOWS))
     for batch in (longest(task, config), *batches):
-        if _finite(task, Window(batch, 0, batch.steps)):
+        if _finite(task, BatchWindow(batch, 0, batch.steps)):
             return batch
     raise ConfigError("expected a batch of training data whose loss is finite, found none")
 
@@ -108,7 +108,11 @@ def spoiled(
     """
     if failed is None:
         batch = longest(task, config)
-        return (None, ()) if _finite(task, Window(batch, 0, batch.steps)) else _origin(task, batch)
+        return (
+            (None, ())
+            if _finite(task, BatchWindow(batch, 0, batch.steps))
+            else _origin(task, batch)
+        )
     begin = max(0, failed - at["update"]) * config.train.accumulate + at["window"]
     rest = windows(task, config, at["epoch"], at["batch"])
     for window in islice(rest, begin, begin + WINDOWS):
@@ -122,7 +126,7 @@ def _origin(task: Task, batch: Any) -> tuple[Bad | None, tuple[int, ...]]:
     return first_bad(task, batch), _rows(task, batch)
 
 
-def _finite(task: Task, window: Window) -> bool:
+def _finite(task: Task, window: BatchWindow) -> bool:
     with evaluating(task.network):
         return bool(window.loss(task).isfinite())
 
@@ -131,7 +135,7 @@ def _rows(task: Task, batch: Any) -> tuple[int, ...]:
     """Which rows of the data the loss of a batch of them is not finite for."""
     if not isinstance(batch, Part) or not isinstance(task, Supervised):
         return ()
-    if isinstance(batch, Head):
+    if isinstance(batch, BatchPrefix):
         batch = batch._batch
     alone: Sequence[Part] = [
         replace(batch, indices=batch.indices[i : i + 1]) for i in range(batch.rows)

@@ -43,7 +43,7 @@ class Trial(NamedTuple):
 
 def try_remedies(
     path: Path | str,
-    found: Iterable[Finding],
+    findings: Iterable[Finding],
     *,
     steps: int | None = None,
     task: Task | None = None,
@@ -58,7 +58,7 @@ def try_remedies(
 
     Args:
         path: the run folder.
-        found: whose remedies to try, see `diagnose`.
+        findings: whose remedies to try, see `diagnose`.
         steps: updates of each; those of the run, at most 300, if None.
         task: your own task, see `diagnose`.
         report: called with the events of each training, see `elman.training.fit`.
@@ -76,12 +76,12 @@ def try_remedies(
     if budget < 1:
         raise ConfigError(f"expected at least one update, got {budget}")
     control = _trained(run, config, {}, budget, "as-it-is", task, report)
-    trials, seen = [control], []
-    for finding in found:
+    trials, tested = [control], []
+    for finding in findings:
         for remedy in finding.remedies:
-            if set(remedy.changes) <= BUDGET or remedy.changes in seen:
+            if set(remedy.changes) <= BUDGET or remedy.changes in tested:
                 continue
-            seen.append(remedy.changes)
+            tested.append(remedy.changes)
             name = f"{len(trials)}-{finding.code.lower()}"
             trial = _trained(run, config, remedy.changes, budget, name, task, report)
             better = _lower(trial.score, control.score)

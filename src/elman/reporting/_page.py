@@ -43,7 +43,7 @@ class RunEntry(NamedTuple):
     events: list[dict[str, Any]]
     measures: Measures | None
     findings: Sequence[Mapping[str, Any]] | None
-    checked: Sequence[str]
+    checked: Mapping[str, str]
 
 
 def report(
@@ -51,7 +51,7 @@ def report(
     output: Path | None = None,
     *,
     findings: Findings | None = None,
-    checked: Mapping[str, Sequence[str]] | None = None,
+    checked: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Path:
     """Make the page of some runs, with every figure as PNG and SVG beside it.
 
@@ -78,8 +78,10 @@ def report(
         raise ConfigError(pictures.MISSING)
     entries = []
     for path, name in zip(paths, _names(paths), strict=True):
-        lines = (checked or {}).get(str(path), ())
-        entries.append(_open(Path(path), name, (findings or {}).get(str(path)), lines))
+        key = str(path)
+        entries.append(
+            _open(Path(path), name, (findings or {}).get(key), (checked or {}).get(key, {}))
+        )
     folder = output or _folder(entries)
     measures = {each.name: each.measures for each in entries if each.measures}
     drawn = [*training({each.name: each.events for each in entries}), *figures(measures)]
@@ -266,7 +268,7 @@ def _findings(entry: RunEntry, several: bool) -> ET.Element:
         how = el("code", shlex.join(["elman", "doctor", str(entry.run.path)]))
         return el("div", *head, el("p", "not examined: ", how, class_="soft"))
     articles = [_finding(each) for each in entry.findings] or [el("p", "No fault found.")]
-    lines = [el("li", line) for line in entry.checked]
+    lines = [el("li", f"{name}: {outcome}") for name, outcome in entry.checked.items()]
     details = [el("details", el("summary", "what was checked"), el("ul", *lines))] if lines else []
     return el("div", *head, *articles, *details)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +60,7 @@ def sentence(
     config: Mapping[str, Any],
     events: Events,
     findings: Findings | None = None,
-    checked: Sequence[str] = (),
+    checked: Iterable[str] = (),
 ) -> str:
     """What was trained, how good it is beside its best baseline, and what was checked.
 
@@ -130,10 +129,10 @@ def _unfinished(events: Events) -> str:
     return "has not come to its end"
 
 
-def _examined(findings: Findings | None, checked: Sequence[str]) -> str:
+def _examined(findings: Findings | None, checked: Iterable[str]) -> str:
     if findings is None:
         return "the doctor has not examined it"
-    what = ", ".join(re.split("[:,]", line)[0] for line in checked)
+    what = ", ".join(checked)
     looked = f", which checked {what}" if what else ""
     if not findings:
         return f"the doctor{looked}, found no fault" if looked else "the doctor found no fault"

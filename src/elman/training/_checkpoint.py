@@ -148,8 +148,8 @@ def _differences(name: str, own: Tensor, saved: Tensor) -> list[str]:
 
 def _refuse(path: Path, problems: list[str]) -> None:
     if problems:
-        shown = "\n  ".join(sorted(problems)[:10])
-        raise CheckpointError(f"{path}: does not fit the model of this configuration:\n  {shown}")
+        listed = "\n  ".join(sorted(problems)[:10])
+        raise CheckpointError(f"{path}: does not fit the model of this configuration:\n  {listed}")
 
 
 def _require_finite(path: Path, parameters: Tensors) -> None:

@@ -143,8 +143,8 @@ def resume(
     run.claim()
     try:
         if changes:
-            before, given = config, {**run.config, "train": {**run.config["train"], **changes}}
-            config = config_class(config.task).parse(given)
+            before, settings = config, {**run.config, "train": {**run.config["train"], **changes}}
+            config = config_class(config.task).parse(settings)
             _check_changes(before.train, config.train)
             run.configure(config.toml())
         require_memory(config, training=True)
@@ -255,15 +255,15 @@ def config_of(run: Run, task: Task | None = None) -> Config:
 
 
 def _class(name: str) -> type[NamedTask]:
-    found = by_name(name)
-    assert issubclass(found, NamedTask)
-    return found
+    kind = by_name(name)
+    assert issubclass(kind, NamedTask)
+    return kind
 
 
 def _logged(event: dict[str, Any]) -> None:
     """Log the numbers of an event, where nobody is told of it otherwise."""
-    shown = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in event.items())
-    log.info("%s", ", ".join(shown if event["event"] in ("train", "valid") else list(shown)[:4]))
+    fields = (f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in event.items())
+    log.info("%s", ", ".join(fields if event["event"] in ("train", "valid") else list(fields)[:4]))
 
 
 def percents(report: Report | None) -> Reading | None:

@@ -31,7 +31,7 @@ from elman.training._checkpoint import (
     unpack_state,
 )
 from elman.training._config import Training
-from elman.training._progress import Progress, Tally
+from elman.training._progress import Progress, RunningMeans
 from elman.training._run import Run
 from elman.training._signals import Stop, stop_on_signals
 from elman.training._subnormals import subnormals_as_zero
@@ -164,13 +164,13 @@ class Trainer:
             self._validate()
         if validates or (config.checkpoint_every and update % config.checkpoint_every == 0):
             self._save()
-        self._stop_if_asked()
+        self._stop_if_signaled()
 
     def _end_epoch(self) -> None:
         self.at.epoch, self.at.batch, self.state = self.at.epoch + 1, 0, None
         self._validate()
         self._save()
-        self._stop_if_asked()
+        self._stop_if_signaled()
         self.resumed_at = time.perf_counter()
 
     @property
@@ -203,8 +203,8 @@ class Trainer:
             self.at.norms.append(norm)
             self._look()
         where = self.watch.first_bad()
-        found = {"first_bad": asdict(where)} if where else {}
-        self._emit("diverged", **{self.task.unit: loss / max(1, self.terms)}, norm=norm, **found)
+        origin = {"first_bad": asdict(where)} if where else {}
+        self._emit("diverged", **{self.task.unit: loss / max(1, self.terms)}, norm=norm, **origin)
         in_data = where is not None and where.source == "data"
         raise Diverged(
             f"the {what} is not finite at update {self.at.update + 1} (epoch {self.at.epochs})"
@@ -252,7 +252,7 @@ class Trainer:
         template = self.task.initial_state(rows)
         self.state = unpack_state(template, checkpoint.state, run.where("last", "state"))
 
-    def _stop_if_asked(self) -> None:
+    def _stop_if_signaled(self) -> None:
         if self.over or not (self.stop.signal or self.unheard):
             return
         self._save()
@@ -348,7 +348,7 @@ class Trainer:
     def _log(self) -> None:
         means = self.at.tally.means(self.task.unit, self.task.counted)
         self._emit("train", **means, lr=self.optimizer.param_groups[0]["lr"])
-        self.at.tally = Tally()
+        self.at.tally = RunningMeans()
 
     def _looks_after(self, update: int) -> bool:
         return update in (1, self.updates) or update % self.config.watch_every == 0

@@ -44,9 +44,9 @@ def require_memory(config: Config, *, training: bool = False) -> None:
         sizes = ("layers", "hidden", "embedding")
         named = ", ".join(f"model.{k} = {v}" for k in sizes if (v := getattr(model, k, None)))
         raise ConfigError(
-            f"{named}: at least {_shown(needed)} would be needed for {count:.3g} weights"
+            f"{named}: at least {_gigabytes(needed)} would be needed for {count:.3g} weights"
             + (f", {copies} times each in training" if training else "")
-            + f", and {device} has {_shown(there)}: take smaller sizes"
+            + f", and {device} has {_gigabytes(there)}: take smaller sizes"
         )
 
 
@@ -107,9 +107,9 @@ def _copies(train: Training) -> int:
 
 def _memory(device: str) -> tuple[str, int]:
     """Whose memory it is, and its bytes."""
-    found = parts.device(device)
-    if found.type == "cuda":
-        return str(found), torch.cuda.get_device_properties(found).total_memory
+    where = parts.device(device)
+    if where.type == "cuda":
+        return str(where), torch.cuda.get_device_properties(where).total_memory
     return "this machine", _of_machine()
 
 
@@ -134,5 +134,5 @@ def _kilobytes(name: str) -> int:
     return next((int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{name}:")), 0)
 
 
-def _shown(size: int) -> str:
+def _gigabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size < 10**15 else f"{size / 1e9:.3g} GB"

@@ -24,21 +24,21 @@ def device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(name)
+        choice = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"no device is called {name!r}: use auto, cpu, cuda or cuda:N") from error
-    if found.type == "cpu":
-        return found
+    if choice.type == "cpu":
+        return choice
     try:
-        there = found.type != "meta" and bool(torch.zeros(1, device=found).cpu().isfinite())
+        usable = choice.type != "meta" and bool(torch.zeros(1, device=choice).cpu().isfinite())
     except (RuntimeError, AssertionError, NotImplementedError, ImportError):
-        there = False  # torch says it at length, and of each backend in other words
-    if not there:
-        cuda = f": torch sees {torch.cuda.device_count()} CUDA devices" * (found.type == "cuda")
+        usable = False  # torch says it at length, and of each backend in other words
+    if not usable:
+        cuda = f": torch sees {torch.cuda.device_count()} CUDA devices" * (choice.type == "cuda")
         raise ConfigError(
             f"device {name!r} is not there{cuda}; use cpu, or install a torch that has it"
         )
-    return found
+    return choice
 
 
 def policy(config: Training) -> GradientPolicy:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass
-class Tally:
+class RunningMeans:
     """Sums since the last line of progress, from which its means are made."""
 
     loss: float = 0.0
@@ -46,7 +46,7 @@ class Progress:
     best: float | None = None
     stale: int = 0  # validations since the best
     seconds: float = 0.0
-    tally: Tally = field(default_factory=Tally)
+    tally: RunningMeans = field(default_factory=RunningMeans)
     norms: list[float] = field(default_factory=list)  # of the gradients since the last watch
     clipped: int = 0  # how many of them were clipped
 
@@ -63,4 +63,4 @@ class Progress:
     def unpacked(cls, values: dict[str, Any]) -> Progress:
         """From JSON that `packed` made."""
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        return cls(**{**known, "tally": Tally(**values["tally"])})
+        return cls(**{**known, "tally": RunningMeans(**values["tally"])})

@@ -206,9 +206,9 @@ class Run:
         except OSError as error:
             raise CheckpointError(f"{self._metrics}: cannot be read: {why(error)}") from error
         read = [_event(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-        for lost in (event for event in read if isinstance(event, Lost)):
-            log.warning("%s, line %d: left out: %s", self._metrics, *lost)
-        return [event for event in read if not isinstance(event, Lost)]
+        for bad in (event for event in read if isinstance(event, BadLine)):
+            log.warning("%s, line %d: left out: %s", self._metrics, *bad)
+        return [event for event in read if not isinstance(event, BadLine)]
 
     @property
     def metrics_bytes(self) -> int:
@@ -260,22 +260,22 @@ class Run:
         return self.path / "checkpoints" / which
 
 
-class Lost(NamedTuple):
+class BadLine(NamedTuple):
     """A line of metrics.jsonl that is no event, and why."""
 
     line: int
     reason: str
 
 
-def _event(number: int, line: bytes) -> dict[str, Any] | Lost:
+def _event(number: int, line: bytes) -> dict[str, Any] | BadLine:
     try:
         event = json.loads(line)
     except RecursionError:
-        return Lost(number, "nested too deeply")
+        return BadLine(number, "nested too deeply")
     except ValueError:
-        return Lost(number, "not a whole line of JSON, as after a failure of the machine")
+        return BadLine(number, "not a whole line of JSON, as after a failure of the machine")
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return Lost(number, "not an event: an object with the key event was expected")
+        return BadLine(number, "not an event: an object with the key event was expected")
     return event
 
 

@@ -33,10 +33,10 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def check_format(path: Path, found: Any) -> None:
+def check_format(path: Path, version: Any) -> None:
     """Refuse another version of the run folder's format."""
-    if found != FORMAT:
+    if version != FORMAT:
         raise CheckpointError(
-            f"{path}: format {FORMAT} was expected, got {found!r}: "
+            f"{path}: format {FORMAT} was expected, got {version!r}: "
             "use the version of elman that wrote this run, or train again"
         )

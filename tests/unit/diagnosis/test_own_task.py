@@ -55,13 +55,13 @@ def test_a_task_of_ones_own_is_examined_and_left_as_it_is(path: Path) -> None:
     network = task.network
     examination = diagnose(path, task=task)
     assert "E-LR" in [finding.code for finding in examination.findings]
-    assert examination.measures.first.steps == 9
+    assert examination.evidence.first.steps == 9
     assert task.network is network
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
 
 
 def test_without_baselines_the_untrained_network_is_one(path: Path) -> None:
-    standing = diagnose(path, task=Sums()).measures.standing
+    standing = diagnose(path, task=Sums()).evidence.standing
     assert standing is not None
     assert (standing.name, standing.origin) == ("untrained", "the network as it began")
 

@@ -76,7 +76,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     findings = {str(trained / EVIL): [finding()], str(trained / "plain"): []}
-    checked = {str(trained / "plain"): ["gates <b>: 0 % saturated", "clipping, always: 3 %"]}
+    checked = {str(trained / "plain"): {"gates <b>": "0% saturated", "clipping": "3%"}}
     runs = [trained / EVIL, trained / "plain"]
     return report(runs, tmp_path_factory.mktemp("p"), findings=findings, checked=checked)
 
@@ -129,7 +129,7 @@ def test_a_sentence_on_top_says_what_it_is_how_good_and_what_was_checked(both: P
     assert "than that of its best baseline, " in top
     assert "the doctor found E-X." in top
     assert "the doctor, which checked gates <b>, clipping, found no fault." in top
-    assert "gates <b>: 0 % saturated" in seen.text.partition("what was checked")[2]
+    assert "gates <b>: 0% saturated" in seen.text.partition("what was checked")[2]
 
 
 def test_baselines_stand_beside_the_runs(both: Path) -> None:

@@ -81,7 +81,7 @@ class Standing(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Course:
+class LossCurve:
     """How the loss went, as it was logged.
 
     Attributes:
@@ -153,7 +153,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Measures:
+class Evidence:
     """All that findings are made of.
 
     Attributes:
@@ -195,7 +195,7 @@ class Measures:
     bias: float | None
     enough: int | None
     scale: float
-    course: Course
+    losses: LossCurve
     standing: Standing | None
     rows: int
 

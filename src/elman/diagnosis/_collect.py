@@ -14,8 +14,8 @@ from torch import nn
 
 from elman._errors import ConfigError
 from elman.diagnosis import _logged as logged
-from elman.diagnosis._measures import Course, Measures, Reach, Use, cut
-from elman.diagnosis._sample import Window, measured, spoiled, windows
+from elman.diagnosis._evidence import Evidence, LossCurve, Reach, Use, cut
+from elman.diagnosis._sample import BatchWindow, measured, spoiled, windows
 from elman.inspection import gates, gradient_flow, truncation_bias
 from elman.inspection._look import calls_of
 from elman.tasks._base import Task, evaluating
@@ -32,7 +32,7 @@ Stage = Callable[[str], object]
 """Called with what is done next."""
 
 
-def measure(path: Path, task: Task | None = None, stage: Stage | None = None) -> Measures:
+def collect_evidence(path: Path, task: Task | None = None, stage: Stage | None = None) -> Evidence:
     """Measure a run; nothing of it is changed, nor of the task.
 
     Raises:
@@ -58,21 +58,21 @@ def measure(path: Path, task: Task | None = None, stage: Stage | None = None) ->
         of.network = _first_network(of, config.train.seed)
         first, first_use = _reach(of, batch), _use(of, batch)
         bias, enough = min(
-            truncation, _truncation(of, config, batch), key=lambda measure: measure[0] or 0
+            truncation, _truncation(of, config, batch), key=lambda pair: pair[0] or 0
         )
         begun = _begun(of, config)
         standing = logged.standing(of, events)
         scale, ratio = _scale(of, batch), _ratio(of, config, batch)
     clipped, watched = logged.of_updates(events)
-    course = Course(
+    losses = LossCurve(
         of.unit,
         logged.training_losses(events, of.unit),
         logged.validation_losses(of, events),
         begun,
     )
-    return Measures(
+    return Evidence(
         config, events, bad, rows, logged.broke(events), first, last, first_use, last_use, clipped,
-        watched or norms, ratio, bias, enough, scale, course, standing, batch.rows,
+        watched or norms, ratio, bias, enough, scale, losses, standing, batch.rows,
     )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def _truncation(task: Task, config: Config, batch: Any) -> tuple[float | None, i
     return float(bias.bias[at.index(used)]) if used in at else 0.0, bias.smallest(bias=0.1)
 
 
-def _gradient(task: Task, config: Config, window: Window) -> list[nn.Parameter]:
+def _gradient(task: Task, config: Config, window: BatchWindow) -> list[nn.Parameter]:
     """The parameters of a task's network, with the gradient of a window."""
     task.network.zero_grad()
     terms = window.terms if config.train.loss == "mean" else window.batch.rows
@@ -146,7 +146,7 @@ def _norms(task: Task, config: Config) -> tuple[float, ...]:
 
 def _ratio(task: Task, config: Config, batch: Any) -> float:
     """It changes the network."""
-    window = Window(batch, 0, min(batch.steps, cut(config) or batch.steps))
+    window = BatchWindow(batch, 0, min(batch.steps, cut(config) or batch.steps))
     parameters = _gradient(task, config, window)
     matrices = [p for p in parameters if p.dim() > 1]
     before = [p.detach().clone() for p in matrices]
