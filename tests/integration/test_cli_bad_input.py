@@ -154,7 +154,9 @@ def test_a_run_folder_of_another_version(refused: Refused) -> None:
     file = Path(RUN, "config.toml")
     file.write_text(file.read_text().replace("format = 1", "format = 99"))
     for command in (["predict", RUN, "--prompt", "the"], ["train", "language", "--resume", RUN]):
-        assert "config.toml: format 1 was expected, got 99" in refused(3, *command)
+        assert "config.toml: the run folder's format must be 1, got 99: use the elman" in refused(
+            3, *command
+        )
 
 
 @pytest.mark.parametrize("command", [["predict", "--prompt", "a"], ["generate"], ["evaluate"]])

@@ -98,8 +98,8 @@ class Folder:
             raise CheckpointError(f"{file}: cannot be read: {why(error)}; compare again") from error
         if content.get("format") != FORMAT:
             raise CheckpointError(
-                f"{file}: format {FORMAT} was expected, got {content.get('format')!r}: use the "
-                "version of elman that wrote it, or compare again"
+                f"{file}: the comparison's format must be {FORMAT}, got "
+                f"{content.get('format')!r}: use the elman version that wrote it, or compare again"
             )
         return content
 

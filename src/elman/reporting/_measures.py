@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -9,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elman._errors import CheckpointError
 from elman.data._files import replacing
-from elman.data._plain_file import read_plain
+from elman.data._plain_file import read_plain, why
 
 FILE = Path("flow", "flow.json")
 FORMAT: Literal[4] = 4
+ANEW = "`elman flow` writes it again"
 
 Steps = list[float]
 Three = tuple[float, float, float]
@@ -120,13 +122,23 @@ class Measures(_JsonModel):
         """Those of a run folder; None if nobody has measured it.
 
         Raises:
-            CheckpointError: the file is damaged, or of another version.
+            CheckpointError: the file is damaged or has another format.
         """
         try:
-            return cls.model_validate_json(read_plain(run / FILE))
+            content = read_plain(run / FILE)
+            return cls.model_validate_json(content)
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
-            raise CheckpointError(
-                f"{run / FILE}: cannot be read, or is of another version: elman flow writes it anew"
-            ) from error
+        except OSError as error:
+            raise CheckpointError(f"{run / FILE}: cannot be read: {why(error)}; {ANEW}") from error
+        except ValidationError as error:
+            raise CheckpointError(f"{run / FILE}: {_problem(content)}: {ANEW}") from error
+
+
+def _problem(content: bytes) -> str:
+    """Why a file does not hold `Measures`: most likely another version of elman wrote it."""
+    try:
+        version = json.loads(content).get("format")
+    except (ValueError, AttributeError, RecursionError):
+        return "damaged"
+    return "damaged" if version == FORMAT else f"the format must be {FORMAT}, got {version!r}"

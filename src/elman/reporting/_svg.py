@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from elman._errors import DataError
+from elman.data._plain_file import why
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +51,9 @@ def data_uri(file: Path) -> str:
     try:
         return "data:image/png;base64," + b64encode(file.read_bytes()).decode()
     except OSError as error:
-        raise DataError(f"{file}: cannot be read: elman flow writes it anew") from error
+        raise DataError(
+            f"{file}: cannot be read: {why(error)}; `elman flow` writes it again"
+        ) from error
 
 
 def _local(name: str) -> str:

@@ -37,6 +37,6 @@ def check_format(path: Path, version: Any) -> None:
     """Refuse another version of the run folder's format."""
     if version != FORMAT:
         raise CheckpointError(
-            f"{path}: format {FORMAT} was expected, got {version!r}: "
-            "use the version of elman that wrote this run, or train again"
+            f"{path}: the run folder's format must be {FORMAT}, got {version!r}: "
+            "use the elman version that wrote this run, or train again"
         )

@@ -222,9 +222,15 @@ def test_a_table_of_many_classes_has_the_whole_width(trained: Path) -> None:
 
 def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained / "plain", tmp_path / "copy")
-    (copy / FILE).write_text("{}")
-    with pytest.raises(CheckpointError, match="elman flow writes it anew"):
-        report([copy])
+    for content, problem in (
+        ("{", "damaged"),
+        ("{}", "the format must be 4, got None"),
+        ('{"format": 3}', "the format must be 4, got 3"),
+        ('{"format": 4}', "damaged"),
+    ):
+        (copy / FILE).write_text(content)
+        with pytest.raises(CheckpointError, match=f"flow.json: {problem}: `elman flow` writes it"):
+            report([copy])
     with pytest.raises(ConfigError, match="different ones"):
         report([copy, copy])
 

@@ -187,7 +187,7 @@ def test_another_format_is_refused(tmp_path: Path, version: object) -> None:
     written(tmp_path)
     path = tmp_path / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": version}))
-    with pytest.raises(CheckpointError, match=f"format 1 was expected, got {version!r}"):
+    with pytest.raises(CheckpointError, match=f"format must be 1, got {version!r}: use the elman"):
         Checkpoint.read(tmp_path)
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import resource
 import shutil
 import signal
@@ -15,6 +16,7 @@ import torch
 from elman._errors import CheckpointError, ConfigError, ElmanError
 from elman.training import Run, _checkpoint, _folder
 from elman.training._checkpoint import Checkpoint
+from elman.training._config import FORMAT
 
 CONFIG = {"task": "custom", "format": 1, "train": {"epochs": 1}}
 
@@ -67,10 +69,16 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         Run.open(tmp_path)
 
 
-@pytest.mark.parametrize("line", ["", "format = 2", 'format = "1"'])
-def test_a_run_of_another_version_is_refused(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "version"), [("", None), ("format = 0", 0), ("format = 2", 2), ('format = "1"', "1")]
+)
+def test_a_run_of_another_format_is_refused(tmp_path: Path, line: str, version: object) -> None:
     (tmp_path / "config.toml").write_text(line)
-    with pytest.raises(CheckpointError, match="format 1 was expected"):
+    message = (
+        f"{tmp_path / 'config.toml'}: the run folder's format must be {FORMAT}, got {version!r}: "
+        "use the elman version that wrote this run, or train again"
+    )
+    with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
         Run.open(tmp_path)
 
 
