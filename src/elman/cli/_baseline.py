@@ -1,4 +1,4 @@
-"""``elman baseline TASK``: the simple models alone, on the data that a network would have."""
+"""``elman baseline TASK``: train and score the baselines on the data of a task."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from elman.cli._output import emit, metrics_table
 from elman.cli._progress import reporting
 from elman.cli._request import parse_request
 
-LINE = """Measure what a network has to beat: simple models on the same data and splits.
+LINE = """Train and score the baselines of a task: simple models on the same data and splits.
 
-Settings are those of `elman train`; those of [model] and [train] do not matter here."""
+Takes the settings of `elman train`; those of [model] and [train] have no effect here."""
 
 
 def baseline(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
-    """Measure what a network has to beat, on the same data."""
+    """Train and score the baselines of a task."""
     request = parse_request("baseline", LINE, tokens)
     if request is None:
         return

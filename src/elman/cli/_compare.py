@@ -1,4 +1,4 @@
-"""``elman compare TASK``: cells against cells, equal in size and budget, over several seeds."""
+"""``elman compare TASK``: compare cells at equal size and budget over several seeds."""
 
 from __future__ import annotations
 
@@ -19,37 +19,45 @@ from elman.pictures import MISSING, available
 if TYPE_CHECKING:
     from elman.comparison import Comparison
 
-LINE = """Train cells on the same data with the same budget, each with several seeds, and compare.
+LINE = """Train several cells on the same data with the same budget and seeds, and compare them.
 
-All have as many parameters as the network of the settings has. Settings are those of `elman train`,
-for all cells. Ctrl-C saves every run and stops; --resume FOLDER goes on."""
+All networks get the number of parameters of the configured one. The settings of `elman train`
+apply to every cell. Ctrl-C saves all runs and stops; --resume FOLDER continues."""
 OPTIONS = (
+    Setting("cells", str, "elman,lstm,gru", "cells to compare; NAME=CELL to use one twice"),
     Setting(
-        "cells", str, "elman,lstm,gru", "what is compared; NAME=CELL where one takes part twice"
+        "seeds", int, 3, "seeds per cell, counted from train.seed; a significance test needs 3"
     ),
-    Setting("seeds", int, 3, "seeds of each, from train.seed on; a verdict takes three"),
     Setting(
         "equal",
         Literal["parameters", "hidden"],
         "parameters",
-        "solve hidden sizes for equal numbers of parameters, or leave them equal",
+        "match the number of parameters, or use the same hidden size",
     ),
     Setting(
-        "set", list[str], [], "a setting of one alone: NAME:KEY=VALUE, as irnn:model.init=identity"
+        "set",
+        list[str],
+        [],
+        "a setting of one cell: NAME:KEY=VALUE, such as irnn:model.init=identity",
     ),
-    Setting("jobs", int | None, None, "runs at once; as many as there are processors if unset"),
-    Setting("name", str | None, None, "what the comparison is called; compare-TASK unless given"),
-    Setting("runs", Path, Path("runs"), "where its folder NAME-N is made, with the next free N"),
+    Setting("jobs", int | None, None, "runs to train in parallel (default: one per processor)"),
+    Setting("name", str | None, None, "name of the comparison (default: compare-TASK)"),
     Setting(
-        "force", bool, False, "make it NAME-1, in the place of the comparison there once it begins"
+        "runs",
+        Path,
+        Path("runs"),
+        "directory for the folder NAME-N, where N is the next free number",
     ),
-    Setting("report", bool, False, "also make the page of each cell's first seed, side by side"),
-    Setting("resume", Path | None, None, "go on with the comparison in this folder"),
+    Setting(
+        "force", bool, False, "write to NAME-1, replacing that comparison once training starts"
+    ),
+    Setting("report", bool, False, "also write an HTML report of the first seed of each cell"),
+    Setting("resume", Path | None, None, "continue the comparison in this folder"),
 )
 
 
 def compare(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
-    """Compare cells on a task, equal in size and budget."""
+    """Compare cells on a task at equal size and budget."""
     request = parse_request("compare", LINE, tokens, OPTIONS)
     if request is None:
         return
@@ -68,12 +76,12 @@ def compare(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> No
         print("\n".join([summary(comparison), *([f"report {file}"] if file else [])]))
     if comparison.failed:
         raise ElmanError(
-            "\n".join(["these runs failed, and --resume tries them again:", *comparison.failed])
+            "\n".join(["these runs failed; --resume runs them again:", *comparison.failed])
         )
 
 
 def summary(comparison: Comparison) -> str:
-    """The table, what it allows to say, and where all of it is."""
+    """The tables, the verdict, the runs that diverged, and the files."""
     from elman.comparison import rows
     from elman.comparison._table import baseline_rows
 
@@ -94,7 +102,7 @@ def summary(comparison: Comparison) -> str:
 
 
 def _page(comparison: Comparison) -> Path | None:
-    """The page of the first run of each candidate that came to its end."""
+    """The report of the first finished run of each candidate."""
     runs = [comparison.path / each.done[0].run for each in comparison.candidates if each.done]
     return make_page(runs, output=comparison.path / "report") if runs else None
 
@@ -129,9 +137,9 @@ def _resumed(request: Request, report: Report) -> Comparison:
     other = [f"--{key}" for key in request.arguments.values if key not in kept]
     if other := [*other, *request.arguments.words]:
         raise ConfigError(
-            f"a comparison that is resumed keeps its settings, got {', '.join(other)}: leave them "
-            "out, or start a new one"
+            f"a resumed comparison keeps its settings, got {', '.join(other)}: leave them out, "
+            "or start a new comparison"
         )
     if (task := load(path).task) != request.task:
-        raise ConfigError(f"{path} compares cells on {task}, not on {request.task}")
+        raise ConfigError(f"{path} is a comparison on {task}, not on {request.task}")
     return resume(path, jobs=_design(request).jobs, report=report)

@@ -1,4 +1,4 @@
-"""``elman info``: what a bug report needs."""
+"""``elman info``: versions and hardware, for bug reports."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from elman.cli._output import Flag, emit, installed
 
 
 def info(*, json: Flag = False) -> None:
-    """Print versions, processor, engines and extras: for bug reports.
+    """Print versions, processor, engines and extras, for bug reports.
 
     Parameters
     ----------
     json
-        One JSON object instead of lines.
+        Print one JSON object.
     """
     facts = collect()
     if json:
@@ -31,7 +31,7 @@ def info(*, json: Flag = False) -> None:
 
 
 def collect() -> dict[str, Any]:
-    """The facts by name, each something JSON can hold."""
+    """The facts by name, as values that JSON can hold."""
     import torch
 
     from elman.engine import ENGINES
@@ -68,7 +68,7 @@ def processor() -> str:
 
 
 def _extras() -> dict[str, dict[str, str | None]]:
-    """For each extra but the developers', its packages and their versions, None where missing."""
+    """The packages of each user extra and their versions, None if missing."""
     extras: dict[str, dict[str, str | None]] = {}
     for requirement in (installed("elman") and requires("elman")) or []:
         match = re.match(r"([\w.-]+).*extra\s*==\s*['\"](\w+)['\"]", requirement)

@@ -1,4 +1,4 @@
-"""``elman init``: every setting of a task with its default and what it means, as TOML."""
+"""``elman init``: a TOML file with every setting of a task, its default and its meaning."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def init(task: str | None = None, /, *, preset: str | None = None) -> None:
     Parameters
     ----------
     task
-        The task's name, such as language; without it, the tasks are listed.
+        Name of the task, such as language. Without it, list the tasks.
     preset
-        Start from these named settings instead of the defaults.
+        Preset to start from instead of the defaults.
     """
     from elman.cli._request import preset_file
     from elman.cli._settings import read_toml
     from elman.training import config_class
 
     if task is None:
-        print(table([["task", "its data, unless others are given"], *_tasks()]))
+        print(table([["task", "default data"], *_tasks()]))
         return
     config = config_class(task).parse(read_toml(preset_file(preset)) if preset else {})
     print("\n".join(commented(config)))
@@ -43,12 +43,12 @@ def _tasks() -> Iterator[list[str]]:
 
 
 def commented(config: Config) -> Iterator[str]:
-    """The lines of a TOML file that gives this configuration back."""
+    """The lines of a TOML file that describes this configuration."""
     import tomli_w
 
     values = config.toml()
     yield f"# elman train {config.task} FILES --config THIS_FILE"
-    yield "# A key left out has its default; a flag such as --model.hidden 256 wins over this file."
+    yield "# Missing keys have their defaults; flags such as --model.hidden 256 override this file."
     yield tomli_w.dumps({key: values[key] for key in ("task", "format")}).rstrip()
     for section, members in groupby(
         settings_of(config), lambda setting: setting.key.partition(".")[0]

@@ -1,7 +1,7 @@
-"""The command line of one task: every setting of its configuration as a flag.
+"""The command line of one task: every setting of its configuration is a flag.
 
-cyclopts makes the flags and their help; the tokens are read here, because one bad flag must not
-hide the next: all problems are reported at once.
+cyclopts builds the flags and their help. The tokens are parsed here, so that all problems are
+reported at once instead of only the first.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from elman.cli._settings import Setting, typed
 
 
 class ParsedLine(NamedTuple):
-    """What the tokens said: positional words, key to value, and what was wrong with the rest."""
+    """A parsed command line: positional words, values by key, and problems."""
 
     words: list[str]
     values: dict[str, Any]
     problems: list[str]
 
 
-FILES = "files or folders; without any, the task's default data"
+FILES = "files or folders (default: the task's default data)"
 
 
 class Interface:
-    """Flags and help of ``name`` (as in "elman train language").
+    """The flags and the help of a command such as "elman train language".
 
     Args:
-        name: the command, as help shows it.
+        name: the command, as the help shows it.
         line: what it does, in a line or two.
         options: flags of the command itself, with their defaults.
-        settings: the task's settings, with their defaults; each gives ``--section.key``.
-        aliases: short flag to the setting it stands for, ``{"seed": "train.seed"}``.
-        words: what stands there without a flag.
+        settings: the settings of the task, with their defaults; each becomes ``--section.key``.
+        aliases: short flags and the settings they stand for, ``{"seed": "train.seed"}``.
+        words: the help of the positional arguments.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Interface:
         self._app.help_print([])
 
     def read(self, tokens: Sequence[str]) -> ParsedLine:
-        """Tell flags, their values and other words apart."""
+        """Parse the tokens into flags, their values and positional words."""
         line = ParsedLine([], {}, [])
         rest = deque(tokens)
         while rest:
@@ -106,8 +106,7 @@ class Interface:
         same = isinstance(value, bool) and value is earlier
         if key in line.values and get_origin(argument.hint) is not list and not same:
             line.problems.append(
-                f"{flag} was given twice, as {_spelled(earlier)} and as {_spelled(value)}: "
-                "it takes one value"
+                f"{flag} takes one value, got {_spelled(earlier)} and {_spelled(value)}"
             )
         line.values[key] = value
 
@@ -121,21 +120,21 @@ class Interface:
         return None
 
     def _suggestion(self, flag: str) -> str:
-        """The nearest flag; a setting is also found by its last word alone, as --hidden."""
+        """The nearest flag; the last word of a setting, such as --hidden, is enough."""
         last = flag.lstrip("-")
         flags = [name for name in self._flags if name.rpartition(".")[2] == last]
         if flags:
             return f"did you mean {' or '.join(flags)}?"
-        return suggestion(flag, self._flags).rstrip("; ") or "--help lists all"
+        return suggestion(flag, self._flags).rstrip("; ") or "--help lists them"
 
 
 def _spelled(value: Any) -> str:
-    """A value as it was typed."""
+    """A value as the user typed it."""
     return " ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
 
 
 def _following(argument: Argument, rest: deque[str]) -> list[str]:
-    """The tokens that a flag takes: none if the next is another flag."""
+    """The values of a flag: none if the next token is another flag."""
     count = max(1, argument.token_count()[0])
     if len(rest) < count or rest[0].startswith("--"):
         return []
@@ -143,7 +142,7 @@ def _following(argument: Argument, rest: deque[str]) -> list[str]:
 
 
 def _signed(words: str, groups: Mapping[str, Iterable[Setting]]) -> Any:
-    """A function that cyclopts takes for one with a keyword argument for each leaf."""
+    """A function whose signature has a keyword argument for each setting, for cyclopts."""
     variadic = inspect.Parameter.VAR_POSITIONAL
     positional = Annotated[Path, Parameter(help=words)]
     parameters = [inspect.Parameter("files", variadic, annotation=positional)]
@@ -177,7 +176,7 @@ def _keyword(setting: Setting, group: Group) -> inspect.Parameter:
 
 
 def _negative(setting: Setting, section: str, name: str) -> str | tuple[()]:
-    """How a switch is turned off: a setting or its short form; an option is just left out."""
+    """The flag that turns a switch off; options of a command have none."""
     if section:
         return f"--{section}.no-{name}"
     return f"--no-{name}" if setting.default is None else ()

@@ -1,4 +1,4 @@
-"""How a comparison looks while its runs train: one display for all of them."""
+"""Progress of a comparison: one display for all of its runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reporting_many(*, json: bool, quiet: bool) -> Iterator[Report]:
-    """What a comparison's events are told to; the terminal is whole again at the end."""
+    """A function to report the events of a comparison to; the bars are closed at the end."""
     bars = Bars()
     try:
         yield reporter(seeds_only if quiet else bars if sys.stderr.isatty() else plain, json=json)
@@ -26,25 +26,25 @@ def reporting_many(*, json: bool, quiet: bool) -> Iterator[Report]:
 
 
 def seeds_only(event: Event) -> None:
-    """The one thing that --quiet leaves."""
+    """What --quiet still prints."""
     if event["event"] == "plan":
         log(f"seeds {', '.join(map(str, event['seeds']))}")
 
 
 def plain(event: Event) -> None:
-    """A line for each event that says something new, and whose it is."""
+    """Log an event as lines, with the run it belongs to."""
     for line in lines(event):
         log(line)
 
 
 def lines(event: Event) -> list[str]:
-    """An event in words; nothing for those that need none."""
+    """An event as lines of text; none if it is not shown."""
     match event["event"]:
         case "plan":
             return [*_planned(event).splitlines()]
         case "start":
-            again = f", from update {event['update']:,}" if event["resumed"] else ""
-            text = f"begins{again}: {event['updates']:,} updates"
+            resumed = f" at update {event['update']:,}" if event["resumed"] else ""
+            text = f"started{resumed}, {event['updates']:,} updates"
         case "ended" if event["status"] != "done":
             text = f"{event['status']} {event['message']}".strip()
         case "ended":
@@ -57,7 +57,7 @@ def lines(event: Event) -> list[str]:
 
 
 class Bars:
-    """A bar for the whole and one for each run that trains, validations as lines above them."""
+    """A bar for all runs and one for each run in training; validations are lines above them."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -115,12 +115,12 @@ def _whose(event: Event) -> str:
 
 
 def _planned(event: Event) -> str:
-    """What will be trained, and how large it is."""
+    """The runs to train, and the size of each network."""
     sizes: list[list[str]] = [["", "hidden", "parameters"]]
     sizes += [[c["name"], str(c["hidden"]), f"{c['parameters']:,}"] for c in event["candidates"]]
-    target = f" for {event['target']:,}" if event.get("target") else ""
+    target = f" ({event['target']:,})" if event.get("target") else ""
     seeds = ", ".join(map(str, event["seeds"]))
     return (
-        f"comparison {event['path']}\nseeds {seeds}; runs at once {event['jobs']}, threads of each "
-        f"{event['threads']}; equal {event['equal']}{target}\n{table(sizes)}"
+        f"comparison {event['path']}\nseeds {seeds}; {event['jobs']} runs in parallel, "
+        f"{event['threads']} threads each; equal {event['equal']}{target}\n{table(sizes)}"
     )

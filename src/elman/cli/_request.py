@@ -1,4 +1,4 @@
-"""What ``elman train TASK ...`` and its like were asked to do."""
+"""Parsing of commands that take a task and its settings, such as ``elman train TASK ...``."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ RIVALS: tuple[tuple[str, str, Any], ...] = (
     ("train.epochs", "train.max_steps", None),
     ("train.max_steps", "train.epochs", None),
 )
-"""Given the first as a flag, the second no longer counts, whichever file or variable set it."""
+"""A flag for the first key overrides a file or variable that sets the second one."""
 
 OPTIONS = (
-    Setting("config", list[Path], [], "a TOML file of settings, as `elman init` prints it"),
-    Setting("preset", str | None, None, "settings that come with elman, by name"),
-    Setting("json", bool, False, "one JSON object a line on stdout"),
-    Setting("quiet", bool, False, "no progress on stderr"),
+    Setting("config", list[Path], [], "TOML file with settings, as printed by `elman init`"),
+    Setting("preset", str | None, None, "name of a set of settings that comes with elman"),
+    Setting("json", bool, False, "print one JSON object per line on stdout"),
+    Setting("quiet", bool, False, "do not print progress on stderr"),
 )
 
 
 class Request(NamedTuple):
-    """The task's name, its validated configuration, and the options that are no settings."""
+    """A parsed command: the task, its validated configuration, and the command's own options."""
 
     task: str
     config: Config
@@ -66,17 +66,17 @@ class Request(NamedTuple):
 def parse_request(
     command: str, line: str, tokens: Sequence[str], options: Iterable[Setting] = ()
 ) -> Request | None:
-    """Read the words after ``elman COMMAND``; None where help was asked for, and printed.
+    """Parse the words after ``elman COMMAND``; None if they ask for help, which is printed.
 
     Raises:
-        ConfigError: with every unknown flag, key and variable, and every bad value.
+        ConfigError: lists all unknown flags, keys and variables, and all bad values.
     """
     from elman.tasks import TASKS
     from elman.training import config_class
 
     task, *rest = tokens if tokens and not tokens[0].startswith("-") else ("", *tokens)
     if not task and not {"--help", "-h"} & set(rest):
-        raise ConfigError(f"which task? {nearest('', dict(TASKS))}")
+        raise ConfigError(f"expected a task, got none: {nearest('', dict(TASKS))}")
     schema = config_class(task or TASKS[0][0])
     default = schema.parse({})
     own, settings = (*options, *OPTIONS), [*settings_of(default)]
@@ -98,7 +98,7 @@ def preset_file(name: str) -> Path:
     """The TOML file of a preset.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: there is no such preset.
     """
     folder = Path(str(resources.files("elman.tasks") / "presets"))
     presets = {path.stem: path for path in sorted(folder.glob("*.toml"))}
@@ -108,7 +108,7 @@ def preset_file(name: str) -> Path:
 
 
 def parsed(schema: type[Parsed], tree: Mapping[str, Any], problems: Sequence[str]) -> Parsed:
-    """The section; a ConfigError adds what is wrong with its values to the problems."""
+    """The parsed section; a ConfigError lists its problems after the ones passed in."""
     try:
         config = schema.parse(tree)
     except ConfigError as error:
@@ -119,7 +119,7 @@ def parsed(schema: type[Parsed], tree: Mapping[str, Any], problems: Sequence[str
 
 
 def from_flags(arguments: ParsedLine) -> dict[str, Any]:
-    """The settings from the flags; one of two that exclude each other clears the one below it."""
+    """The settings from the flags; a flag clears the settings that exclude it, see `RIVALS`."""
     values = dict(arguments.values)
     if arguments.words:
         values["data.train"] = arguments.words

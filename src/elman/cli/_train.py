@@ -1,4 +1,4 @@
-"""``elman train TASK``: train, and say how the result compares with the simple models."""
+"""``elman train TASK``: train a model and compare it with the baselines."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from elman.pictures import MISSING, available
 if TYPE_CHECKING:
     from elman.training import Result
 
-LINE = """Train a model, keep it in a run folder, and measure it on the validation and test data.
+LINE = """Train a model in a new run folder and evaluate it on the validation and test data.
 
-Settings come from flags, then variables (ELMAN_MODEL_HIDDEN=256), then --config FILE, then the
-defaults. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume RUN goes on."""
+Flags override environment variables (ELMAN_MODEL_HIDDEN=256), which override --config FILE, which
+overrides the defaults. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume RUN continues."""
 OPTIONS = (
-    Setting("name", str | None, None, "what the run is called; the task's name unless given"),
-    Setting("runs", Path, Path("runs"), "where its folder NAME-N is made, with the next free N"),
+    Setting("name", str | None, None, "run name (default: the task)"),
     Setting(
-        "force", bool, False, "make it NAME-1, in the place of the run there once it has begun"
+        "runs",
+        Path,
+        Path("runs"),
+        "directory for the run folder NAME-N, where N is the next free number",
     ),
-    Setting("resume", Path | None, None, "go on with this run; only --train.X may change"),
+    Setting("force", bool, False, "write to NAME-1, replacing that run once training starts"),
+    Setting("resume", Path | None, None, "continue this run; only --train.X settings may change"),
 )
 
 
@@ -44,7 +47,7 @@ def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None
 
 
 def summary(result: Result) -> str:
-    """Every model's metrics on every split, the best first, and where run and pictures are."""
+    """The metrics of all models on all splits, the best first, and the files."""
     table = metrics_table({"this run": result.metrics, **result.baselines})
     pictures = [f"picture {file}" for file in result.pictures if file.suffix == ".png"]
     if not available():
@@ -77,7 +80,7 @@ def _resumed(request: Request, report: Report) -> Result:
     ]
     if other := [*other, *request.arguments.words]:
         raise ConfigError(
-            f"a run that is resumed keeps its data and its model, got {', '.join(other)}: "
+            f"a resumed run keeps its data and its model, got {', '.join(other)}: "
             "leave them out, or start a new run"
         )
     values = from_flags(request.arguments).items()

@@ -1,4 +1,4 @@
-"""The ways into a comparison: a new one, one that was stopped, one that is done."""
+"""Start, resume and load a comparison."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def compare(
     force: bool = False,
     report: Report | None = None,
 ) -> Comparison:
-    """Train every candidate with every seed, in processes side by side, and compare them.
+    """Train every candidate with every seed, in parallel processes, and compare them.
 
-    All have the same data, budget and settings but for the cell; with ``design.equal`` "parameters"
-    as many parameters as the network of ``config`` has, as nearly as whole units allow.
+    All have the same data, budget and settings except for the cell. With ``design.equal``
+    "parameters", each has the number of parameters of ``config``, as closely as whole units allow.
 
     Args:
-        config: of a class that `elman.training.config_class` gave; its seed is the first one.
+        config: a configuration from `elman.training.config_class`; its seed is the first one.
         design: which cells, over how many seeds, and what they have in common.
-        path: the folder; ``directory/name-N`` with the next free N if None.
-        directory: where the folder is made.
-        name: what it is called; ``compare-TASK`` if None.
-        force: replace the comparison that is at ``path``, or else at ``directory/name-1``; it stays
-            until a run of this one has a checkpoint.
-        report: called with events: "plan" first, then those of all runs (see `elman.training.fit`)
-            with the keys "candidate" and "seed", and "ended" for each.
+        path: the folder; if None, ``directory/name-N`` with the next free N.
+        directory: parent of the folder.
+        name: name of the comparison; ``compare-TASK`` if None.
+        force: replace the comparison at ``path``, or else at ``directory/name-1``; it is kept until
+            a run of the new one has a checkpoint.
+        report: called with events: first "plan", then those of all runs (see `elman.training.fit`)
+            with the keys "candidate" and "seed", and "ended" after each run.
 
     Raises:
         ConfigError, DataError: before anything is trained.
-        Interrupted: Ctrl-C or SIGTERM; all runs were saved, and `resume` goes on.
+        Interrupted: Ctrl-C or SIGTERM; all runs were saved, and `resume` continues.
     """
     check_config(config)
     design, report = design or Design(), report or _ignore
@@ -74,24 +74,22 @@ def compare(
         restored = folder.predecessor is not None and folder.predecessor.restore()
         claim.close()
     if restored:
-        raise ElmanError(
-            "\n".join([f"no run could begin, and {path} is as it was:", *trained.failed])
-        )
+        raise ElmanError("\n".join([f"no run could start; {path} is unchanged:", *trained.failed]))
     return trained
 
 
 def resume(path: Path, *, jobs: int | None = None, report: Report | None = None) -> Comparison:
-    """Go on with a comparison that was stopped; the result is that of one that was not.
+    """Continue an interrupted comparison; the result equals that of an uninterrupted one.
 
-    Runs that failed are tried again; those that diverged would do so again.
+    Failed runs are trained again; diverged runs are not, since they would diverge again.
 
     Args:
-        path: its folder.
-        jobs: how many runs at once; as before if None. Each has as many threads as before.
+        path: the folder of the comparison.
+        jobs: number of runs in parallel; as before if None. Threads per run do not change.
         report: called with events, see `compare`.
 
     Raises:
-        CheckpointError: it is no comparison, or a file in it cannot be read.
+        CheckpointError: the folder is not a comparison, or a file in it cannot be read.
         Interrupted: as in `compare`.
     """
     folder = Folder(path)
@@ -104,16 +102,16 @@ def resume(path: Path, *, jobs: int | None = None, report: Report | None = None)
 
 
 def load(path: Path | str) -> Comparison:
-    """What a comparison has come to by now.
+    """The results of a comparison so far.
 
     Raises:
-        CheckpointError: it is no comparison, or a file in it cannot be read.
+        CheckpointError: the folder is not a comparison, or a file in it cannot be read.
     """
     return Folder(Path(path)).comparison()
 
 
 def _sized(config: Config, design: Design, report: Report) -> tuple[dict[str, Any], int | None]:
-    """Each candidate's settings and parameters, and how many these were to be."""
+    """Each candidate's settings and number of parameters, and the target number."""
     settings, candidates = design.settings(config), {}
     with counting(config, percents(report)) as count:
         target = count(config) if design.equal == "parameters" else None
@@ -135,7 +133,7 @@ def _trained(folder: Folder, report: Report, jobs: int | None = None) -> Compari
 
 
 def _heard(folder: Folder, report: Report) -> Report:
-    """The report, through which the comparison that is replaced hears when it can go."""
+    """A report that also tells the replaced comparison when it can be deleted."""
     predecessor = folder.predecessor
 
     def hear(event: dict[str, Any]) -> None:
@@ -147,7 +145,7 @@ def _heard(folder: Folder, report: Report) -> Report:
 
 
 def _written(folder: Folder) -> Comparison:
-    """The comparison, its tables and pictures in its folder."""
+    """Write tables and plots into the folder, and return the comparison."""
     comparison = folder.comparison()
     if pictures.available():
         place = folder.path / "pictures"
@@ -163,4 +161,4 @@ def _written(folder: Folder) -> Comparison:
 
 
 def _ignore(event: dict[str, Any]) -> None:
-    """Say nothing."""
+    """Report nothing."""

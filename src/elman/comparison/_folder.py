@@ -1,4 +1,4 @@
-"""The comparison's folder: what was asked, and what came of each run."""
+"""The folder of a comparison: its design, and the outcome of each run."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ DESIGN = "comparison.toml"
 
 
 class Job(NamedTuple):
-    """One run that is to be trained."""
+    """A run to train."""
 
     name: str
     seed: int
 
 
 class Folder:
-    """Reads and writes what `elman.comparison` describes."""
+    """Reads and writes the files that `elman.comparison` describes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,17 +38,17 @@ class Folder:
 
     @classmethod
     def make(cls, path: Path, *, force: bool) -> Folder:
-        """An empty folder, in the place of another comparison only by force.
+        """Create an empty folder; ``force`` replaces the comparison at that path.
 
         Raises:
-            ConfigError: there is another one, or something else, or a process that is at it.
-            DataError: it cannot be made.
+            ConfigError: the path exists, or another process uses the comparison there.
+            DataError: the folder cannot be created.
         """
         folder = cls(path)
         recover(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             if not (path / DESIGN).exists():
-                raise ConfigError(f"{path}: exists and is no comparison: choose another path")
+                raise ConfigError(f"{path}: exists and is not a comparison: choose another path")
             if not force:
                 raise ConfigError(f"{path}: this comparison exists: resume it, or use force")
             claimed(path).close()
@@ -65,7 +65,7 @@ class Folder:
         target: int | None,
         candidates: Mapping[str, tuple[Config, int]],
     ) -> None:
-        """Write down what is to be done, before any of it is."""
+        """Write comparison.toml, before any run starts."""
         first = next(iter(candidates.values()))[0].train
         seeds = [first.seed + number for number in range(design.seeds)]
         content = {
@@ -83,17 +83,17 @@ class Folder:
             tomli_w.dump({key: value for key, value in content.items() if value is not None}, file)
 
     def design(self) -> dict[str, Any]:
-        """What `write_design` wrote.
+        """The content of comparison.toml.
 
         Raises:
-            CheckpointError: it cannot be read, or another version wrote it.
+            CheckpointError: it cannot be read, or has another format.
         """
         file = self.path / DESIGN
         recover(self.path)
         try:
             content = read_toml(file)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise CheckpointError(f"{self.path}: no comparison: there is no {DESIGN}") from error
+            raise CheckpointError(f"{self.path}: not a comparison: it has no {DESIGN}") from error
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{file}: cannot be read: {why(error)}; compare again") from error
         if content.get("format") != FORMAT:
@@ -104,7 +104,7 @@ class Folder:
         return content
 
     def settings(self, name: str, seed: int) -> Config:
-        """The whole configuration of a run."""
+        """The full configuration of a run."""
         design = self.design()
         tree = {k: v for k, v in design["candidates"][name].items() if k != "parameters"}
         tree["train"] = {**tree["train"], "seed": seed, "threads": design["threads"]}
@@ -114,7 +114,7 @@ class Folder:
         return self.path / "runs" / f"{name}-{seed}"
 
     def log(self, job: Job) -> Path:
-        """Where a process says what went wrong."""
+        """The file for the stderr of a process."""
         return self.path / "outcomes" / f"{job.name}-{job.seed}.log"
 
     def save(self, name: str, outcome: Outcome) -> None:
@@ -122,7 +122,7 @@ class Folder:
             file.write(outcome.model_dump_json(indent=1).encode())
 
     def outcome(self, name: str, seed: int) -> Outcome | None:
-        """What came of a run; None if it has not ended."""
+        """The outcome of a run; None if it has not ended."""
         file = self._outcome(name, seed)
         if not os.path.lexists(file):
             return None
@@ -132,11 +132,11 @@ class Folder:
             raise CheckpointError(f"{file}: cannot be read: delete it and resume") from error
 
     def forget(self, job: Job) -> None:
-        """Drop what came of an earlier attempt."""
+        """Delete the outcome of an earlier attempt."""
         self._outcome(*job).unlink(missing_ok=True)
 
     def left(self) -> Iterator[Job]:
-        """The runs that have not ended, or failed; first each candidate's first seed."""
+        """The runs that have failed or not ended, seed by seed."""
         design = self.design()
         for seed in design["seeds"]:
             for name in design["candidates"]:
@@ -145,7 +145,7 @@ class Folder:
                     yield Job(name, seed)
 
     def comparison(self) -> Comparison:
-        """All that there is by now."""
+        """The comparison so far."""
         design = self.design()
         candidates = []
         for name, settings in design["candidates"].items():

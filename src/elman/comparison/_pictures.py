@@ -1,4 +1,4 @@
-"""The pictures of a comparison: how validation went, how it ended, and what length does to it."""
+"""Plots of a comparison: validation curves, final scores, and scores by length."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 DASHES = ("--", ":", "-.", (0, (1, 4)))
 WIDE = 20.0
-"""Values that are so many times apart are shown on a logarithmic axis."""
+"""Ratio of values above which the axis is logarithmic."""
 
 
 def drawings(comparison: Comparison) -> Iterator[Picture]:
-    """Those for which there is something to draw."""
+    """The plots that there is data for."""
     if not comparison.done:
         return
     yield Picture("validation", lambda figure: _validation(comparison, figure))
@@ -30,7 +30,7 @@ def drawings(comparison: Comparison) -> Iterator[Picture]:
 
 
 def _validation(comparison: Comparison, figure: Figure) -> None:
-    """A thin line a seed, and their mean."""
+    """A thin line per seed, and their mean."""
     axes = figure.subplots()
     for candidate, color in _colored(comparison):
         for run in candidate.runs:
@@ -45,7 +45,7 @@ def _validation(comparison: Comparison, figure: Figure) -> None:
 
 
 def _mean_curve(candidate: Candidate) -> list[tuple[int, float]]:
-    """At the updates at which every seed that came to an end was validated."""
+    """The mean at the updates at which all finished seeds were validated."""
     curves = [dict(run.curve) for run in candidate.done]
     if not curves:
         return []
@@ -54,7 +54,7 @@ def _mean_curve(candidate: Candidate) -> list[tuple[int, float]]:
 
 
 def _final(comparison: Comparison, figure: Figure) -> None:
-    """A point a seed, mean and deviation beside them, and lines for what has to be beaten."""
+    """A point per seed, their mean and deviation, and a line per baseline."""
     axes, split = figure.subplots(), comparison.splits[-1]
     values = []
     for place, (candidate, color) in enumerate(_colored(comparison)):

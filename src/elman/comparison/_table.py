@@ -1,4 +1,4 @@
-"""A comparison as a page of Markdown."""
+"""A comparison as Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from elman.comparison._result import Candidate, Comparison, Spread
 
 
 def markdown(comparison: Comparison) -> str:
-    """The table, the verdict and its rule, how it was done, and where the pictures are."""
+    """The page: conditions, table, verdict with its rule, failed runs and plots."""
     parts = [
         f"# {comparison.task}: {', '.join(c.name for c in comparison.candidates)}",
         _conditions(comparison),
@@ -37,24 +37,24 @@ def _conditions(comparison: Comparison) -> str:
         off = max(
             abs(c.parameters - comparison.target) / comparison.target for c in comparison.candidates
         )
-        equal = f"Equal parameters: {comparison.target:,}, met to {off:.1%}"
+        equal = f"Equal parameters: {comparison.target:,}, matched to within {off:.1%}"
     return (
         f"{equal}. Equal budget: {budget}. Seeds {', '.join(map(str, comparison.seeds))}; "
-        f"runs at once {comparison.jobs}, threads of each {comparison.threads}. "
-        "The best checkpoint by validation is measured; ± is the standard deviation over seeds. "
+        f"runs in parallel {comparison.jobs}, threads per run {comparison.threads}. "
+        "The best checkpoint by validation is evaluated; ± is the standard deviation over seeds. "
         "Memory is the peak of the whole process."
         + "".join(_input_size(candidate) for candidate in comparison.candidates)
     )
 
 
 def _input_size(candidate: Candidate) -> str:
-    """The size of the input of a network that has no recurrence."""
+    """The input length of a network without recurrence, as a sentence."""
     steps = next((run.input_steps for run in candidate.done if run.input_steps), None)
-    return f" {candidate.name} sees {steps:,} step{'s' * (steps > 1)}." if steps else ""
+    return f" {candidate.name} reads {steps:,} step{'s' * (steps > 1)}." if steps else ""
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
-    """The comparison as cells of text, a row a candidate, under a head."""
+    """The table as text: a header, then a row per candidate."""
     heads = ["", "hidden", "parameters", *(f"{s} {comparison.metric}" for s in comparison.splits)]
     table = [[*heads, "seconds", "memory, MB", "seeds"]]
     for candidate in comparison.candidates:
@@ -77,7 +77,7 @@ def rows(comparison: Comparison) -> list[list[str]]:
 
 
 def spread_text(spread: Spread | None, digits: int = 4) -> str:
-    """Mean and deviation.
+    """The mean and deviation as text.
 
     >>> spread_text(Spread.of([0.5, 0.75])), spread_text(None)
     ('0.625 ± 0.18', '')
@@ -98,7 +98,7 @@ def _cells(comparison: Comparison) -> str:
 
 
 def baseline_rows(comparison: Comparison) -> list[list[str]]:
-    """The simple models as cells of text, a row each, under a head; none where there are none."""
+    """The baselines as text: a header, then a row each; empty if there are none."""
     body = [
         [
             name,

@@ -1,4 +1,4 @@
-"""The process that trains one run of a comparison: its events go out as JSON lines."""
+"""The process that trains one run of a comparison and prints its events as JSON lines."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from elman.training._run import Run
 Curve: TypeAlias = list[tuple[int, float]]
 
 FRAME = {"event", "epoch", "update", "updates", "best", "seconds"}
-"""What a validation's event holds beside the metrics."""
+"""Keys of a validation event that are not metrics."""
 
 STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
-    """Train ``FOLDER NAME SEED``, or go on with it, and write its outcome."""
+    """Train or resume the run ``FOLDER NAME SEED``, and write its outcome."""
     folder, name, seed = Folder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     path = folder.run(name, seed)
     outcome: dict[str, Any] = {"seed": seed, "run": str(path.relative_to(folder.path))}
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def trained(folder: Folder, name: str, seed: int) -> Result:
-    """Go on from the last checkpoint, if there is one."""
+    """Resume from the last checkpoint, or train from scratch."""
     path = folder.run(name, seed)
     try:
         Run.open(path).load("last")
@@ -55,7 +55,7 @@ def emit(event: dict[str, Any]) -> None:
 
 
 def finished(result: Result) -> dict[str, Any]:
-    """What an outcome says of a run that came to its end."""
+    """The fields of an `Outcome` for a finished run."""
     start, *_, end = result.run.events()
     return {
         "status": "done",
@@ -69,7 +69,7 @@ def finished(result: Result) -> dict[str, Any]:
 
 
 def curve(run: Run) -> Curve:
-    """The leading metric of each validation; one that is not finite is left out."""
+    """The leading metric of each validation, without values that are not finite."""
     points = []
     for event in run.events():
         if event["event"] == "valid":
@@ -79,7 +79,7 @@ def curve(run: Run) -> Curve:
 
 
 def by_length(result: Result) -> dict[str, Any]:
-    """The task's table of short and long rows of the last split, if it has one."""
+    """The task's table of metrics by row length on the last split, if it has one."""
     if not result.metrics:
         return {}
     for table in load(result.run.path).tables(list(result.metrics)[-1]):
@@ -90,9 +90,9 @@ def by_length(result: Result) -> dict[str, Any]:
 
 
 def peak_memory() -> int | None:
-    """The most bytes that this process has held; None where the system does not say.
+    """Peak memory of this process in bytes; None if the system does not report it.
 
-    ``ru_maxrss`` would not do: a child's begins at what its parent held.
+    ``ru_maxrss`` is not used, since in a child it starts at the peak of its parent.
     """
     if not STATUS.exists():
         return None

@@ -1,7 +1,7 @@
-"""The doctor: what is wrong with a run, the figure that shows it, and what helps.
+"""The doctor: problems of a run, the measurements that show them, and remedies.
 
-`diagnose` measures a run and gives findings; `try_remedies` tries their remedies. The names are
-loaded when they are first used.
+`diagnose` measures a run and returns findings; `try_remedies` trains with their remedies. The names
+are loaded when they are first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the doctor knows of a run: the measures that its rules read."""
+"""The evidence on a run: the measurements that the rules read."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from elman.training import Config, TrainConfig
 
 
 class Reach(NamedTuple):
-    """How the gradient of each row's last loss changes on its way back through time.
+    """How far back in time the gradient of each row's last loss reaches.
 
-    Of the layer and the state in which it falls least, among layers of long sequences.
+    Measured at the layer and state where it decays least, among layers over long sequences.
 
     Attributes:
-        growth: the factor of its norm for a step back: above 1 it explodes, below it vanishes.
-        horizon: how many steps back it first is below 1 %; inf if it never is.
-        steps: how many there are.
+        growth: factor of the gradient norm per step back: above 1 it explodes, below 1 it vanishes.
+        horizon: number of steps back at which it first falls below 1%; inf if it never does.
+        steps: number of steps of the rows.
     """
 
     growth: float
@@ -28,13 +28,13 @@ class Reach(NamedTuple):
 
 
 class Use(NamedTuple):
-    """How gates and states are used.
+    """Saturation of gates and states.
 
     Attributes:
-        stuck: the share of values below 0.1 or above 0.9, of the gate of which it is largest; of a
-            cell without gates that of its state's beyond 0.9 in size.
-        where: which gate or state that is.
-        dead: the share of units of a layer whose output is 0 throughout.
+        stuck: share of gate values below 0.1 or above 0.9, for the gate with the largest share; for
+            a cell without gates, share of state values beyond 0.9 in size.
+        where: the gate or state.
+        dead: largest share of units in a layer whose output is always 0.
     """
 
     stuck: float
@@ -43,22 +43,22 @@ class Use(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A run's best validation score beside that of its best baseline.
+    """A run's best validation score compared with its baselines.
 
-    Differences are relative: of numbers to the baseline's, of shares such as the accuracy to the
-    share that the baseline gets wrong. Above 0 the run is the worse one.
+    Differences are relative to the baseline's score, or for shares such as accuracy to the share
+    that the baseline gets wrong. Above 0 the run is worse.
 
     Attributes:
-        metric: what is compared.
-        own: the run's.
+        metric: name of the metric.
+        own: score of the run.
         name: the best baseline.
-        value: its measure.
-        margin: the difference from it.
-        gain: the difference from the weakest baseline.
-        noise: one standard error of ``margin``, as far as the number of rows says; else 0.
-        chance: the same of ``gain``.
-        perfect: whether next to nothing is left to learn.
-        origin: where the baselines come from, if not from the run's own end.
+        value: score of the best baseline.
+        margin: relative difference from the best baseline.
+        gain: relative difference from the weakest baseline.
+        noise: standard error of ``margin`` from the number of rows; 0 if unknown.
+        chance: standard error of ``gain``.
+        perfect: whether the score is nearly perfect.
+        origin: how the baselines were trained, if not by the run itself.
     """
 
     metric: str
@@ -82,14 +82,14 @@ class Standing(NamedTuple):
 
 @dataclass(frozen=True)
 class LossCurve:
-    """How the loss went, as it was logged.
+    """The logged losses of a run.
 
     Attributes:
-        unit: what it is measured in.
-        train: (update, mean loss since the last line) in their order.
-        valid: (update, loss) of each validation; of tasks that do not measure their loss there,
-            the score that the best checkpoint goes by.
-        begun: the loss of the first weights on some of the training data.
+        unit: unit of the loss.
+        train: (update, mean loss since the previous entry).
+        valid: (update, loss) of each validation; for tasks that do not measure their loss there,
+            the score that selects the best checkpoint.
+        begun: loss of the initial weights on some of the training data.
     """
 
     unit: str
@@ -99,7 +99,7 @@ class LossCurve:
 
     @property
     def last(self) -> float:
-        """The training loss of the last tenth of the run."""
+        """The mean training loss over the last tenth of the run."""
         values = [loss for _, loss in self.train]
         return _mean(values[-max(1, len(values) // 10) :])
 
@@ -113,19 +113,19 @@ class LossCurve:
 
     @property
     def rise(self) -> float:
-        """How much of what was gained at best was lost again: 1 and more is all of it."""
+        """The share of the best improvement that was lost again; 1 or more is all of it."""
         start = max(self.first, self.begun)
         gained = max(start - self.lowest, 0.1 * abs(start))  # less may be noise
         return (self.last - self.lowest) / gained if gained > 0 else 0.0
 
     @property
     def above(self) -> float:
-        """By how much the lowest loss is larger than that of the first weights, relative to it."""
+        """How much the lowest loss exceeds that of the initial weights, relative to the latter."""
         return (self.lowest - self.begun) / max(abs(self.begun), 1e-9)
 
     @property
     def falling(self) -> bool | None:
-        """Whether the training loss fell in the last quarter; None if too little is logged."""
+        """Whether the training loss fell in the last quarter; None if too few values are logged."""
         values = [loss for _, loss in self.train]
         if len(values) < 4:
             return None
@@ -140,44 +140,43 @@ class LossCurve:
 
     @property
     def worse(self) -> float:
-        """How much larger the last validation loss is than the best one, relative to it."""
+        """How much the last validation loss exceeds the best one, relative to the latter."""
         if not self.valid:
             return 0.0
         _, lowest = self.best
         return (self.valid[-1][1] - lowest) / max(abs(lowest), 1e-9)
 
     def trained(self, since: int) -> tuple[float, float]:
-        """The mean training loss logged around an update, and at the end."""
+        """The training loss logged before an update, and at the end."""
         before = [loss for update, loss in self.train if update <= since][-2:]
         return (_mean(before) if before else self.first), self.last
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that findings are made of.
+    """All measurements that findings are based on.
 
     Attributes:
-        config: the run's; that of a task of one's own has no settings of data and model.
-        events: the lines of its metrics.jsonl.
-        bad: where the first value that is not finite arises, on the last checkpoint and the
-            training data; None if nowhere.
-        bad_rows: the rows of the training data it arises in, where that can be told.
-        broke: where the first value that is not finite arose when the run diverged, if it did.
-        first: `Reach` of the weights that the run began with.
-        last: the same of its last checkpoint.
-        first_use, last_use: `Use` of the same two.
-        clipped: the share of updates that clipping changed.
-        norms: norms of gradients before clipping.
-        ratio: how far the first update moves the weight matrices: the median of norm of the change
-            over norm of the matrix, at the configured rate.
-        bias: of truncated backpropagation, on the first weights or the last, where it is smaller;
-            None where nothing is cut.
-        enough: the smallest truncation whose bias is at most a tenth, of those measured: the run's
-            own, and twice, four times ... as long.
-        scale: root mean square of what enters the first recurrent layer.
-        course: how the loss went.
-        standing: beside the baselines; None if there are none, or nothing was validated.
-        rows: how many rows of the training data were looked at, the longest ones.
+        config: the run's configuration; a custom task has no settings of data and model.
+        events: the events of metrics.jsonl.
+        bad: where the first NaN or infinity arises with the last checkpoint; None if nowhere.
+        bad_rows: the training rows it arises in, as far as known.
+        broke: where the first NaN or infinity arose when the run diverged; None if it did not.
+        first: `Reach` of the gradient with the initial weights.
+        last: `Reach` of the gradient with the last checkpoint.
+        first_use, last_use: `Use` of gates and states with the same two.
+        clipped: share of updates that were clipped; None if not logged.
+        norms: gradient norms before clipping.
+        ratio: relative size of the first update: the median over weight matrices of the norm of the
+            change over the norm of the matrix, at the configured learning rate.
+        bias: bias of truncated backpropagation, with the initial or the last weights, whichever is
+            smaller; None if the gradient is not truncated.
+        enough: the smallest truncation length with a bias of at most a tenth, among the run's own
+            length and its doublings.
+        scale: root mean square of the input of the first recurrent layer.
+        losses: the logged losses.
+        standing: comparison with the baselines; None without baselines or validation.
+        rows: number of training rows measured, the longest ones.
     """
 
     config: Config
@@ -201,7 +200,7 @@ class Evidence:
 
     @property
     def steps(self) -> int:
-        """How many steps a gradient can go back in training."""
+        """The number of steps that a gradient can flow back in training."""
         return min(cut(self.config) or self.first.steps, self.first.steps)
 
     @property
@@ -218,7 +217,7 @@ class Evidence:
 
 
 def cut(config: Config) -> int | None:
-    """The steps that truncation lets a gradient go back; None if there is none."""
+    """The number of steps after which the gradient is truncated; None if it is not."""
     train = config.train
     if not isinstance(train, TrainConfig) or train.bptt != "truncated":
         return None

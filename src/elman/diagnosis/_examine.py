@@ -1,4 +1,4 @@
-"""``diagnose``: a run's measures, what is wrong by them, and what they cannot say."""
+"""``diagnose``: the problems of a run, what was checked, and what is unknown."""
 
 from __future__ import annotations
 
@@ -42,22 +42,20 @@ class Examination(NamedTuple):
 def diagnose(
     path: Path | str, *, task: Task | None = None, stage: Stage | None = None
 ) -> Examination:
-    """What is wrong with a run, with the figures that show it and the remedies.
+    """Diagnose a run: its problems, the measurements that show them, and remedies.
 
     The gradient through time, gates, units, truncation and the size of the first update are
-    measured on a batch of the run's training data, with the weights that it began with, drawn again
-    from its seed, and with those of its last checkpoint. The rest is read from its metrics.jsonl.
-    Nothing of the run is changed.
+    measured on a batch of training data, with the initial weights, drawn again from the seed, and
+    with those of the last checkpoint. The rest is read from metrics.jsonl. The run is not changed.
 
     Args:
         path: the run folder.
-        task: your own task, for a run that `elman.training.fit` made of one; else the configuration
-            names it.
-        stage: called with what is done next, since it takes some seconds.
+        task: your own task, for a run of `elman.training.fit`; otherwise the run names it.
+        stage: called with the name of each stage, since a diagnosis takes some seconds.
 
     Raises:
-        CheckpointError: it is no run folder, or has no checkpoint.
-        ConfigError: its network has no recurrent layer, or no batch has a finite loss.
+        CheckpointError: the folder is not a run, or has no checkpoint.
+        ConfigError: the network has no recurrent layer, or no batch has a finite loss.
 
     Example:
         >>> import tempfile
@@ -109,18 +107,15 @@ def _checked(run: Evidence) -> Iterator[Measurement]:
 def _unknown(run: Evidence) -> Iterator[str]:
     if not run.watched:
         yield (
-            "the run was not watched, so the norms of its own gradients are not known: those of "
-            "the last checkpoint stand in for them; train with --watch to have them"
+            "the run's own gradient norms, which were not recorded (train with --watch): those of "
+            "the last checkpoint were measured instead"
         )
     if run.clipped is None:
-        yield "no line of progress was written, so how often clipping acted is not known"
+        yield "how often gradients were clipped: the run logged no progress"
     if run.diverged and run.bad is None and run.broke is None:
-        yield (
-            "the run diverged, but its last checkpoint and its data are finite: where that arose "
-            "is not known"
-        )
+        yield ("where the run became NaN or infinite: its last checkpoint and its data are finite")
     if run.standing is None:
         yield (
-            "nothing was validated: whether the run learned, whether it overfits, and whether "
-            "vanishing gradients are a fault, is not known"
+            "whether the run learned, whether it overfits, and whether vanishing gradients matter: "
+            "it has no validation"
         )

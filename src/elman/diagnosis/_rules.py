@@ -1,4 +1,4 @@
-"""From measures to findings: one rule a fault, the likelier cause first."""
+"""The rules that turn evidence into findings, the likeliest cause first."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from elman.diagnosis._finding import Finding, Remedy
 RATIO, GROWTH, SATURATED, STUCK, DEAD = 0.5, 1.03, 0.6, 0.9, 0.5
 CLIPPED, BIAS, LEARNED, NEAR, WHOLE = 0.9, 0.15, -0.02, 0.05, 0.5
 RISE, ABOVE, WORSE, SICK, CHANCE = 0.5, 0.1, 0.1, 0.05, 2.0
-"""Bounds of the rules below; chosen on the tuning seeds of the faults in benchmarks/doctor.py."""
+"""Bounds of the rules, tuned on the tuning seeds of benchmarks/doctor.py."""
 
 CODES = MappingProxyType(
     {
         "E-UNLEARNED": "the run is no better than a simple baseline",
-        "E-OVERFIT": "the run overfits: it learns its training data by heart",
-        "E-NAN-DATA": "values in the data are not finite",
-        "E-NAN": "a weight or an operation gives values that are not finite",
+        "E-OVERFIT": "the run overfits its training data",
+        "E-NAN-DATA": "the data contain NaN or infinity",
+        "E-NAN": "a weight or an operation produces NaN or infinity",
         "E-LR": "the learning rate is too high",
-        "E-EXPLODE": "gradients explode on their way back through time",
-        "E-SATURATED": "gates, or units, are saturated",
+        "E-EXPLODE": "gradients explode through time",
+        "E-SATURATED": "gates or units are saturated",
         "E-DEAD": "units are dead",
-        "E-CLIP": "clipping cuts almost every gradient",
-        "E-TRUNCATED": "truncation is too short for what is to be learned",
-        "E-VANISH": "gradients vanish before they reach what matters",
+        "E-CLIP": "almost every gradient is clipped",
+        "E-TRUNCATED": "backpropagation is truncated too early",
+        "E-VANISH": "gradients vanish through time",
     }
 )
-"""Every code, and what it says: first how a run came out, then what may be the cause."""
+"""All codes with their meaning: first how a run ended, then possible causes."""
 
 
 def findings(run: Evidence) -> tuple[Finding, ...]:
-    """All that is wrong: how the run came out, then its causes, the likelier one first."""
+    """All findings: first how the run ended, then its causes, the likeliest first."""
     causes = tuple(finding for rule in RULES for finding in rule(run))
-    wild = any(finding.code == "E-LR" for finding in causes)  # then validation rises and falls
+    wild = any(
+        finding.code == "E-LR" for finding in causes
+    )  # then the validation loss goes up and down
     overfit = () if wild else tuple(_overfits(run))
-    # A network that learned nothing has gradients that vanish, whatever it is that keeps it so;
-    # one that knows its training data by heart does not want for memory.
+    # Gradients vanish in any network that has not learned, so this is reported only without other
+    # causes; a network that overfits does not lack memory.
     causes = causes or (() if overfit else tuple(_vanishes(run)))
     return (*_unlearned(run, (*overfit, *causes)), *overfit, *causes)
 
 
 def _learned(place: Standing) -> bool:
-    """Whether a run is better than its best baseline, and not by chance better than the weakest."""
+    """Whether a run beats its best baseline, and significantly the weakest one."""
     beats = place.margin <= min(LEARNED, -place.noise)
     return place.perfect or (beats and place.gain <= min(LEARNED, -CHANCE * place.chance))
 
@@ -57,10 +59,12 @@ def _unlearned(run: Evidence, causes: Sequence[Finding]) -> Iterator[Finding]:
     limit, each = min(LEARNED, -place.noise), []
     figure = str(place)
     if run.losses.falling:
-        figure += "; the training loss still falls"
+        figure += "; the training loss is still falling"
     if causes:
-        figure += f"; a likely cause is below: {causes[0].code}"
-    if all(finding.code == "E-VANISH" for finding in causes):  # so they do in what is untrained
+        figure += f"; likely cause: {causes[0].code}, below"
+    if all(
+        finding.code == "E-VANISH" for finding in causes
+    ):  # gradients vanish in untrained networks, too
         goes_on = not causes or run.losses.falling is not False
         each = [remedies.faster(run), *([remedies.longer(run)] if goes_on else [])]
     fits = remedies.fitting(run.config, *each)
@@ -77,7 +81,8 @@ def _overfits(run: Evidence) -> Iterator[Finding]:
         return
     figure = (
         f"validation {losses.unit} rose from {lowest:.3g} after update {best:,} to "
-        f"{losses.valid[-1][1]:.3g}, while that of training fell from {before:.3g} to {after:.3g}"
+        f"{losses.valid[-1][1]:.3g}, while training {losses.unit} fell from {before:.3g} to "
+        f"{after:.3g}"
     )
     fits = remedies.fitting(run.config, *remedies.regular(run))
     yield Finding("E-OVERFIT", CODES["E-OVERFIT"], figure, losses.worse, WORSE, fits)
@@ -94,27 +99,27 @@ def _nan(run: Evidence) -> Iterator[Finding]:
         return
     numbers = ", ".join(map(str, run.bad_rows))
     rows = f"; training rows {numbers}, counted from 0" if numbers else ""
-    mend = Remedy("leave out or mend these values: no setting does it", {}, "")
+    mend = Remedy("remove or correct these values in the data", {}, "")
     yield Finding("E-NAN-DATA", CODES["E-NAN-DATA"], f"{bad}{rows}", math.nan, 0.0, (mend,))
 
 
 def _rate(run: Evidence) -> Iterator[Finding]:
     if run.ratio <= RATIO:
         return
-    figure = f"the first update moves a weight matrix by {run.ratio:.2g} of its own size (median)"
+    figure = f"the first update changes a weight matrix by {run.ratio:.2g} of its norm (median)"
     lower = remedies.slower(run.config, run.ratio / 0.05)
     fits = remedies.fitting(run.config, lower, remedies.slower(run.config, 10))
     yield Finding("E-LR", CODES["E-LR"], figure, run.ratio, RATIO, fits)
 
 
 def _rises(run: Evidence) -> Iterator[Finding]:
-    """The loss itself says that the rate is too high, whatever the first update did."""
+    """The rate is too high by the course of the loss, whatever the first update was."""
     losses = run.losses
     if run.ratio > RATIO or not (losses.rise > RISE or losses.above > ABOVE):
         return
     figure = (
-        f"the training {losses.unit} came to {losses.last:.3g}: it began at {losses.begun:.3g}, "
-        f"and {losses.lowest:.3g} was the lowest that was logged"
+        f"training {losses.unit} is {losses.last:.3g} at the end; it was {losses.begun:.3g} at the "
+        f"start and {losses.lowest:.3g} at its lowest"
     )
     factors = (100, 10) if losses.above > ABOVE else (10, 100)
     fits = remedies.fitting(run.config, *(remedies.slower(run.config, by) for by in factors))
@@ -126,7 +131,7 @@ def _explodes(run: Evidence) -> Iterator[Finding]:
     if growth <= GROWTH or growth**run.first.steps < 100:
         return
     figure = (
-        f"with the first weights the gradient's norm grows by a factor of {growth:.3g} a step, "
+        f"with the initial weights the gradient norm grows by a factor of {growth:.3g} per step, "
         f"{growth ** min(run.first.steps, 500):.2g} over {run.first.steps} steps"
     )
     init, tight = remedies.orthogonal(run.config), remedies.tighter(run)
@@ -135,17 +140,17 @@ def _explodes(run: Evidence) -> Iterator[Finding]:
 
 
 def _saturated(run: Evidence) -> Iterator[Finding]:
-    begun = run.first_use.stuck > SATURATED  # in training gates come to open and close by right
+    begun = run.first_use.stuck > SATURATED  # trained gates open and close for good reasons
     use, limit = (run.first_use, SATURATED) if begun else (run.last_use, STUCK)
     if use.stuck <= limit:
         return
-    when = "first" if begun else "last"
+    when = "initial" if begun else "last"
     figure = (
         f"{use.stuck:.0%} of the values of {use.where} are saturated with the {when} weights; "
-        f"what enters has a root mean square of {run.scale:.3g}"
+        f"the root mean square of the input is {run.scale:.3g}"
     )
     scaled = Remedy("standardize the input", {"data.standardize": True}, remedies.LECUN)
-    begin = "Glorot's first weights"
+    begin = "Glorot initialization"
     init = remedies.initialization(run.config, "glorot", begin, remedies.GLOROT)
     each = [scaled, init, remedies.slower(run.config, 10)]
     fits = remedies.fitting(run.config, *each)
@@ -156,18 +161,16 @@ def _dead(run: Evidence) -> Iterator[Finding]:
     dead = max(run.first_use.dead, run.last_use.dead)
     if dead <= DEAD:
         return
-    when = "first" if dead == run.first_use.dead else "last"
+    when = "initial" if dead == run.first_use.dead else "last"
     figure = f"{dead:.0%} of the units are 0 at every step of a batch with the {when} weights"
-    tanh = Remedy(
-        "tanh, which has a slope everywhere", {"model.activation": "tanh"}, remedies.LECUN
-    )
+    tanh = Remedy("tanh, whose gradient is never 0", {"model.activation": "tanh"}, remedies.LECUN)
     init = remedies.orthogonal(run.config)
     fits = remedies.fitting(run.config, init, tanh, remedies.slower(run.config, 10))
     yield Finding("E-DEAD", CODES["E-DEAD"], figure, dead, DEAD, fits)
 
 
 def _clips(run: Evidence) -> Iterator[Finding]:
-    # Adam divides by the size of its gradients, so that a bound on it changes next to nothing.
+    # Adam divides by the size of its gradients, so clipping hardly changes its updates.
     if run.clipped is None or run.clipped <= CLIPPED or run.config.train.optimizer != "sgd":
         return
     figure = f"{run.clipped:.0%} of the updates were clipped"
@@ -186,12 +189,14 @@ def _truncated(run: Evidence) -> Iterator[Finding]:
         return
     train = run.config.train
     used: int = train.k2 or train.k1  # type: ignore[attr-defined]
-    figure = f"cut every {used} steps, the gradient is off by {run.bias:.0%} of its size"
+    figure = f"truncated after {used} steps, the gradient is off by {run.bias:.0%} of its norm"
     enough = max(run.enough or 8 * used, 2 * used)
     each = [
-        Remedy("windows as long as the gradient reaches", {"train.k1": enough}, remedies.AICHER),
+        Remedy("longer windows", {"train.k1": enough}, remedies.AICHER),
         Remedy(
-            "as many updates, each reaching further back", {"train.k2": enough}, remedies.AICHER
+            "the same windows, with gradients that flow further back",
+            {"train.k2": enough},
+            remedies.AICHER,
         ),
     ]
     fits = remedies.fitting(run.config, *each)
@@ -199,7 +204,7 @@ def _truncated(run: Evidence) -> Iterator[Finding]:
 
 
 def _broke(run: Evidence) -> Iterator[Finding]:
-    """After what may be the cause of it."""
+    """NaN or infinity in a run that diverged; its possible causes come first."""
     if run.bad is None and run.broke is not None and run.broke.source != "data":
         fits = remedies.fitting(run.config, remedies.slower(run.config, 10), remedies.tighter(run))
         yield Finding("E-NAN", CODES["E-NAN"], str(run.broke), math.nan, 0.0, fits)
@@ -210,14 +215,14 @@ def _vanishes(run: Evidence) -> Iterator[Finding]:
         return
     place, blind = run.standing, run.last.horizon < WHOLE * run.steps
     something = place.gain <= min(-NEAR, -CHANCE * place.chance)
-    # What learned something with a gradient that reaches back by now is on its way; and what is
-    # far worse than a simple baseline, and learned nothing, has not even learned what is near.
+    # A run that learned something and whose gradient now reaches back is making progress; one that
+    # is far below its baseline and learned nothing fails at short spans already.
     near = place.margin <= NEAR or something
     if _learned(place) or (something and not blind) or not near:
         return
     figure = (
         f"the gradient falls below 1% within {run.first.horizon:.0f} of {run.steps} steps with "
-        f"the first weights, within {run.last.horizon:.0f} with the last"
+        f"the initial weights, within {run.last.horizon:.0f} with the last"
     )
     fits = remedies.fitting(run.config, *remedies.memory(run))
     value, limit = run.first.horizon, WHOLE * run.steps

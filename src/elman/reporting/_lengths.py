@@ -1,4 +1,4 @@
-"""How good runs are at short rows and at long ones, all in one figure."""
+"""A figure of the quality of several runs by the length of rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rows = Sequence[Sequence[Any]]
 
 
 class _Axes(NamedTuple):
-    """Runs that have all of this in common can be compared, and no others."""
+    """Axes of a figure; only runs with equal axes can be compared."""
 
     task: str
     title: str
@@ -31,7 +31,7 @@ class _Axes(NamedTuple):
 
 
 def lengths(runs: Mapping[str, Measures]) -> Iterator[Figure]:
-    """A figure for all runs of a task that were measured on the same rows, if there are several.
+    """A figure for each group of runs that were evaluated on the same rows, if it has several.
 
     >>> list(lengths({}))
     []
@@ -47,8 +47,8 @@ def lengths(runs: Mapping[str, Measures]) -> Iterator[Figure]:
         yield Figure(
             Picture(f"{NAME}{end}", partial(_draw, axes, lines, list(runs)), (WIDTH, 3.2)),
             f"{axes.measure} {axes.title}".replace("_", " ").capitalize(),
-            "The same rows for each run, in groups from short to long; at the lower edge how many "
-            "rows a group has.",
+            "Rows grouped by length; below each group its number of rows. All runs are evaluated "
+            "on the same rows.",
         )
 
 

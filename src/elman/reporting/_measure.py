@@ -1,4 +1,4 @@
-"""Looks inside a trained run."""
+"""Measures a trained model."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from elman.tasks import LanguageModel, Table, TableTask, Task
 from elman.training import load
 
 Stage: TypeAlias = Callable[[str], object]
-"""Called with what is done next."""
+"""Called with the name of each stage."""
 
 ROWS = 16
-"""Rows of the batch whose gradients are measured."""
+"""Rows of the batch that gradients are measured on."""
 JACOBIAN_ROWS = 2
 LOSS_STEPS = 12
 JACOBIANS = 32
-"""Steps whose Jacobians are decomposed, evenly apart."""
+"""Number of evenly spaced steps whose Jacobians are decomposed."""
 EXPONENTS = 12
 WORDS = 32
-"""Steps of a map, unless the text is given."""
+"""Steps of a map of a validation row."""
 UNITS = 24
-"""Units of a map; more are too thin to be seen on a phone."""
+"""Units of a map; more would be too thin on a phone."""
 NEXT = 10
 BEGINNING = 8
-"""Words of the validation text whose next one is guessed, where no text is given."""
+"""Words of the validation text whose next word is predicted, if no text is passed."""
 FRACTION = 0.01
 
 
 def _ignore(_: str) -> None:
-    """Say nothing."""
+    """Report nothing."""
 
 
 def measure(
@@ -60,22 +60,22 @@ def measure(
     figures: bool = True,
     stage: Stage = _ignore,
 ) -> Measures:
-    """Look inside a trained run, and write what is found into its folder.
+    """Measure a trained model, and save the measures in its run folder.
 
-    The gradients are those of the task's own loss on validation rows; the gates are shown on a text
-    or on the first of these rows.
+    Gradients are those of the task's own loss on validation rows; gates are recorded on a text or
+    on the first of these rows.
 
     Args:
         path: the run folder.
-        text: a sentence whose words the gates are shown at, for tasks that read text.
+        text: a text to record the gates on, for tasks that read text.
         which: the checkpoint, "best" or "last".
-        task: your own task, for a run that `elman.training.fit` made of one.
-        figures: whether the figures are drawn, too; a `page` draws its own.
-        stage: called with what is done next, since it takes some seconds.
+        task: your own task, for a run of `elman.training.fit`.
+        figures: whether to draw the figures, too; `report` draws its own.
+        stage: called with the name of each stage, since measuring takes some seconds.
 
     Raises:
-        CheckpointError: there is no such run or checkpoint.
-        ConfigError: the task reads no text, or has no recurrent layer.
+        CheckpointError: no such run or checkpoint.
+        ConfigError: the task does not read text, or its network has no recurrent layer.
 
     Example:
         >>> import tempfile
@@ -95,7 +95,7 @@ def measure(
     task.network.eval()
     stage("measuring gradients")
     flow = _flow(task)
-    stage("measuring Jacobians, exponents and gates")
+    stage("measuring Jacobians, Lyapunov exponents and gates")
     measures = Measures(
         task=task.name,
         checkpoint=which,
@@ -106,16 +106,16 @@ def measure(
         layers=_layers(task, flow, text),
     )
     with task.unchanged():
-        stage("asking the network")
+        stage("predicting")
         measures.tables = _tables(task, text)
-        stage("drawing")
+        stage("drawing plots")
         _draw(task, measures, path, figures=figures)
     measures.save(path)
     return measures
 
 
 def _flow(task: Task) -> Flow:
-    """The gradient flow, with the contributions of loss steps evenly apart."""
+    """The gradient flow, with the contributions of evenly spaced loss steps."""
     batch = task.excerpt(ROWS).batch
     with torch.no_grad():
         steps = len(record(task, batch).tracks[-1])
@@ -123,7 +123,7 @@ def _flow(task: Task) -> Flow:
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Some of so many numbers, evenly apart, the last among them.
+    """At most ``most`` evenly spaced indices below ``count``, including the last.
 
     >>> _evenly(10, 4), _evenly(3, 4)
     ([0, 3, 6, 9], [0, 1, 2])
@@ -152,7 +152,9 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
             except ConfigError as error:
                 layer.left_out[name] = str(error)
         read = [words for name, words in excerpt.words.items() if layer.name.startswith(name)]
-        if read or not excerpt.words:  # what reads something else, such as letters, is not mapped
+        if (
+            read or not excerpt.words
+        ):  # layers that read something else, such as letters, get no map
             layer.words = [*next(iter(read), [])][: WORDS if text is None else None]
             _maps(layer, calls.get(layer.name, []))
         layers.append(layer)
@@ -192,7 +194,7 @@ def _lyapunov(task: Task, batch: Any, layer: int, track: Track) -> Exponents:
 
 
 def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
-    """What the gates and states of a layer are, at the units that change most."""
+    """Record the gates and states of a layer for the units that change most."""
     if not calls:
         return
     states, steps = calls[0].cell.states, len(layer.words) or None
@@ -225,7 +227,7 @@ def _tables(task: Task, text: str | None) -> list[ReportTable]:
         case TableTask() if text is not None:
             (answer,) = task.answers([task.row_of(text)])
             rows = [[name, _short(value)] for name, value in answer.items()]
-            tables.insert(0, Table("what it says of the text", ["", ""], rows))
+            tables.insert(0, Table("prediction for the text", ["", ""], rows))
     return [
         ReportTable(title=t.title, columns=list(t.columns), rows=[list(row) for row in t.rows])
         for t in tables
@@ -233,13 +235,13 @@ def _tables(task: Task, text: str | None) -> list[ReportTable]:
 
 
 def _beginning(task: LanguageModel) -> str:
-    """The first words of the validation text, as text."""
+    """The first words of the validation text."""
     read = task.excerpt(1).words[""][:BEGINNING]
     return task.vocabulary.decode(map(task.vocabulary.index, read)).strip()
 
 
 def _short(value: Any) -> str | float:
-    """A part of an answer in a cell of a table.
+    """A part of a prediction as a cell of a table.
 
     >>> _short({"yes": 0.75, "no": 0.25}), _short(["DET", "NOUN"])
     ('yes 0.75, no 0.25', 'DET NOUN')

@@ -1,4 +1,4 @@
-"""What `flow` keeps of a run: the measures as plain numbers, in a file of JSON."""
+"""The measures of a run as plain numbers, and their JSON file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ANEW = "`elman flow` writes it again"
 
 Steps = list[float]
 Three = tuple[float, float, float]
-"""A value, and the bounds of its 95 % interval."""
+"""A value and the bounds of its 95% interval."""
 
 
 class _JsonModel(BaseModel):
-    # JSON has no infinity: a half-life that is one is the text "Infinity", and is read as a number.
+    # JSON has no infinity: an infinite half-life is stored as the string "Infinity".
     model_config = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
 
 
 class Curve(_JsonModel):
-    """How the gradient falls at one state: its norm by steps before the loss, 1 at the loss."""
+    """The gradient norm of one state by steps before the loss, relative to that at the loss."""
 
     fall: Steps
     half_life: Three
@@ -35,7 +35,7 @@ class Curve(_JsonModel):
 
 
 class Jacobians(_JsonModel):
-    """Of all states of a layer, the mean over rows: see `elman.inspection.spectrum`."""
+    """Jacobians of all states of a layer, averaged over rows; see `elman.inspection.spectrum`."""
 
     times: list[int]
     step_norm: Steps
@@ -44,23 +44,23 @@ class Jacobians(_JsonModel):
 
 
 class Exponents(_JsonModel):
-    """The largest Lyapunov exponents and their intervals, in nats a step."""
+    """The largest Lyapunov exponents and their intervals, in nats per step."""
 
     value: list[float]
     interval: list[tuple[float, float]]
 
 
 class LayerMeasures(_JsonModel):
-    """What one layer does.
+    """The measures of one layer.
 
     Attributes:
         gradient: by the name of the state.
         contribution: ||dL_tau/dh_t|| of the first state: a list over time for each loss step.
-        words: what the steps of the maps read; empty where they have no names.
-        maps: what gates and states are at each step of the excerpt: (step, unit).
-        gates: which of the maps are gates, in [0, 1].
-        units: the numbers of the units in the maps, those that change most from step to step.
-        left_out: what could not be measured, and why.
+        words: the input of each step of the maps; empty if steps have no names.
+        maps: gates and states at each step of the excerpt, by name: (step, unit).
+        gates: the maps that are gates, with values in [0, 1].
+        units: indices of the units in the maps, those that change most from step to step.
+        left_out: measures that could not be taken, and why.
     """
 
     name: str
@@ -77,7 +77,7 @@ class LayerMeasures(_JsonModel):
 
 
 class ReportTable(_JsonModel):
-    """A table of what the model says, see `elman.tasks.Table`."""
+    """A table of predictions, see `elman.tasks.Table`."""
 
     title: str
     columns: list[str]
@@ -85,16 +85,16 @@ class ReportTable(_JsonModel):
 
 
 class Measures(_JsonModel):
-    """What `elman flow` found in a run.
+    """The measures of a trained model, as `elman flow` saves them.
 
     Attributes:
-        task, checkpoint: what was measured.
-        rows, steps: of the batch whose gradients are measured.
+        task, checkpoint: the model that was measured.
+        rows, steps: size of the batch that gradients were measured on.
         loss_steps: the loss steps of the contributions.
-        text: what was read for the maps, where it was given.
+        text: the text of the maps, if one was passed.
         layers: in the order of their first steps.
-        tables: the task's tables, and what it says of the text.
-        pictures: the task's pictures, by name, in the folder of the measures.
+        tables: the task's tables, and its prediction for the text.
+        pictures: names of the task's plots in the folder of the measures.
     """
 
     format: Literal[4] = FORMAT
@@ -109,17 +109,17 @@ class Measures(_JsonModel):
     pictures: list[str] = []
 
     def save(self, run: Path) -> None:
-        """Write them into a run folder.
+        """Save the measures in a run folder.
 
         Raises:
-            DataError: they cannot be written.
+            DataError: the file cannot be written.
         """
         with replacing(run / FILE) as file:
             file.write(self.model_dump_json().encode())
 
     @classmethod
     def load(cls, run: Path) -> Measures | None:
-        """Those of a run folder; None if nobody has measured it.
+        """Load the measures of a run folder; None if there are none.
 
         Raises:
             CheckpointError: the file is damaged or has another format.

@@ -1,4 +1,4 @@
-"""One page of HTML of one run, or of several side by side; it needs no other file."""
+"""An HTML report of one run, or of several side by side, in a single file."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from elman.reporting._training import training
 from elman.training._run import Run
 
 LIMIT = 3_000_000
-"""Bytes of a page: task's pictures that do not fit are left out, and named."""
+"""Largest size of a page in bytes; plots of the task that do not fit are left out."""
 MOST_ROWS = 40
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 WIDE = 5
-"""A table of more columns takes the whole width of the page, whatever stands beside it."""
+"""A table with more columns takes the whole width of the page."""
 
 Findings = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 class RunEntry(NamedTuple):
-    """A run on the page, under the name that tells it from the others."""
+    """A run on the page, under a name of its own."""
 
     name: str
     run: Run
@@ -53,27 +53,26 @@ def report(
     findings: Findings | None = None,
     checked: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Path:
-    """Make the page of some runs, with every figure as PNG and SVG beside it.
+    """Write the report of one run or several, with every figure beside it as PNG and SVG.
 
-    It has no script and loads nothing; what a run folder holds is text on it, never markup.
+    The page has no scripts and loads nothing; text from the run folders is escaped.
 
     Args:
-        paths: the run folders; what `measure` wrote into them is shown.
-        output: the folder for ``report.html``; ``RUN/report``, or beside the first of several runs
-            ``report-NAME-NAME``.
-        findings: by the path of a run what the doctor found: ``code``, ``problem``, ``figure`` and
+        paths: the run folders; measures that `measure` saved in them are shown.
+        output: the folder for ``report.html``. Default: ``RUN/report``, or for several runs
+            ``report-NAME-NAME`` beside the first one.
+        findings: findings of the doctor by the path of a run: ``code``, ``problem``, ``figure`` and
             ``remedies``, each with ``what``, ``flags``, ``without`` and ``reference``.
-        checked: by the path of a run what the doctor looked at, a line each, ``what: how it came
-            out``.
+        checked: checks of the doctor by the path of a run: their names and outcomes.
 
-    Returns: the page's file.
+    Returns: the path of the page.
 
     Raises:
-        ConfigError: no run was given, one was given twice, or Matplotlib is not installed.
-        CheckpointError: a folder is no run, or its measures are damaged.
+        ConfigError: no run, the same run twice, or Matplotlib is not installed.
+        CheckpointError: a folder is not a run, or its measures are damaged.
     """
     if not paths or len({Path(p).resolve() for p in paths}) < len(paths):
-        raise ConfigError("expected one run folder or several different ones")
+        raise ConfigError("expected one run folder, or several different ones")
     if not pictures.available():
         raise ConfigError(pictures.MISSING)
     entries = []
@@ -94,7 +93,7 @@ def report(
 
 
 def _names(paths: Sequence[Path | str]) -> list[str]:
-    """The folders' names, or whole paths where these are not enough to tell them apart."""
+    """The names of the folders, or their paths if names are not unique."""
     names = [Path(path).resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
@@ -112,7 +111,7 @@ def _folder(entries: Sequence[RunEntry]) -> Path:
 
 
 def el(tag: str, *children: ET.Element | str, **attributes: str) -> ET.Element:
-    """An element; text in it is escaped when it is written.
+    """An HTML element; its text is escaped when it is written.
 
     >>> ET.tostring(el("p", "a < b", el("br"), "c", id="x"), "unicode", method="html")
     '<p id="x">a &lt; b<br>c</p>'
@@ -129,7 +128,7 @@ def el(tag: str, *children: ET.Element | str, **attributes: str) -> ET.Element:
 
 
 def _clean(text: str) -> str:
-    """Without the control characters that HTML does not have."""
+    """Text without the control characters that HTML forbids."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t" or not c.isascii())
 
 
@@ -157,7 +156,7 @@ def _body(entries: Sequence[RunEntry], drawn: Mapping[str, ET.Element]) -> ET.El
         el("h1", " · ".join(each.name for each in entries)),
         *(_sentence(each, several) for each in entries),
         _results(entries),
-        *_section("Beside simple models", _rankings(entries)),
+        *_section("Baselines", _rankings(entries)),
         *_section("Findings", (_findings(each, several) for each in entries)),
         *_section("Training", (drawn[name] for name in drawn if name == "training")),
         *_section(
@@ -183,7 +182,7 @@ def _body(entries: Sequence[RunEntry], drawn: Mapping[str, ET.Element]) -> ET.El
 
 
 def _again(entries: Sequence[RunEntry]) -> str:
-    """The command that makes this page."""
+    """The command that writes this page."""
     texts = {each.measures.text if each.measures else None for each in entries}
     (text,) = texts if len(texts) == 1 else (None,)
     options = [] if text is None else ["--text", text]
@@ -191,13 +190,13 @@ def _again(entries: Sequence[RunEntry]) -> str:
 
 
 def _section(title: str, parts: Iterable[ET.Element]) -> list[ET.Element]:
-    """A heading and what stands under it side by side; nothing where there is nothing."""
+    """A heading and its parts side by side; nothing if there are no parts."""
     there = list(parts)
     return [el("h2", title), el("div", *there, class_="side")] if there else []
 
 
 def _results(entries: Sequence[RunEntry]) -> ET.Element:
-    """What each run is, and what it came to."""
+    """A table of the facts and results of each run."""
     columns = [dict(_facts(each)) for each in entries]
     names = list(dict.fromkeys(name for column in columns for name in column))
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
@@ -218,7 +217,7 @@ def _sentence(entry: RunEntry, several: bool) -> ET.Element:
 
 
 def _rankings(entries: Sequence[RunEntry]) -> Iterator[ET.Element]:
-    """Each run and its baselines, the best first."""
+    """A table of each run and its baselines, the best first."""
     for each in entries:
         ranking = Ranking.of(each.events)
         if ranking is None or len(ranking.models) < 2:
@@ -233,7 +232,7 @@ def _rankings(entries: Sequence[RunEntry]) -> Iterator[ET.Element]:
 
 
 def _figure(figure: Figure, folder: Path) -> ET.Element:
-    """A figure on the page; its files go to the folder."""
+    """A figure as HTML; its PNG and SVG files are saved in the folder."""
     title = figure.title if figure.of is None else f"{figure.title}: {figure.of}"
     name = figure.picture.name
     with pictures.drawn(figure.picture) as sheet:
@@ -244,12 +243,12 @@ def _figure(figure: Figure, folder: Path) -> ET.Element:
 
 def _unmeasured(entry: RunEntry) -> ET.Element:
     how = el("code", shlex.join(["elman", "flow", str(entry.run.path)]))
-    return el("p", f"{entry.name}: nobody has looked inside yet: ", how)
+    return el("p", f"{entry.name}: not measured yet; run ", how)
 
 
 def _reasons(measures: Measures) -> list[str]:
     return [
-        f"{layer.name}: {what} is left out: {why}"
+        f"{layer.name}: {what} not measured: {why}"
         for layer in measures.layers
         for what, why in layer.left_out.items()
     ]
@@ -262,12 +261,12 @@ def _left_out(entry: RunEntry) -> ET.Element:
 
 
 def _findings(entry: RunEntry, several: bool) -> ET.Element:
-    """What the doctor found, with its remedies in their order."""
+    """The findings of the doctor with their remedies."""
     head = [el("h3", entry.name)] if several else []
     if entry.findings is None:
         how = el("code", shlex.join(["elman", "doctor", str(entry.run.path)]))
-        return el("div", *head, el("p", "not examined: ", how, class_="soft"))
-    articles = [_finding(each) for each in entry.findings] or [el("p", "No fault found.")]
+        return el("div", *head, el("p", "no diagnosis yet; run ", how, class_="soft"))
+    articles = [_finding(each) for each in entry.findings] or [el("p", "No problems found.")]
     lines = [el("li", f"{name}: {outcome}") for name, outcome in entry.checked.items()]
     details = [el("details", el("summary", "what was checked"), el("ul", *lines))] if lines else []
     return el("div", *head, *articles, *details)
@@ -293,7 +292,7 @@ def _finding(finding: Mapping[str, Any]) -> ET.Element:
 
 
 def _predictions(entry: RunEntry, several: bool) -> ET.Element:
-    """The task's tables and pictures."""
+    """The tables and plots of the task."""
     assert entry.measures is not None
     parts = [el("h3", entry.name)] if several else []
     for table in entry.measures.tables:
@@ -302,21 +301,21 @@ def _predictions(entry: RunEntry, several: bool) -> ET.Element:
         title = name.removeprefix("task-").replace("-", " ")
         image = _image(entry.run.path / FILE.parent, name, title)
         parts.append(el("figure", el("div", image, class_="wide"), el("figcaption", title)))
-    whole = el("div", *parts or [el("p", "the task shows none", class_="soft")])
+    whole = el("div", *parts or [el("p", "this task has none", class_="soft")])
     return _whole_width(
         whole, max((table.columns for table in entry.measures.tables), key=len, default=[])
     )
 
 
 def _whole_width(element: ET.Element, columns: Sequence[str]) -> ET.Element:
-    """The same, across the whole page where its table has many columns."""
+    """The same element, as wide as the page if its table has many columns."""
     if len(columns) > WIDE:
         element.set("class", " ".join(filter(None, [element.get("class"), "whole"])))
     return element
 
 
 def _image(folder: Path, name: str, title: str) -> ET.Element:
-    """A picture of the task, in dark colors where the page is."""
+    """A plot of the task, with a dark variant for dark pages."""
     light, dark = (data_uri(folder / f"{Path(name).name}{end}.png") for end in ("", "-dark"))
     return el(
         "picture",
@@ -327,7 +326,9 @@ def _image(folder: Path, name: str, title: str) -> ET.Element:
 
 def _settings(entry: RunEntry) -> ET.Element:
     words = command(entry.run.config)
-    again = el("pre", words) if words else el("p", "a task of one's own: its program trains it")
+    again = (
+        el("pre", words) if words else el("p", "custom task: train it again with your own script")
+    )
     return el(
         "div",
         el("h3", entry.name),
@@ -341,12 +342,12 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> ET.Element:
     body = [el("tr", *(el("td", _cell(value)) for value in row)) for row in rows[:MOST_ROWS]]
     table = el("div", el("table", head, *body), class_="wide")
     if len(rows) > MOST_ROWS:
-        table.append(el("p", f"and {len(rows) - MOST_ROWS:,} rows more", class_="soft"))
+        table.append(el("p", f"and {len(rows) - MOST_ROWS:,} more rows", class_="soft"))
     return table
 
 
 def _cell(value: Any) -> str:
-    """A value as it is shown: four significant digits.
+    """A value as text, with four significant digits.
 
     >>> _cell(0.123456), _cell(12345), _cell("a"), _cell(None)
     ('0.1235', '12,345', 'a', '')
@@ -362,8 +363,8 @@ def _cell(value: Any) -> str:
 
 
 def _fit(body: ET.Element) -> None:
-    """Leave out the last of the pictures that came as PNG, until the page is small enough."""
+    """Drop plots of the task from the end until the page is small enough."""
     images = [figure for figure in body.iter("figure") if figure.find(".//img") is not None]
     while images and len(ET.tostring(body, method="html")) > LIMIT:
         figure = images.pop()
-        figure[0] = el("p", "too large for this page: see the run's folder")
+        figure[0] = el("p", "too large for this page: see the run folder")

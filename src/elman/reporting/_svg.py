@@ -1,4 +1,4 @@
-"""A figure as an element of a page, whose ink takes the page's color, light or dark."""
+"""A figure as inline SVG whose lines take the text color of the page, light or dark."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ POINT = re.compile(r"(?<=#)[\w-]+")
 
 
 def inline(figure: Figure, name: str, title: str) -> ET.Element:
-    """A drawn figure as SVG that can stand inside HTML, beside others.
+    """A drawn figure as SVG for an HTML page with other figures.
 
-    Names of parts get the figure's own name in front, black becomes ``currentColor``, and nothing
-    in it points outside.
+    Ids are prefixed with the name of the figure, black becomes ``currentColor``, and no link leads
+    outside of the page.
     """
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -41,10 +41,10 @@ def inline(figure: Figure, name: str, title: str) -> ET.Element:
 
 
 def data_uri(file: Path) -> str:
-    """A PNG as an address that holds it.
+    """A PNG file as a data URI.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     from base64 import b64encode
 

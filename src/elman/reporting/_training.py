@@ -1,4 +1,4 @@
-"""The figure of how runs went: losses, validations, the best of them, and what is to be beaten."""
+"""The training figure: losses, validation metrics, the best epoch and the best baselines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Events = Sequence[Mapping[str, Any]]
 Line = tuple[list[float], list[float]]
 
 FEW = 12
-"""Points of a line that are marked each."""
+"""Lines with fewer points get a marker at each."""
 
 DASHED = {"training": "--", "largest": "--", "mean": "-."}
 
@@ -31,12 +31,12 @@ NOT_MEASURES = {
 
 
 class TrainingHistory(NamedTuple):
-    """How a run went.
+    """The logged curves of a run.
 
     Attributes:
-        curves: by the title of a panel, its lines by name.
+        curves: lines by name, for each panel by its title.
         best: the epoch and the update of the best validation; None if there was none.
-        baselines: by measure, the name of the best simple model and its value on validation data.
+        baselines: name and validation score of the best baseline, by metric.
     """
 
     curves: dict[str, dict[str, Line]]
@@ -45,7 +45,7 @@ class TrainingHistory(NamedTuple):
 
     @classmethod
     def of(cls, events: Events) -> TrainingHistory:
-        """What the lines of a metrics.jsonl say of it."""
+        """The history in the events of a metrics.jsonl."""
         curves: dict[str, dict[str, Line]] = {}
         best, baselines = None, {}
         for event in events:
@@ -62,7 +62,7 @@ class TrainingHistory(NamedTuple):
 
 
 def training(runs: Mapping[str, Events]) -> list[Figure]:
-    """How the runs went: training, validation, and the gradient.
+    """The figure of training losses, validation metrics and gradient norms.
 
     >>> training({"a": [{"event": "start"}]})
     []
@@ -76,9 +76,9 @@ def training(runs: Mapping[str, Events]) -> list[Figure]:
         Figure(
             Picture("training", partial(_draw, histories, titles), size),
             "Training",
-            "What was reported while training, by update: the training loss is a mean over the "
-            "updates since the last report. The vertical line is the best validation, whose "
-            "weights are kept; dotted lines are the best baseline on the same validation data.",
+            "Logged values by update; the training loss is averaged over the updates since the "
+            "previous report. The vertical line marks the best validation, whose weights are "
+            "kept; dotted lines are the best baseline on the same validation data.",
         )
     ]
 
@@ -100,7 +100,7 @@ def _points(event: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _best(end: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
-    """By measure the simple model that is best at it, of those that were validated."""
+    """The best baseline on the validation data, by metric."""
     leaders: dict[str, tuple[str, float]] = {}
     for model, splits in end.get("baselines", {}).items():
         for name, value in splits.get("valid", {}).items():
@@ -130,7 +130,7 @@ def _draw(histories: Mapping[str, TrainingHistory], titles: Sequence[str], sheet
 
 
 def _beside(axes: Axes, history: TrainingHistory, title: str, color: str, run: str) -> None:
-    """The best validation, and what is to be beaten there."""
+    """Mark the best validation and the best baseline."""
     if history.best is not None:
         label = _label(run, f"best, epoch {history.best[0]}")
         axes.axvline(history.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)

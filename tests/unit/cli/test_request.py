@@ -66,7 +66,10 @@ def test_unknown_flags_alone_are_an_error() -> None:
         asked("--xyz")
 
 
-@pytest.mark.parametrize(("tokens", "message"), [([], "which task"), (["lang"], "'language'")])
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [([], "expected a task, got none: choose from"), (["lang"], "'language'")],
+)
 def test_a_task_must_be_named(tokens: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_request("train", "Train.", tokens)

@@ -103,5 +103,5 @@ def test_a_file_that_is_no_toml_is_named(
     path = tmp_path / "bad.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"bad\.toml: not a readable TOML file .*{reason}"):
+    with pytest.raises(ConfigError, match=rf"bad\.toml: cannot be read as TOML: .*{reason}"):
         read_toml(path)

@@ -46,10 +46,13 @@ def test_an_embedding_that_follows_the_hidden_size_is_held() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"cells": ["gru", "gru"]}, "gru takes part twice"),
-        ({"cells": ["gru"], "changes": ["lstm:train.lr=1"]}, "lstm, which does not take part"),
-        ({"cells": ["gru"], "changes": ["gru:train.max_steps=1"]}, "the same for all"),
-        ({"cells": ["gru"], "changes": ["gru:data.rows=9"]}, "the same for all"),
+        ({"cells": ["gru", "gru"]}, "candidates must have different names, got gru twice"),
+        (
+            {"cells": ["gru"], "changes": ["lstm:train.lr=1"]},
+            "expected a change for one of gru, got lstm",
+        ),
+        ({"cells": ["gru"], "changes": ["gru:train.max_steps=1"]}, "must be the same for all"),
+        ({"cells": ["gru"], "changes": ["gru:data.rows=9"]}, "must be the same for all"),
         ({"cells": ["gru"], "changes": ["gru:lr"]}, "expected NAME:KEY=VALUE"),
         ({"cells": []}, "cells"),
         ({"seeds": 0}, "seeds"),

@@ -85,11 +85,11 @@ def test_the_table_as_json_comes_back(folder: Folder) -> None:
 
 def test_the_page_says_what_was_equal_and_what_ended_badly(folder: Folder) -> None:
     page = markdown(load(folder.path))
-    assert "Equal parameters: 710, met to 1.4%." in page
+    assert "Equal parameters: 710, matched to within 1.4%." in page
     assert "| lstm | 96 | 700 | 0.906 ± 0.001 | 0.906 ± 0.001 | 8 ± 1 | 300 | 3 |" in page
     assert "| 2 of 3 |" in page
     assert "- gru, seed 7, diverged: the loss is not finite" in page
-    assert "- gru: no verdict: only 2 seeds came to their end" in page
+    assert "- gru: only 2 seeds finished; a significance test needs 3" in page
     assert "| most_frequent |  | 0.5 |" in page
     assert "test share right by steps:" in page
     assert "| 2 to 4 | 0.806 | 0.6055 |" in page
@@ -112,9 +112,9 @@ def test_a_comparison_of_which_nothing_has_ended(folder: Folder) -> None:
 
 
 def test_folders_that_are_none(folder: Folder, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no comparison: there is no comparison.toml"):
+    with pytest.raises(CheckpointError, match=r"not a comparison: it has no comparison.toml"):
         load(tmp_path)
-    with pytest.raises(ConfigError, match="exists and is no comparison"):
+    with pytest.raises(ConfigError, match="exists and is not a comparison"):
         Folder.make(tmp_path, force=True)
     with pytest.raises(ConfigError, match="this comparison exists: resume it"):
         Folder.make(folder.path, force=False)
@@ -155,7 +155,7 @@ def test_after_a_kill_the_next_start_puts_it_right(folder: Folder, begun: bool) 
         last = folder.path / "runs/gru-5/checkpoints/last"
         last.mkdir(parents=True)
         (last / "state.json").write_text("{}")
-        with pytest.raises(CheckpointError, match="no comparison"):
+        with pytest.raises(CheckpointError, match="not a comparison"):
             load(folder.path)
     else:
         assert load(folder.path).done

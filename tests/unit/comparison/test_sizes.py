@@ -39,7 +39,9 @@ def test_a_network_that_is_too_large_at_one_unit_has_one_unit() -> None:
 
 
 def test_a_network_that_does_not_grow_is_refused() -> None:
-    with pytest.raises(ConfigError, match="131,072 hidden units have 5 parameters, and 50 were"):
+    with pytest.raises(
+        ConfigError, match="target is 50 parameters, and 131,072 hidden units have only 5"
+    ):
         nearest(CONFIG, 50, lambda _: 5)
 
 

@@ -67,42 +67,41 @@ CONFIG = {
 
 
 def test_the_sentence() -> None:
-    assert sentence(CONFIG, events(), [], ["the baselines", "gates and units"]) == (
-        "A network with 2 lstm layers of 8 units in each direction (1,234 parameters), trained for "
-        "classify on b.csv, c.csv, d.csv and 1 more in 24 updates (3 epochs): its accuracy on test "
-        "is 0.7, worse than that of its best baseline, bag, 0.75; the doctor, which checked the "
-        "baselines, gates and units, found no fault."
+    assert sentence(CONFIG, events(), [], ["baselines", "saturation"]) == (
+        "2 lstm layers of 8 units in each direction (1,234 parameters), trained on b.csv, c.csv, "
+        "d.csv and 1 more (classify) for 24 updates (3 epochs): test accuracy 0.7, worse than the "
+        "best baseline (bag, 0.75). The doctor found no problems (checked: baselines, saturation)."
     )
     found = [{"code": "E-UNLEARNED"}, {"code": "E-LR"}]
-    assert sentence(CONFIG, events(), found).endswith("; the doctor found E-UNLEARNED, E-LR.")
+    assert sentence(CONFIG, events(), found).endswith(". The doctor found E-UNLEARNED, E-LR.")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"metrics": {"test": {"accuracy": 0.75}}}, "is 0.75, the same as that of its best"),
-        ({"metrics": {"test": {"accuracy": 0.9}}}, "is 0.9, better than that of its best baseline"),
-        ({"metrics": {"valid": {"accuracy": 0.9}}}, "its accuracy on valid is 0.9"),
+        ({"metrics": {"test": {"accuracy": 0.75}}}, "accuracy 0.75, the same as the best baseline"),
+        ({"metrics": {"test": {"accuracy": 0.9}}}, "accuracy 0.9, better than the best baseline"),
+        ({"metrics": {"valid": {"accuracy": 0.9}}}, "valid accuracy 0.9"),
         ({"metrics": {"test": {"nats": 0.8}}}, "better"),
-        ({"metrics": {"test": {"accuracy": None}}}, "is not known, and no baseline"),
-        ({"baselines": {}}, "is 0.7, and no baseline was measured"),
-        ({"metrics": {}}, "it was measured on nothing, since nothing is held out"),
+        ({"metrics": {"test": {"accuracy": None}}}, "test accuracy unknown. Not"),
+        ({"baselines": {}}, "test accuracy 0.7, without a baseline"),
+        ({"metrics": {}}, ": no validation or test data. "),
     ],
 )
 def test_how_good_it_is(change: dict[str, Any], said: str) -> None:
     *rest, end = events()
     text = sentence(CONFIG, [*rest, {**end, **change}])
     if said == "better":
-        said = "its nats on test is 0.8, worse than that of its best baseline, guess, 0.69"
+        said = "test nats 0.8, worse than the best baseline (guess, 0.69)"
     assert said in text
-    assert text.endswith("; the doctor has not examined it.")
+    assert text.endswith(". Not diagnosed yet.")
 
 
 def test_a_run_that_stopped_says_so() -> None:
-    assert ": it has not come to its end; " in sentence(CONFIG, events()[:4])
+    assert ": not finished. " in sentence(CONFIG, events()[:4])
     diverged = [*events()[:3], {"event": "diverged", "update": 31, "epoch": 2}]
-    assert ": it diverged after update 31; " in sentence(CONFIG, diverged)
-    assert sentence({"task": "mine"}, []).startswith("A network, trained for mine: it has not")
+    assert ": diverged after update 31. " in sentence(CONFIG, diverged)
+    assert sentence({"task": "mine"}, []).startswith("A network, trained for mine: not finished")
 
 
 def test_the_best_comes_first_and_what_lacks_the_measure_last() -> None:
