@@ -1,4 +1,4 @@
-"""The process that trains one run of a comparison: its events go out as JSON lines."""
+"""The process that trains one run of a comparison and prints its events as JSON lines."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
-    """Train ``FOLDER NAME SEED``, or go on with it, and write its outcome."""
+    """Train or resume the run ``FOLDER NAME SEED``, and write its outcome."""
     folder, name, seed = Folder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     path = folder.run(name, seed)
-    told: dict[str, Any] = {"seed": seed, "run": str(path.relative_to(folder.path))}
+    outcome: dict[str, Any] = {"seed": seed, "run": str(path.relative_to(folder.path))}
     try:
-        told |= finished(trained(folder, name, seed))
+        outcome |= finished(trained(folder, name, seed))
     except Interrupted:
         sys.exit(Interrupted.exit_code)
     except Diverged as error:
-        told |= {"status": "diverged", "message": str(error), "curve": curve(Run.open(path))}
+        outcome |= {"status": "diverged", "message": str(error), "curve": curve(Run.open(path))}
     except ElmanError as error:
-        told |= {"status": "failed", "message": str(error)}
-    folder.save(name, Outcome(**told, peak_memory=peak_memory()))
+        outcome |= {"status": "failed", "message": str(error)}
+    folder.save(name, Outcome(**outcome, peak_memory=peak_memory()))
 
 
 def trained(folder: Folder, name: str, seed: int) -> Result:
-    """Go on from the last checkpoint, if there is one."""
+    """Resume from the last checkpoint, or train from scratch."""
     path = folder.run(name, seed)
     try:
         Run.open(path).load("last")
@@ -50,7 +50,7 @@ def emit(event: dict[str, Any]) -> None:
 
 
 def finished(result: Result) -> dict[str, Any]:
-    """What an outcome says of a run that came to its end."""
+    """The fields of an `Outcome` for a finished run."""
     start, *_, end = result.run.events()
     return {
         "status": "done",
@@ -66,14 +66,14 @@ def finished(result: Result) -> dict[str, Any]:
 
 
 def curve(run: Run) -> Curve:
-    """The metric of the task at each validation; one that is not finite is left out."""
+    """The metric of the task at each validation, without values that are not finite."""
     metric = run.events()[0]["metric"]
     validations = ((e["update"], e[metric]) for e in run.events() if e["event"] == "valid")
     return [(update, value) for update, value in validations if value is not None]
 
 
 def by_length(result: Result) -> dict[str, Any]:
-    """The table by length of the last split, if the task has one."""
+    """The task's table of metrics by row length on the last split, if it has one."""
     for table in result.tables:
         if table.by_length:
             return {
@@ -84,9 +84,9 @@ def by_length(result: Result) -> dict[str, Any]:
 
 
 def peak_memory() -> int | None:
-    """The most bytes that this process has held; None where the system does not say.
+    """Peak memory of this process in bytes; None if the system does not report it.
 
-    ``ru_maxrss`` would not do: a child's begins at what its parent held.
+    ``ru_maxrss`` is not used, since in a child it starts at the peak of its parent.
     """
     if not STATUS.exists():
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elman.pictures import drawn
-from elman.reporting import Measures, Said, _measure, measure, report
+from elman.reporting import Measures, ReportTable, _measure, measure, report
 from elman.reporting._lengths import lengths
 from elman.tasks import Translate
 from elman.training import config_class, train
@@ -15,10 +15,12 @@ from elman.training import config_class, train
 
 def measured(title: str, *rows: list[str | float | None], task: str = "translate") -> Measures:
     columns = ["tokens", "rows", "phoneme_error", "exact_match"]
-    said = [Said(title="true label", columns=["", "a"], rows=[["a", 1.0]])]
+    tables = [ReportTable(title="true label", columns=["", "a"], rows=[["a", 1.0]])]
     grouped = title.startswith("by length")
-    said.append(Said(title=title, columns=columns, rows=[*rows], by_length=grouped))
-    return Measures(task=task, checkpoint="best", rows=1, steps=1, at=[0], layers=[], said=said)
+    tables.append(ReportTable(title=title, columns=columns, rows=[*rows], by_length=grouped))
+    return Measures(
+        task=task, checkpoint="best", rows=1, steps=1, loss_steps=[0], layers=[], tables=tables
+    )
 
 
 def test_each_run_is_a_line_over_the_same_rows() -> None:

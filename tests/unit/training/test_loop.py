@@ -228,7 +228,7 @@ def test_a_run_that_no_longer_improved_is_told_of_early_stopping(
     task = Sums()
     task.valid_losses = iter([*losses, 9.0])
     run(tmp_path, task, epochs=4)
-    assert ("the last 3 validations were no better" in caplog.text) is told
+    assert ("no improvement in the last 3 validations" in caplog.text) is told
 
 
 def test_schedule_and_seed(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_resumed_run_of_another_model_is_refused(tmp_path: Path) -> None:
             model.output = nn.Linear(3, 2, dtype=torch.float64)
             return model
 
-    with pytest.raises(CheckpointError, match=r"output.weight: \(2, 3\) .* got \(1, 3\)"):
+    with pytest.raises(CheckpointError, match=r"output.weight must be \(2, 3\) .* got \(1, 3\)"):
         fit(Wide(), config(), result.run, resume=True)
 
 
