@@ -19,7 +19,7 @@ from elman.engine import Recurrence
 from elman.engine._explain import uncompiled
 from elman.layers import Recurrent
 from elman.layers._base import Layer
-from elman.layers._drop_in import DropIn
+from elman.layers._drop_in import DropIn, OnTorch
 from elman.scan import restarts, scan
 
 _THEIRS = (nn.RNNBase, nn.RNNCellBase)
@@ -314,12 +314,12 @@ def _module(model: Any) -> nn.Module:
             "expected a cell, a layer, a model that holds one, or a task with its network, got "
             f"{type(model).__name__}: get the task of a run with elman.load(path)"
         )
-    theirs = next((m for m in model.modules() if isinstance(m, _THEIRS)), None)
-    if theirs is not None:
-        raise ConfigError(
-            f"torch.nn.{type(theirs).__name__} cannot be seen inside: elman.convert(model) makes "
-            "it elman's, with the same weights"
-        )
+    for part in model.modules():
+        if isinstance(part, _THEIRS) and not isinstance(part, OnTorch):
+            raise ConfigError(
+                f"torch.nn.{type(part).__name__} cannot be seen inside: elman.convert(model) makes "
+                "it elman's, with the same weights"
+            )
     return model
 
 
