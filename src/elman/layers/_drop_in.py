@@ -29,7 +29,7 @@ PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
 class OnTorch(nn.Module):
-    """What differs from torch in all drop-ins, layers and cells."""
+    """What all drop-ins, layers and cells, have and torch's own modules have not."""
 
     hidden_size: int
 
