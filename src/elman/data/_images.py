@@ -18,7 +18,7 @@ from elman.data._table import (
     FORMATS,
     BadRows,
     BadValue,
-    Plan,
+    ReadOptions,
     Record,
     RowLines,
     check_field,
@@ -152,9 +152,9 @@ def read_captions(
         Hodosh, Young & Hockenmaier 2013, "Framing image description as a ranking task".
     """
     file = _captions_file(path)
-    plan = Plan((image, caption), bad, names, encoding)
+    options = ReadOptions((image, caption), bad, names, encoding)
     records: dict[str, Record] = {}
-    for place, values in _captions(file, plan):
+    for place, values in _captions(file, options):
         with bad.caught(place):
             name, texts = _text(values, image), values[caption]
             for text in texts if isinstance(texts, list) else [_text(values, caption)]:
@@ -178,35 +178,35 @@ def _captions_file(path: Path) -> Path:
     return named[0]
 
 
-def _captions(file: Path, plan: Plan) -> Iterator[Record]:
+def _captions(file: Path, options: ReadOptions) -> Iterator[Record]:
     if file.suffix != ".txt":
         yield from read_table(
-            file, plan.required, plan.bad, names=plan.names, encoding=plan.encoding
+            file, options.required, options.bad, names=options.names, encoding=options.encoding
         )
         return
     if not file.is_file():
         raise DataError(f"{file}: no such file or folder: check the path")
-    with opened_text(file, plan.encoding) as stream:
+    with opened_text(file, options.encoding) as stream:
         numbered = _NUMBERED.fullmatch(next(RowLines(stream, file), "").rstrip("\r\n"))
-    yield from _numbered(file, plan) if numbered else FORMATS[".csv"](file, plan)
+    yield from _numbered(file, options) if numbered else FORMATS[".csv"](file, options)
 
 
-def _numbered(file: Path, plan: Plan) -> Iterator[Record]:
+def _numbered(file: Path, options: ReadOptions) -> Iterator[Record]:
     r"""Lines such as "dog.jpg#0\ta dog"."""
-    with opened_text(file, plan.encoding) as stream:
+    with opened_text(file, options.encoding) as stream:
         for number, line in RowLines(stream, file).rows():
             if line.isspace():
                 continue
             place = f"{file}, line {number}"
-            with plan.bad.caught(place):
-                check_field("", line, plan.encoding)
+            with options.bad.caught(place):
+                check_field("", line, options.encoding)
                 match = _NUMBERED.fullmatch(line.rstrip("\r\n"))
                 if not match:
                     raise BadValue(
                         "",
                         f"expected NAME#NUMBER, a tab and a text, got {limits.excerpt(line)}",
                     )
-                yield Record(place, dict(zip(plan.required, match.groups(), strict=True)))
+                yield Record(place, dict(zip(options.required, match.groups(), strict=True)))
 
 
 def _text(values: Mapping[str, Any], column: str) -> str:

@@ -36,7 +36,7 @@ PLURALS = {"cross": "crosses"}
 PARTS = ("train",) * 8 + ("valid", "test")
 
 
-class Group(NamedTuple):
+class ShapeGroup(NamedTuple):
     """One to three shapes of one color in one corner."""
 
     place: int
@@ -100,16 +100,16 @@ def scenes(rows: int, steps: int, seed: int) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def _groups(draw: np.random.Generator, part: str, count: int) -> list[Group]:
+def _groups(draw: np.random.Generator, part: str, count: int) -> list[ShapeGroup]:
     """One group of the part's own combinations, and others that training may have, too."""
     own = COMBINATIONS[part]
     allowed = [own, *[sorted({*COMBINATIONS["train"], *own})] * (count - 1)]
     places = draw.permutation(len(PLACES))[:count].tolist()
     chosen = [some[draw.integers(len(some))] for some in allowed]
-    return sorted(Group(place, *each) for place, each in zip(places, chosen, strict=True))
+    return sorted(ShapeGroup(place, *each) for place, each in zip(places, chosen, strict=True))
 
 
-def _painted(draw: np.random.Generator, groups: list[Group]) -> Pixels:
+def _painted(draw: np.random.Generator, groups: list[ShapeGroup]) -> Pixels:
     """The scene (SIZE, SIZE, 3), on a dark and noisy ground."""
     image = draw.uniform(0, 60) + draw.normal(0, 8, (SIZE, SIZE, 3))
     for group in groups:

@@ -30,7 +30,7 @@ class Record(NamedTuple):
     values: Mapping[str, Any]
 
 
-class Plan(NamedTuple):
+class ReadOptions(NamedTuple):
     """How a file is read; the arguments of `read_table`."""
 
     required: Sequence[str]
@@ -138,7 +138,7 @@ def read_table(
                 f"{file}: expected a table ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
                 f"{'rename it if it is one' if kind in _PLAIN else 'convert it to one of these'}"
             )
-        yield from FORMATS[kind](file, Plan(required, bad, names, encoding))
+        yield from FORMATS[kind](file, ReadOptions(required, bad, names, encoding))
 
 
 def check_columns(file: Path, required: Sequence[str], there: Sequence[str]) -> None:
@@ -206,16 +206,16 @@ class RowLines:
             self.begin()
 
 
-def _separated(file: Path, plan: Plan, **dialect: Any) -> Iterator[Record]:
+def _separated(file: Path, options: ReadOptions, **dialect: Any) -> Iterator[Record]:
     before = csv.field_size_limit(limits.ROW)
     undo = unguarded if not dialect else str
     try:
-        with opened_text(file, plan.encoding) as stream:
+        with opened_text(file, options.encoding) as stream:
             lines = RowLines(stream, file)
             reader = csv.reader(lines, strict=True, **dialect)
-            header = list(plan.names) or [undo(name) for name in _header(file, reader, lines)]
-            check_columns(file, plan.required, header)
-            yield from _fields(file, reader, lines, header, undo, plan)
+            header = list(options.names) or [undo(name) for name in _header(file, reader, lines)]
+            check_columns(file, options.required, header)
+            yield from _fields(file, reader, lines, header, undo, options)
     finally:
         csv.field_size_limit(before)
 
@@ -238,7 +238,7 @@ def _fields(
     lines: RowLines,
     header: Sequence[str],
     undo: Callable[[str], str],
-    plan: Plan,
+    options: ReadOptions,
 ) -> Iterator[Record]:
     while True:
         first = reader.line_num + 1
@@ -252,14 +252,14 @@ def _fields(
         if row == []:
             continue
         place = f"{file}, line {first}"
-        with plan.bad.caught(place):
+        with options.bad.caught(place):
             if isinstance(row, csv.Error):
                 raise BadValue("", _malformed(row, lines)) from row
             if len(row) != len(header):
                 fields = "1 field" if len(header) == 1 else f"{len(header)} fields"
                 raise BadValue("", f"expected {fields}, got {len(row)}")
             for name, field in zip(header, row, strict=True):
-                check_field(name, field, plan.encoding)
+                check_field(name, field, options.encoding)
             yield Record(place, dict(zip(header, map(undo, row), strict=True)))
 
 
@@ -272,15 +272,15 @@ def _malformed(error: csv.Error, lines: RowLines) -> str:
     return f"not well-formed: {error}"
 
 
-def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
-    with opened_text(file, plan.encoding) as stream:
+def _json_lines(file: Path, options: ReadOptions) -> Iterator[Record]:
+    with opened_text(file, options.encoding) as stream:
         for number, line in RowLines(stream, file).rows():
             if line.isspace():
                 continue
             place = f"{file}, line {number}"
-            with plan.bad.caught(place):
-                check_field("", line, plan.encoding)
-                yield Record(place, _object(line, plan.required))
+            with options.bad.caught(place):
+                check_field("", line, options.encoding)
+                yield Record(place, _object(line, options.required))
 
 
 def _object(line: str, required: Sequence[str]) -> dict[str, Any]:
@@ -316,10 +316,10 @@ def _too_deep() -> BadValue:
     return BadValue("", f"expected lists or objects at most {limits.DEPTH} deep, got deeper")
 
 
-def _parquet(file: Path, plan: Plan) -> Iterator[Record]:
+def _parquet(file: Path, options: ReadOptions) -> Iterator[Record]:
     from elman.data._parquet import read_parquet
 
-    return read_parquet(file, plan)
+    return read_parquet(file, options)
 
 
 @contextmanager
@@ -344,7 +344,7 @@ def check_field(name: str, field: str, encoding: str) -> None:
         raise BadValue(name, f"holds a NUL byte: the file is binary, or not {encoding}")
 
 
-FORMATS: dict[str, Callable[[Path, Plan], Iterator[Record]]] = {
+FORMATS: dict[str, Callable[[Path, ReadOptions], Iterator[Record]]] = {
     ".csv": _separated,
     ".tsv": partial(_separated, delimiter="\t", quoting=csv.QUOTE_NONE),
     ".jsonl": _json_lines,

@@ -76,9 +76,9 @@ class Source(ABC):
             )
         train = count - sum(cuts)
         return Split(
-            _Part(self, 0, train, count),
-            _Part(self, train, train + cuts[0], count) if cuts[0] else None,
-            _Part(self, train + cuts[0], count, count) if cuts[1] else None,
+            _LineRange(self, 0, train, count),
+            _LineRange(self, train, train + cuts[0], count) if cuts[0] else None,
+            _LineRange(self, train + cuts[0], count, count) if cuts[1] else None,
         )
 
     def head(self, lines: int) -> Source:
@@ -89,7 +89,7 @@ class Source(ABC):
             ['one\n', 'two\n']
         """
         count = sum(line.endswith("\n") for line in self.lines())
-        return _Part(self, 0, lines, count) if lines < count else self
+        return _LineRange(self, 0, lines, count) if lines < count else self
 
 
 class Split(NamedTuple):
@@ -190,7 +190,7 @@ class Lines(Source):
         return _metered(complete, len(self._lines), self.size, progress)
 
 
-class _Part(Source):
+class _LineRange(Source):
     """Lines `start` to `stop` of a source of `count` lines."""
 
     def __init__(self, whole: Source, start: int, stop: int, count: int) -> None:

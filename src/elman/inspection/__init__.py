@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from elman.inspection._gates import Gate, Gates, StateUse, gates
     from elman.inspection._jacobian import Spectrum, jacobian, spectrum
     from elman.inspection._lyapunov import Lyapunov, lyapunov
-    from elman.inspection._memory import Memory, memory
+    from elman.inspection._memory import MemoryCapacity, memory
     from elman.inspection._record import record, record_activations, record_loss
     from elman.inspection._recording import Recording, Track
     from elman.inspection._summary import summarize
@@ -30,7 +30,7 @@ __all__ = [
     "Gate",
     "Gates",
     "Lyapunov",
-    "Memory",
+    "MemoryCapacity",
     "Norms",
     "Recording",
     "Spectrum",
@@ -61,7 +61,7 @@ _HOMES = {
     "_gates": ("Gate", "Gates", "StateUse", "gates"),
     "_jacobian": ("Spectrum", "jacobian", "spectrum"),
     "_lyapunov": ("Lyapunov", "lyapunov"),
-    "_memory": ("Memory", "memory"),
+    "_memory": ("MemoryCapacity", "memory"),
     "_record": ("record", "record_activations", "record_loss"),
     "_recording": ("Recording", "Track"),
     "_summary": ("summarize",),

@@ -16,7 +16,7 @@ from elman.inspection._recording import Track
 ROWS, STEPS, TRAINED = 4, 4000, 0.7
 
 
-class Memory(NamedTuple):
+class MemoryCapacity(NamedTuple):
     """What :func:`memory` measures of one layer.
 
     Attributes:
@@ -42,7 +42,7 @@ def memory(
     delays: int | Sequence[int] = 50,
     seed: int = 0,
     **options: Any,
-) -> tuple[Memory, ...]:
+) -> tuple[MemoryCapacity, ...]:
     r"""How well a linear readout of each layer's state recalls the input of some steps ago.
 
     .. math:: C = \sum_k \sum_i R^2\big(x_{i, t-k} \mid h_t\big)
@@ -60,7 +60,7 @@ def memory(
         **options: what else the model is called with.
 
     Returns:
-        A :class:`Memory` for each layer, of the first layer's input.
+        A :class:`MemoryCapacity` for each layer, of the first layer's input.
 
     Raises:
         ConfigError: x is missing, has padding, or is too short; or no layer ran.
@@ -107,7 +107,7 @@ def _refuse_padding(track: Track) -> None:
         raise ConfigError("expected rows of one length, got padding: leave out lengths=")
 
 
-def _memory(layer: str, inputs: Tensor, track: Track, delays: Tensor) -> Memory:
+def _memory(layer: str, inputs: Tensor, track: Track, delays: Tensor) -> MemoryCapacity:
     states = track.activations[track.cell.states[0]].double()
     if track.reverse:  # in the order of its scan
         states, inputs = states.flip(0), inputs.flip(0)
@@ -128,4 +128,4 @@ def _memory(layer: str, inputs: Tensor, track: Track, delays: Tensor) -> Memory:
     past = before[fitted:].flatten(0, 1)
     error = (past - readout[fitted:].flatten(0, 1) @ weights).square().mean(0)
     r2 = (1 - error / past.var(0, correction=0)).view(len(delays), -1)
-    return Memory(layer, delays, r2.mean(1).float(), float(r2.sum()))
+    return MemoryCapacity(layer, delays, r2.mean(1).float(), float(r2.sum()))

@@ -13,11 +13,11 @@ from elman import engine as engines
 from elman.cells import Cell, Weights
 from elman.cells._base import named
 from elman.engine import Recurrence
-from elman.inspection._recording import Call, Track
+from elman.inspection._recording import LayerCall, Track
 from elman.scan import Observation
 
 
-def run_on_engine(r: Recurrence, _: Track) -> Call:
+def run_on_engine(r: Recurrence, _: Track) -> LayerCall:
     """Run a recurrence by the engine that is chosen for it; with probes where there are gradients.
 
     The gradient of a probe is the total derivative by the layer's output; of any other state it is
@@ -33,7 +33,7 @@ def run_on_engine(r: Recurrence, _: Track) -> Call:
     with engines.run_by(None):
         output, final = engines.run(observed)
     activations = {name: each.detach() for name, each in observation.stacked(0).items()}
-    return Call.of(r, output, final, final, activations=activations, probes=probes)
+    return LayerCall.of(r, output, final, final, activations=activations, probes=probes)
 
 
 class _Probed(Cell):

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from elman.engine import Recurrence
-from elman.inspection._recording import Call, Step, Track
+from elman.inspection._recording import CellStep, LayerCall, Track
 from elman.scan import Observation, scan
 
 
-def run_on_reference(r: Recurrence, track: Track, *, gates: bool = False) -> Call:
+def run_on_reference(r: Recurrence, track: Track, *, gates: bool = False) -> LayerCall:
     """Run a recurrence by the scan.
 
     Args:
@@ -41,7 +41,7 @@ def run_on_reference(r: Recurrence, track: Track, *, gates: bool = False) -> Cal
     # The caller's state is a node apart, so that its gradient is not that of the next call.
     alias = r.cell.State(*(s.view_as(s) for s in final))
     steps = stepper.steps[:: -1 if r.reverse else 1]
-    return Call.of(r, output, alias, final, activations=activations, steps=steps)
+    return LayerCall.of(r, output, alias, final, activations=activations, steps=steps)
 
 
 def _start(r: Recurrence, track: Track) -> Any:
@@ -62,11 +62,11 @@ class _Stepper:
 
     def __init__(self, step: Callable[[Any, Any], Any]) -> None:
         self._step = step
-        self.steps: list[Step] = []
+        self.steps: list[CellStep] = []
 
     def __call__(self, inp: Any, state: Any) -> Any:
         new = self._step(inp, state)
         # A state that a cell hands on as it is would be one node for two steps.
         new = type(new)(*(n.view_as(n) if any(n is s for s in state) else n for n in new))
-        self.steps.append(Step(inp, state, new))
+        self.steps.append(CellStep(inp, state, new))
         return new

@@ -18,7 +18,7 @@ from elman.engine._explain import uncompiled
 from elman.inspection._model import is_task, network_of, run_model, scalar_loss, without_state
 from elman.inspection._on_engine import run_on_engine
 from elman.inspection._on_reference import run_on_reference
-from elman.inspection._recording import Call, Recorder, Recording, Track
+from elman.inspection._recording import LayerCall, Recorder, Recording, Track
 from elman.layers._base import Layer
 from elman.layers._drop_in import DropIn
 
@@ -116,7 +116,7 @@ def _record(
     model: Any,
     x: Any,
     options: Mapping[str, Any],
-    run: Callable[[Recurrence, Track], Call],
+    run: Callable[[Recurrence, Track], LayerCall],
 ) -> Recording:
     network = network_of(model)
     recorder = Recorder(network, run)

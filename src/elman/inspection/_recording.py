@@ -3,7 +3,7 @@
 A recorder takes the place of the engine. There are two ways to run a recurrence and record it,
 since no engine has everything. `elman.inspection._on_reference` keeps the states of every step as
 nodes of the graph, which only the reference has. `elman.inspection._on_engine` keeps what any
-engine returns, and gets gradients by probes. Both give a `Call`.
+engine returns, and gets gradients by probes. Both give a `LayerCall`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from elman.engine import Recurrence
 from elman.scan import restarts
 
 
-class Step(NamedTuple):
+class CellStep(NamedTuple):
     """One step of a cell: what it projected, the state before, and the state that it returned.
 
     The states are nodes of the graph that a loss is computed by.
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 
 @dataclass
-class Call:
+class LayerCall:
     """One call of a layer, time first.
 
     Attributes:
@@ -56,11 +56,11 @@ class Call:
     final: Any
     carried: Any
     activations: dict[str, Tensor] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[CellStep] = field(default_factory=list)
     probes: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def of(cls, r: Recurrence, output: Tensor, final: Any, carried: Any, **more: Any) -> Call:
+    def of(cls, r: Recurrence, output: Tensor, final: Any, carried: Any, **more: Any) -> LayerCall:
         """What any engine knows of a recurrence that it ran."""
         every = torch.ones(r.x.shape[:2], dtype=torch.bool, device=r.x.device)
         active = r.active
@@ -92,7 +92,7 @@ class Track:
     cell: Cell
     weights: Weights | None
     reverse: bool
-    calls: list[Call] = field(default_factory=list)
+    calls: list[LayerCall] = field(default_factory=list)
 
     def continues_in(self, r: Recurrence) -> bool:
         """Whether a recurrence starts from the state that the last call returned."""
@@ -216,7 +216,7 @@ class Recorder:
         run: runs a recurrence, as the next call of a track.
     """
 
-    def __init__(self, network: nn.Module, run: Callable[[Recurrence, Track], Call]) -> None:
+    def __init__(self, network: nn.Module, run: Callable[[Recurrence, Track], LayerCall]) -> None:
         self._network, self._names = network, module_names(network)
         self._run = run
         self.recording = Recording([])

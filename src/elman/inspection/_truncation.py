@@ -15,7 +15,7 @@ from elman._errors import ConfigError
 from elman.engine import Recurrence
 from elman.engine._reference import run
 from elman.inspection._model import is_task, network_of, run_model, scalar_loss
-from elman.inspection._recording import Call, Recorder, Track
+from elman.inspection._recording import LayerCall, Recorder, Track
 from elman.scan import Step
 
 
@@ -153,14 +153,14 @@ class _Backprop:
         if k2 >= self.steps:
             return self.whole
 
-        def run_truncated(r: Recurrence, track: Track) -> Call:
+        def run_truncated(r: Recurrence, track: Track) -> LayerCall:
             number = len(track.calls)
             return _call(r, _cut(r, k2, self._after[track.name][number], begins=not number))
 
         return self._gradient(run_truncated)[0]
 
     def _gradient(
-        self, run: Callable[[Recurrence, Track], Call]
+        self, run: Callable[[Recurrence, Track], LayerCall]
     ) -> tuple[Float[Tensor, "N"], list[Track]]:
         recorder = Recorder(self._network, run)
         # Only the cuts may differ from one pass to the next.
@@ -179,9 +179,9 @@ class _Backprop:
         return torch.cat([grad.flatten().double() for grad in grads]), tracks
 
 
-def _call(r: Recurrence, step: Step | None = None) -> Call:
+def _call(r: Recurrence, step: Step | None = None) -> LayerCall:
     output, final = run(r, step)
-    return Call.of(r, output, final, final)
+    return LayerCall.of(r, output, final, final)
 
 
 def _steps_after(track: Track) -> Tensor:
