@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         RNNCell,
         Stack,
         convert,
+        from_keras,
         to_torch,
     )
     from elman.reporting import report
@@ -100,6 +101,7 @@ __all__ = [
     "diagnosis",
     "engine",
     "explain",
+    "from_keras",
     "init",
     "inspection",
     "layers",
@@ -135,7 +137,7 @@ def _home(name: str) -> str | None:
     """The module that holds a public name; None where the name is a module itself."""
     if name.endswith("Error") or name in {"Diverged", "Interrupted"}:
         return "_errors"
-    in_layers = name[0].isupper() or name in {"convert", "to_torch"}
+    in_layers = name[0].isupper() or name in {"convert", "from_keras", "to_torch"}
     return _HOMES.get(name, "layers" if in_layers else None)
 
 

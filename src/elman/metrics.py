@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from elman._errors import ConfigError, ShapeError
 
 __all__ = [
-    "HIGHER_IS_BETTER",
     "Bleu",
+    "Metric",
     "accuracy",
     "bits_per_char",
     "bleu",
@@ -26,7 +26,6 @@ __all__ = [
     "error_rate",
     "frame_accuracy",
     "has_sacrebleu",
-    "leading",
     "macro_f1",
     "offsets",
     "perplexity",
@@ -35,20 +34,30 @@ __all__ = [
     "temperature",
 ]
 
-HIGHER_IS_BETTER = {"accuracy", "macro_f1", "span_f1", "bleu", "exact_match", "coverage"}
-"""The measures of which more is better."""
 
+class Metric(NamedTuple):
+    """A metric that models are compared by.
 
-def leading(metrics: Mapping[str, float]) -> tuple[str, bool]:
-    """The measure by which models are told apart, and whether more of it is better.
+    Attributes:
+        name: its key among the metrics of a model.
+        higher_is_better: whether a higher value is the better one.
 
-    It is the perplexity, or the first one there is: a task puts what it is about in front.
-
-    >>> leading({"nats": 4.1, "perplexity": 60.3}), leading({"accuracy": 0.9, "nats": 0.3})
-    (('perplexity', False), ('accuracy', True))
+    Example:
+        >>> accuracy = Metric("accuracy", higher_is_better=True)
+        >>> accuracy.cost({"accuracy": 0.75, "nats": 0.6}), accuracy.better(0.8, than=0.75)
+        (-0.75, True)
     """
-    name = "perplexity" if "perplexity" in metrics else next(iter(metrics))
-    return name, name in HIGHER_IS_BETTER
+
+    name: str
+    higher_is_better: bool = False
+
+    def cost(self, metrics: Mapping[str, float]) -> float:
+        """The metric with its sign changed where higher is better: lower is better."""
+        return -metrics[self.name] if self.higher_is_better else metrics[self.name]
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether one value is better than another."""
+        return value > than if self.higher_is_better else value < than
 
 
 def perplexity(nats: float) -> float:

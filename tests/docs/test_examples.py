@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from docs.blocks import PAGES, Block, blocks_of, commands
 from elman.cli._compare import OPTIONS as COMPARE
 from elman.cli._main import app
-from elman.cli._request import request
+from elman.cli._request import parse_request
 from elman.cli._train import OPTIONS
 
 # What a reader has at hand: some text of their own.
@@ -42,11 +43,40 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text(TEXT * 500, encoding="utf-8")
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in filter(lambda block: block.run, blocks_of(page.read_text(encoding="utf-8"))):
+    for block in blocks_of(page.read_text(encoding="utf-8")):
+        if not block.run or block.needs:
+            continue
         if block.language == "python":
             run_python(block, page, names)
         elif block.language == "bash":
             run_shell(block)
+
+
+def packages() -> list[tuple[Path, str]]:
+    """Pages and the packages that some of their examples need."""
+    needs = [(page, block.needs) for page in PAGES for block in blocks_of(page.read_text("utf-8"))]
+    return sorted({(page, package) for page, package in needs if package})
+
+
+@pytest.mark.parametrize(
+    ("page", "package"), packages(), ids=lambda value: getattr(value, "name", value)
+)
+def test_examples_that_need_a_package_run(page: Path, package: str, tmp_path: Path) -> None:
+    """In a process of their own, since a library such as Keras changes the state of another."""
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed: pip install {package}")
+    lines: list[str] = []
+    for block in blocks_of(page.read_text(encoding="utf-8")):
+        if block.language == "python" and block.run and block.needs in (None, package):
+            lines += [""] * (block.line - 1 - len(lines)) + block.code.splitlines()
+    script = tmp_path / f"{page.stem}.py"  # whose lines are those of the page
+    script.write_text("\n".join(lines), encoding="utf-8")
+    path = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    command = [sys.executable, str(script)]
+    run = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def long_commands() -> list[str]:
@@ -61,6 +91,6 @@ def test_the_flags_of_long_commands_exist(command: str) -> None:
     _, name, *rest = shlex.split(command)
     options = {"train": OPTIONS, "compare": COMPARE}  # which read their own
     if name in options:
-        assert request(name, "", rest, options[name])
+        assert parse_request(name, "", rest, options[name])
     else:
         app.parse_args([name, *rest], exit_on_error=False, print_error=False)

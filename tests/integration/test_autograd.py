@@ -91,7 +91,7 @@ def test_vmap_equals_a_loop(make: Make) -> None:
     def call(x: Tensor, lengths: Tensor) -> tuple[Tensor, ...]:
         return results(layer(x, lengths=lengths, reset=RESET))
 
-    expected = [call(*given) for given in zip(xs, lengths, strict=True)]
+    expected = [call(*row) for row in zip(xs, lengths, strict=True)]
     close(vmap(call)(xs, lengths), tuple(map(torch.stack, zip(*expected, strict=True))))
 
 

@@ -103,7 +103,7 @@ SETTINGS = [
     (["--device", "gpu"], "gpu"),
     (["--data.encoding", "utf-9"], "unknown encoding 'utf-9'"),
     (["--preset", "zaremba"], "unknown preset 'zaremba'"),
-    (["--config", "missing.toml"], "missing.toml: not a readable TOML file"),
+    (["--config", "missing.toml"], "missing.toml: cannot be read as TOML"),
     (["--seed"], "--seed needs a value"),
 ]
 
@@ -146,15 +146,17 @@ def test_a_checkpoint_of_another_size(refused: Refused) -> None:
     file = Path(RUN, "config.toml")
     file.write_text(file.read_text().replace("hidden = 8", "hidden = 9"))
     message = refused(3, "predict", RUN, "--prompt", "the")
-    assert "does not fit the model" in message
-    assert "was expected, got" in message
+    assert "does not match the model" in message
+    assert " must be (" in message
 
 
 def test_a_run_folder_of_another_version(refused: Refused) -> None:
     file = Path(RUN, "config.toml")
     file.write_text(file.read_text().replace("format = 1", "format = 99"))
     for command in (["predict", RUN, "--prompt", "the"], ["train", "language", "--resume", RUN]):
-        assert "config.toml: format 1 was expected, got 99" in refused(3, *command)
+        assert "config.toml: the run folder's format must be 1, got 99: use the elman" in refused(
+            3, *command
+        )
 
 
 @pytest.mark.parametrize("command", [["predict", "--prompt", "a"], ["generate"], ["evaluate"]])
@@ -163,13 +165,13 @@ def test_a_folder_that_is_no_run(refused: Refused, command: list[str]) -> None:
 
 
 ASKED = [
-    (2, ["predict", RUN], "give --prompt TEXT or --input FILE"),
+    (2, ["predict", RUN], "expected --prompt TEXT or --input FILE, got neither"),
     (2, ["predict", RUN, "--prompt", "a", "--top", "0"], "--top must be at least 1, got 0"),
     (3, ["predict", RUN, "--prompt", "a", "--word", "xyz"], "'xyz' is not among"),
     (
         3,
         ["predict", RUN, "--input", "missing.txt"],
-        "missing.txt: no such file: check the path of --input",
+        "missing.txt: no such file: check --input",
     ),
     (2, ["generate", RUN, "--temperature", "-1"], "temperature must be at least 0, got -1"),
     (2, ["generate", RUN, "--top-k", "0"], "top_k must be at least 1, got 0"),

@@ -144,8 +144,8 @@ def test_a_line_of_a_text_file_to_be_answered_is_a_row_too(
     )
     assert found.returncode == 0
     assert [json.loads(line)["text"] for line in found.stdout.splitlines()] == ["good", "bad"]
-    assert "left out: standard input, line 2" in found.stderr
-    assert "no picture" in found.stderr
+    assert "skipped: standard input, line 2" in found.stderr
+    assert "no plots" in found.stderr
 
 
 def test_too_few_rows_to_be_divided(

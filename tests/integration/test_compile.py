@@ -151,9 +151,9 @@ def test_the_fused_loss_compiles_whole(reduction: str) -> None:
     compiled = one_graph(layer)
     h, target = torch.randn(6, 8, requires_grad=True), torch.randint(0, 100, (6,))
     inputs = (h, layer.weight, layer.bias)
-    found, expected = (f(h, target) for f in (compiled, layer))
-    torch.testing.assert_close(found, expected)
-    gradients = [torch.autograd.grad(loss.sum() * 3, inputs) for loss in (found, expected)]
+    got, expected = (f(h, target) for f in (compiled, layer))
+    torch.testing.assert_close(got, expected)
+    gradients = [torch.autograd.grad(loss.sum() * 3, inputs) for loss in (got, expected)]
     torch.testing.assert_close(*gradients)
     torch._dynamo.reset()
     with torch.no_grad():

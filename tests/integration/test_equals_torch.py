@@ -98,8 +98,8 @@ def gradients(module: nn.Module, x: Tensor, hx: Any, output: Any, state: Any) ->
     output = output.data if isinstance(output, PackedSequence) else output
     results = [output, *(state if isinstance(state, tuple) else (state,))]
     loss = sum((result * torch.randn(result.shape).to(result)).sum() for result in results)
-    given = () if hx is None else hx if isinstance(hx, tuple) else (hx,)
-    return list(torch.autograd.grad(loss, [x, *given, *module.parameters()]))
+    states = () if hx is None else hx if isinstance(hx, tuple) else (hx,)
+    return list(torch.autograd.grad(loss, [x, *states, *module.parameters()]))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

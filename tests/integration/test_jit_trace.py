@@ -53,19 +53,19 @@ def test_every_cell(cell: str) -> None:
 
 def test_explain_says_so_and_an_engine_asked_for_raises_it() -> None:
     layer = elman.Recurrent(elman.cells.GRU(3, 5)).requires_grad_(False)
-    x, said = torch.randn(2, 4, 3), list[str]()
+    x, reports = torch.randn(2, 4, 3), list[str]()
 
     def explained(x: Tensor) -> Tensor:
-        said.append(str(elman.explain(layer, x)))
+        reports.append(str(elman.explain(layer, x)))
         output: Tensor = layer(x)[0]
         return output
 
     torch.jit.trace(explained, (x,), check_trace=False)
-    assert "GRU(3, 5) runs on reference" in said[0]
-    assert "not native: torch.jit.trace, with which torch.onnx.export(dynamo=False)" in said[0]
-    asked = elman.Recurrent(elman.cells.GRU(3, 5), engine="native")
+    assert "GRU(3, 5) runs on reference" in reports[0]
+    assert "not native: torch.jit.trace, with which torch.onnx.export(dynamo=False)" in reports[0]
+    native = elman.Recurrent(elman.cells.GRU(3, 5), engine="native")
     with pytest.raises(elman.EngineError, match="records the operations of torch alone"):
-        torch.jit.trace(asked, (x,))
+        torch.jit.trace(native, (x,))
 
 
 def test_the_cross_entropy() -> None:

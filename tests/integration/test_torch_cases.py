@@ -79,12 +79,12 @@ def test_values_and_gradients(name: str, training: bool, dtype: torch.dtype) -> 
     cases = value_cases(name, dtype, training)
     assert cases
     for case in cases:
-        made, given = case.constructor_input, case.forward_input
+        made, call = case.constructor_input, case.forward_input
         theirs = getattr(nn, name)(*made.args, **made.kwargs).to(dtype).train(training)
         ours = getattr(elman, name)(*made.args, **made.kwargs).to(dtype).train(training)
         ours.load_state_dict(theirs.state_dict())
-        arguments = (given.args, given.kwargs)
-        expected, got = theirs(*given.args, **given.kwargs), ours(*given.args, **given.kwargs)
+        arguments = (call.args, call.kwargs)
+        expected, got = theirs(*call.args, **call.kwargs), ours(*call.args, **call.kwargs)
         torch.testing.assert_close(got, expected, **TOLERANCE[dtype])
         torch.testing.assert_close(
             gradients(ours, arguments, got),
@@ -107,11 +107,11 @@ def test_errors(name: str, dtype: torch.dtype) -> None:
     assert cases
     for case in cases:
         wrong = case.module_error_input
-        made, given = wrong.constructor_input, wrong.forward_input
+        made, call = wrong.constructor_input, wrong.forward_input
         construct = partial(getattr(elman, name), *made.args, **made.kwargs)
         fails = construct
         if case.error_on is ModuleErrorEnum.FORWARD_ERROR:
-            fails = partial(construct(), *given.args, **given.kwargs)
+            fails = partial(construct(), *call.args, **call.kwargs)
         with pytest.raises(case.error_type, match=case.error_regex) as raised:
             fails()
         assert isinstance(raised.value, elman.ElmanError)

@@ -81,7 +81,7 @@ def _probed(r: Recurrence, probes: list[Tensor]) -> Recurrence:
     cell = r.cell if r.weights is None else _with_weights(r.cell, r.weights)
     kind = None if isinstance(projected, Tensor) else type(projected)
     probed = replace(r, cell=_Probed(cell, kind), weights=None)
-    probed.found["projected"] = _with_probes(projected, probes, cell)
+    probed.projection = _with_probes(projected, probes, cell)
     return probed
 
 

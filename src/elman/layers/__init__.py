@@ -7,6 +7,7 @@ from elman.layers._compose import Bidirectional, Dropout, Residual, Stack
 from elman.layers._drop_in import GRU, LSTM, RNN
 from elman.layers._drop_in_cells import GRUCell, LSTMCell, RNNCell
 from elman.layers._interop import convert, to_torch
+from elman.layers._keras import from_keras
 from elman.layers._recurrent import Recurrent
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Residual",
     "Stack",
     "convert",
+    "from_keras",
     "to_torch",
 ]
 

@@ -13,7 +13,7 @@ from elman.cells._base import check_tensor
 
 
 class Options(TypedDict, total=False):
-    """What a layer is told beside its input and state; see :class:`Layer`."""
+    """What a layer takes beside its input and state; see :class:`Layer`."""
 
     lengths: Tensor | None
     reset: Tensor | None
@@ -33,7 +33,7 @@ class Layer(nn.Module, ABC):
       taken as the nearest in range;
     - ``reset`` (batch, time) boolean, or (time, batch) unless ``batch_first``, laid out like x: the
       row starts that step from its initial state. Where there are as many rows as steps, a mask of
-      the other layout has the right shape too, and cannot be told from a right one;
+      the other layout has the right shape too, and cannot be distinguished;
     - ``observe=True`` also returns every watched gate, 0 at padding, and state of every step; they
       carry gradients.
 

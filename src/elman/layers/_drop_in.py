@@ -1,11 +1,14 @@
-"""torch.nn's RNN, LSTM and GRU: its arguments, weights, layouts and errors, on elman's cells."""
+"""torch.nn's RNN, LSTM and GRU: its constructor, weights, layouts and errors, on elman's cells.
+
+They are torch.nn.RNNBase, and not torch.nn.LSTM and its like: torch.compile breaks its graph at
+every instance of those.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -22,89 +25,119 @@ from elman.cells._elman import Activation
 from elman.layers._base import check_lengths, check_reset
 
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-"""torch's names, and its order, of the fields of :class:`elman.cells.Weights`."""
+"""torch's names of the fields of :class:`elman.cells.Weights`, in that order."""
 
 
-class DropIn(nn.Module):
-    """What RNN, LSTM and GRU share: the flat weights of layers and directions, and the call.
+class OnTorch(nn.Module):
+    """What differs from torch in all drop-ins, layers and cells."""
+
+    hidden_size: int
+
+    def reset_parameters(self) -> None:
+        """U(-1/sqrt(H), 1/sqrt(H)), drawn in torch.nn's order; an activation keeps its own."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for name, parameter in self.named_parameters():
+            if name.startswith(PARTS):
+                nn.init.uniform_(parameter, -bound, bound)
+
+    def _get_name(self) -> str:
+        """What torch shows a module as: not to be taken for torch's own."""
+        return f"elman.{type(self).__name__}"
+
+
+class DropIn(OnTorch, nn.RNNBase):
+    """What RNN, LSTM and GRU share: torch's constructor and parameters, and the call.
 
     The parameters live here under torch's names; the cells are templates that run with them.
     """
 
+    engine: str
+    _mode: ClassVar[str]
+    _cell: ClassVar[type[PointwiseCell]]
+    _parts: tuple[tuple[Any, tuple[str | None, ...], str], ...]
+
     def __init__(
         self,
-        cell: Callable[..., PointwiseCell],
         input_size: int,
         hidden_size: int,
-        num_layers: int,
-        bias: bool,
-        batch_first: bool,
-        dropout: float,
-        bidirectional: bool,
-        proj_size: int,
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
-        init: str | None,
-        engine: str,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        init: str | None = None,
+        engine: str = "auto",
     ) -> None:
-        super().__init__()
-        _check_options(num_layers, bias, batch_first, dropout, hidden_size, proj_size)
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.bias, self.batch_first, self.bidirectional = bias, batch_first, bidirectional
-        self.dropout, self.proj_size = float(dropout), proj_size
-        self.engine = engines.check_name(engine)
-        ways = ("", "_reverse") if bidirectional else ("",)
-        self._suffixes = [f"_l{layer}{way}" for layer in range(num_layers) for way in ways]
-        # In a tuple, so that torch does not register the templates as parts with weights.
-        self._templates = tuple(self._template(cell, suffix) for suffix in self._suffixes)
-        # Of the weights of each layer and direction, None where there is none.
-        self._names: dict[str, tuple[str | None, ...]] = {}
-        for template, suffix in zip(self._templates, self._suffixes, strict=True):
-            there = dict(zip(PARTS, template.weights, strict=True))
-            self._names[suffix] = tuple(None if there[p] is None else p + suffix for p in PARTS)
-            for part, tensor in there.items():
-                if tensor is not None:
-                    empty = torch.empty(tensor.shape, device=device, dtype=dtype)
-                    self.register_parameter(part + suffix, nn.Parameter(empty))
-        self.reset_parameters()
+        if proj_size and self._mode != "LSTM":
+            raise ConfigError(
+                f"proj_size argument is only supported for LSTM, not {type(self).__name__}"
+            )
+        if dropout and num_layers == 1:  # torch warns, and never applies it
+            raise ConfigError(
+                f"dropout acts between layers, got dropout={dropout} with num_layers=1: it would "
+                "never be applied; drop the output with torch.nn.Dropout, or set dropout=0"
+            )
+        layout = (num_layers, bias, batch_first, dropout, bidirectional, proj_size)
+        try:
+            super().__init__(self._mode, input_size, hidden_size, *layout, device, dtype)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        except TypeError as error:
+            raise DtypeError(str(error)) from None
+        self._prepare(engine)
         if init is not None:
             schemes.initialize(self, init)
 
-    def _template(self, make: Callable[..., PointwiseCell], suffix: str) -> Any:
+    def _prepare(self, engine: str) -> None:
+        """Sets what torch's layer does not have: the engine, and a template for each direction."""
+        self.engine = engines.check_name(engine)
         above = (self.proj_size or self.hidden_size) * (2 if self.bidirectional else 1)
-        size = self.input_size if suffix.startswith("_l0") else above
-        cell = make(size, self.hidden_size, bias=self.bias, device="meta")
+        parts: list[tuple[Any, tuple[str | None, ...], str]] = []
+        for names in self._all_weights:
+            part = names[0].removeprefix("weight_ih_")
+            size = self.input_size if part.startswith("l0") else above
+            template = self._template(size)
+            fields = [f"{field}_{part}" for field in PARTS]
+            parts.append((template, tuple(n if n in names else None for n in fields), part))
+        self._parts = tuple(parts)  # a tuple, in which torch does not look for modules
+
+    def _template(self, input_size: int) -> Any:
+        cell = self._cell(input_size, self.hidden_size, bias=self.bias, device="meta")
         return cells.Projected(cell, self.proj_size) if self.proj_size else cell
 
-    def reset_parameters(self) -> None:
-        """U(-1/sqrt(H), 1/sqrt(H)), drawn in torch.nn's order."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for name, parameter in self.named_parameters(recurse=False):
-            if name.startswith(PARTS):
-                nn.init.uniform_(parameter, -bound, bound)
+    @property
+    def _flat_weights(self) -> list[Tensor | None]:
+        """Torch's list of the weights, which it keeps and which goes stale; here it is computed."""
+        return [getattr(self, name, None) for name in self._flat_weights_names]
+
+    @_flat_weights.setter
+    def _flat_weights(self, weights: Any) -> None: ...
 
     def flatten_parameters(self) -> None:
         """Nothing to do: the parameters are plain. Kept so that code written for torch.nn runs."""
 
-    @property
-    def all_weights(self) -> list[list[Tensor]]:
-        """The weights of each layer and direction, as torch.nn lists them."""
-        return [[t for t in self._weights(s) if t is not None] for s in self._suffixes]
+    _init_flat_weights = _update_flat_weights = flatten_parameters
 
-    def _weights(self, suffix: str) -> Weights:
-        # By name and not from the templates: where a weight is parametrized, it is computed here.
+    def parts(self) -> Iterator[tuple[Any, Weights, str]]:
+        """The cell, the weights and the name of each layer and direction, in torch's order.
+
+        The weights are taken by name: one that is parametrized is computed here.
+        """
         plain = self._parameters
-        return Weights(
-            *[
+        for cell, names, part in self._parts:
+            tensors: list[Any] = [
                 plain[name] if name in plain else None if name is None else getattr(self, name)
-                for name in self._names[suffix]
-            ]  # type: ignore[arg-type]
-        )
+                for name in names
+            ]
+            yield cell, Weights(*tensors), part
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
         """What :func:`elman.init.initialize` fills."""
-        for template, suffix in zip(self._templates, self._suffixes, strict=True):
-            yield template, self._weights(suffix)
+        return ((cell, weights) for cell, weights, _ in self.parts())
 
     def forward(
         self,
@@ -129,17 +162,9 @@ class DropIn(nn.Module):
         """
         if isinstance(input, PackedSequence):
             return self._packed(input, hx, lengths, reset)
-        name = type(self).__name__
         check_tensor("input", input)
-        if input.dim() not in (2, 3):
-            raise ConfigError(
-                f"{name}: Expected input to be 2D or 3D, got {input.dim()}D tensor instead"
-            )
-        batched, batch_dim = input.dim() == 3, 0 if self.batch_first else 1
-        if not batched:
-            input = input.unsqueeze(batch_dim)  # noqa: A001
-            lengths = None if lengths is None else lengths.reshape(-1)
-            reset = None if reset is None else reset.unsqueeze(batch_dim)
+        if input.dim() == 2:
+            return self._unbatched(input, hx, lengths, reset)
         self._check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
         if lengths is not None:
@@ -147,11 +172,34 @@ class DropIn(nn.Module):
         if reset is not None:
             reset = check_reset(reset, input, self.batch_first)
             reset = reset.T if self.batch_first else reset
-        output, final = self._run(x, self._initial(hx, x, batched), lengths, reset)
+        output, finals = self._run(x, self._initial(hx, x), lengths, reset)
         output = output.transpose(0, 1) if self.batch_first else output
-        if not batched:
-            return output.squeeze(batch_dim), self._pack_state(tuple(s.squeeze(1) for s in final))
-        return output, self._pack_state(final)
+        return output, _pack(torch.stack(s) for s in zip(*finals, strict=True))
+
+    def _packed(self, packed: PackedSequence, hx: Any, lengths: Any, reset: Any) -> Any:
+        if lengths is not None or reset is not None:
+            raise ConfigError(
+                "a PackedSequence has its own lengths: use lengths= and reset= with a padded tensor"
+            )
+        padded, sizes = pad_packed_sequence(packed, self.batch_first)
+        output, state = self.forward(padded, hx, lengths=sizes)
+        order = packed.sorted_indices
+        if order is not None:
+            output = output.index_select(0 if self.batch_first else 1, order)
+            sizes = sizes[order.to(sizes.device)]
+        data = pack_padded_sequence(output, sizes, self.batch_first).data
+        return PackedSequence(data, packed.batch_sizes, order, packed.unsorted_indices), state
+
+    def _unbatched(self, x: Tensor, hx: Any, lengths: Tensor | None, reset: Tensor | None) -> Any:
+        batch_dim = 0 if self.batch_first else 1
+        if hx is not None:
+            hx = _pack(state.unsqueeze(1) for state in self._unpack(hx, 2))
+        if lengths is not None:
+            lengths = lengths.reshape(-1)
+        if reset is not None:
+            reset = reset.unsqueeze(batch_dim)
+        output, state = self.forward(x.unsqueeze(batch_dim), hx, lengths=lengths, reset=reset)
+        return output.squeeze(batch_dim), _pack(s.squeeze(1) for s in self._unpack(state, 3))
 
     def _run(
         self,
@@ -159,12 +207,12 @@ class DropIn(nn.Module):
         states: Iterable[Iterable[Tensor]],
         lengths: Tensor | None,
         reset: Tensor | None,
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """All layers and directions, time first; final states as torch.nn stacks them."""
+    ) -> tuple[Tensor, list[Any]]:
+        """Output and final states of all layers and directions, time first."""
         outputs: list[Tensor] = []
         finals: list[Any] = []
-        for cell, suffix, state in zip(self._templates, self._suffixes, states, strict=True):
-            reverse = suffix.endswith("_reverse")
+        for (cell, weights, part), state in zip(self.parts(), states, strict=True):
+            reverse = part.endswith("_reverse")
             if finals and not reverse:
                 x = F.dropout(_side_by_side(outputs), self.dropout, self.training)
                 outputs = []
@@ -172,24 +220,24 @@ class DropIn(nn.Module):
                 cell,
                 x,
                 cell.State(*state),
-                self._weights(suffix),
+                weights,
                 lengths=lengths,
                 reset=reset,
                 reverse=reverse,
                 layer=self,
-                part=suffix[1:],
+                part=part,
             )
             output, final = engines.run(recurrence, self.engine)
             outputs.append(output)
             finals.append(final)
-        return _side_by_side(outputs), tuple(map(torch.stack, zip(*finals, strict=True)))
+        return _side_by_side(outputs), finals
 
     def initial_state(self, batch_size: int) -> Any:
         """What :meth:`step` begins with: zeros, a tuple of states by name, one for each layer."""
-        like = self._weights(self._suffixes[0]).ih
+        like = getattr(self, self._flat_weights_names[0])
         return tuple(
             cell.initial_state(batch_size, device=like.device, dtype=like.dtype)
-            for cell in self._templates
+            for cell, _, _ in self._parts
         )
 
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -211,40 +259,25 @@ class DropIn(nn.Module):
                 "initial_state return it"
             )
         after: list[Any] = []
-        parts = zip(self._templates, self._suffixes, before, strict=True)
-        for cell, suffix, s in parts:
+        for (cell, weights, part), s in zip(self.parts(), before, strict=True):
             if after:
                 x = F.dropout(after[-1][0], self.dropout, self.training)
             s = check_state(cell, s, x, x.shape[0])
-            weights = self._weights(suffix)
-            recurrence = engines.Recurrence(cell, x, s, weights, layer=self, part=suffix[1:])
+            recurrence = engines.Recurrence(cell, x, s, weights, layer=self, part=part)
             after.append(engines.step(recurrence))
         return after[-1][0], tuple(after)
 
-    def _packed(self, packed: PackedSequence, hx: Any, lengths: Any, reset: Any) -> Any:
-        if lengths is not None or reset is not None:
-            raise ConfigError(
-                "a PackedSequence has its own lengths: use lengths= and reset= with a padded tensor"
-            )
-        padded, sizes = pad_packed_sequence(packed)
-        self._check_input(padded)
-        output, final = self._run(padded, self._initial(hx, padded, True), sizes, None)
-        order = packed.sorted_indices
-        if order is not None:
-            output, sizes = output.index_select(1, order), sizes[order.to(sizes.device)]
-        data = pack_padded_sequence(output, sizes).data
-        return (
-            PackedSequence(data, packed.batch_sizes, order, packed.unsorted_indices),
-            self._pack_state(final),
-        )
-
     def _check_input(self, input: Tensor) -> None:  # noqa: A002
-        weight = getattr(self, PARTS[0] + self._suffixes[0])
-        if input.dtype != weight.dtype and not torch.is_autocast_enabled(input.device.type):
+        if input.dim() != 3:
             raise ConfigError(
-                f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), "
-                f"or convert model: model.to({input.dtype})"
+                f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.dim()}D tensor "
+                "instead"
+            )
+        dtype = getattr(self, self._flat_weights_names[0]).dtype
+        if input.dtype != dtype and not torch.is_autocast_enabled(input.device.type):
+            raise ConfigError(
+                f"RNN input dtype ({input.dtype}) does not match weight dtype ({dtype}). "
+                f"Convert input: input.to({dtype}), or convert model: model.to({input.dtype})"
             )
         if input.shape[-1] != self.input_size:
             raise ShapeError(
@@ -252,102 +285,49 @@ class DropIn(nn.Module):
                 f"got {input.shape[-1]}"
             )
 
-    def _initial(self, hx: Any, x: Tensor, batched: bool) -> Iterable[Iterable[Tensor]]:
+    def _initial(self, hx: Any, x: Tensor) -> Iterable[Iterable[Tensor]]:
         """For each layer and direction its (batch, size) states: those of ``hx``, or zeros."""
-        sizes, batch = self._templates[0].state_sizes, x.shape[1]
+        sizes, batch = self._parts[0][0].state_sizes, x.shape[1]
         if hx is None:
             zeros = [x.new_zeros(batch, size) for size in sizes]
-            return [zeros] * len(self._suffixes)
-        states = (hx,) if len(sizes) == 1 else hx
-        if not isinstance(states, (tuple, list)) or len(states) != len(sizes):
-            raise DtypeError(
-                f"expected hx as a tuple of {len(sizes)} tensors, got {type(hx).__name__}"
-            )
-        for state in states:
-            check_tensor("hx", state)
-        if not batched:
-            _check_dimensions(states, 2, "unbatched")
-            states = [state.unsqueeze(1) for state in states]
-        _check_dimensions(states, 3, "batched")
+            return [zeros] * len(self._parts)
+        states = self._unpack(hx, 3)
         for i, (state, size) in enumerate(zip(states, sizes, strict=True)):
-            shape = (len(self._suffixes), batch, size)
+            shape = (len(self._parts), batch, size)
             name = "hidden" if len(sizes) == 1 else f"hidden[{i}]"
             if tuple(state.shape) != shape:
                 raise ShapeError(f"Expected {name} size {shape}, got {list(state.shape)}")
             check_dtype(name, state, x)
         return zip(*[state.unbind() for state in states], strict=True)
 
-    def _pack_state(self, states: tuple[Tensor, ...]) -> Any:
-        return states[0] if len(states) == 1 else states
-
-    def _get_name(self) -> str:
-        """What torch shows a module as: not to be taken for torch's own."""
-        return f"elman.{type(self).__name__}"
+    def _unpack(self, hx: Any, dimensions: int) -> Sequence[Tensor]:
+        """The states of torch's ``hx``, or a clear error."""
+        count = len(self._parts[0][0].state_sizes)
+        states = (hx,) if count == 1 else hx
+        if not isinstance(states, (tuple, list)) or len(states) != count:
+            raise DtypeError(f"expected hx as a tuple of {count} tensors, got {type(hx).__name__}")
+        for state in states:
+            check_tensor("hx", state)
+            if state.dim() != dimensions:
+                kind = "batched" if dimensions == 3 else "unbatched"
+                raise ShapeError(
+                    f"For {kind} {dimensions}-D input, hx should also be {dimensions}-D but got "
+                    f"{state.dim()}-D tensor"
+                )
+        return states
 
     def extra_repr(self) -> str:
-        return options_shown(self)
+        return super().extra_repr() + ("" if self.engine == "auto" else f", engine={self.engine}")
 
 
-_USUAL = {
-    "nonlinearity": "tanh",
-    "proj_size": 0,
-    "num_layers": 1,
-    "bias": True,
-    "batch_first": False,
-    "dropout": 0.0,
-    "bidirectional": False,
-    "engine": "auto",
-}
-
-
-def options_shown(module: Any) -> str:
-    """The sizes, and what is not as usual, as torch.nn shows it; a module is shown as a part."""
-    options = {name: getattr(module, name, usual) for name, usual in _USUAL.items()}
-    unusual = {k: v for k, v in options.items() if v != _USUAL[k] and not isinstance(v, nn.Module)}
-    shown = [f"{name}={value}" for name, value in unusual.items()]
-    return ", ".join([f"{module.input_size}, {module.hidden_size}", *shown])
-
-
-def _check_dimensions(states: Sequence[Tensor], expected: int, kind: str) -> None:
-    for state in states:
-        if state.dim() != expected:
-            raise ShapeError(
-                f"For {kind} {expected}-D input, hx should also be {expected}-D but got "
-                f"{state.dim()}-D tensor"
-            )
+def _pack(states: Iterable[Tensor]) -> Any:
+    """As torch returns a state: a tensor, or a tuple where there are more."""
+    packed = tuple(states)
+    return packed if len(packed) > 1 else packed[0]
 
 
 def _side_by_side(directions: list[Tensor]) -> Tensor:
     return torch.cat(directions, -1) if len(directions) > 1 else directions[0]
-
-
-def _check_options(
-    num_layers: int, bias: bool, batch_first: bool, dropout: float, hidden_size: int, proj_size: int
-) -> None:
-    for name, value in (("bias", bias), ("batch_first", batch_first)):
-        if not isinstance(value, bool):
-            raise DtypeError(f"{name} should be of type bool, got: {type(value).__name__}")
-    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
-        raise ConfigError(
-            "dropout should be a number in range [0, 1] representing the probability of an element "
-            f"being zeroed, got {dropout}"
-        )
-    if num_layers <= 0:
-        raise ConfigError(f"num_layers must be greater than zero, got {num_layers}")
-    if dropout > 0 and num_layers == 1:
-        raise ConfigError(
-            f"dropout acts between layers, got dropout={dropout} with num_layers=1: it would never "
-            "be applied; drop the output with torch.nn.Dropout, or set dropout=0"
-        )
-    if proj_size < 0:
-        raise ConfigError("proj_size should be a positive integer or zero to disable projections")
-    if proj_size and isinstance(hidden_size, int) and proj_size >= hidden_size:
-        raise ConfigError("proj_size has to be smaller than hidden_size")
-
-
-def _no_projection(name: str, proj_size: int) -> None:
-    if proj_size:
-        raise ConfigError(f"proj_size argument is only supported for LSTM, not {name}")
 
 
 @final
@@ -380,28 +360,33 @@ class RNN(DropIn):
         J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
 
+    _mode, _cell = "RNN_TANH", cells.Elman
+
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
         nonlinearity: str | Activation = "tanh",
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
+        *args: Any,
         init: str | None = None,
-        engine: str = "auto",
-        proj_size: int = 0,
+        **options: Any,
     ) -> None:
-        _no_projection("RNN", proj_size)
-        cell = partial(cells.Elman, activation=nonlinearity)
-        layout = (num_layers, bias, batch_first, dropout, bidirectional, 0)
-        super().__init__(cell, input_size, hidden_size, *layout, device, dtype, init, engine)
+        super().__init__(input_size, hidden_size, num_layers, *args, **options)
         self.nonlinearity = nonlinearity
+        self.mode = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}.get(str(nonlinearity), "RNN")
+        self._prepare(self.engine)  # now that a module among activations can be registered
+        if init is not None:
+            schemes.initialize(self, init)
+
+    def _template(self, input_size: int) -> Any:
+        activation = getattr(self, "nonlinearity", "tanh")
+        return cells.Elman(input_size, self.hidden_size, activation, bias=self.bias, device="meta")
+
+    def extra_repr(self) -> str:
+        if self.nonlinearity == "tanh" or isinstance(self.nonlinearity, nn.Module):
+            return super().extra_repr()  # torch shows a module as a part
+        return f"{super().extra_repr()}, nonlinearity={self.nonlinearity}"
 
 
 @final
@@ -432,24 +417,7 @@ class LSTM(DropIn):
         S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        proj_size: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        init: str | None = None,
-        engine: str = "auto",
-    ) -> None:
-        layout = (num_layers, bias, batch_first, dropout, bidirectional, proj_size)
-        super().__init__(cells.LSTM, input_size, hidden_size, *layout, device, dtype, init, engine)
+    _mode, _cell = "LSTM", cells.LSTM
 
 
 @final
@@ -479,22 +447,4 @@ class GRU(DropIn):
         machine translation", EMNLP 2014.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-        *,
-        init: str | None = None,
-        engine: str = "auto",
-        proj_size: int = 0,
-    ) -> None:
-        _no_projection("GRU", proj_size)
-        layout = (num_layers, bias, batch_first, dropout, bidirectional, 0)
-        super().__init__(cells.GRU, input_size, hidden_size, *layout, device, dtype, init, engine)
+    _mode, _cell = "GRU", cells.GRU

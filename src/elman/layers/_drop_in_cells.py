@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, final
+from collections.abc import Iterator
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -16,46 +14,34 @@ from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
 from elman.cells._base import check_dtype, check_tensor
 from elman.cells._elman import Activation
-from elman.layers._drop_in import PARTS, options_shown
+from elman.layers._drop_in import PARTS, OnTorch
 
 
-class DropInCell(nn.Module):
-    """What the three share: torch's parameter names and its checks around a cell's step.
+class DropInCell(OnTorch, nn.RNNCellBase):
+    """What the three share: torch's constructor and checks around a cell's step.
 
-    The parameters live here; the cell is a template that steps with them.
+    The parameters live here, made by the class of torch.nn that comes after this one among the
+    bases; the cell is a template that steps with them.
     """
+
+    _cell: ClassVar[type[PointwiseCell]]
 
     def __init__(
         self,
-        cell: Callable[..., PointwiseCell],
         input_size: int,
         hidden_size: int,
-        bias: bool,
-        device: torch.device | str | None,
-        dtype: torch.dtype | None,
+        bias: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        template = cell(input_size, hidden_size, bias=bool(bias), device="meta")
-        self._template = (template,)  # in a tuple, so that torch does not register it
-        for name, tensor in zip(PARTS[:4], template.weights, strict=False):
-            empty = None
-            if tensor is not None:
-                empty = nn.Parameter(torch.empty(tensor.shape, device=device, dtype=dtype))
-            self.register_parameter(name, empty)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """U(-1/sqrt(H), 1/sqrt(H)), drawn in torch.nn's order."""
-        bound = 1 / math.sqrt(self.hidden_size)
-        for name, parameter in self.named_parameters(recurse=False):
-            if name in PARTS:
-                nn.init.uniform_(parameter, -bound, bound)
+        template = self._cell(input_size, hidden_size, bias=bool(bias), device="meta")
+        super().__init__(input_size, hidden_size, bias, device=device, dtype=dtype)  # type: ignore[call-arg]
+        self._template = (template,)  # in a tuple, where torch does not look for modules
 
     @property
     def weights(self) -> Weights:
         """The cell's affine maps."""
-        return Weights(*(getattr(self, part) for part in PARTS[:4]))
+        return Weights(*(getattr(self, field) for field in PARTS[:4]))
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
         """What :func:`elman.init.initialize` fills."""
@@ -109,16 +95,9 @@ class DropInCell(nn.Module):
             check_dtype(f"hidden{i}", state, x)
         return cell.State(*states)
 
-    def _get_name(self) -> str:
-        """What torch shows a module as: not to be taken for torch's own."""
-        return f"elman.{type(self).__name__}"
-
-    def extra_repr(self) -> str:
-        return options_shown(self)
-
 
 @final
-class RNNCell(DropInCell):
+class RNNCell(DropInCell, nn.RNNCell):
     """torch.nn.RNNCell with any activation; the equations are :class:`elman.cells.Elman`'s.
 
     Args:
@@ -134,6 +113,8 @@ class RNNCell(DropInCell):
         J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
 
+    _cell = cells.Elman
+
     def __init__(
         self,
         input_size: int,
@@ -143,13 +124,14 @@ class RNNCell(DropInCell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        cell = partial(cells.Elman, activation=nonlinearity)
-        super().__init__(cell, input_size, hidden_size, bias, device, dtype)
-        self.nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size, bias, device, dtype)
+        options: dict[str, Any] = {"bias": bool(bias), "device": "meta"}
+        self._template = (cells.Elman(input_size, hidden_size, nonlinearity, **options),)
+        self.nonlinearity = nonlinearity  # type: ignore[assignment]
 
 
 @final
-class LSTMCell(DropInCell):
+class LSTMCell(DropInCell, nn.LSTMCell):
     """torch.nn.LSTMCell; the equations are :class:`elman.cells.LSTM`'s.
 
     Args:
@@ -165,19 +147,11 @@ class LSTMCell(DropInCell):
         S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(cells.LSTM, input_size, hidden_size, bias, device, dtype)
+    _cell = cells.LSTM
 
 
 @final
-class GRUCell(DropInCell):
+class GRUCell(DropInCell, nn.GRUCell):
     """torch.nn.GRUCell; the equations are :class:`elman.cells.GRU`'s.
 
     Args:
@@ -193,12 +167,4 @@ class GRUCell(DropInCell):
         machine translation", EMNLP 2014.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(cells.GRU, input_size, hidden_size, bias, device, dtype)
+    _cell = cells.GRU

@@ -69,9 +69,9 @@ def linear_cross_entropy(
     """
     _check(label_smoothing, reduction)
     _check_shapes(h, weight, target, bias)
-    rows, wanted = h.reshape(-1, h.shape[-1]), target.reshape(-1)
+    rows, labels = h.reshape(-1, h.shape[-1]), target.reshape(-1)
     loss = engine.cross_entropy(
-        rows, weight, bias, wanted, ignore_index, label_smoothing, reduction
+        rows, weight, bias, labels, ignore_index, label_smoothing, reduction
     )
     return loss.view(target.shape) if reduction == "none" else loss
 

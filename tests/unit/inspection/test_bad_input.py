@@ -193,4 +193,4 @@ def test_commands_on_a_run_without_a_checkpoint(
         assert "has no checkpoint" in capsys.readouterr().err
     assert main(["report", str(run)]) == 0  # it shows the training
     assert "without a look inside" in capsys.readouterr().err
-    assert "nobody has looked inside yet" in (run / "report/report.html").read_text("utf-8")
+    assert "not measured yet" in (run / "report/report.html").read_text("utf-8")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune
+from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.rnn import pack_sequence
 
 import elman
@@ -312,6 +312,48 @@ def test_a_weight_may_be_replaced_frozen_or_computed_by_a_hook() -> None:
     assert torch.equal((layer.weight_ih_l0 == 0).sum(), torch.tensor(22))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_torchs_base_class_and_its_list_of_weights_is_never_stale(kind: str) -> None:
+    layer = getattr(elman, kind)(3, 5, num_layers=2)
+    assert isinstance(layer, nn.RNNBase)
+
+    def listed() -> bool:
+        named = [getattr(layer, name) for name in layer._flat_weights_names]
+        return all(a is b for a, b in zip(layer._flat_weights, named, strict=True))
+
+    assert listed()
+    layer.weight_hh_l1 = nn.Parameter(torch.zeros_like(layer.weight_hh_l1))
+    assert listed()
+    assert not layer._flat_weights[5].any()
+    layer = layer.double()
+    assert listed()
+    layer.load_state_dict(getattr(nn, kind)(3, 5, num_layers=2).state_dict(), assign=True)
+    assert listed()
+    assert layer._flat_weights[0].dtype is torch.float32
+    layer = copy.deepcopy(layer)
+    assert listed()
+
+
+def test_a_parametrized_layer_is_copied_after_it_was_cast() -> None:
+    """torch's own list of weights would hold a computed one then, which cannot be copied."""
+    layer, x = elman.LSTM(3, 5), torch.randn(4, 2, 3).double()
+    parametrizations.weight_norm(layer, "weight_hh_l0")
+    layer = layer.double()
+    torch.testing.assert_close(copy.deepcopy(layer)(x), layer(x), rtol=0, atol=0)
+
+
+def test_parameters_that_torch_swaps_are_the_ones_computed_with() -> None:
+    layer, x = elman.GRU(3, 5), torch.randn(4, 2, 3)
+    parameters = {id(p) for p in layer.parameters()}
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        layer.double()
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+    assert {id(p) for p in layer.parameters()} == parameters
+    assert layer(x.double())[0].dtype is torch.float64
+
+
 def test_dtype_and_device_are_the_parameters() -> None:
     layer = elman.LSTM(3, 5, num_layers=2, dtype=torch.float64)
     assert layer(torch.randn(4, 2, 3, dtype=torch.float64))[0].dtype is torch.float64
@@ -384,6 +426,23 @@ def test_an_unknown_nonlinearity_names_the_nearest() -> None:
         elman.RNN(3, 5, nonlinearity="rleu")
 
 
+def test_an_activation_is_an_option_of_rnn_alone() -> None:
+    for kind in KINDS:
+        with pytest.raises(TypeError, match="activation"):
+            getattr(elman, kind)(3, 5, activation="relu")
+    for kind in ("LSTM", "GRU"):
+        with pytest.raises(TypeError, match="nonlinearity"):
+            getattr(elman, kind)(3, 5, nonlinearity="relu")
+
+
+def test_new_random_weights_leave_the_activations_own() -> None:
+    layer = elman.RNN(3, 5, nonlinearity=nn.PReLU())
+    before = layer.weight_hh_l0.detach().clone()
+    layer.reset_parameters()
+    assert not torch.equal(layer.weight_hh_l0, before)
+    assert torch.equal(layer.nonlinearity.weight, torch.tensor([0.25]))
+
+
 def test_a_module_as_nonlinearity_is_part_of_the_layer() -> None:
     layer = elman.RNN(3, 5, num_layers=2, nonlinearity=nn.PReLU(5))
     assert "nonlinearity.weight" in layer.state_dict()
@@ -410,3 +469,6 @@ def test_only_an_lstm_is_projected(kind: str) -> None:
     for library in (torch.nn, elman):
         with pytest.raises(ValueError, match="proj_size argument is only supported for LSTM"):
             getattr(library, kind)(3, 5, proj_size=2)
+    options = (1, *([] if kind == "GRU" else ["tanh"]), True, False, 0.0, False)
+    with pytest.raises(ValueError, match="proj_size argument is only supported for LSTM"):
+        getattr(elman, kind)(3, 5, *options, 2)

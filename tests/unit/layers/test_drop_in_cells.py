@@ -45,11 +45,11 @@ def test_values_and_gradients_equal_torchs(
     hx = state_for(kind, *rows, 5) if with_state else None
     expected, got = theirs(x, hx), ours(x, hx)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
-    given = [x, *(flat(hx) if with_state else ())]
+    inputs = [x, *(flat(hx) if with_state else ())]
     gradients = []
     for module, result in ((theirs, expected), (ours, got)):
         loss = sum(state.sin().sum() for state in flat(result))
-        gradients.append(torch.autograd.grad(loss, [*given, *module.parameters()]))
+        gradients.append(torch.autograd.grad(loss, [*inputs, *module.parameters()]))
     torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=1e-12)
 
 
@@ -61,6 +61,21 @@ def test_one_seed_makes_the_same_cell(kind: str) -> None:
         assert list(ours.state_dict()) == list(theirs.state_dict())
         for name, value in theirs.state_dict().items():
             assert torch.equal(ours.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cell_is_one_of_torchs(kind: str) -> None:
+    cell = getattr(elman, kind)(3, 5)
+    assert isinstance(cell, getattr(nn, kind))
+    for sizes in ((0, 5), (3, 0), (3, "5")):
+        with pytest.raises(elman.ElmanError, match="_size"):
+            getattr(elman, kind)(*sizes)
+
+
+def test_new_random_weights_leave_the_activations_own() -> None:
+    cell = elman.RNNCell(3, 5, nonlinearity=nn.PReLU())
+    cell.reset_parameters()
+    assert torch.equal(cell.get_parameter("nonlinearity.weight"), torch.tensor([0.25]))
 
 
 @pytest.mark.parametrize("kind", KINDS)

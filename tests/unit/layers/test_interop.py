@@ -55,19 +55,22 @@ def close(got: Any, expected: Any) -> None:
 @pytest.mark.parametrize("options", [{}, EVERY_OPTION, {"bias": False}], ids=str)
 def test_there_and_back(kind: str, options: dict[str, Any]) -> None:
     theirs = getattr(nn, kind)(3, 5, **options).eval()
-    shown, expected, parameters = repr(theirs), theirs(X), dict(theirs.named_parameters())
+    text, expected, parameters = repr(theirs), theirs(X), dict(theirs.named_parameters())
+    attributes = set(vars(theirs))
     ours = elman.convert(theirs)
+    assert ours is theirs
     assert type(ours) is getattr(elman, kind)
+    assert repr(ours) == f"elman.{text}"
     close(ours(X), expected)
     back: Any = elman.to_torch(ours)
     assert type(back) is getattr(nn, kind)
+    assert repr(back) == text
+    assert set(vars(back)) == attributes
     assert back._flat_weights[0] is back.weight_ih_l0
     close(back(X), expected)
-    for module in (ours, back):
-        assert repr(module).removeprefix("elman.") == shown
-        assert {n: id(p) for n, p in module.named_parameters()} == {
-            n: id(p) for n, p in parameters.items()
-        }
+    after = dict(back.named_parameters())
+    assert list(after) == list(parameters)
+    assert all(after[name] is parameter for name, parameter in parameters.items())
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -83,10 +86,12 @@ def test_only_the_recurrent_layers_of_a_model_change() -> None:
     model = Tagger()
     expected, before = model(X), dict(model.named_modules())
     state = copy.deepcopy(model.state_dict())
+    kinds = {name: type(module) for name, module in before.items()}
     assert elman.convert(model) is model
     after = dict(model.named_modules())
-    assert list(after) == list(before)
-    assert {name for name in after if after[name] is not before[name]} == {"below.1.lstm", "twin"}
+    assert all(after[name] is module for name, module in before.items())
+    changed = {name for name in after if type(after[name]) is not kinds[name]}
+    assert changed == {"below.1.lstm", "twin"}
     close(model(X), expected)
     assert list(model.state_dict()) == list(state)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
@@ -108,6 +113,20 @@ def test_converting_twice_changes_nothing_more() -> None:
     model: Any = elman.convert(Tagger())
     layer = model.twin
     assert elman.convert(model).twin is layer  # type: ignore[comparison-overlap]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_layer_made_here_becomes_torchs(kind: str) -> None:
+    for options in (EVERY_OPTION, {"bias": False}):
+        ours = getattr(elman, kind)(3, 5, **options).eval()
+        expected = ours(X)
+        back: Any = elman.to_torch(ours)
+        assert set(vars(back)) == set(vars(getattr(nn, kind)(3, 5, **options)))
+        close(back(X), expected)
+        close(copy.deepcopy(back)(X), expected)
+    relu = elman.RNN(3, 5, nonlinearity="relu")
+    expected = relu(X)
+    close(elman.to_torch(relu)(X), expected)
 
 
 def test_a_model_without_recurrence_is_left_alone() -> None:

@@ -100,8 +100,8 @@ def test_bidirectional_is_two_directions() -> None:
 
 
 def test_observe_through_a_stack_keys_by_layer() -> None:
-    *_, seen = LAYERS["all"]()(torch.randn(2, 5, 4), observe=True)
-    (ahead, back), above = seen
+    *_, observed = LAYERS["all"]()(torch.randn(2, 5, 4), observe=True)
+    (ahead, back), above = observed
     assert "forget" in ahead
     assert "update" in back
     assert list(above) == ["h"]

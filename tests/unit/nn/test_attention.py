@@ -79,8 +79,8 @@ def test_the_whole_is_its_steps(attention: Any, feed: bool, values: Tensor) -> N
     state = model.begin(torch.randn(4, 2))
     whole = model(tokens, state, memory, torch.tensor([6, 6, 6, 6]))
     for t, token in enumerate(tokens):
-        said, weights, state = model.step(token, state, memory)
-        torch.testing.assert_close(whole.states[t], said)
+        states, weights, state = model.step(token, state, memory)
+        torch.testing.assert_close(whole.states[t], states)
         if weights is not None:
             torch.testing.assert_close(whole.weights[t], weights)
     assert (whole.weights is None) == (attention is None)

@@ -40,14 +40,14 @@ def fused(h: Tensor, weight: Tensor, bias: Tensor | None, target: Tensor, **how:
 
 def with_gradients(function: Any, tensors: list[Any], **how: Any) -> list[Tensor]:
     loss = function(*tensors, **how)
-    given = [t for t in tensors[:3] if t is not None]
+    inputs = [t for t in tensors[:3] if t is not None]
     weights = torch.linspace(0.5, 2, loss.numel(), dtype=loss.dtype).view_as(loss)
-    return [loss, *torch.autograd.grad(loss, given, weights)]
+    return [loss, *torch.autograd.grad(loss, inputs, weights)]
 
 
-def assert_close(found: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
+def assert_close(got: list[Tensor], expected: list[Tensor], tolerance: float) -> None:
     # Scores of about 1 leave their rounding in a loss near 0.
-    for a, b in zip(found, expected, strict=True):
+    for a, b in zip(got, expected, strict=True):
         assert (a - b).abs().max() <= tolerance * b.abs().max().clamp(min=0.1)
 
 
@@ -110,9 +110,9 @@ def test_states_of_any_shape_and_targets_to_ignore() -> None:
 def test_gradients_only_where_they_are_wanted() -> None:
     h, weight, bias, target = problem((20, 8, 30), torch.float32)
     weight.requires_grad_(False)
-    found = torch.autograd.grad(fused(h, weight, bias, target), (h, bias))
+    got = torch.autograd.grad(fused(h, weight, bias, target), (h, bias))
     expected = torch.autograd.grad(by_torch(h, weight, bias, target), (h, bias))
-    assert_close(list(found), list(expected), 4e-6)
+    assert_close(list(got), list(expected), 4e-6)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
@@ -164,8 +164,8 @@ def test_what_is_not_finite_flows_as_in_torch(bad: float) -> None:
     tensors = problem((9, 4, 200), torch.float32)
     with torch.no_grad():
         tensors[0][2, 1] = bad
-    found, expected = (with_gradients(f, tensors, reduction="none") for f in (fused, by_torch))
-    for a, b in zip(found, expected, strict=True):
+    got, expected = (with_gradients(f, tensors, reduction="none") for f in (fused, by_torch))
+    for a, b in zip(got, expected, strict=True):
         assert torch.equal(a.isnan(), b.isnan())
 
 
@@ -174,9 +174,9 @@ def test_outputs_that_are_ruled_out_have_no_share() -> None:
     with torch.no_grad():
         bias[:200] = -torch.inf  # the whole of the first tiles
     tensors = [h, weight, bias, torch.randint(200, 300, (9,))]
-    found, expected = (with_gradients(f, tensors) for f in (fused, by_torch))
-    assert_close(found, expected, 4e-6)
-    assert not found[2][:200].any()
+    got, expected = (with_gradients(f, tensors) for f in (fused, by_torch))
+    assert_close(got, expected, 4e-6)
+    assert not got[2][:200].any()
 
 
 def test_far_apart_scores_are_quick_and_right() -> None:
@@ -258,10 +258,10 @@ def tensors(rows, inputs, outputs):
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 step(*tensors(2, 3, 4))
-given = tensors(400, 200, 10_000)
+inputs = tensors(400, 200, 10_000)
 Path("/proc/self/clear_refs").write_text("5")
 before = peak()
-step(*given)
+step(*inputs)
 print(peak() - before)
 """
 

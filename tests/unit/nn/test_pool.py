@@ -71,15 +71,15 @@ def test_an_unknown_pooling() -> None:
 def test_feedforward_sees_its_steps_and_no_more() -> None:
     network, x = FeedForward(2, steps=3, hidden=4, layers=2), torch.randn(5, 2, 2)
     lengths = torch.tensor([5, 2])
-    seen = network(x, lengths)
+    output = network(x, lengths)
     later, padding = x.clone(), x.clone()
     later[3:, 0] = 9
     padding[2:, 1] = 9
-    torch.testing.assert_close(network(later, lengths), seen)
-    torch.testing.assert_close(network(padding, lengths), seen)
+    torch.testing.assert_close(network(later, lengths), output)
+    torch.testing.assert_close(network(padding, lengths), output)
     short = network(x[:2], torch.tensor([2, 2]))
-    torch.testing.assert_close(short[1], seen[1])
-    assert not torch.allclose(network(x.flip(0), lengths), seen)
+    torch.testing.assert_close(short[1], output[1])
+    assert not torch.allclose(network(x.flip(0), lengths), output)
     assert sum(p.numel() for p in network.parameters()) == (3 * 2 * 4 + 4) + (4 * 4 + 4)
     with pytest.raises(ConfigError, match="steps must be at least 1"):
         FeedForward(2, 0, 3)

@@ -226,7 +226,7 @@ def test_a_set_that_is_divided(tmp_path: Path) -> None:
     scipy.io.savemat(file, cells)
     task = prepared(file)
     assert task.facts()["rows"] == {"train": 5, "valid": 2, "test": 3}
-    assert task.on([file]).evaluate("test") == task.evaluate("test")
+    assert task.with_data([file]).evaluate("test") == task.evaluate("test")
     with pytest.raises(ConfigError, match="holds all its parts"):
         MusicData.parse({"train": [tmp_path], "valid": [file]})
     with pytest.raises(ConfigError, match="pieces are no text"):
