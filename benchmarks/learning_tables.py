@@ -2,10 +2,7 @@
 
 Each table of results/learning/tables.toml names its metrics, its splits, and for every row a
 training and, where the row is a baseline, which one. A training of several seeds gives a value for
-each.
-
-Tables of runs whose end events were not kept, from before there were any files, stand in
-results/learning/transcribed.json as they were in the page, and say so.
+each. A row may name one candidate of a comparison instead, or the figures of a publication.
 """
 
 from __future__ import annotations
@@ -13,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from benchmarks.learning import RUNS
 from benchmarks.speed._table import markdown_table
 
 KEPT = Path(__file__).parent / "results" / "learning"
@@ -36,6 +35,7 @@ class Metric(NamedTuple):
 
 METRICS = {
     "accuracy": Metric("accuracy", ".4f", most=1),
+    "nats": Metric("nats", ".4f"),
     "macro_f1": Metric("macro-F1", ".4f", most=1),
     "exact_match": Metric("exact match", ".4f", most=1),
     "coverage": Metric("coverage at 90 %", ".2f", most=1),
@@ -69,7 +69,9 @@ def training(name: str) -> dict[str, Any]:
 
 
 def _values(event: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
-    groups = {"the network": event["metrics"]} | event.get("baselines", {})
+    groups = {"the network": event.get("metrics", {})} | event.get("baselines", {})
+    for candidate in event.get("candidates", []):
+        groups |= {f"{candidate['name']}, {r['seed']}": r["metrics"] for r in candidate["runs"]}
     for who, splits in groups.items():
         for split, metrics in splits.items():
             for key, value in metrics.items():
@@ -83,24 +85,71 @@ def table(specification: Mapping[str, Any]) -> str:
     columns = [(metric, split) for metric in metrics for split in splits]
     heads = [_head(*column, alone=len(metrics) == 1) for column in columns]
     first = METRICS[metrics[0]].title if len(metrics) == 1 else ""
-    rows = [[row["label"], *(_cell(row, *c) for c in columns)] for row in specification["rows"]]
-    return markdown_table([first, *heads], rows)
+    compared = any("candidate" in row for row in specification["rows"])
+    rows = [
+        [row["label"], *(_sizes(row) if compared else ()), *_cells(row, columns)]
+        for row in specification["rows"]
+    ]
+    return markdown_table([first, *(("units", "parameters") if compared else ()), *heads], rows)
+
+
+def _candidate(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a comparison kept of one candidate."""
+    (run,) = training(row["run"])["runs"]
+    (candidate,) = (c for c in run["event"]["candidates"] if c["name"] == row["candidate"])
+    return dict(candidate)
+
+
+def _sizes(row: Mapping[str, Any]) -> tuple[str, str]:
+    if "candidate" not in row:
+        return "", ""
+    try:
+        candidate = _candidate(row)
+    except FileNotFoundError:
+        return "", ""
+    return str(candidate["hidden"]), f"{candidate['parameters']:,}"
+
+
+def by_length(specification: Mapping[str, Any]) -> str:
+    """A comparison's table by length: for each candidate the mean over seeds."""
+    rows = specification["rows"]
+    tables = [[run["by_length"] for run in _candidate(row)["runs"]] for row in rows]
+    groups = [str(group[0]) for group in tables[0][0]]
+    cells = [
+        [group, *(format(fmean(t[i][-1] for t in several), ".3f") for several in tables)]
+        for i, group in enumerate(groups)
+    ]
+    return markdown_table([specification["lengths"], *(row["label"] for row in rows)], cells)
 
 
 def _head(metric: str, split: str, *, alone: bool) -> str:
     return SPLITS[split] if alone else f"{METRICS[metric].title}, {SPLITS[split]}"
 
 
+def _cells(row: Mapping[str, Any], columns: Sequence[tuple[str, str]]) -> list[str]:
+    """Of a training; or the values that a publication has."""
+    if "published" in row:
+        return [row["published"].get(split, "") for _, split in columns]
+    try:
+        return [_cell(row, *column) for column in columns]
+    except FileNotFoundError:
+        return ["not run yet"] * len(columns)
+
+
 def _cell(row: Mapping[str, Any], metric: str, split: str) -> str:
     runs = training(row["run"])["runs"]
     key, how = metric.partition(" of the ")[0], METRICS[metric]
+    if "candidate" in row:
+        values = [run["metrics"][split][key] for run in _candidate(row)["runs"]]
+        spread = f" ± {stdev(values):{how.digits}}" if len(values) > 1 else ""
+        return f"{fmean(values):{how.digits}}{spread}"
     if "baseline" in row:  # the same for every seed
-        found = [runs[0]["event"]["baselines"][row["baseline"]]]
+        measured = [runs[0]["event"]["baselines"][row["baseline"]]]
     elif "then" in row:
-        found = [run["then"][row["then"]]["event"]["metrics"] for run in runs]
+        measured = [run["then"][row["then"]]["event"]["metrics"] for run in runs]
     else:
-        found = [run["event"]["metrics"] for run in runs]
-    values = [each.get(split, {}).get(key) for each in found]
+        measured = [run["event"]["metrics"] for run in runs]
+    values = [each.get(split, {}).get(key) for each in measured]
     return ", ".join("" if v is None else format(how.scale * v, how.digits) for v in values)
 
 
@@ -108,29 +157,29 @@ def origin(names: tuple[str, ...]) -> str:
     """The commands of these trainings, with the seeds, and where they ran."""
     lines, places = [], {}
     for name in names:
-        kept = training(name)
+        try:
+            kept = training(name)
+        except FileNotFoundError:
+            command = RUNS[name]["command"].replace("{data}/", "")
+            lines.append(f"{command}    # not run yet at this version")
+            continue
         seeds = ", ".join(str(run["seed"]) for run in kept["runs"])
         lines.append(f"{kept['command']}    # seed {seeds}")
         facts = kept["environment"]
         places[f"commit {facts['commit']}, {facts['date'][:10]}, {facts['processor']}"] = None
-    return "```text\n" + "\n".join(lines) + "\n```\n\nRun at " + "; ".join(places) + "."
-
-
-def transcribed(name: str) -> str:
-    kept = json.loads((KEPT / "transcribed.json").read_text(encoding="utf-8"))[name]
-    lines = markdown_table(kept["heads"], kept["rows"])
-    return f"{lines}\n\nTranscribed when the runs ended; their end events were not kept."
+    where = f"\n\nRun at {'; '.join(places)}." if places else ""
+    return "```text\n" + "\n".join(lines) + f"\n```{where}"
 
 
 def _tables() -> dict[str, Callable[[], str]]:
     specifications = tomllib.loads((KEPT / "tables.toml").read_text(encoding="utf-8"))
     tables: dict[str, Callable[[], str]] = {}
     for name, specification in specifications.items():
-        names = tuple(dict.fromkeys(row["run"] for row in specification["rows"]))
-        tables[name] = partial(table, specification)
+        rows = specification["rows"]
+        names = tuple(dict.fromkeys(row["run"] for row in rows if "run" in row))
+        tables[name] = partial(by_length if "lengths" in specification else table, specification)
         tables[f"{name} origin"] = partial(origin, names)
-    kept = json.loads((KEPT / "transcribed.json").read_text(encoding="utf-8"))
-    return tables | {name: partial(transcribed, name) for name in kept}
+    return tables
 
 
 TABLES = _tables()
