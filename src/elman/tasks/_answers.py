@@ -29,7 +29,7 @@ def value_of(row: Any, column: str) -> Any:
     return row[column]
 
 
-def beside(row: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+def beside(row: Mapping[str, Any], prediction: Mapping[str, Any]) -> dict[str, Any]:
     """A row with all its columns, then what is said of it.
 
     Nothing of the row is renamed or lost: a prediction whose name it has, or that would take the
@@ -39,7 +39,7 @@ def beside(row: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     {'text': 'good', 'label': '?', 'predicted_label': 'yes'}
     """
     answer = dict(row)
-    for name, value in said.items():
+    for name, value in prediction.items():
         while any(column == name or column.startswith(f"{name}.") for column in row):
             name = PREDICTED + name
         answer[name] = value

@@ -23,28 +23,32 @@ class CaptionData(TableData):
 
     default: ClassVar[str] = SCENES
 
-    image: str = Field("image", description="column of the image's file")
-    caption: str = Field("caption", description="column of the caption; one row for each")
+    image: str = Field("image", description="column of the image file")
+    caption: str = Field("caption", description="column of the caption; one row per caption")
     images: Path | None = Field(
-        None, description="folder of the image files; beside the captions file if unset"
+        None, description="folder of the image files; the folder of the captions file if unset"
     )
     size: int = Field(
-        64, ge=4, le=1024, description="side in pixels of the square that images are squeezed into"
+        64, ge=4, le=1024, description="side of the square in pixels to which images are resized"
     )
     aim: Literal["bleu", "exact_match"] = Field(
-        "bleu", description="the measure that comes first and chooses the best weights"
+        "bleu", description="the metric of a run, which selects the best weights"
     )
-    lowercase: bool = Field(True, description="read captions as lower case")
-    min_count: int = Field(1, ge=1, description="rarer words are read as <unk>, and never said")
-    vocabulary: int | None = Field(10_000, ge=3, description="most words, with <unk> and <eos>")
-    batch: int = Field(32, ge=1, description="images of a batch, each with all its captions")
+    lowercase: bool = Field(True, description="convert captions to lower case")
+    min_count: int = Field(
+        1, ge=1, description="words with fewer occurrences become <unk>, which is never generated"
+    )
+    vocabulary: int | None = Field(
+        10_000, ge=3, description="maximum vocabulary size, with <unk> and <eos>"
+    )
+    batch: int = Field(32, ge=1, description="batch size in images, each with all its captions")
 
     @classmethod
-    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Scenes are as large as they are made, and have one right caption."""
-        if given.get("name") == SCENES:
-            given = {"size": SCENES_SIZE, "aim": "exact_match", **given}
-        return given
+        if settings.get("name") == SCENES:
+            settings = {"size": SCENES_SIZE, "aim": "exact_match", **settings}
+        return settings
 
 
 class CaptionNet(RecurrentNet):
@@ -53,36 +57,40 @@ class CaptionNet(RecurrentNet):
     channels: list[int] = Field(
         [32, 64, 64],
         min_length=1,
-        description="of each convolution; each halves the image's height and width",
+        description="channels of each convolution; each halves height and width",
     )
     attention: Literal["none", "bahdanau", "luong"] = Field(
         "luong",
-        description="how the decoder looks at the regions of the image: not at all, before each "
-        "step (bahdanau), or after it (luong)",
+        description="attention to the regions of the image: none, before each step (bahdanau), or "
+        "after it (luong)",
     )
-    embedding: int = Field(64, ge=1, description="size of a word's vector")
-    hidden: int = Field(128, ge=1, description="hidden units of a layer")
-    bidirectional: Literal[False] = Field(False, description="captions are said forward")
+    embedding: int = Field(64, ge=1, description="embedding size")
+    hidden: int = Field(128, ge=1, description="hidden units per layer")
+    bidirectional: Literal[False] = Field(
+        False, description="must be false: captions are generated forward"
+    )
     dropout: float = Field(
         0.1, ge=0, lt=1, description="dropout on words, between layers and on the output"
     )
     init: str | None = Field(
         None,
-        description="scheme of the cells' first weights, see elman.init; forget_bias for gates "
-        "if unset, so that at first they keep what they begin from",
+        description="initialization scheme of the cells, see elman.init; if unset, forget_bias for "
+        "gated cells, so that they keep the image at first",
     )
     word_dropout: float = Field(
         0.6,
         ge=0,
         lt=1,
-        description="share of the words before that the decoder is not told in training, so that "
-        "it has to look at the image",
+        description="share of the decoder inputs replaced by <unk> in training, so that the image "
+        "is used",
     )
-    beam: int = Field(1, ge=1, description="captions that are weighed side by side; 1 is greedy")
+    beam: int = Field(1, ge=1, description="beam width of the search; 1 is greedy")
     length_penalty: float = Field(
-        0.7, ge=0, description="how much the length of a caption is made up for when they are"
+        0.7,
+        ge=0,
+        description="length penalty of the beam search: 0 compares sums, 1 compares means",
     )
-    longest: int = Field(40, ge=1, description="most words that are said")
+    longest: int = Field(40, ge=1, description="maximum number of generated words")
 
     @model_validator(mode="before")
     @classmethod

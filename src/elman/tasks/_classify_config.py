@@ -13,7 +13,7 @@ ORDER = (
     "The food was good, not bad at all.",
     "The food was bad, not good at all.",
 )
-"""The same words in another order, and the opposite said."""
+"""The same words in another order, with the opposite meaning."""
 
 
 class ClassifyData(SequenceData):
@@ -24,15 +24,15 @@ class ClassifyData(SequenceData):
     label: str = Field("label", description="column of the label")
     contrast: list[str] = Field(
         [],
-        description="texts whose answers a report sets beside those of a bag of words; "
+        description="texts whose predictions a report compares with those of a bag of words; "
         "two about food for movie-reviews",
     )
 
     @classmethod
-    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
-        if given.get("name") == "movie-reviews":
-            given = {"contrast": list(ORDER), **given}
-        return super().implied(given)
+    def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        if settings.get("name") == "movie-reviews":
+            settings = {"contrast": list(ORDER), **settings}
+        return super().implied(settings)
 
 
 class ClassifyNet(SequenceNet):

@@ -21,48 +21,52 @@ class ForecastData(FileData):
 
     default: ClassVar[str] = "sunspots"
 
-    time: str = Field("time", description="column of the time: a date, or a number")
-    target: str = Field("value", description="column of what is forecast; may be empty")
+    time: str = Field("time", description="column of the time: dates or numbers")
+    target: str = Field("value", description="column of the target; may have empty cells")
     series: str | None = Field(
-        None, description="column that names the series; all rows are one series if unset"
+        None, description="column with the name of the series; one series if unset"
     )
     known: list[str] = Field(
         [],
-        description="columns of numbers that are known ahead, for the steps to forecast, too: a "
-        "calendar, a price list",
+        description="covariates that are known ahead, also for the steps to forecast: a calendar, "
+        "planned prices",
     )
     past: list[str] = Field(
         [],
-        description="columns of numbers that are known once they are measured: they are read up to "
-        "the first step to forecast, and never after it",
+        description="covariates that are measured with the target: they are read only before the "
+        "first step to forecast",
     )
     covariates: list[str] = Field(
-        [], description="no longer used: name them in known or in past, so that no future leaks"
+        [], description="no longer used: list them in known or in past, so that no future leaks"
     )
-    missing: bool = Field(True, description="values of the target may be empty, and steps left out")
-    horizon: int = Field(12, ge=1, description="steps that are forecast at once")
+    missing: bool = Field(True, description="allow empty targets and missing steps")
+    horizon: int = Field(12, ge=1, description="forecast horizon in steps")
     context: int | None = Field(
-        None, ge=1, description="steps that are read before them, at most; 2 horizons if unset"
+        None, ge=1, description="context length: maximum number of steps read; 2 horizons if unset"
     )
     season: int | None = Field(
-        None, ge=1, description="steps of a season; found in the training steps if unset"
+        None, ge=1, description="steps of a season; estimated from the training steps if unset"
     )
     valid_steps: int | None = Field(
-        None, ge=1, description="steps of each series, before the test, to validate; a horizon"
+        None,
+        ge=1,
+        description="validation steps of each series, before the test; one horizon if unset",
     )
     test_steps: int | None = Field(
-        None, ge=1, description="last steps of each series, to test on; a horizon if unset"
+        None, ge=1, description="test steps at the end of each series; one horizon if unset"
     )
-    stride: int = Field(1, ge=1, description="held-out forecasts begin so many steps apart")
+    stride: int = Field(
+        1, ge=1, description="steps between the starts of validation and test forecasts"
+    )
 
     @classmethod
-    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
-        given = {**NAMED.get(given.get("name", ""), {}), **given}
+    def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        settings = {**NAMED.get(settings.get("name", ""), {}), **settings}
         try:
-            horizon = int(given.get("horizon", 12))
+            horizon = int(settings.get("horizon", 12))
         except (TypeError, ValueError):
-            return given  # which is refused as it stands
-        return {"context": 2 * horizon, "valid_steps": horizon, "test_steps": horizon, **given}
+            return settings  # which is refused as it stands
+        return {"context": 2 * horizon, "valid_steps": horizon, "test_steps": horizon, **settings}
 
     @model_validator(mode="after")
     def _says_what_is_known_ahead(self) -> Self:
@@ -90,19 +94,21 @@ class ForecastNet(RecurrentNet):
 
     cell: str = Field(
         "gru",
-        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, for none",
+        description=f"recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD} for no recurrence",
     )
-    hidden: int = Field(32, ge=1, description="hidden units of a layer, and of the decoder")
-    bidirectional: bool = Field(False, description="read the window in both directions")
+    hidden: int = Field(32, ge=1, description="hidden units per layer, and of the decoder")
+    bidirectional: bool = Field(False, description="bidirectional layers over the window")
     output: Literal["gaussian", "negative-binomial", "quantiles"] = Field(
-        "gaussian", description="what is said of a step: a distribution, of counts, or quantiles"
+        "gaussian",
+        description="output distribution: gaussian, negative-binomial for counts, or quantiles",
     )
     scale: Literal["standard", "mean"] | None = Field(
         None,
-        description="a window is read less its mean, in its deviations; or divided by 1 + its mean "
-        "absolute value, as negative-binomial needs it and has it if unset",
+        description="scaling of a window: by its own mean and standard deviation (standard), or "
+        "by 1 + "
+        "its mean absolute value (mean), as negative-binomial needs",
     )
-    interval: float = Field(0.9, gt=0, lt=1, description="share of the values in the interval")
+    interval: float = Field(0.9, gt=0, lt=1, description="coverage of the prediction interval")
 
     @model_validator(mode="after")
     def _counts_are_divided(self) -> Self:

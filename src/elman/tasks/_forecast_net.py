@@ -32,7 +32,7 @@ class Interval(NamedTuple):
 class Output(ABC):
     """From numbers (batch, horizon, size) that the network gives to a distribution of values.
 
-    ``middle`` and ``scale`` (batch, 1) are those of the window: the network has seen
+    ``middle`` and ``scale`` (batch, 1) are those of the window: the network reads
     (z - middle) / scale. ``widening`` is by how much spreads are to be multiplied.
     """
 
@@ -154,9 +154,10 @@ class Quantiles(Output):
         return torch.maximum(levels * over, (levels - 1) * over).mean(-1)
 
     def interval(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Interval:
-        found = middle.unsqueeze(-1) + scale.unsqueeze(-1) * raw.double().sort(-1).values
+        quantiles = middle.unsqueeze(-1) + scale.unsqueeze(-1) * raw.double().sort(-1).values
         low, median, high = (
-            found[..., self.levels.index(level)] for level in (self.tails[0], 0.5, self.tails[1])
+            quantiles[..., self.levels.index(level)]
+            for level in (self.tails[0], 0.5, self.tails[1])
         )
         return Interval(median, low, median, high)
 
@@ -181,7 +182,7 @@ class ForecastNetwork(nn.Module):
         inputs: numbers of a step that is read.
         known: numbers that are known of a step ahead (f).
         context, horizon: C and H.
-        outputs: numbers that are said of a step.
+        outputs: numbers for each step.
 
     Shapes: x (batch, C, inputs), lengths (batch,) and f (batch, H, known) to (batch, H, outputs).
 
@@ -218,5 +219,5 @@ class ForecastNetwork(nn.Module):
         last = F.dropout(last, self.dropout, self.training)
         each = self.ahead(last).unflatten(-1, (-1, self.known.out_features))[:, : known.shape[1]]
         hidden = torch.tanh(each + self.known(known))
-        said: Tensor = self.output(torch.cat([hidden, known], -1))
-        return said
+        outputs: Tensor = self.output(torch.cat([hidden, known], -1))
+        return outputs

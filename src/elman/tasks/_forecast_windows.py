@@ -89,12 +89,12 @@ class Panel:
 
     def windows(self, cut: Cut, split: str) -> Rows:
         """The windows of a split that have something to forecast: of which series, from where."""
-        found = [
+        windows = [
             (line, int(self.starts[line]) + origin)
             for line in range(len(self.names))
             for origin in cut.origins(len(self.past(line)), split)
         ]
-        line, origin = torch.tensor(found, dtype=torch.long).reshape(-1, 2).unbind(1)
+        line, origin = torch.tensor(windows, dtype=torch.long).reshape(-1, 2).unbind(1)
         ahead = origin.unsqueeze(1) + torch.arange(cut.horizon)
         some = self.values[ahead, 0].isfinite().any(1)
         return Rows({"line": line[some], "origin": origin[some]})
@@ -174,5 +174,5 @@ class Reader(NamedTuple):
         mean, deviation = (
             torch.tensor(moment[: others.shape[-1]], dtype=torch.float64) for moment in self.moments
         )
-        seen = [value.unsqueeze(-1), value.isnan().unsqueeze(-1), (others - mean) / deviation]
-        return torch.cat([s.nan_to_num().double() for s in seen], -1).float()
+        columns = [value.unsqueeze(-1), value.isnan().unsqueeze(-1), (others - mean) / deviation]
+        return torch.cat([s.nan_to_num().double() for s in columns], -1).float()

@@ -187,9 +187,9 @@ class LanguageModel(Task):
                 "give files to measure on"
             )
         self._require_known(split)
-        wanted = self.data.lanes if split == "train" else self.data.eval_lanes or self.data.lanes
+        lanes = self.data.lanes if split == "train" else self.data.eval_lanes or self.data.lanes
         try:
-            return Lanes(self.tokens[split], wanted)
+            return Lanes(self.tokens[split], lanes)
         except DataError as error:
             raise DataError(f"{split} text: {error}") from None
 
@@ -310,8 +310,8 @@ class LanguageModel(Task):
         """
         context = self._context(prompt)
         drawn = self._drawn(context, length, temperature, top_k, seed)
-        said = context[1:] if self.vocabulary.eos is not None else context
-        return self.vocabulary.decode([*said, *drawn])
+        prefix = context[1:] if self.vocabulary.eos is not None else context
+        return self.vocabulary.decode([*prefix, *drawn])
 
     def generated(self, options: LanguageAsked, folder: Path) -> Iterator[dict[str, Any]]:
         for prompt in options.prompt or [""]:
@@ -360,11 +360,11 @@ class LanguageModel(Task):
 
 def _counted(drawn: Iterator[int], length: int) -> Iterator[int]:
     """What is drawn; where that takes long, how far it is."""
-    told = time.monotonic()
+    reported = time.monotonic()
     for count, token in enumerate(drawn, 1):
         yield token
-        if count % 1000 == 0 and time.monotonic() - told > SILENCE:
-            told = time.monotonic()
+        if count % 1000 == 0 and time.monotonic() - reported > SILENCE:
+            reported = time.monotonic()
             log.info("generated %s of %s tokens", f"{count:,}", f"{length:,}")
 
 

@@ -21,48 +21,54 @@ _CELL_NAMES = tuple(name for name, _ in CELLS)
 class LanguageData(Section):
     """Which text is read, and how it becomes tokens and batches."""
 
-    train: list[Path] = Field([], description="text files or folders to learn from")
+    train: list[Path] = Field([], description="training text: files or folders")
     valid: list[Path] = Field(
-        [], description="text to validate on; split off the training text if unset"
+        [], description="validation text; split off the training text if unset"
     )
-    test: list[Path] = Field(
-        [], description="text to test on; split off the training text if unset"
-    )
+    test: list[Path] = Field([], description="test text; split off the training text if unset")
     name: str | None = Field(
         None, description=f"a named data set, see `elman data`; {EMBEDDED} if no files are given"
     )
     lines: int | None = Field(
         None,
         ge=3,
-        description="read only so many lines of the data set or the training files; "
+        description="read only this many lines of the data set or the training files; "
         f"all if unset, but {EMBEDDED_LINES} of {EMBEDDED} where neither is given",
     )
     encoding: str = Field("utf-8", description="encoding of the files")
     valid_share: float = Field(
-        0.05, ge=0, lt=1, description="share of the lines split off to validate"
+        0.05, ge=0, lt=1, description="share of the lines split off for validation"
     )
-    test_share: float = Field(0.05, ge=0, lt=1, description="share of the lines split off to test")
+    test_share: float = Field(
+        0.05, ge=0, lt=1, description="share of the lines split off for testing"
+    )
 
-    level: Literal["word", "char", "bpe", "unigram"] = Field("word", description="what a token is")
-    vocabulary: int | None = Field(
-        10_000, ge=2, description="most entries of the vocabulary; the more, the slower"
+    level: Literal["word", "char", "bpe", "unigram"] = Field(
+        "word", description="tokenization level"
     )
-    min_count: int = Field(1, ge=1, description="what is rarer becomes <unk>")
-    eos: bool = Field(True, description="end each line with a token <eos>")
+    vocabulary: int | None = Field(
+        10_000, ge=2, description="maximum vocabulary size (larger is slower)"
+    )
+    min_count: int = Field(1, ge=1, description="tokens with fewer occurrences become <unk>")
+    eos: bool = Field(True, description="end each line with the token <eos>")
     lowercase: bool | None = Field(
-        None, description="read all text as lower case; if unset, where tokens are words"
+        None, description="convert text to lower case; if unset, for words only"
     )
     punctuation: bool | None = Field(
         None,
-        description="make punctuation marks tokens of their own; if unset, where they are words",
+        description="split off punctuation as tokens; if unset, for words only",
     )
 
-    lanes: int = Field(16, ge=1, description="rows of the text read side by side: the batch size")
+    lanes: int = Field(
+        16, ge=1, description="batch size: the text is read in this many contiguous rows"
+    )
     eval_lanes: int | None = Field(
-        None, ge=1, description="the same for validation and test; as in training if unset"
+        None, ge=1, description="batch size of validation and test; as in training if unset"
     )
     length: int | None = Field(
-        None, ge=1, description="steps of a batch, the state carried over; one whole lane if unset"
+        None,
+        ge=1,
+        description="steps of a batch, with the state carried over; the whole row if unset",
     )
 
     @model_validator(mode="before")
@@ -90,21 +96,23 @@ class LanguageData(Section):
 class LanguageNet(Section):
     """The network: an embedding, recurrent layers, a softmax over the vocabulary."""
 
-    cell: str = Field("lstm", description=f"the recurrent cell: {', '.join(_CELL_NAMES)}")
-    layers: int = Field(1, ge=1, description="recurrent layers")
-    hidden: int = Field(128, ge=1, description="hidden units of a layer")
-    input: Literal["embedding", "one-hot"] = Field("embedding", description="how a token enters")
-    embedding: int | None = Field(None, ge=1, description="size of the embedding; hidden if unset")
-    tied: bool = Field(False, description="let the output share the embedding's weights")
+    cell: str = Field("lstm", description=f"recurrent cell: {', '.join(_CELL_NAMES)}")
+    layers: int = Field(1, ge=1, description="number of recurrent layers")
+    hidden: int = Field(128, ge=1, description="hidden units per layer")
+    input: Literal["embedding", "one-hot"] = Field(
+        "embedding", description="input representation of a token"
+    )
+    embedding: int | None = Field(None, ge=1, description="embedding size; hidden if unset")
+    tied: bool = Field(False, description="tie the embedding and the output weights")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="dropout on the embedding, between layers and on the output"
     )
-    activation: str | None = Field(None, description="the Elman cell's activation; tanh if unset")
-    init: str | None = Field(None, description="scheme of the cells' first weights, see elman.init")
+    activation: str | None = Field(None, description="activation of the Elman cell; tanh if unset")
+    init: str | None = Field(None, description="initialization scheme of the cells, see elman.init")
     init_range: float | None = Field(
-        None, gt=0, description="draw all first weights uniformly from this far around 0"
+        None, gt=0, description="draw all initial weights uniformly from [-x, x]"
     )
-    engine: str = Field("auto", description="what runs the recurrence")
+    engine: str = Field("auto", description="engine that runs the recurrence")
 
     @field_validator("cell")
     @classmethod
@@ -132,16 +140,16 @@ class LanguageAsked(Section):
     """What `elman generate` is asked for; bounds are those of `elman.decode.sample`."""
 
     prompt: list[str] = Field(
-        [], description="a text to continue; again for more texts; without it, a new line begins"
+        [], description="text to continue; repeat for several; a new line if unset"
     )
     length: int = Field(
-        100, le=10_000_000, description="how many tokens to add, at most ten million"
+        100, le=10_000_000, description="number of tokens to generate, at most ten million"
     )
     temperature: float = Field(
-        1.0, description="below 1 favors likely words, above 1 rare ones; 0 takes the likeliest"
+        1.0, description="sampling temperature: below 1 favors likely tokens, 0 is greedy"
     )
-    top_k: int | None = Field(None, description="choose among so many likeliest tokens only")
-    seed: int = Field(0, ge=-(2**63), lt=2**63, description="the same seed gives the same text")
+    top_k: int | None = Field(None, description="sample from the k likeliest tokens only")
+    seed: int = Field(0, ge=-(2**63), lt=2**63, description="random seed")
 
 
 SECTIONS = Sections(

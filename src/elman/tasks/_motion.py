@@ -121,7 +121,7 @@ class Motion(Supervised):
 
     ``rmse`` is the root of the mean squared distance, in sides of the box, of the next position
     from the true one, once two frames were seen; ``rollout_rmse`` that of all ``model.ahead``
-    positions after ``model.seen`` frames. ``inside`` is the share of such roll-outs that never
+    positions after ``model.context`` frames. ``inside`` is the share of such roll-outs that never
     leave the box, whose sides are where things were in training, by more than 2 %. ``bounces`` are
     the turns of a path that gravity cannot make, sideways or from down to up, ``true_bounces``
     those of the truth, per roll-out.
@@ -172,7 +172,7 @@ class Motion(Supervised):
     def criterion(self, batch: Part) -> Tensor:
         columns = batch.columns()
         steps, lengths = columns["x"].shape[1], columns["x_lengths"]
-        drawn = int(torch.randint(2, steps, ())) if self.network.training else self.model.seen
+        drawn = int(torch.randint(2, steps, ())) if self.network.training else self.model.context
         cut = min(drawn, steps - 1)
         run = self.run(batch, cut, steps - cut)
         true = columns["p"].transpose(0, 1)
@@ -192,11 +192,11 @@ class Motion(Supervised):
         return total
 
     def paths(self, rows: Rows) -> Paths:
-        """The next position after each frame, and the roll-out after ``model.seen`` frames."""
+        """The next position after each frame, and the roll-out after ``model.context`` frames."""
 
         def each(batch: Part) -> list[Paths]:
             following = self.run(batch, batch.columns()["x"].shape[1], 1).following
-            ahead = self.run(batch, self.model.seen, self.model.ahead).ahead
+            ahead = self.run(batch, self.model.context, self.model.ahead).ahead
             return list(map(Paths, _by_row(following), _by_row(ahead)))
 
         paths = self.in_order(rows, each)
@@ -206,7 +206,7 @@ class Motion(Supervised):
     def truth(self, rows: Rows) -> Truth:
         """Where things were, and for how many of the steps a roll-out has seen frames."""
         columns = rows.take(torch.arange(len(rows)))
-        return Truth(columns["p"], columns["p_lengths"], self.model.seen)
+        return Truth(columns["p"], columns["p_lengths"], self.model.context)
 
     def predict(self, split: str) -> MotionPredictions:
         rows = self.part(split)
@@ -285,7 +285,7 @@ class Motion(Supervised):
         """A video with its true path and the predicted one."""
         rows, paths, truth, _ = predictions
         path = truth.path[row, : truth.lengths[row]]
-        return Film(rows["x"][row], path, truth.seen, paths.ahead[row])
+        return Film(rows["x"][row], path, truth.context, paths.ahead[row])
 
     def accepts(self, path: Path) -> bool:
         return is_video(path)

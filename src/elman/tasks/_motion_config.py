@@ -19,32 +19,37 @@ class MotionData(TableData):
     default: ClassVar[str] = "ball"
 
     size: int = Field(
-        20, ge=8, multiple_of=2, description="pixels of a frame's side; frames are made so small"
+        20, ge=8, multiple_of=2, description="side of a frame in pixels; frames are scaled to it"
     )
-    batch: int = Field(16, ge=1, description="rows of a batch")
-    balls: int | None = Field(None, ge=1, description="made videos: balls in the box")
+    batch: int = Field(16, ge=1, description="batch size")
+    balls: int | None = Field(None, ge=1, description="generated videos: number of balls")
     gravity: float | None = Field(
-        None, ge=0, description="made videos: the fall, in box sides per frame and frame"
+        None, ge=0, description="generated videos: acceleration, in box sides per frame squared"
     )
     speed: float | None = Field(
-        None, ge=0, description="made videos: deviation of the first velocity, in sides per frame"
+        None,
+        ge=0,
+        description="generated videos: standard deviation of the first velocity, in sides per "
+        "frame",
     )
     noise: float | None = Field(
-        None, ge=0, description="made videos: deviation of the noise of a pixel, white being 1"
+        None,
+        ge=0,
+        description="generated videos: standard deviation of the pixel noise; white is 1",
     )
     occlusion: bool | None = Field(
-        None, description="made videos: a bar in front of the balls, somewhere in each"
+        None, description="generated videos: hide part of each video behind a bar"
     )
 
     @classmethod
-    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {**FILMED, **given} if given.get("name") else given
+    def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return {**FILMED, **settings} if settings.get("name") else settings
 
     @model_validator(mode="after")
     def _made_alone_are_chosen(self) -> Self:
         chosen = [name for name in FILMED if getattr(self, name) is not None]
         if self.name is None and chosen:
-            raise ValueError(f"only videos that are made have {', '.join(chosen)} to choose")
+            raise ValueError(f"only generated videos have the options {', '.join(chosen)}")
         return self
 
 
@@ -53,18 +58,20 @@ class MotionNet(RecurrentNet):
 
     cell: str = Field(
         "gru",
-        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, which sees "
+        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, which reads "
         "one frame",
     )
     hidden: int = Field(128, ge=1, description="hidden units of a layer")
-    bidirectional: Literal[False] = Field(False, description="the future is not seen")
-    encoder: Literal["conv", "linear"] = Field("conv", description="what looks at a frame")
+    bidirectional: Literal[False] = Field(
+        False, description="must be false: the future is not known"
+    )
+    encoder: Literal["conv", "linear"] = Field("conv", description="the encoder of a frame")
     channels: int = Field(8, ge=1, description="conv: channels of its first layer")
     predict: Literal["positions", "frames"] = Field(
-        "positions", description="what is told of the next step: where balls are, or the image too"
+        "positions", description="predict the next positions, or the next frame as well"
     )
-    seen: int = Field(10, ge=2, description="frames that are seen before it goes on by itself")
-    ahead: int = Field(20, ge=1, description="steps that it is then asked to go on")
+    context: int = Field(10, ge=2, description="frames that are read before the roll-out")
+    ahead: int = Field(20, ge=1, description="steps of the roll-out, without frames")
 
 
 SECTIONS = Sections(

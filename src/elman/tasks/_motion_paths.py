@@ -27,7 +27,7 @@ class Truth(NamedTuple):
 
     path: Tensor
     lengths: Tensor
-    seen: int
+    context: int
 
 
 Next = Callable[[Tensor], Tensor]
@@ -46,13 +46,13 @@ def straight(last: Tensor) -> Tensor:
 def predicted(after: Next, truth: Truth, steps: int) -> Paths:
     """The predictions of a function of the last two positions: step by step, and rolled out.
 
-    After the first position alone, nothing moves. Rows with fewer steps than ``truth.seen`` are
+    After the first position alone, nothing moves. Rows with fewer steps than ``truth.context`` are
     rolled out from their end.
     """
-    path, seen = truth.path, min(truth.seen, truth.path.shape[1])
+    path, context = truth.path, min(truth.context, truth.path.shape[1])
     pairs = torch.stack([path[:, :-2], path[:, 1:-1]])
     later = after(pairs.flatten(1, 2)).view_as(pairs[1])
-    ahead = list(path[:, seen - 2 : seen].unbind(1))
+    ahead = list(path[:, context - 2 : context].unbind(1))
     for _ in range(steps):
         ahead.append(after(torch.stack(ahead[-2:])))
     return Paths(torch.cat([path[:, :1], later], 1), torch.stack(ahead[2:], 1))
@@ -60,14 +60,14 @@ def predicted(after: Next, truth: Truth, steps: int) -> Paths:
 
 def measured(paths: Paths, truth: Truth, box: Tensor) -> Metrics:
     """The metrics of paths, see `Motion`; those of roll-outs where rows are long enough."""
-    path, lengths, seen = truth
+    path, lengths, context = truth
     real = mask(lengths - 1, path.shape[1] - 1).clone()
     real[:, 0] = False  # one frame tells nobody a velocity
     metrics = {"rmse": _rmse(paths.following, path[:, 1:], real)}
     steps = paths.ahead.shape[1]
-    whole = lengths >= seen + steps
+    whole = lengths >= context + steps
     if whole.any():
-        ahead, true = paths.ahead[whole], path[whole, seen : seen + steps]
+        ahead, true = paths.ahead[whole], path[whole, context : context + steps]
         low, high = box[0] - OUTSIDE, box[1] + OUTSIDE
         metrics |= {
             "rollout_rmse": _rmse(ahead, true),
@@ -89,11 +89,11 @@ def copied(videos: Iterable[Tensor]) -> float:
 
 def by_steps(ahead: Tensor, truth: Truth) -> list[float]:
     """The rmse of roll-outs after each number of steps; of rows that are so long, if any."""
-    end = truth.seen + ahead.shape[1]
+    end = truth.context + ahead.shape[1]
     whole = truth.lengths >= end
     if not whole.any():
         return []
-    squares = _squares(ahead[whole], truth.path[whole, truth.seen : end])
+    squares = _squares(ahead[whole], truth.path[whole, truth.context : end])
     errors: list[float] = squares.mean(0).sqrt().tolist()
     return errors
 

@@ -23,7 +23,7 @@ class Film(NamedTuple):
 
     frames: Tensor
     path: Tensor | None
-    seen: int
+    context: int
     ahead: Tensor
 
 
@@ -61,11 +61,11 @@ def side_by_side(
     def draw(figure: Any) -> None:
         above, below = figure.subfigures(2, 1, height_ratios=(1, 2.4))
         first = next(iter(videos.values()))
-        count = min(first.seen + len(first.ahead), len(first.frames))
+        count = min(first.context + len(first.ahead), len(first.frames))
         at = torch.linspace(0, count - 1, STRIP).long().tolist()
         for axes, step in zip(above.subplots(1, STRIP), at, strict=True):
             _show(axes, first.frames[step])
-            axes.set_title(f"frame {step + 1}" + ("" if step < first.seen else ", hidden"))
+            axes.set_title(f"frame {step + 1}" + ("" if step < first.context else ", hidden"))
         panels = below.subplots(1, len(videos), squeeze=False)[0]
         for axes, (title, video) in zip(panels, videos.items(), strict=True):
             _panel(axes, video)
@@ -77,10 +77,10 @@ def side_by_side(
 
 def _panel(axes: Any, video: Film) -> None:
     """The frames that were seen as one image, and the paths on top of it."""
-    seen = video.seen or len(video.frames)
-    _show(axes, _exposed(video.frames[:seen], video.frames.float().median(0).values))
+    context = video.context or len(video.frames)
+    _show(axes, _exposed(video.frames[:context], video.frames.float().median(0).values))
     if video.path is not None:
-        for x, y in _lines(video.path[seen - 1 : seen + len(video.ahead)]):
+        for x, y in _lines(video.path[context - 1 : context + len(video.ahead)]):
             axes.plot(x, y, color=TRUE, linewidth=3.5, alpha=0.8, label="true path")
     for x, y in _lines(video.ahead):
         style: Any = {"linewidth": 1.2, "marker": "o", "markersize": 3}

@@ -16,11 +16,10 @@ class MusicData(TableData):
 
     default: ClassVar[str] = "chorales"
 
-    batch: int = Field(8, ge=1, description="pieces of a batch")
+    batch: int = Field(8, ge=1, description="batch size in pieces")
     step: Literal["quarter", "eighth", "sixteenth"] = Field(
         "eighth",
-        description="the note as long as a frame; for .mat sets, whose frames are given, it only "
-        "says how fast they are played",
+        description="length of a frame as a note; for .mat sets it only sets the tempo",
     )
 
     @model_validator(mode="after")
@@ -35,35 +34,40 @@ class MusicData(TableData):
 class MusicNet(RecurrentNet):
     """The frames so far, recurrent layers, and which of 88 keys sound next."""
 
-    bidirectional: Literal[False] = Field(False, description="what comes is not known")
-    hidden: int = Field(200, ge=1, description="hidden units of a layer")
-    dropout: float = Field(0.4, ge=0, lt=1, description="dropout between layers and on the output")
-    frame_dropout: float = Field(
-        0.1, ge=0, lt=1, description="dropout on the frames, so that notes are missed"
+    bidirectional: Literal[False] = Field(
+        False, description="must be false: the future is not known"
     )
+    hidden: int = Field(200, ge=1, description="hidden units per layer")
+    dropout: float = Field(0.4, ge=0, lt=1, description="dropout between layers and on the output")
+    frame_dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the input frames")
     output: Literal["frames", "chords"] = Field(
         "chords",
-        description="the keys of a frame each for itself, or each given those below that sound",
+        description="predict the keys of a frame independently (frames), or each given those "
+        "below it (chords)",
     )
-    units: int = Field(100, ge=1, description="chords: units that know the keys below")
-    window: int = Field(8, ge=1, description="feedforward: frames that it sees")
+    units: int = Field(100, ge=1, description="chords: hidden units of the network over keys")
+    window: int = Field(8, ge=1, description="feedforward: input length in frames")
 
 
 class MusicAsked(Section):
     """What `elman generate` is asked for."""
 
     length: int = Field(
-        128, ge=1, le=1_000_000, description="how many frames to add, at most a million"
+        128, ge=1, le=1_000_000, description="number of frames to generate, at most a million"
     )
     temperature: float = Field(
-        1.0, ge=0, description="below 1 favors likely notes, above 1 rare ones; 0: no chance"
+        1.0,
+        ge=0,
+        description="sampling temperature: below 1 favors likely notes, 0 is deterministic",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="the same seed gives the same music")
-    prime: Path | None = Field(None, description="a piece to go on from: MIDI or MusicXML")
-    prime_frames: int = Field(32, ge=1, description="how many of its first frames")
-    tempo: float = Field(84, gt=0, description="quarter notes a minute")
+    prime: Path | None = Field(None, description="a piece to continue: MIDI or MusicXML")
+    prime_frames: int = Field(32, ge=1, description="number of frames of the prime")
+    tempo: float = Field(84, gt=0, description="tempo in quarter notes per minute")
     output: Path | None = Field(
-        None, description="the MIDI file; the others stand beside it; RUN/generated/seed-SEED.mid"
+        None,
+        description="the MIDI file, beside which picture and sound are written; "
+        "RUN/generated/seed-SEED.mid if unset",
     )
 
 

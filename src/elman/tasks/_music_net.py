@@ -76,8 +76,8 @@ class Chords(nn.Module):
         heard = frames.unsqueeze(1) * (rank.unsqueeze(1) <= stages.unsqueeze(1))
         units = torch.tanh(self.before(hidden).unsqueeze(1) + self.below(heard))
         below = rank - frames.long()
-        given: Tensor = self.joint(units).gather(1, below.unsqueeze(1)).squeeze(1)
-        scores: Tensor = self.keys(hidden) + given
+        joint: Tensor = self.joint(units).gather(1, below.unsqueeze(1)).squeeze(1)
+        scores: Tensor = self.keys(hidden) + joint
         return scores
 
     def draw(self, hidden: Tensor, noise: Tensor) -> Tensor:
@@ -116,9 +116,9 @@ class Recent(nn.Module):
         before = self.initial_state(rows) if state is None else state
         steps = self.network.steps
         wide = torch.cat([before, x.transpose(0, 1)], 1)
-        seen = wide.unfold(1, steps, 1).permute(3, 1, 0, 2).reshape(steps, time * rows, KEYS)
+        windows = wide.unfold(1, steps, 1).permute(3, 1, 0, 2).reshape(steps, time * rows, KEYS)
         whole = torch.full((time * rows,), steps, device=x.device)
-        return self.network(seen, whole).reshape(time, rows, -1), wide[:, time:]
+        return self.network(windows, whole).reshape(time, rows, -1), wide[:, time:]
 
 
 class MusicNetwork(nn.Module):

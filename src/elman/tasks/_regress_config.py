@@ -16,7 +16,7 @@ class RegressData(SequenceData):
 
     default: ClassVar[str] = "adding"
 
-    target: str = Field("target", description="column of the number that is to be told")
+    target: str = Field("target", description="column of the number to predict")
 
 
 class RegressNet(SequenceNet):
@@ -24,12 +24,12 @@ class RegressNet(SequenceNet):
 
     cell: str = Field(
         "gru",
-        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, for none",
+        description=f"recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD} for no recurrence",
     )
-    hidden: int = Field(128, ge=1, description="hidden units of a layer and direction")
-    bidirectional: bool = Field(False, description="read in both directions")
+    hidden: int = Field(128, ge=1, description="hidden units per layer and direction")
+    bidirectional: bool = Field(False, description="bidirectional layers")
     pool: Literal["last", "mean", "max", "mean+max", "attention"] = Field(
-        "last", description="how the states of all steps become one vector"
+        "last", description="pooling of the states over time"
     )
 
 

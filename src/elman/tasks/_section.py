@@ -98,8 +98,8 @@ def _line(section: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "path_type":
         return f"{where}expected the path of a file, got {kind_of(problem['input'])} {FROM_MEMORY}"
     message = problem["msg"].removeprefix("Value error, ")
-    said = message[:1].lower() + message[1:]
-    return f"{where}{said}" + (f", got {SHORT.repr(problem['input'])}" if place else "")
+    problem_text = message[:1].lower() + message[1:]
+    return f"{where}{problem_text}" + (f", got {SHORT.repr(problem['input'])}" if place else "")
 
 
 def _keys(section: type[BaseModel], place: list[str]) -> list[str]:

@@ -17,39 +17,45 @@ LONG = 1_000_000
 class SequenceData(TableData):
     """Which column the sequence is in, and how it becomes numbers."""
 
-    text: str | None = Field("text", description="column of the text; tokens in a list do, too")
+    text: str | None = Field("text", description="column of the text, or of a list of tokens")
     series: str | None = Field(
         None,
-        description="in the place of text: a column of numbers, one a step, or a pattern such as "
-        "x* for a column a step",
+        description="instead of text: a column with a list of numbers, or a pattern such as x* "
+        "for a "
+        "column per step",
     )
     standardize: bool | None = Field(
-        None, description="series: mean 0 and deviation 1 in training; if unset, that of files"
+        None, description="series: standardize by the training rows; if unset, for files only"
     )
-    level: Literal["word", "char", "bpe", "unigram"] = Field("word", description="what a token is")
-    vocabulary: int | None = Field(20_000, ge=2, description="most entries of the vocabulary")
-    min_count: int = Field(1, ge=1, description="what is rarer becomes <unk>")
+    level: Literal["word", "char", "bpe", "unigram"] = Field(
+        "word", description="tokenization level"
+    )
+    vocabulary: int | None = Field(20_000, ge=2, description="maximum vocabulary size")
+    min_count: int = Field(1, ge=1, description="tokens with fewer occurrences become <unk>")
     lowercase: bool | None = Field(
-        None, description="read all text as lower case; if unset, where tokens are words"
+        None, description="convert text to lower case; if unset, for words only"
     )
     punctuation: bool | None = Field(
-        None, description="make marks tokens of their own; if unset, where they are words"
+        None, description="split off punctuation as tokens; if unset, for words only"
     )
     max_length: int = Field(
-        400, ge=1, description="the network reads so many steps; how many rows have more is said"
+        400,
+        ge=1,
+        description="maximum number of steps read per row (the number of truncated rows is "
+        "reported)",
     )
-    keep: Literal["head", "tail"] = Field("head", description="which end of a longer row it reads")
+    keep: Literal["head", "tail"] = Field("head", description="which end of a longer row is read")
 
     @classmethod
-    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
-        words = given.get("level", "word") == "word"
-        given = {"lowercase": words, "punctuation": words, **given}
-        if any(set_.name == given.get("name") and "series" in set_.columns for set_ in CATALOG):
-            given = {"series": "series", **given}
-        if given.get("series"):
-            whole = {"max_length": LONG, "standardize": "name" not in given}
-            given = {**whole, **given, "text": None}
-        return given
+    def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        words = settings.get("level", "word") == "word"
+        settings = {"lowercase": words, "punctuation": words, **settings}
+        if any(set_.name == settings.get("name") and "series" in set_.columns for set_ in CATALOG):
+            settings = {"series": "series", **settings}
+        if settings.get("series"):
+            whole = {"max_length": LONG, "standardize": "name" not in settings}
+            settings = {**whole, **settings, "text": None}
+        return settings
 
     @model_validator(mode="after")
     def _one_input(self) -> Self:
@@ -61,17 +67,18 @@ class SequenceData(TableData):
 class SequenceNet(RecurrentNet):
     """From a sequence to one vector."""
 
-    embedding: int | None = Field(None, ge=1, description="size of the embedding; hidden if unset")
+    embedding: int | None = Field(None, ge=1, description="embedding size; hidden if unset")
     vectors: Path | None = Field(
         None,
-        description="pre-trained vectors (.vec, .txt); words without one are drawn alike",
+        description="pre-trained vectors (.vec, .txt); other words are drawn with the same mean "
+        "and deviation",
     )
-    freeze: bool = Field(False, description="leave the embedding as it begins")
+    freeze: bool = Field(False, description="do not train the embedding")
     pool: Literal["last", "mean", "max", "mean+max", "attention"] = Field(
-        "mean+max", description="how the states of all steps become one vector"
+        "mean+max", description="pooling of the states over time"
     )
     steps: int | None = Field(
-        None, ge=1, description="feedforward: steps that it sees; data.max_length if unset"
+        None, ge=1, description="feedforward: input length in steps; data.max_length if unset"
     )
 
     @model_validator(mode="after")

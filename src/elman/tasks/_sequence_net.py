@@ -34,8 +34,8 @@ class SequenceNetwork(nn.Module):
         size = int(first.output_size)  # type: ignore[arg-type]
         self.feedforward: FeedForward | None = None
         if config.cell == FEEDFORWARD:
-            seen = config.steps or steps
-            self.feedforward = FeedForward(size, seen, config.hidden, config.layers)
+            window = config.steps or steps
+            self.feedforward = FeedForward(size, window, config.hidden, config.layers)
             width = config.hidden
         else:
             both = config.bidirectional

@@ -25,16 +25,18 @@ class FileData(Section):
     default: ClassVar[str]
     """The data set that is read where none is given."""
 
-    train: list[Path] = Field([], description="files or folders to learn from")
+    train: list[Path] = Field([], description="training files or folders")
     name: str | None = Field(
-        None, description="a named data set, see `elman data`; the task's own if no files are given"
+        None,
+        description="a named data set, see `elman data`; the default of the task if there are no "
+        "files",
     )
     encoding: str = Field("utf-8", description="encoding of the files")
-    columns: list[str] = Field([], description="names of the columns of files without a header")
+    columns: list[str] = Field([], description="column names of files without a header")
     on_bad_row: Literal["error", "skip"] = Field(
-        "error", description="a row that cannot be used is an error, or left out and counted"
+        "error", description="a row that cannot be used is an error, or is skipped and counted"
     )
-    batch: int = Field(32, ge=1, description="rows of a batch")
+    batch: int = Field(32, ge=1, description="batch size")
 
     @model_validator(mode="before")
     @classmethod
@@ -42,18 +44,18 @@ class FileData(Section):
         """The task's own data set where none is given."""
         if not isinstance(values, Mapping):
             return values
-        given = {key: value for key, value in values.items() if value is not None}
-        if not given.get("train") and "name" not in given:
-            given["name"] = cls.default
-        made = any(dataset.made and dataset.name == given.get("name") for dataset in CATALOG)
+        settings = {key: value for key, value in values.items() if value is not None}
+        if not settings.get("train") and "name" not in settings:
+            settings["name"] = cls.default
+        made = any(dataset.made and dataset.name == settings.get("name") for dataset in CATALOG)
         if made and "unique" in cls.model_fields:
-            given = {"unique": False, **given}  # made rows may be alike by chance
-        return {**dict.fromkeys(values), **cls.implied(given)}
+            settings = {"unique": False, **settings}  # made rows may be alike by chance
+        return {**dict.fromkeys(values), **cls.implied(settings)}
 
     @classmethod
-    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """The settings with those that follow from what is given."""
-        return given
+        return settings
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -66,23 +68,23 @@ class TableData(FileData):
     """Which rows are read, and how they are divided."""
 
     valid: list[Path] = Field(
-        [], description="files to validate on; split off the training rows if unset"
+        [], description="validation files; split off the training rows if unset"
     )
-    test: list[Path] = Field(
-        [], description="files to test on; split off the training rows if unset"
-    )
-    rows: int | None = Field(None, ge=3, description="use only so many rows, drawn by data.seed")
+    test: list[Path] = Field([], description="test files; split off the training rows if unset")
+    rows: int | None = Field(None, ge=3, description="use only this many rows, drawn by data.seed")
     steps: int | None = Field(
-        None, ge=1, description="how long rows are, of data sets that are made; see `elman data`"
+        None, ge=1, description="sequence length of generated data sets; see `elman data`"
     )
     unique: bool = Field(
-        True, description="leave out rows whose input was there before; not of sets that are made"
+        True, description="leave out duplicate inputs; off for generated data sets"
     )
     valid_share: float = Field(
-        0.1, ge=0, lt=1, description="share of the rows split off to validate"
+        0.1, ge=0, lt=1, description="share of the rows split off for validation"
     )
-    test_share: float = Field(0.1, ge=0, lt=1, description="share of the rows split off to test")
-    seed: int = Field(0, ge=0, lt=2**32, description="seed of that division, the same in each run")
+    test_share: float = Field(
+        0.1, ge=0, lt=1, description="share of the rows split off for testing"
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the split and of generated data")
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Self:
@@ -96,17 +98,17 @@ class RecurrentNet(Section):
 
     cell: str = Field(
         "lstm",
-        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, for none",
+        description=f"recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD} for no recurrence",
     )
-    layers: int = Field(1, ge=1, description="recurrent layers")
-    hidden: int = Field(96, ge=1, description="hidden units of a layer and direction")
-    bidirectional: bool = Field(True, description="read in both directions")
+    layers: int = Field(1, ge=1, description="number of recurrent layers")
+    hidden: int = Field(96, ge=1, description="hidden units per layer and direction")
+    bidirectional: bool = Field(True, description="bidirectional layers")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="dropout on the input, between layers and on the output"
     )
-    activation: str | None = Field(None, description="the Elman cell's activation; tanh if unset")
-    init: str | None = Field(None, description="scheme of the cells' first weights, see elman.init")
-    engine: str = Field("auto", description="what runs the recurrence")
+    activation: str | None = Field(None, description="activation of the Elman cell; tanh if unset")
+    init: str | None = Field(None, description="initialization scheme of the cells, see elman.init")
+    engine: str = Field("auto", description="engine that runs the recurrence")
 
     @field_validator("cell")
     @classmethod

@@ -20,50 +20,54 @@ class TagData(TableData):
 
     default: ClassVar[str] = RESTORE
 
-    batch: int = Field(16, ge=1, description="rows of a batch")
+    batch: int = Field(16, ge=1, description="batch size")
     tag: str | None = Field(
         None,
-        description="column of the label: of CoNLL-U a name, upos if unset; of other files of "
-        "columns a number, the last if unset",
+        description="column of the label: a name in CoNLL-U, upos if unset; a number in other "
+        "column "
+        "files, the last if unset",
     )
     tokens: str = Field("tokens", description="JSON lines, Parquet: key of the list of words")
     tags: str = Field("tags", description="JSON lines, Parquet: key of the list of labels")
     aim: Literal["accuracy", "macro_f1"] = Field(
         "accuracy",
-        description="what labels are said for: the likeliest, or with offsets that are fitted on "
-        "the validation rows, so that rare ones are said, too",
+        description="the metric: accuracy predicts the likeliest label; macro_f1 adds offsets "
+        "fitted on "
+        "the validation rows, so that rare labels are predicted, too",
     )
-    vocabulary: int | None = Field(20_000, ge=2, description="most words that have a vector")
+    vocabulary: int | None = Field(
+        20_000, ge=2, description="maximum number of words with a vector"
+    )
     min_count: int = Field(
-        2, ge=1, description="rarer words are known by their characters alone, as are new ones"
+        2, ge=1, description="words with fewer occurrences are represented by their characters only"
     )
 
     @classmethod
-    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Some of the default set's rows, and rare labels among them, unless told otherwise."""
-        if given.get("name") == RESTORE:
-            given = {"rows": RESTORE_ROWS, "aim": "macro_f1", **given}
-        return given
+        if settings.get("name") == RESTORE:
+            settings = {"rows": RESTORE_ROWS, "aim": "macro_f1", **settings}
+        return settings
 
 
 class TagNet(RecurrentNet):
     """Words by themselves and by their characters, recurrent layers, a softmax at each word."""
 
-    embedding: int = Field(100, ge=1, description="size of a word's vector")
+    embedding: int = Field(100, ge=1, description="size of the word vectors")
     vectors: Path | None = Field(
-        None, description="pre-trained vectors (.vec, .txt); words without one are drawn alike"
+        None,
+        description="pre-trained vectors (.vec, .txt); other words are drawn with the same mean "
+        "and deviation",
     )
-    freeze: bool = Field(False, description="leave the words' vectors as they begin")
+    freeze: bool = Field(False, description="do not train the word vectors")
     characters: int = Field(
-        32, ge=0, description="units of each direction that read a word's characters; 0 for none"
+        32, ge=0, description="hidden units per direction of the character network; 0 for none"
     )
-    hidden: int = Field(128, ge=1, description="hidden units of a layer and direction")
+    hidden: int = Field(128, ge=1, description="hidden units per layer and direction")
     dropout: float = Field(
         0.2, ge=0, lt=1, description="dropout on the words, between layers and on the output"
     )
-    window: int = Field(
-        5, ge=1, description="feedforward: words that it sees, the middle one's tag"
-    )
+    window: int = Field(5, ge=1, description="feedforward: window of words around the tagged one")
 
 
 SECTIONS = Sections(

@@ -139,5 +139,5 @@ class TagNetwork(nn.Module):
         windows = wide.unfold(0, self.window.steps, 1).permute(3, 0, 1, 2)
         flat = windows.reshape(self.window.steps, time * batch, size)
         whole = torch.full((time * batch,), self.window.steps, device=x.device)
-        seen: Tensor = self.window(flat, whole)
-        return seen.reshape(time, batch, -1)
+        states: Tensor = self.window(flat, whole)
+        return states.reshape(time, batch, -1)

@@ -33,30 +33,34 @@ class TranslateData(TableData):
 
     default: ClassVar[str] = SPELLING
 
-    batch: int = Field(64, ge=1, description="rows of a batch")
+    batch: int = Field(64, ge=1, description="batch size")
     source: str = Field("source", description="column of the text to translate")
     target: str = Field(
-        "target", description="column of its translation; several in a list are all right"
+        "target", description="column of the translation, or of a list of correct translations"
     )
-    level: Level = Field("bpe", description="what a token of the source is")
-    target_level: Level = Field("bpe", description="what a token of the target is")
-    vocabulary: int | None = Field(
-        8_000, ge=2, description="most entries of the vocabulary of each side"
+    level: Level = Field("bpe", description="tokenization level of the source")
+    target_level: Level = Field("bpe", description="tokenization level of the target")
+    vocabulary: int | None = Field(8_000, ge=2, description="maximum vocabulary size of each side")
+    min_count: int = Field(
+        1, ge=1, description="tokens with fewer occurrences become <unk>, or are not merged"
     )
-    min_count: int = Field(1, ge=1, description="what is rarer becomes <unk>, or is not merged")
-    lowercase: bool = Field(False, description="read all text as lower case")
-    punctuation: bool = Field(True, description="words: make punctuation marks tokens of their own")
+    lowercase: bool = Field(False, description="convert text to lower case")
+    punctuation: bool = Field(True, description="words: split off punctuation as tokens")
     max_length: int = Field(
-        200, ge=2, description="tokens read of each side; how many rows have more is said"
+        200,
+        ge=2,
+        description="maximum number of tokens of each side (the number of truncated rows is "
+        "reported)",
     )
     aim: Literal["bleu", "exact_match", "phoneme_error"] = Field(
         "bleu",
-        description="what a run is judged by; phoneme_error counts edits of the target's words",
+        description="the metric of a run; phoneme_error is the edit distance in words of the "
+        "target",
     )
 
     @classmethod
-    def implied(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return {**NAMED.get(given.get("name", ""), {}), **given}
+    def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return {**NAMED.get(settings.get("name", ""), {}), **settings}
 
     @model_validator(mode="after")
     def _columns_are_there(self) -> Self:
@@ -72,42 +76,46 @@ class TranslateData(TableData):
 class TranslateNet(RecurrentNet):
     """An encoder, a decoder, and how the one looks at the other."""
 
-    embedding: int = Field(64, ge=1, description="size of a token's vector")
-    hidden: int = Field(128, ge=1, description="hidden units of a layer and direction")
-    bidirectional: bool = Field(True, description="encode in both directions")
+    embedding: int = Field(64, ge=1, description="embedding size")
+    hidden: int = Field(128, ge=1, description="hidden units per layer and direction")
+    bidirectional: bool = Field(True, description="bidirectional encoder")
     dropout: float = Field(
         0.2, ge=0, lt=1, description="dropout on embeddings, between layers and on the output"
     )
     attention: Literal["none", "bahdanau", "luong"] = Field(
         "luong",
-        description="how the decoder looks at the source; none: all goes through one vector",
+        description="attention to the source; none: the source is one vector",
     )
     feed: bool | None = Field(
         None,
-        description="whether what it sees goes into its recurrence, a step at a time; bahdanau: "
-        "yes, luong: no, unless told",
+        description="input feeding: the attention vector enters the recurrence; if unset, true for "
+        "bahdanau and false for luong",
     )
     sampling: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="scheduled sampling: of the tokens that the decoder is told in training, the "
-        "share that it said itself; in epoch e, from 0, e / (e + 1) of it",
+        description="scheduled sampling: share of the decoder inputs in training that are its own "
+        "predictions; multiplied by e / (e + 1) in epoch e, from 0",
     )
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing in training")
     tie: bool = Field(
-        False, description="one matrix for target vectors and output; needs embedding = hidden"
+        False,
+        description="tie the target embedding and the output weights; needs embedding = hidden",
     )
-    beam: int = Field(1, ge=1, description="sequences that a search keeps; 1 is greedy")
+    beam: int = Field(1, ge=1, description="beam width of the search; 1 is greedy")
     length_penalty: float = Field(
-        1.0, ge=0, description="how much a beam search makes up for length: 0 not, 1 compares means"
+        1.0,
+        ge=0,
+        description="length penalty of the beam search: 0 compares sums, 1 compares means",
     )
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.cell == FEEDFORWARD:
             raise ValueError(
-                f"translation has no {FEEDFORWARD}: a sequence is said step by step; use a cell"
+                f"translation has no {FEEDFORWARD}: a sequence is generated step by step; use a "
+                f"cell"
             )
         if self.feed and self.attention == "none":
             raise ValueError("without attention there is nothing to feed: leave out feed")

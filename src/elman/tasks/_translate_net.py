@@ -35,8 +35,8 @@ class TranslateNetwork(nn.Module):
     with the output :math:`o_t` of a `elman.nn.Decoder` that begins from the encoder's last states
     and attends to all of them, or not. The end token stands before the first one, too.
 
-    In training a share ``sampling`` of the tokens that the decoder is told are its own: a first
-    pass over the right target says them, a second one is told them, so that both stay one scan.
+    In training a share ``sampling`` of the input tokens are predictions of the decoder itself: a
+    first pass over the target makes them, a second one reads them, so that both stay one scan.
     The task lets that share grow from epoch to epoch.
 
     Args:
@@ -84,13 +84,13 @@ class TranslateNetwork(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor, y: Tensor, y_lengths: Tensor) -> Tensor:
         """The cross-entropy of targets (batch, time), summed over their real tokens."""
         state, memory = self.encode(x, lengths)
-        told = self._told(y.T)
+        inputs = self._shifted(y.T)
         if self.training and self.sampling:
             with torch.no_grad():
-                states = self.decoder(told, state, memory, y_lengths).states
-            told = self._mixed(told, self.scores(states).argmax(-1))
-        states = self.decoder(told, state, memory, y_lengths).states
-        real = mask(y_lengths, len(told), device=y.device).T
+                states = self.decoder(inputs, state, memory, y_lengths).states
+            inputs = self._mixed(inputs, self.scores(states).argmax(-1))
+        states = self.decoder(inputs, state, memory, y_lengths).states
+        real = mask(y_lengths, len(inputs), device=y.device).T
         return linear_cross_entropy(
             states[real],
             self.output.weight,
@@ -103,7 +103,7 @@ class TranslateNetwork(nn.Module):
     def attention(self, x: Tensor, lengths: Tensor, y: Tensor, y_lengths: Tensor) -> Tensor | None:
         """The attention weights of each target token: (target time, batch, source time)."""
         state, memory = self.encode(x, lengths)
-        weights: Tensor | None = self.decoder(self._told(y.T), state, memory, y_lengths).weights
+        weights: Tensor | None = self.decoder(self._shifted(y.T), state, memory, y_lengths).weights
         return weights
 
     def scores(self, states: Tensor) -> Tensor:
@@ -122,14 +122,14 @@ class TranslateNetwork(nn.Module):
         begin = step(torch.full((len(x),), self.end, device=x.device), state)
         return decode.beam(step, *begin, end=self.end, length=most, **options)
 
-    def _told(self, y: Tensor) -> Tensor:
-        """What stands before each token (time, batch)."""
+    def _shifted(self, y: Tensor) -> Tensor:
+        """The token before each token (time, batch): the inputs of the decoder."""
         return torch.cat([torch.full_like(y[:1], self.end), y[:-1]])
 
-    def _mixed(self, told: Tensor, said: Tensor) -> Tensor:
-        own = torch.rand(told.shape, device=told.device) < self.sampling
-        own[0] = False  # the first is told nothing
-        return torch.where(own, self._told(said), told)
+    def _mixed(self, inputs: Tensor, predicted: Tensor) -> Tensor:
+        own = torch.rand(inputs.shape, device=inputs.device) < self.sampling
+        own[0] = False  # nothing was predicted before the first
+        return torch.where(own, self._shifted(predicted), inputs)
 
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)

@@ -23,7 +23,7 @@ from elman.tasks._motion_paths import Truth, bounces, measured, predicted, strai
 from elman.training import config_class, train
 
 SMALL: dict[str, Any] = {"rows": 40, "steps": 12, "size": 12, "batch": 8}
-NET: dict[str, Any] = {"hidden": 6, "channels": 3, "seen": 4, "ahead": 6}
+NET: dict[str, Any] = {"hidden": 6, "channels": 3, "context": 4, "ahead": 6}
 
 
 def prepared(data: dict[str, Any] | None = None, **model: Any) -> Motion:
@@ -97,7 +97,7 @@ def test_padding_changes_nothing(tmp_path: Path) -> None:
 def test_films_that_are_shorter_than_what_is_to_be_seen(tmp_path: Path, predict: str) -> None:
     for number in range(12):
         saved_gif(tmp_path / f"{number}.gif", 3 + number % 3, number)
-    task = prepared({"train": [tmp_path], "rows": None, "steps": None}, seen=10, predict=predict)
+    task = prepared({"train": [tmp_path], "rows": None, "steps": None}, context=10, predict=predict)
     task.network.train()
     task.criterion(task.batches("train")[0]).backward()
     metrics, baselines = task.evaluate("test"), task.baselines()
@@ -112,7 +112,7 @@ def test_films_that_are_shorter_than_what_is_to_be_seen(tmp_path: Path, predict:
 def test_metrics_of_what_is_known() -> None:
     path = torch.zeros(2, 8, 1, 2)
     path[0, :, 0, 0] = torch.arange(8) / 10
-    truth = Truth(path, torch.tensor([8, 5]), seen=3)
+    truth = Truth(path, torch.tensor([8, 5]), context=3)
     box = torch.tensor([[[0.0, 0.0]], [[0.6, 0.0]]])
     right = measured(predicted(straight, truth, 5), truth, box)
     assert right["rmse"] == pytest.approx(0, abs=1e-6)
