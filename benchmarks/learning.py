@@ -31,8 +31,9 @@ RUNS: Mapping[str, Mapping[str, Any]] = tomllib.loads(COMMANDS)
 
 def last_event(command: Sequence[str], folder: Path) -> dict[str, Any]:
     """The last line of the JSON that this command prints."""
+    quiet = ["--quiet"] if command[1] == "train" else []
     done = subprocess.run(
-        [sys.executable, "-m", "elman", *command[1:], "--json", "--quiet"],
+        [sys.executable, "-m", "elman", *command[1:], "--json", *quiet],
         cwd=folder, stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
     if done.returncode:

@@ -13,8 +13,8 @@ from benchmarks.speed.peers import PEERS, SLOW
 from cyclopts import App, CycloptsError, Parameter
 
 from elman._errors import ConfigError, ElmanError, EngineError
+from elman._files import replacing, writing_in
 from elman.cli._output import Flag, emit, log
-from elman.data._files import replacing, writing_in
 
 if TYPE_CHECKING:
     from benchmarks.speed._result import Result

@@ -199,8 +199,8 @@ def likeliest(name: str, choices: Sequence[str]) -> str | None:
     """
     own = _last(name)
     for synonym in SYNONYMS.get(own, ()):
-        if found := [choice for choice in choices if _last(choice) == synonym]:
-            return found[0]
+        if matches := [choice for choice in choices if _last(choice) == synonym]:
+            return matches[0]
     scores = [(_alike(own, _last(c)), _ratio(name, c), -i) for i, c in enumerate(choices)]
     best = max(scores, default=(0.0, 0.0, 0))
     return choices[-best[2]] if best[0] >= ALIKE else None

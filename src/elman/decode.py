@@ -238,15 +238,15 @@ class _Beams(NamedTuple):
             self.sizes.tolist(),
             self.total.tolist(),
         )
-        found = []
+        rankings = []
         for row, tokens in enumerate(self.tokens.tolist()):
             these = [
                 Hypothesis(_without(words[: sizes[row][i]], end), total[row][i], scores[row][i])
                 for i, words in enumerate(tokens)
                 if total[row][i] > -float("inf")
             ]
-            found.append(sorted(these, key=lambda h: -h.score))
-        return found
+            rankings.append(sorted(these, key=lambda h: -h.score))
+        return rankings
 
 
 def _without(tokens: list[int], end: int) -> list[int]:

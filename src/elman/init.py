@@ -177,14 +177,14 @@ def initialize(module: nn.Module, scheme: str | Scheme) -> nn.Module:
         if scheme not in SCHEMES:
             raise ConfigError(f"unknown init {scheme!r}: {nearest(scheme, SCHEMES)}")
         scheme = SCHEMES[scheme]
-    seen: set[int] = set()
+    weight_ids: set[int] = set()
     for part in module.modules():
         for cell, weights in getattr(part, "gated_weights", tuple)():
-            if id(weights.hh) not in seen:
+            if id(weights.hh) not in weight_ids:
                 _check_leaves(cell, weights)
                 scheme(cell, weights)
-                seen.add(id(weights.hh))
-    if not seen:
+                weight_ids.add(id(weights.hh))
+    if not weight_ids:
         raise ConfigError(f"found no cell with gates to initialize in {type(module).__name__}")
     return module
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from elman._errors import ConfigError, ShapeError
 
 __all__ = [
-    "HIGHER_IS_BETTER",
     "Bleu",
+    "Metric",
     "accuracy",
     "bits_per_char",
     "bleu",
@@ -26,7 +26,6 @@ __all__ = [
     "error_rate",
     "frame_accuracy",
     "has_sacrebleu",
-    "leading",
     "macro_f1",
     "offsets",
     "perplexity",
@@ -35,20 +34,30 @@ __all__ = [
     "temperature",
 ]
 
-HIGHER_IS_BETTER = {"accuracy", "macro_f1", "span_f1", "bleu", "exact_match", "coverage"}
-"""The measures of which more is better."""
 
+class Metric(NamedTuple):
+    """A metric that models are compared by.
 
-def leading(metrics: Mapping[str, float]) -> tuple[str, bool]:
-    """The measure by which models are told apart, and whether more of it is better.
+    Attributes:
+        name: its key among the metrics of a model.
+        higher_is_better: whether a higher value is the better one.
 
-    It is the perplexity, or the first one there is: a task puts what it is about in front.
-
-    >>> leading({"nats": 4.1, "perplexity": 60.3}), leading({"accuracy": 0.9, "nats": 0.3})
-    (('perplexity', False), ('accuracy', True))
+    Example:
+        >>> accuracy = Metric("accuracy", higher_is_better=True)
+        >>> accuracy.cost({"accuracy": 0.75, "nats": 0.6}), accuracy.better(0.8, than=0.75)
+        (-0.75, True)
     """
-    name = "perplexity" if "perplexity" in metrics else next(iter(metrics))
-    return name, name in HIGHER_IS_BETTER
+
+    name: str
+    higher_is_better: bool = False
+
+    def cost(self, metrics: Mapping[str, float]) -> float:
+        """The metric with its sign changed where higher is better: lower is better."""
+        return -metrics[self.name] if self.higher_is_better else metrics[self.name]
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether one value is better than another."""
+        return value > than if self.higher_is_better else value < than
 
 
 def perplexity(nats: float) -> float:
@@ -182,23 +191,23 @@ def offsets(logs: Tensor, target: Tensor, rounds: int = 2) -> Tensor:
 
     >>> import torch
     >>> logs = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4]]).log()
-    >>> found = offsets(logs, torch.tensor([0, 0, 1]))
-    >>> (logs + found).argmax(-1)
+    >>> offset = offsets(logs, torch.tensor([0, 0, 1]))
+    >>> (logs + offset).argmax(-1)
     tensor([0, 0, 1])
     """
     classes = logs.shape[-1]
-    found = torch.zeros(classes, dtype=logs.dtype)
+    offset = torch.zeros(classes, dtype=logs.dtype)
 
     def score(which: int, value: float) -> float:
-        tried = found.clone()
-        tried[which] = value
-        return macro_f1(confusion((logs + tried).argmax(-1), target, classes))
+        candidate = offset.clone()
+        candidate[which] = value
+        return macro_f1(confusion((logs + candidate).argmax(-1), target, classes))
 
     for _ in range(rounds):
         for which in range(classes):
-            grid = [float(found[which]), *(0.25 * step for step in range(-2, 13))]
-            found[which] = max(grid, key=lambda value, which=which: score(which, value))  # type: ignore[misc]
-    return found
+            grid = [float(offset[which]), *(0.25 * step for step in range(-2, 13))]
+            offset[which] = max(grid, key=lambda value, which=which: score(which, value))  # type: ignore[misc]
+    return offset
 
 
 def calibration_error(probabilities: Tensor, target: Tensor, bins: int = 15) -> float:
@@ -268,15 +277,15 @@ def spans(tags: Sequence[str]) -> set[tuple[int, int, str]]:
     >>> sorted(spans(["B-PER", "I-PER", "O", "I-LOC"]))
     [(0, 2, 'PER'), (3, 4, 'LOC')]
     """
-    found, start, kind = set(), 0, ""
+    entities, start, kind = set(), 0, ""
     for place, tag in enumerate([*tags, "O"]):
         prefix, _, name = tag.partition("-")
         if kind and (prefix != "I" or name != kind):
-            found.add((start, place, kind))
+            entities.add((start, place, kind))
             kind = ""
         if prefix in ("B", "I") and not kind:
             start, kind = place, name
-    return found
+    return entities
 
 
 def span_f1(predicted: Sequence[Sequence[str]], target: Sequence[Sequence[str]]) -> float:
@@ -285,11 +294,11 @@ def span_f1(predicted: Sequence[Sequence[str]], target: Sequence[Sequence[str]])
     >>> span_f1([["B-PER", "O"]], [["B-PER", "I-PER"]])
     0.0
     """
-    found = [(row, *span) for row, tags in enumerate(predicted) for span in spans(tags)]
-    there = {(row, *span) for row, tags in enumerate(target) for span in spans(tags)}
-    if not found and not there:
+    predictions = [(row, *span) for row, tags in enumerate(predicted) for span in spans(tags)]
+    references = {(row, *span) for row, tags in enumerate(target) for span in spans(tags)}
+    if not predictions and not references:
         return 0.0
-    return 2 * len(there.intersection(found)) / (len(found) + len(there))
+    return 2 * len(references.intersection(predictions)) / (len(predictions) + len(references))
 
 
 def edit_distance(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
@@ -325,8 +334,8 @@ def error_rate(
     0.3333333333333333
     """
     edits = tokens = 0
-    for said, variants in zip(predicted, target, strict=True):
-        distance, least = min((edit_distance(said, right), len(right)) for right in variants)
+    for hypothesis, variants in zip(predicted, target, strict=True):
+        distance, least = min((edit_distance(hypothesis, right), len(right)) for right in variants)
         edits, tokens = edits + distance, tokens + least
     return edits / tokens if tokens else math.nan
 
@@ -370,11 +379,11 @@ def bleu(predicted: Sequence[str], target: Sequence[Sequence[str]], order: int =
 
     streams = [list(stream) for stream in zip_longest(*target)]
     counted = BLEU(max_ngram_order=order)
-    found = counted.corpus_score(list(predicted), streams)
-    if not found.totals[-1]:
+    score = counted.corpus_score(list(predicted), streams)
+    if not score.totals[-1]:
         counted = BLEU(max_ngram_order=order, effective_order=True)
-        found = counted.corpus_score(list(predicted), streams)
-    return Bleu(found.score, counted.get_signature().format())
+        score = counted.corpus_score(list(predicted), streams)
+    return Bleu(score.score, counted.get_signature().format())
 
 
 def __dir__() -> list[str]:

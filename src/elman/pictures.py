@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from warnings import catch_warnings, filterwarnings
 
 from elman._errors import ConfigError
-from elman.data._files import replacing
+from elman._files import replacing
 
 __all__ = ["COLORS", "Picture", "available", "drawn", "save", "save_dark", "write"]
 

@@ -56,7 +56,7 @@ def mask(
 
 
 class Observation:
-    """Collects what every step showed, to be returned as (time, batch, size) tensors by name."""
+    """Collects the watched values of every step, to be stacked as (time, batch, size) by name."""
 
     def __init__(self) -> None:
         self._steps: dict[int, Mapping[str, Tensor]] = {}
@@ -65,8 +65,8 @@ class Observation:
     def __call__(self, t: int, values: Mapping[str, Tensor]) -> None:
         self._steps[t] = values
 
-    def see(self, values: dict[str, Tensor]) -> None:
-        """All steps at once, time first."""
+    def record(self, values: dict[str, Tensor]) -> None:
+        """Takes the values of all steps at once, time first."""
         self._whole = values
 
     def stacked(self, time_dim: int) -> dict[str, Tensor]:
@@ -134,11 +134,11 @@ def scan(
         if observe is None:
             state = _advance(step, by_step[t], state, on, zeros)
         else:
-            with watching(len(zeros[0])) as seen:
+            with watching(len(zeros[0])) as watched:
                 state = _advance(step, by_step[t], state, on, zeros)
             if on is not None:
-                seen = {name: _inert(value, on) for name, value in seen.items()}
-            observe(t, seen | state._asdict())
+                watched = {name: _inert(gate, on) for name, gate in watched.items()}
+            observe(t, watched | state._asdict())
         outputs.append(state[0] if on is None else torch.where(on[:, None], state[0], zeros[0]))
     return torch.stack(outputs[::-1] if reverse else outputs), state
 

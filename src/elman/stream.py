@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unfl
 from elman._errors import ConfigError, DtypeError, EngineError, ShapeError, nearest
 from elman.cells._base import check_tensor
 from elman.engine import Recurrence
-from elman.engine._stream import NativeSteps, Part, why_not
+from elman.engine._stream import NativeSteps, StackedRecurrence, StackPlan, plan
 from elman.layers import Dropout, Layer, Recurrent, Residual, Stack
 from elman.layers._drop_in import DropIn
 
@@ -86,7 +87,7 @@ class Stream:
             raise ConfigError(f"expected at least one row, got rows={rows}")
         if engine not in _ENGINES:
             raise ConfigError(f"unknown engine of a stream {engine!r}: {nearest(engine, _ENGINES)}")
-        self.model, self.rows, self._asked = model, rows, engine
+        self.model, self.rows, self._engine = model, rows, engine
         self._lock = threading.Lock()
         self._freeze(_frozen(model))
 
@@ -95,15 +96,16 @@ class Stream:
         example = buffers
         if example is None:  # one that cannot step says so now
             example = _example(frozen, start, self.rows)
-        parts, reason = _parts_and_why_not(frozen, start, self._asked)
-        if reason is not None:
+        stack = _plan(frozen, start, self._engine)
+        if isinstance(stack, str):
             self._steps: Any = _TorchSteps(frozen, start, self.rows, example)
         elif isinstance(frozen, Layer | DropIn):
-            self._steps = NativeSteps(parts, buffers)
+            self._steps = NativeSteps(stack, buffers)
         else:
             assert example is not None
-            self._steps = _FramedSteps(frozen, NativeSteps(parts), example)
-        self._frozen, self._start, self._why_not_native = frozen, start, reason
+            self._steps = _FramedSteps(frozen, NativeSteps(stack), example)
+        self._frozen, self._start = frozen, start
+        self._why_not_native = stack if isinstance(stack, str) else None
 
     def refresh(self) -> None:
         """Takes the model as it is now: weights, device and all else. The state stays."""
@@ -225,7 +227,7 @@ class Stream:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy, or a pickle, is made of: the frozen model and the states."""
-        kept = {name: getattr(self, name) for name in ("model", "rows", "_asked", "_frozen")}
+        kept = {name: getattr(self, name) for name in ("model", "rows", "_engine", "_frozen")}
         return kept | {"state": self.state}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -361,43 +363,45 @@ def _frozen(model: nn.Module) -> Any:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
-def _parts_and_why_not(model: Any, start: Any, asked: str) -> tuple[list[Part], str | None]:
-    """The model's recurrences, and why they do not step natively; None if they do."""
+def _plan(model: Any, start: Any, engine: str) -> StackPlan | str:
+    """How the model's recurrences step natively, or the reason why they do not."""
     names = {module: name or "the model itself" for name, module in model.named_modules()}
-    parts: list[Part] = []
+    stack: list[StackedRecurrence] = []
     try:
         framed = _is_framed(model)
-        parts += _parts(model.recurrent if framed else model, start, names, 0)
-        reason = f"{asked!r} was asked for" if asked == "reference" else why_not(parts)
-        if framed and reason is None:
-            reason = _why_not_framed(model, start)
+        stack += _stack(model.recurrent if framed else model, start, names, 0)
+        steps = f"{engine!r} was asked for" if engine == "reference" else plan(stack)
+        if framed and not isinstance(steps, str):
+            steps = _why_not_framed(model, start) or steps
     except EngineError as error:
-        reason = str(error)
-    if reason is not None and "native" in (asked, *(part.engine for part in parts)):
-        raise EngineError(f"engine 'native' cannot step this model: {reason}")
-    return parts, reason
+        steps = str(error)
+    if isinstance(steps, str) and "native" in (engine, *(level.engine for level in stack)):
+        raise EngineError(f"engine 'native' cannot step this model: {steps}")
+    return steps
 
 
-def _parts(model: Any, state: Any, names: dict[Any, str], first: int) -> Iterator[Part]:
+def _stack(
+    model: Any, state: Any, names: dict[Any, str], first: int
+) -> Iterator[StackedRecurrence]:
     """The recurrences from below to above; the lowest has the number ``first``."""
     match model:
         case Recurrent():
-            yield _part(model, Recurrence(model.cell, _zeros(state, model.cell), state), names)
+            yield _level(model, Recurrence(model.cell, _zeros(state, model.cell), state), names)
         case Dropout():  # the stream is in eval mode
-            yield from _parts(model.layer, state, names, first)
+            yield from _stack(model.layer, state, names, first)
         case Residual():
-            *below, top = _parts(model.layer, state, names, first)
+            *below, top = _stack(model.layer, state, names, first)
             yield from below
-            yield Part(top.recurrence, top.engine, top.path, (*top.adds, first))
+            yield replace(top, residuals=(*top.residuals, first))
         case Stack():
             for layer, s in zip(model.layers, state, strict=True):
-                parts = list(_parts(layer, s, names, first))
-                first += len(parts)
-                yield from parts
+                inner = list(_stack(layer, s, names, first))
+                first += len(inner)
+                yield from inner
         case DropIn():
             for (cell, weights, part), s in zip(model.parts(), state, strict=True):
                 r = Recurrence(cell, _zeros(s, cell), s, weights)
-                yield _part(model, r, names, f" {part}")
+                yield _level(model, r, names, f" {part}")
         case _:
             raise EngineError(f"{names[model]}: {type(model).__name__} is no layer of elman")
 
@@ -407,8 +411,8 @@ def _zeros(state: Any, cell: Any) -> Tensor:
     return zeros
 
 
-def _part(layer: Any, r: Recurrence, names: dict[Any, str], suffix: str = "") -> Part:
-    return Part(r, layer.engine, f"{names[layer]}{suffix}")
+def _level(layer: Any, r: Recurrence, names: dict[Any, str], suffix: str = "") -> StackedRecurrence:
+    return StackedRecurrence(r, layer.engine, f"{names[layer]}{suffix}")
 
 
 def _shapes(state: Any) -> Any:

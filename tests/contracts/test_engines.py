@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from elman.testing import (
     check_configurations,
     check_engine,
 )
+from plans import absent_engine, engine_of
 
 pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
 
@@ -180,7 +180,7 @@ TWINS: Mapping[str, tuple[Callable[[], Any], str]] = {
 
 @pytest.fixture
 def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    twin = SimpleNamespace(why_not=lambda _: None, run=request.param())
+    twin = engine_of(request.param())
     monkeypatch.setitem(_select._ENGINES, "broken", twin)
 
 
@@ -236,7 +236,7 @@ def test_an_engine_that_runs_what_it_declines_is_no_pass() -> None:
 
 
 def test_an_engine_that_steps_aside_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = SimpleNamespace(why_not=lambda _: "it is not built", run=_reference.run)
+    absent = absent_engine("it is not built")
     monkeypatch.setitem(_select._ENGINES, "absent", absent)
     with pytest.raises(elman.EngineError, match="'absent' cannot run this layer: it is not built"):
         check_engine("absent", lambda: elman.cells.GRU(3, 5))

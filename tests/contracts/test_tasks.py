@@ -15,9 +15,11 @@ from elman import testing
 from elman.cells import GRU
 from elman.data import Note, Ragged, Rows, write_midi
 from elman.layers import Recurrent
+from elman.metrics import Metric
 from elman.tasks import (
     TASKS,
     Excerpt,
+    Predictions,
     Regress,
     RegressData,
     RegressNet,
@@ -78,6 +80,7 @@ class Sums(Supervised):
     """Adds up a few numbers, and breaks no contract."""
 
     unit, sort_by, batch_rows = "mse", "x", 4
+    metric = Metric("mse")
 
     def __init__(self) -> None:
         x = [[[float(i + j)] for j in range(1 + i % 3)] for i in range(8)]
@@ -88,19 +91,16 @@ class Sums(Supervised):
     def build(self) -> nn.Module:
         return nn.ModuleDict({"gru": Recurrent(GRU(1, 4)), "out": nn.Linear(4, 1)})
 
-    def told(self, rows: dict[str, Tensor]) -> Tensor:
+    def output(self, rows: dict[str, Tensor]) -> Tensor:
         _, state = self.network["gru"](rows["x"], lengths=rows["x_lengths"])  # type: ignore[index]
         return self.network["out"](state.h)[:, 0]  # type: ignore[index]
 
     def criterion(self, batch: Any) -> Tensor:
         rows = batch.columns()
-        return (self.told(rows) - rows["y"]).square().sum()
+        return (self.output(rows) - rows["y"]).square().sum()
 
-    def metrics(self, loss: float, split: str) -> dict[str, float]:
-        return {"mse": loss}
-
-    def score(self, metrics: dict[str, float]) -> float:
-        return metrics["mse"]
+    def metrics(self, predictions: Predictions) -> dict[str, float]:
+        return {"mse": predictions.loss}
 
 
 class Walk(NamedTuple):
@@ -149,13 +149,13 @@ class Miscounts(Sums):
 
 
 class ReadsPadding(Sums):
-    def told(self, rows: dict[str, Tensor]) -> Tensor:
+    def output(self, rows: dict[str, Tensor]) -> Tensor:
         states, _ = self.network["gru"](rows["x"])  # type: ignore[index]
         return self.network["out"](states.mean(1))[:, 0]  # type: ignore[index]
 
 
 class Detaches(Sums):
-    def told(self, rows: dict[str, Tensor]) -> Tensor:
+    def output(self, rows: dict[str, Tensor]) -> Tensor:
         _, state = self.network["gru"](rows["x"], lengths=rows["x_lengths"])  # type: ignore[index]
         return self.network["out"](state.h.detach())[:, 0]  # type: ignore[index]
 
@@ -167,12 +167,12 @@ class StaysInEvaluation(Sums):
 
 
 class SaysNothing(Sums):
-    def metrics(self, loss: float, split: str) -> dict[str, float]:
-        return {"mse": loss, "r2": float("nan")}
+    def metrics(self, predictions: Predictions) -> dict[str, float]:
+        return {"mse": predictions.loss, "r2": float("nan")}
 
 
 class LeavesACell(Sums):
-    def tables(self, split: str) -> list[Table]:
+    def tables(self, predictions: Any) -> list[Table]:
         return [Table("by length", ["steps", "rows"], [["1"]])]
 
 
@@ -184,8 +184,8 @@ class NamesNoStep(Sums):
 class Forgets(Regress):
     """It does not keep what the targets were standardized with."""
 
-    def learned(self) -> dict[str, Any]:
-        return {**super().learned(), "middle": 0.0}
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "y": {"mean": 0.0, "deviation": 1.0}}
 
 
 BROKEN: dict[str, Callable[[], Task]] = {

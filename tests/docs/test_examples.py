@@ -14,7 +14,7 @@ import pytest
 from docs.blocks import PAGES, Block, blocks_of, commands
 from elman.cli._compare import OPTIONS as COMPARE
 from elman.cli._main import app
-from elman.cli._request import request
+from elman.cli._request import parse_request
 from elman.cli._train import OPTIONS
 
 # What a reader has at hand: some text of their own.
@@ -91,6 +91,6 @@ def test_the_flags_of_long_commands_exist(command: str) -> None:
     _, name, *rest = shlex.split(command)
     options = {"train": OPTIONS, "compare": COMPARE}  # which read their own
     if name in options:
-        assert request(name, "", rest, options[name])
+        assert parse_request(name, "", rest, options[name])
     else:
         app.parse_args([name, *rest], exit_on_error=False, print_error=False)

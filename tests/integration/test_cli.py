@@ -237,8 +237,8 @@ def test_a_signal_saves_and_exits_130(here: Path, number: signal.Signals) -> Non
     assert "runs/language-2" in err
     assert "Traceback" not in err
     elman.load("runs/language-2", "last")
-    at = int(err.split("after update ")[1].split(":")[0])
-    command = err.split("`elman ")[1].split("` goes on")[0]  # as it is printed
+    at = int(err.split("after update ")[1].split(";")[0])
+    command = err.split("To continue: elman ")[1].strip()  # as it is printed
     assert command == "train language --resume runs/language-2"
     assert main([*command.split(), "--train.max_steps", str(at + 3), "--quiet"]) == 0
     assert [e["update"] for e in Run.open(Path("runs/language-2")).events()][-1] == at + 3

@@ -77,14 +77,18 @@ SHARES = ["--data.valid_share", "0.2", "--data.test_share", "0.2"]
 CASES: dict[str, tuple[Callable[[], None], list[str], str]] = {
     "classify": (_classify, ["a.csv"], "a.csv, line 22, column 'label': a label was expected"),
     "regress": (_regress, ["a.csv"], "a.csv, line 22, column 'target': a finite number"),
-    "tag": (_tag, ["a.txt"], "a.txt, line 62: a word and a label were expected, got 'lonely'"),
+    "tag": (_tag, ["a.txt"], "a.txt, line 62: expected a word and a label, got 'lonely'"),
     "translate": (_translate, ["a.de", "a.en"], "a.de, line 21, column 'source': is empty"),
     "forecast": (
         _forecast,
         ["a.csv", "--data.target", "value", "--data.horizon", "2", "--data.context", "8"],
         "a.csv, line 42, column 'value': a finite number was expected, got 'many'",
     ),
-    "music": (_music, ["tunes", "--data.step", "quarter"], "silent.mid: there are no notes in it"),
+    "music": (
+        _music,
+        ["tunes", "--data.step", "quarter"],
+        "silent.mid: expected notes",
+    ),
     "motion": (
         _motion,
         ["films", "--data.size", "12", "--model.ahead", "2", *SHARES],
@@ -140,8 +144,8 @@ def test_a_line_of_a_text_file_to_be_answered_is_a_row_too(
     )
     assert found.returncode == 0
     assert [json.loads(line)["text"] for line in found.stdout.splitlines()] == ["good", "bad"]
-    assert "left out: standard input, line 2" in found.stderr
-    assert "no picture" in found.stderr
+    assert "skipped: standard input, line 2" in found.stderr
+    assert "no plots" in found.stderr
 
 
 def test_too_few_rows_to_be_divided(

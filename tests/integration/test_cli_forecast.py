@@ -70,7 +70,7 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert float(rows[0]["low"]) == pytest.approx(north["steps"][0]["low"])
 
     assert main(["predict", end["run"], "--pictures", "looks"]) == 0
-    assert "no picture: forecast draws none of what it says" in capsys.readouterr().err
+    assert "no plots: forecast has none for its predictions" in capsys.readouterr().err
 
     Path("more.csv").write_text("\n".join(["shop,month,sold", *sold("west", 17)]))
     assert main(["predict", end["run"], "--input", "more.csv", "--json"]) == 0

@@ -60,7 +60,7 @@ def test_generate(run: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["--length", "0", "--tempos", "9"], 2, "did you mean '--tempo'?\n       length: input"),
         (["--length", "0"], 2, "length: input should be greater than or equal to 1"),
         (["--checkpoint", "first"], 2, "checkpoint: input should be 'best' or 'last'"),
-        (["runs/other"], 2, f"one run was expected, got {run}, runs/other"),
+        (["runs/other"], 2, f"expected one run folder, got {run}, runs/other"),
         (["--prime", "no.mid"], 3, "no.mid: no such file"),
     ):
         once = [(flag, v) for flag, v in zip(ask[2::2], ask[3::2], strict=True) if flag not in more]
@@ -68,7 +68,7 @@ def test_generate(run: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert main([*given, *more]) == code
         assert message in capsys.readouterr().err
     assert main(["generate", "--length", "3"]) == 2
-    assert "which run?" in capsys.readouterr().err
+    assert "expected a run folder" in capsys.readouterr().err
 
 
 def test_help_is_the_tasks(run: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def test_force_spares_a_run_whose_successor_cannot_begin(
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "", "a/b", "-x", ".x", "a\nb", "x" * 300])
 @pytest.mark.parametrize("more", [[], ["--force"]], ids=["new", "force"])
 def test_a_run_cannot_be_made_elsewhere(refused: Refused, name: str, more: list[str]) -> None:
-    assert "no run can be called" in refused(2, *TRAIN, "--name", name, *more)
+    assert "the name of a run must be a plain word" in refused(2, *TRAIN, "--name", name, *more)
     assert [entry.name for entry in Path("runs").iterdir()] == ["language-1"]
 
 
@@ -96,7 +96,7 @@ SIZES = [
 
 @pytest.mark.parametrize("sizes", SIZES, ids=" ".join)
 def test_absurd_sizes(refused: Refused, sizes: list[str]) -> None:
-    assert "GB: take smaller sizes" in refused(2, "train", "language", "book.txt", *sizes)
+    assert "GB: use smaller sizes" in refused(2, "train", "language", "book.txt", *sizes)
 
 
 @pytest.mark.parametrize("size", ["hidden = 1000000000", "hidden = 100000\nlayers = 1000000000"])
@@ -104,7 +104,7 @@ def test_absurd_sizes_in_a_stranger_s_run(refused: Refused, size: str) -> None:
     file = RUN / "config.toml"
     file.write_text(file.read_text().replace("layers = 1\n", "").replace("hidden = 8", size))
     for command in (["evaluate"], ["predict", "--prompt", "a"], ["generate"], ["doctor"]):
-        assert "take smaller sizes" in refused(2, command[0], str(RUN), *command[1:])
+        assert "use smaller sizes" in refused(2, command[0], str(RUN), *command[1:])
 
 
 @pytest.mark.parametrize("name", ["config.toml", "checkpoints/best/state.json"])
@@ -149,7 +149,7 @@ def test_half_a_last_line_of_metrics_is_left_out(
     told = capsys.readouterr().err
     assert "this is a bug" not in told
     if command != "resume":  # which cuts it off
-        assert "metrics.jsonl, line 8: left out: not a whole line of JSON" in told
+        assert "metrics.jsonl, line 8: skipped: not a complete line of JSON" in told
     for line in (RUN / "metrics.jsonl").read_text().splitlines()[:-1]:
         json.loads(line)
 
@@ -181,19 +181,19 @@ def test_a_mistyped_run_is_named_before_torch_is_loaded(arguments: tuple[str, ..
     command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "[3, False]\n"
-    assert "nowhere: not a run folder: there is no such folder; give one that" in done.stderr
+    assert "nowhere: not a run folder: no such folder; expected a folder" in done.stderr
 
 
 @pytest.mark.parametrize("device", ["mps", "xpu", "vulkan", "meta", "hpu", "cuda:9"])
 def test_devices_that_this_torch_has_not(refused: Refused, device: str) -> None:
     for arguments in (TRAIN, ["predict", str(RUN), "--prompt", "a"]):
-        assert f"device {device!r} is not there" in refused(2, *arguments, "--device", device)
+        assert f"device {device!r} is not available" in refused(2, *arguments, "--device", device)
 
 
 def test_options_that_are_given_twice(refused: Refused) -> None:
     lists = ["--data.valid", "a", "--data.valid", "b"]
     message = refused(2, *TRAIN, "--lr", "1", "--train.lr", "2", *lists)
-    assert "--train.lr was given twice, as 1 and as 2: it takes one value" in message
+    assert "--train.lr takes one value, got 1 and 2" in message
     assert "--data.valid" not in message
 
 
@@ -222,7 +222,7 @@ def test_a_full_output_ends_a_run_that_is_saved() -> None:
     with Path("/dev/full").open("w") as full, process(*TRAIN, "--json", stdout=full) as done:
         _, err = done.communicate(timeout=120)
     assert done.returncode == 1
-    assert "the standard output cannot be written: the disk is full" in err
+    assert "cannot write to standard output: the disk is full" in err
     assert main(["train", "language", "--resume", "runs/language-2", "--steps", "3"]) == 0
 
 

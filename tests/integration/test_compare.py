@@ -132,7 +132,7 @@ def test_stopped_and_resumed_it_comes_to_the_same(
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=250)
     assert process.returncode == 130, err
-    assert "`elman compare classify --resume runs/c-1` goes on" in err
+    assert "To continue: elman compare classify --resume runs/c-1" in err
     path = tmp_path / "runs/c-1"
     assert not load(path).candidates[0].runs
     elman.load(path / "runs/elman-3", "last")
@@ -165,4 +165,4 @@ def test_a_process_that_dies_is_told_and_tried_again(
     assert "this run" not in capsys.readouterr().out
     assert main([*resume, "--model.hidden", "9"]) == 2
     assert main(["compare", "regress", "--resume", str(path)]) == 2
-    assert "compares cells on classify, not on regress" in capsys.readouterr().err
+    assert "is a comparison on classify, not on regress" in capsys.readouterr().err

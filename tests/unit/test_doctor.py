@@ -8,6 +8,7 @@ import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,12 +16,12 @@ import pytest
 import elman
 from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.cli import main
-from elman.cli._request import request
+from elman.cli._request import parse_request
 from elman.cli._train import OPTIONS
 from elman.diagnosis import (
     CODES,
-    Course,
     Finding,
+    LossCurve,
     Reach,
     Remedy,
     Standing,
@@ -28,9 +29,10 @@ from elman.diagnosis import (
     diagnose,
     try_remedies,
 )
-from elman.diagnosis._logged import standing
+from elman.diagnosis._logged import compared, standing
 from elman.diagnosis._remedies import changed
 from elman.diagnosis._rules import findings
+from elman.metrics import Metric
 from elman.tasks import Regress
 from elman.training import Run, config_class, fit, train
 
@@ -70,9 +72,9 @@ def test_a_run_that_learns_has_no_finding(tmp_path: Path) -> None:
     found = diagnose(path)
     assert not found.findings
     assert not found.unknown
-    assert found.measures.standing is not None
-    assert found.measures.standing.margin < 0
-    assert any("overfitting" in line for line in found.checked)
+    assert found.evidence.standing is not None
+    assert found.evidence.standing.margin < 0
+    assert "overfitting" in dict(found.checked)
 
 
 def test_a_rate_that_is_too_high(too_fast: Path) -> None:
@@ -90,7 +92,7 @@ def test_clipping_gets_its_threshold_from_the_norms(tmp_path: Path) -> None:
     found = diagnose(path)
     finding = next(f for f in found.findings if f.code == "E-CLIP")
     limit = finding.remedies[0].changes["train.clip_limit"]
-    norms = sorted(found.measures.norms)
+    norms = sorted(found.evidence.norms)
     assert len(norms) == 30
     assert limit == pytest.approx(norms[27], rel=0.05)
     assert limit > norms[20]
@@ -108,7 +110,7 @@ def test_input_that_saturates(tmp_path: Path, cell: str) -> None:
     finding = next(f for f in diagnose(path).findings if f.code == "E-SATURATED")
     assert finding.remedies[0].flags == "--data.standardize=true"
     for remedy in finding.remedies:
-        asked = request("train", "", ["regress", str(rows), *remedy.flags.split()], OPTIONS)
+        asked = parse_request("train", "", ["regress", str(rows), *remedy.flags.split()], OPTIONS)
         assert asked is not None
         given = asked.config.toml()
         for key, value in remedy.changes.items():
@@ -133,7 +135,7 @@ def test_a_nan_in_the_data_is_found_in_a_run_that_diverged(tmp_path: Path) -> No
     found = diagnose(tmp_path / "run")
     assert found.findings[0].code == "E-NAN-DATA"
     assert "training rows 17," in found.findings[0].figure
-    assert found.measures.bad_rows == (17,)
+    assert found.evidence.bad_rows == (17,)
     assert any("--watch" in line for line in found.unknown)
     assert not found.findings[0].remedies[0].changes
 
@@ -153,10 +155,10 @@ def test_vanishing_gradients_are_a_fault_of_what_learned_no_more_than_a_baseline
     too_fast: Path, margin: float, gain: float, last: float, named: bool
 ) -> None:
     measures = replace(
-        diagnose(too_fast).measures,
+        diagnose(too_fast).evidence,
         ratio=0.01,
         standing=Standing("mse", 1.0, "mean", 1.0, margin, gain),
-        course=Course("mse", (), (), 1.0),
+        losses=LossCurve("mse", (), (), 1.0),
         first=Reach(0.6, 9, 32),
         last=Reach(0.9, last, 32),
         first_use=Use(0.1, "", 0.0),
@@ -175,33 +177,36 @@ def test_where_a_run_broke_comes_after_its_cause(tmp_path: Path) -> None:
         fit(task, settings.train, Run.create(tmp_path / "run", settings.toml()))
     found = diagnose(tmp_path / "run")
     assert [finding.code for finding in found.findings] == ["E-LR", "E-NAN"]
-    assert found.findings[1].figure == str(found.measures.broke)
+    assert found.findings[1].figure == str(found.evidence.broke)
     assert found.findings[1].remedies
     assert not any("diverged" in line for line in found.unknown)
 
 
-def test_a_baseline_without_the_score_is_compared_by_the_leading_measure(too_fast: Path) -> None:
+def test_a_baseline_without_the_metric_is_not_compared(too_fast: Path) -> None:
     task = elman.load(too_fast)
     end = {"event": "end", "metrics": {"valid": {"rmse": 3.0, "mse": 9.0}}}
-    alone = {**end, "baselines": {"a": {"valid": {"rmse": 2.0}}, "b": {"valid": {"rmse": 6.0}}}}
-    place = standing(task, [alone])
+    models = {"a": {"valid": {"rmse": 2.0, "mse": 4.0}}, "b": {"valid": {"rmse": 1.0}}}
+    place = standing(task, [{**end, "baselines": models}])
     assert place is not None
-    assert (place.name, place.margin, place.gain) == ("a", 0.5, -0.5)
-    scored = {**end, "baselines": {"a": {"valid": {"rmse": 2.0, "mse": 4.0}}}}
-    place = standing(task, [scored])
-    assert place is not None
-    assert (place.margin, place.gain) == (1.25, 1.25)
+    assert (place.name, place.margin, place.gain) == ("a", 1.25, 1.25)
+
+
+def test_perplexity_is_compared_on_the_scale_of_the_loss() -> None:
+    task: Any = SimpleNamespace(metric=Metric("perplexity"))
+    models = {"bigram": {"perplexity": math.exp(4.0)}, "unigram": {"perplexity": math.exp(5.0)}}
+    place = compared(task, {"perplexity": math.exp(4.5)}, models)
+    assert (place.name, round(place.margin, 6), round(place.gain, 6)) == ("bigram", 0.125, -0.1)
 
 
 def test_what_cannot_be_known_is_said(too_fast: Path) -> None:
-    assert any("not watched" in line for line in diagnose(too_fast).unknown)
+    assert any("not recorded (train with --watch)" in line for line in diagnose(too_fast).unknown)
 
 
 def test_a_run_without_a_checkpoint_is_an_error(too_fast: Path, tmp_path: Path) -> None:
     path = tmp_path / "none"
     shutil.copytree(too_fast, path)
     shutil.rmtree(path / "checkpoints")
-    with pytest.raises(CheckpointError, match="has no checkpoint 'last'"):
+    with pytest.raises(CheckpointError, match="no checkpoint 'last'"):
         diagnose(path)
     with pytest.raises(CheckpointError, match="not a run folder"):
         diagnose(tmp_path)
@@ -235,7 +240,7 @@ def test_the_control_is_the_run_again(too_fast: Path) -> None:
 
 
 def test_no_update_to_try_is_an_error(too_fast: Path) -> None:
-    with pytest.raises(ConfigError, match="at least one update"):
+    with pytest.raises(ConfigError, match="steps must be at least 1, got 0"):
         try_remedies(too_fast, (), steps=0)
 
 
@@ -266,4 +271,4 @@ def test_the_text_says_code_figure_and_change(
     shown = capsys.readouterr().out
     first: Finding = next(f for f in diagnose(too_fast).findings if f.remedies)
     assert all(part in shown for part in (first.code, first.figure, first.remedies[0].flags))
-    assert "as it is" in shown
+    assert "unchanged" in shown

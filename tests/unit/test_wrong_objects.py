@@ -53,8 +53,8 @@ def test_rows_in_place_of_files_are_short_in_the_message(rows: Any) -> None:
 
 
 CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "train": (train, "expected a configuration, as elman.training.config_class"),
-    "compare": (compare, "expected a configuration, as elman.training.config_class"),
+    "train": (train, "expected a configuration, such as elman.training.config_class"),
+    "compare": (compare, "expected a configuration, such as elman.training.config_class"),
     "fit": (lambda x: fit(x, Training(epochs=1)), "expected a task, such as a Supervised"),
     "load": (load, "expected the path of a run folder"),
     "resume": (resume, "expected the path of a run folder"),

@@ -1,4 +1,4 @@
-"""Bags of words: what is left of a text when the order of its words is taken away."""
+"""Bags of words: models of a text that ignore the order of its words."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Reals = NDArray[np.float64]
 
 
 class BagOfWords:
-    r"""Multinomial naive Bayes: each word of a text speaks for itself, wherever it stands.
+    r"""Multinomial naive Bayes: the words of a text are independent given its class.
 
     .. math:: P(y \mid w_{1..T}) \propto P(y) \prod_t P(w_t \mid y), \qquad
         P(w \mid y) = \frac{c(w, y) + 1}{\sum_{w'} c(w', y) + V}
 
-    Two texts of the same words have the same probabilities, whatever their order.
+    Texts with the same words in another order have the same probabilities.
 
     Args:
         tokens: all training texts end to end (tokens,).
         lengths: tokens of each text (rows,).
         labels: class of each text (rows,).
         vocab_size: V.
-        classes: how many.
+        classes: the number of classes.
 
     Example:
         >>> tokens, lengths = np.array([0, 1, 1, 2]), np.array([2, 2])
@@ -60,19 +60,19 @@ class BagOfWords:
 
 
 def has_scikit_learn() -> bool:
-    """Whether the baselines of scikit-learn can be had."""
+    """Whether scikit-learn is installed, which some baselines need."""
     return find_spec("sklearn") is not None
 
 
 class TfidfLogistic:
-    r"""Logistic regression on the words of a text, weighted by how telling they are (scikit-learn).
+    r"""Logistic regression on the words of a text, weighted by TF-IDF (scikit-learn).
 
     .. math:: x_w = (1 + \ln c_w) \Big(1 + \ln \frac{1 + N}{1 + n_w}\Big), \quad x / \|x\|
 
     The order of words is lost, as in `BagOfWords`.
 
     Args:
-        tokens, lengths, labels, vocab_size: as `BagOfWords` has them.
+        tokens, lengths, labels, vocab_size: as in `BagOfWords`.
 
     Raises:
         ConfigError: scikit-learn is not installed.
@@ -95,8 +95,8 @@ class TfidfLogistic:
 
     def probabilities(self, tokens: Tokens, lengths: Tokens) -> Reals:
         """P(class | text) of texts end to end: (rows, classes seen in training)."""
-        found: Reals = self._model.predict_proba(self._counts(tokens, lengths))
-        return found
+        probabilities: Reals = self._model.predict_proba(self._counts(tokens, lengths))
+        return probabilities
 
     def _counts(self, tokens: Tokens, lengths: Tokens) -> Any:
         from scipy.sparse import csr_matrix
@@ -108,12 +108,12 @@ class TfidfLogistic:
 
 
 class Linear:
-    """Logistic or ridge regression on all numbers of a row side by side (scikit-learn).
+    """Logistic or ridge regression on all numbers of a row (scikit-learn).
 
     Args:
         rows: (rows, numbers).
         target: class indices, or numbers where ``classes`` is false.
-        classes: whether to tell classes apart.
+        classes: whether the target is a class.
 
     Raises:
         ConfigError: scikit-learn is not installed.
@@ -131,13 +131,13 @@ class Linear:
 
     def probabilities(self, rows: Reals) -> Reals:
         """P(class | row): (rows, classes)."""
-        found: Reals = self._model.predict_proba(rows)
-        return found
+        probabilities: Reals = self._model.predict_proba(rows)
+        return probabilities
 
     def numbers(self, rows: Reals) -> Reals:
         """The predicted numbers."""
-        found: Reals = self._model.predict(rows)
-        return found
+        predictions: Reals = self._model.predict(rows)
+        return predictions
 
 
 def _need_scikit_learn() -> None:
@@ -146,12 +146,12 @@ def _need_scikit_learn() -> None:
 
 
 class MostFrequentTag:
-    """The label that a word had most often in training; of a new word, that of all words.
+    """The most frequent label of each word in training; of all words for a new word.
 
     Args:
         words: all training words end to end, numbers in [0, size).
         tags: the label of each.
-        size: how many words there are, new ones too.
+        size: the number of distinct words, with new ones.
 
     Example:
         >>> model = MostFrequentTag(np.array([0, 0, 1]), np.array([2, 2, 0]), size=3)
@@ -168,5 +168,5 @@ class MostFrequentTag:
 
     def tags(self, words: Tokens) -> Tokens:
         """A label for each word."""
-        found: Tokens = self._tags[words]
-        return found
+        tags: Tokens = self._tags[words]
+        return tags

@@ -1,4 +1,4 @@
-"""The nearest of what training had, number by number."""
+"""The nearest neighbor among the training rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AT_ONCE = 1024
 
 
 class NearestRow:
-    r"""Which training row is nearest to a row, such as the image whose pixels are most alike.
+    r"""The nearest training row, such as the image with the most similar pixels.
 
     .. math:: \arg\min_i \sum_j (x_j - x_{ij})^2
 
@@ -31,15 +31,15 @@ class NearestRow:
 
     def rows(self, rows: NDArray[Any]) -> NDArray[np.int64]:
         """The number of the nearest training row, for each row."""
-        wanted = rows.astype(np.float32)
+        queries = rows.astype(np.float32)
         best = np.full(len(rows), np.inf, np.float32)
-        found = np.zeros(len(rows), np.int64)
+        neighbors = np.zeros(len(rows), np.int64)
         for start in range(0, len(self._rows), AT_ONCE):
             some = self._rows[start : start + AT_ONCE].astype(np.float32)
             # Without the square of the row itself, which is the same for all.
-            apart = np.square(some).sum(1) - 2 * wanted @ some.T
+            apart = np.square(some).sum(1) - 2 * queries @ some.T
             nearest = apart.argmin(1)
             least = apart[np.arange(len(rows)), nearest]
-            found = np.where(least < best, start + nearest, found)
+            neighbors = np.where(least < best, start + nearest, neighbors)
             best = np.minimum(least, best)
-        return found
+        return neighbors

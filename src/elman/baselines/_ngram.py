@@ -116,7 +116,7 @@ def ngram_baselines(
     }
 
 
-class _Counts(NamedTuple):
+class _NGramCounts(NamedTuple):
     """The n-grams of one order as sorted packed integers, and their contexts likewise."""
 
     vocab_size: int
@@ -157,24 +157,24 @@ def _grams(tokens: Tokens, n: int, vocab_size: int) -> Tokens:
     return packed
 
 
-def _count(tokens: Tokens, n: int, vocab_size: int) -> _Counts:
+def _count(tokens: Tokens, n: int, vocab_size: int) -> _NGramCounts:
     grams, counts = np.unique(_grams(tokens, n, vocab_size), return_counts=True)
     contexts, starts = np.unique(grams // vocab_size, return_index=True)
     totals = np.add.reduceat(counts, starts)
     successors = np.diff(np.append(starts, len(grams)))
     buckets = 1 + np.round(PER_OCTAVE * np.log2(totals / successors)).astype(np.int64)
-    return _Counts(vocab_size, grams, counts, contexts, totals, buckets.clip(max=BUCKETS - 1))
+    return _NGramCounts(vocab_size, grams, counts, contexts, totals, buckets.clip(max=BUCKETS - 1))
 
 
-def _find(keys: Tokens, values: Tokens, wanted: Tokens) -> Tokens:
-    at = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    return np.where(keys[at] == wanted, values[at], 0)
+def _find(keys: Tokens, values: Tokens, queries: Tokens) -> Tokens:
+    index = np.searchsorted(keys, queries).clip(max=len(keys) - 1)
+    return np.where(keys[index] == queries, values[index], 0)
 
 
 def _interpolate(
-    tokens: Tokens, counts: list[_Counts], weights: list[Reals], vocab_size: int
+    tokens: Tokens, counts: list[_NGramCounts], weights: list[Reals], vocab_size: int
 ) -> Iterator[Reals]:
-    """P of every token by order 1, 2, ...; with too short a past the lower order's stands."""
+    """P of each token by orders 1, 2, ...; where the past is too short, that of the lower order."""
     p = np.full(len(tokens), 1 / vocab_size)
     for n, (level, weight) in enumerate(zip(counts, weights, strict=False), 1):
         frequency, bucket = level.look_up(_grams(tokens, n, vocab_size))

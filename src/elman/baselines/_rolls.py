@@ -1,4 +1,4 @@
-"""Simple models of piano rolls: what is there on the whole, and what was there a moment ago."""
+"""Simple models of piano rolls: marginal frequencies, and the last frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Reals = NDArray[np.float64]
 
 
 class Marginal:
-    r"""Every key by itself, with the share of all frames in which it sounds.
+    r"""Each key independently, with the share of all frames in which it sounds.
 
     .. math:: p_i = \frac{c_i + 1/2}{N + 1}
 
@@ -36,7 +36,7 @@ class Marginal:
 
 
 class LastFrame:
-    r"""The last frame again, as far as that can be relied on: a chain for every key.
+    r"""A Markov chain for each key: how often it goes on, and how often it begins.
 
     .. math:: P(v_{t,i} = 1 \mid v_{t-1,i} = a) = \frac{c_i(a, 1) + 1/2}{c_i(a) + 1}
 

@@ -1,4 +1,4 @@
-"""How long a season is: by the calendar where the times have one, else by autocorrelation."""
+"""The length of a season: by the calendar where the times have one, else by autocorrelation."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from numpy.typing import NDArray
 Reals = NDArray[np.float64]
 
 ALIKE = 0.9
-"""A peak of so much of the highest is as good."""
+"""A peak of this share of the highest counts as equally high."""
 
 WEAK = 0.2
-"""An autocorrelation that is less makes no season of what the calendar suggests."""
+"""The least autocorrelation of a season that the calendar suggests."""
 
 NEAR = 0.2
-"""A season is looked for among lags that are so much shorter or longer than a first guess."""
+"""Lags within this share of a first guess are searched."""
 
 ROUNDS = 5
 
 
 class Season(NamedTuple):
-    """How many steps a season has, 1 if there is none, and how alike steps one season apart are."""
+    """The steps of a season, 1 if there is none, and the autocorrelation at that lag."""
 
     steps: int
     correlation: float
 
 
 def find_season(series: Sequence[Reals], most: int = 400, calendar: Sequence[int] = ()) -> int:
-    r"""How many steps a season has.
+    r"""The number of steps of a season.
 
     .. math:: r_k = \frac{\overline{z_t z_{t-k}}}{\overline{z_t^2}}
 
-    First, of the series without their straight lines: the first peak that is at least nine tenths
-    of the highest, since two seasons have a peak, too. A peak that is not three standard errors
-    above zero, or lies beyond a third of the longest series, is none. What moves slowly pushes that
-    peak to a shorter lag, so it is measured again on the series less their means over one such
-    season, until it stays where it is.
+    First, of the series without their linear trend: the first peak that is at least nine tenths of
+    the highest, since two seasons have a peak, too. A peak that is not three standard errors above
+    zero, or lies beyond a third of the longest series, does not count. Slow components move that
+    peak to a shorter lag, so it is measured again on the series minus their moving mean over one
+    such season, until it does not move.
 
     Args:
         series: each (steps,), NaN where nothing was measured.
-        most: the longest season that is looked for.
+        most: the longest season to search for.
         calendar: seasons that the calendar suggests, such as 24 and 168 for hours. One that is a
             peak of its own is taken, the strongest of them first, unless a part of it is as strong.
 
@@ -86,16 +86,16 @@ def _refined(series: Sequence[Reals], guess: int) -> Season:
     """The same season without what moves slowly; the guess where that settles nowhere."""
     if guess == 1:
         return Season(1, 0.0)
-    first, at = Season(guess, 0.0), guess
+    first, period = Season(guess, 0.0), guess
     for _ in range(ROUNDS):
-        lag, r = _around(series, at)
-        if at == guess:
+        lag, r = _around(series, period)
+        if period == guess:
             first = Season(guess, r)
-        if lag == at:
+        if lag == period:
             return Season(lag, r)
         if not lag:
             break
-        at = lag
+        period = lag
     return first
 
 
@@ -133,7 +133,7 @@ def _autocorrelation(series: Sequence[Reals], lags: int) -> tuple[Reals, Reals]:
 
 
 def _without_line(one: Reals) -> Iterator[Reals]:
-    """The series less its straight line, in its own deviations; none where nothing varies."""
+    """The series minus its linear trend, standardized; nothing if it is constant."""
     steps, there = np.arange(len(one), dtype=np.float64), np.isfinite(one)
     if there.sum() >= 3:
         slope, level = np.polyfit(steps[there], one[there], 1)
@@ -141,7 +141,7 @@ def _without_line(one: Reals) -> Iterator[Reals]:
 
 
 def _without_mean(one: Reals, width: int) -> Iterator[Reals]:
-    """The series less its mean over so many steps around each; none where it is too short."""
+    """The series minus its moving mean over ``width`` steps; nothing if it is too short."""
     there = np.isfinite(one)
     if len(one) < 3 * width or there.sum() < 3:
         return

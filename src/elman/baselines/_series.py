@@ -1,4 +1,4 @@
-"""What a forecast has to beat: the last value, and the value a season ago."""
+"""Naive forecasts: the last value, and the value one season ago."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Reals = NDArray[np.float64]
 
 
 class SeasonalNaive:
-    r"""Each value is that of one season ago.
+    r"""The seasonal naive forecast: the value one season ago.
 
     .. math:: \hat z_{t+k} = z_{t + k - m \lceil k / m \rceil} + \lceil k / m \rceil\, d
 
@@ -35,7 +35,7 @@ class SeasonalNaive:
         self.season, self.drift = season, drift
 
     def mean_change(self, past: Reals) -> float:
-        """The mean change over a season; 0 where there is none to see."""
+        """The mean change over a season; 0 if the series is too short."""
         change = past[self.season :] - past[: -self.season]
         there = np.isfinite(change)
         return float(change[there].mean()) if there.any() else 0.0
@@ -44,11 +44,11 @@ class SeasonalNaive:
         """The next steps (steps,); where no such season was measured, the last value."""
         growth = mean_change if self.drift else 0.0
         there = np.flatnonzero(np.isfinite(history))
-        found = np.full(steps, history[there[-1]] if len(there) else np.nan)
+        forecast = np.full(steps, history[there[-1]] if len(there) else np.nan)
         for ahead in range(min(steps, self.season)):
             same = history[len(history) + ahead - self.season :: -self.season]
             back = np.flatnonzero(np.isfinite(same))
             if len(history) + ahead >= self.season and len(back):
-                later = np.arange(len(found[ahead :: self.season]))
-                found[ahead :: self.season] = same[back[0]] + growth * (back[0] + 1 + later)
-        return found
+                later = np.arange(len(forecast[ahead :: self.season]))
+                forecast[ahead :: self.season] = same[back[0]] + growth * (back[0] + 1 + later)
+        return forecast

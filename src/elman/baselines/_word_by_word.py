@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 Tokens = NDArray[np.int64]
 
 MOST = 10_000_000
-"""Pairs of a source and a target token that are looked at; later rows are left out."""
+"""The most pairs of a source and a target token that are counted; later rows are ignored."""
 
 
 class WordByWord:
-    r"""IBM's first model: which token means which, from which are seen together.
+    r"""IBM model 1: word translation probabilities from co-occurrence.
 
     .. math:: p(y \mid x) \propto \prod_j \sum_i t(y_j \mid x_i), \qquad i = 0..|x|
 
-    Place 0 is a token that every source has, for what comes from nowhere. Expectation maximization
-    finds t. A source token is then translated to its likeliest target token, or to nothing if
-    fewer than half of its occurrences have any.
+    Place 0 is a null token that every source has, for targets without a source. Expectation
+    maximization fits t. A source token is then translated to its likeliest target token, or to
+    nothing if fewer than half of its occurrences are aligned.
 
     Args:
         sources: tokens of each row, numbers from 0.
-        targets: the same of what each means.
-        rounds: of expectation and maximization.
+        targets: tokens of its translation, likewise.
+        rounds: iterations of expectation maximization.
 
     Example:
         >>> pairs = [([0, 1], [7, 8]), ([0], [7]), ([2, 1], [9, 8])]
@@ -36,9 +36,9 @@ class WordByWord:
     """
 
     def __init__(self, sources: list[list[int]], targets: list[list[int]], rounds: int = 5) -> None:
-        word, place, said = _cells(sources, targets)
-        base = 1 + int(said.max(initial=0))
-        kinds, which = np.unique(word * base + said, return_inverse=True)
+        word, place, target = _cells(sources, targets)
+        base = 1 + int(target.max(initial=0))
+        kinds, which = np.unique(word * base + target, return_inverse=True)
         of = kinds // base
         chance = np.ones(len(kinds))
         for _ in range(rounds):
@@ -62,10 +62,10 @@ class WordByWord:
 
 
 def _cells(sources: list[list[int]], targets: list[list[int]]) -> tuple[Tokens, Tokens, Tokens]:
-    """Every source token (from 1; 0 for none) beside every target token, and the latter's place."""
+    """Pairs of a source token (from 1; 0 for null) and a target token, with the target's place."""
     words: list[Tokens] = []
     places: list[Tokens] = []
-    said: list[Tokens] = []
+    meanings: list[Tokens] = []
     place = total = 0
     for source, target in zip(sources, targets, strict=True):
         total += (len(source) + 1) * len(target)
@@ -74,6 +74,6 @@ def _cells(sources: list[list[int]], targets: list[list[int]]) -> tuple[Tokens, 
         words.append(np.tile(np.append(np.asarray(source, dtype=np.int64) + 1, 0), len(target)))
         here = np.arange(place, place + len(target))
         places.append(np.repeat(here, len(source) + 1))
-        said.append(np.repeat(np.asarray(target, dtype=np.int64), len(source) + 1))
+        meanings.append(np.repeat(np.asarray(target, dtype=np.int64), len(source) + 1))
         place += len(target)
-    return np.concatenate(words), np.concatenate(places), np.concatenate(said)
+    return np.concatenate(words), np.concatenate(places), np.concatenate(meanings)

@@ -1,4 +1,4 @@
-"""The command line: one module a command, and the only place that prints."""
+"""The command line: one module per command. Nothing else in elman prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m elman.cli`` is ``elman``."""
+"""``python -m elman.cli`` runs ``elman``."""
 
 from __future__ import annotations
 

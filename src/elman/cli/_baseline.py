@@ -1,4 +1,4 @@
-"""``elman baseline TASK``: the simple models alone, on the data that a network would have."""
+"""``elman baseline TASK``: train and score the baselines on the data of a task."""
 
 from __future__ import annotations
 
@@ -8,32 +8,30 @@ from cyclopts import Parameter
 
 from elman.cli._output import emit, metrics_table
 from elman.cli._progress import reporting
-from elman.cli._request import request
+from elman.cli._request import parse_request
 
-LINE = """Measure what a network has to beat: simple models on the same data and splits.
+LINE = """Train and score the baselines of a task: simple models on the same data and splits.
 
-Settings are those of `elman train`; those of [model] and [train] do not matter here."""
+Takes the settings of `elman train`; those of [model] and [train] have no effect here."""
 
 
 def baseline(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
-    """Measure what a network has to beat, on the same data."""
-    asked = request("baseline", LINE, tokens)
-    if asked is None:
+    """Train and score the baselines of a task."""
+    request = parse_request("baseline", LINE, tokens)
+    if request is None:
         return
     from elman.tasks import by_name
-    from elman.tasks._base import NamedTask
 
-    chosen = by_name(asked.task)
-    assert issubclass(chosen, NamedTask)
+    chosen = by_name(request.task)
 
-    with reporting(json=False, quiet=asked.options["quiet"]) as report:
+    with reporting(json=False, quiet=request.options["quiet"]) as report:
 
         def reading(what: str, done: int, total: int) -> None:
             report({"event": "reading", "what": what, "done": done, "total": total})
 
-        task = chosen.prepare(asked.config.data, asked.config.model, None, reading)
+        task = chosen.prepare(request.config.data, request.config.model, None, reading)
     baselines = task.baselines()
-    if asked.options["json"]:
+    if request.options["json"]:
         emit({"event": "end", "baselines": baselines})
     else:
-        print(metrics_table(baselines))
+        print(metrics_table(baselines, task.metric))

@@ -1,4 +1,4 @@
-"""``elman compare TASK``: cells against cells, equal in size and budget, over several seeds."""
+"""``elman compare TASK``: compare cells at equal size and budget over several seeds."""
 
 from __future__ import annotations
 
@@ -11,103 +11,117 @@ from elman._errors import ConfigError, ElmanError
 from elman.cli._output import emit, table
 from elman.cli._progress import Report
 from elman.cli._progress_many import reporting_many
-from elman.cli._report import made
-from elman.cli._request import Request, request
-from elman.cli._settings import Leaf
+from elman.cli._report import make_page
+from elman.cli._request import Request, parse_request
+from elman.cli._settings import Setting
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
     from elman.comparison import Comparison
 
-LINE = """Train cells on the same data with the same budget, each with several seeds, and compare.
+LINE = """Train several cells on the same data with the same budget and seeds, and compare them.
 
-All have as many parameters as the network of the settings has. Settings are those of `elman train`,
-for all cells. Ctrl-C saves every run and stops; --resume FOLDER goes on."""
+All networks get the number of parameters of the configured one. The settings of `elman train`
+apply to every cell. Ctrl-C saves all runs and stops; --resume FOLDER continues."""
 OPTIONS = (
-    Leaf("cells", str, "elman,lstm,gru", "what is compared; NAME=CELL where one takes part twice"),
-    Leaf("seeds", int, 3, "seeds of each, from train.seed on; a verdict takes three"),
-    Leaf(
+    Setting("cells", str, "elman,lstm,gru", "cells to compare; NAME=CELL to use one twice"),
+    Setting(
+        "seeds", int, 3, "seeds per cell, counted from train.seed; a significance test needs 3"
+    ),
+    Setting(
         "equal",
         Literal["parameters", "hidden"],
         "parameters",
-        "solve hidden sizes for equal numbers of parameters, or leave them equal",
+        "match the number of parameters, or use the same hidden size",
     ),
-    Leaf(
-        "set", list[str], [], "a setting of one alone: NAME:KEY=VALUE, as irnn:model.init=identity"
+    Setting(
+        "set",
+        list[str],
+        [],
+        "a setting of one cell: NAME:KEY=VALUE, such as irnn:model.init=identity",
     ),
-    Leaf("jobs", int | None, None, "runs at once; as many as there are processors if unset"),
-    Leaf("name", str | None, None, "what the comparison is called; compare-TASK unless given"),
-    Leaf("runs", Path, Path("runs"), "where its folder NAME-N is made, with the next free N"),
-    Leaf(
-        "force", bool, False, "make it NAME-1, in the place of the comparison there once it begins"
+    Setting("jobs", int | None, None, "runs to train in parallel (default: one per processor)"),
+    Setting("name", str | None, None, "name of the comparison (default: compare-TASK)"),
+    Setting(
+        "runs",
+        Path,
+        Path("runs"),
+        "directory for the folder NAME-N, where N is the next free number",
     ),
-    Leaf("report", bool, False, "also make the page of each cell's first seed, side by side"),
-    Leaf("resume", Path | None, None, "go on with the comparison in this folder"),
+    Setting(
+        "force", bool, False, "write to NAME-1, replacing that comparison once training starts"
+    ),
+    Setting("report", bool, False, "also write an HTML report of the first seed of each cell"),
+    Setting("resume", Path | None, None, "continue the comparison in this folder"),
 )
 
 
 def compare(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
-    """Compare cells on a task, equal in size and budget."""
-    asked = request("compare", LINE, tokens, OPTIONS)
-    if asked is None:
+    """Compare cells on a task at equal size and budget."""
+    request = parse_request("compare", LINE, tokens, OPTIONS)
+    if request is None:
         return
-    options = asked.options
+    options = request.options
     with reporting_many(json=options["json"], quiet=options["quiet"]) as report:
-        found = _resumed(asked, report) if options["resume"] else _compared(asked, report)
-    file = _page(found) if options["report"] else None
+        comparison = _resumed(request, report) if options["resume"] else _compared(request, report)
+    file = _page(comparison) if options["report"] else None
     if options["json"]:
-        end = {"event": "end", "comparison": str(found.path), **found.model_dump(mode="json")}
+        end = {
+            "event": "end",
+            "comparison": str(comparison.path),
+            **comparison.model_dump(mode="json"),
+        }
         emit(end | ({"report": file} if file else {}))
     else:
-        print("\n".join([summary(found), *([f"report {file}"] if file else [])]))
-    if found.failed:
+        print("\n".join([summary(comparison), *([f"report {file}"] if file else [])]))
+    if comparison.failed:
         raise ElmanError(
-            "\n".join(["these runs failed, and --resume tries them again:", *found.failed])
+            "\n".join(["these runs failed; --resume runs them again:", *comparison.failed])
         )
 
 
-def summary(found: Comparison) -> str:
-    """The table, what it allows to say, and where all of it is."""
+def summary(comparison: Comparison) -> str:
+    """The tables, the verdict, the runs that diverged, and the files."""
     from elman.comparison import rows
     from elman.comparison._table import baseline_rows
 
-    simple = baseline_rows(found)
-    said = found.verdict.sentences if found.verdict else []
+    simple = baseline_rows(comparison)
+    sentences = comparison.verdict.sentences if comparison.verdict else []
     lost = [
         f"{candidate.name}, seed {run.seed}: {run.message}"
-        for candidate in found.candidates
+        for candidate in comparison.candidates
         for run in candidate.runs
         if run.status == "diverged"
     ]
-    pictures = [f"picture {file}" for file in found.pictures if file.suffix == ".png"]
+    pictures = [f"picture {file}" for file in comparison.pictures if file.suffix == ".png"]
     if not available():
         pictures.append(MISSING)
-    where = f"comparison {found.path} (table.md, table.json)"
-    tables = [table(rows(found)), *([table(simple)] if simple else [])]
-    return "\n".join([*tables, *said, *lost, where, *pictures])
+    where = f"comparison {comparison.path} (table.md, table.json)"
+    tables = [table(rows(comparison)), *([table(simple)] if simple else [])]
+    return "\n".join([*tables, *sentences, *lost, where, *pictures])
 
 
-def _page(found: Comparison) -> Path | None:
-    """The page of the first run of each candidate that came to its end."""
-    runs = [found.path / each.done[0].run for each in found.candidates if each.done]
-    return made(runs, output=found.path / "report") if runs else None
+def _page(comparison: Comparison) -> Path | None:
+    """The report of the first finished run of each candidate."""
+    runs = [comparison.path / each.done[0].run for each in comparison.candidates if each.done]
+    return make_page(runs, output=comparison.path / "report") if runs else None
 
 
-def _plan(asked: Request) -> Any:
-    from elman.comparison import Plan
+def _design(request: Request) -> Any:
+    from elman.comparison import Design
 
-    options = asked.options
-    given = {key: options[key] for key in ("seeds", "equal", "jobs")}
-    return Plan.parse({**given, "cells": options["cells"].split(","), "changes": options["set"]})
+    options = request.options
+    shared = {key: options[key] for key in ("seeds", "equal", "jobs")}
+    return Design.parse({**shared, "cells": options["cells"].split(","), "changes": options["set"]})
 
 
-def _compared(asked: Request, report: Report) -> Comparison:
+def _compared(request: Request, report: Report) -> Comparison:
     from elman.comparison import compare as run
 
-    options = asked.options
+    options = request.options
     return run(
-        asked.config,
-        _plan(asked),
+        request.config,
+        _design(request),
         directory=Path(options["runs"]),
         name=options["name"],
         force=options["force"],
@@ -115,17 +129,17 @@ def _compared(asked: Request, report: Report) -> Comparison:
     )
 
 
-def _resumed(asked: Request, report: Report) -> Comparison:
+def _resumed(request: Request, report: Report) -> Comparison:
     from elman.comparison import load, resume
 
-    path = Path(asked.options["resume"])
+    path = Path(request.options["resume"])
     kept = {"resume", "json", "quiet", "jobs", "report"}
-    other = [f"--{key}" for key in asked.given.values if key not in kept]
-    if other := [*other, *asked.given.words]:
+    other = [f"--{key}" for key in request.arguments.values if key not in kept]
+    if other := [*other, *request.arguments.words]:
         raise ConfigError(
-            f"a comparison that is resumed keeps its settings, got {', '.join(other)}: leave them "
-            "out, or start a new one"
+            f"a resumed comparison keeps its settings, got {', '.join(other)}: leave them out, "
+            "or start a new comparison"
         )
-    if (task := load(path).task) != asked.task:
-        raise ConfigError(f"{path} compares cells on {task}, not on {asked.task}")
-    return resume(path, jobs=_plan(asked).jobs, report=report)
+    if (task := load(path).task) != request.task:
+        raise ConfigError(f"{path} is a comparison on {task}, not on {request.task}")
+    return resume(path, jobs=_design(request).jobs, report=report)

@@ -16,17 +16,17 @@ def _missing(extra: str) -> str:
 @app.command(name="list")
 @app.default
 def list_(*, json: Flag = False) -> None:
-    """List the named data sets, for ``--data NAME``, and whether their package is installed.
+    """List the named data sets, for ``--data NAME``, and whether their packages are installed.
 
     Parameters
     ----------
     json
-        One JSON object a line instead.
+        Print one JSON object per line.
     """
     from elman.data import CATALOG
 
     for data in CATALOG:
-        there = installed(data.package) if data.package else "none is needed"
+        there = installed(data.package) if data.package else "no package needed"
         if json:
             fields = {k: v for k, v in data._asdict().items() if k not in ("lines", "rows", "made")}
             emit({**fields, "installed": there})

@@ -1,4 +1,4 @@
-"""``elman doctor``: what is wrong with a run, and what helps."""
+"""``elman doctor``: diagnose a run and suggest remedies."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def doctor(
     steps: int | None = None,
     json: Flag = False,
 ) -> None:
-    """Say what is wrong with a run, the figure that shows it, and what to change.
+    """Diagnose a run: each problem, the measurement that shows it, and what to change.
 
     Parameters
     ----------
     run
         The run folder, such as runs/language-1.
     try_
-        Train for a short while with each remedy alone, in RUN/doctor, and say what it did.
+        Train briefly with each remedy on its own, in RUN/doctor, and compare the results.
     steps
-        With --try: updates of each; those of the run, at most 300, unless given.
+        With --try: updates per trial (default: as many as the run had, at most 300).
     json
-        One JSON object a line: a finding, a trial, and what is not known at the end.
+        Print one JSON object per line: findings, trials, and an end with what is unknown.
     """
     from elman.training._run_config import read_config
 
@@ -48,24 +48,24 @@ def doctor(
     for finding in findings:
         emit(record(finding)) if json else print(described(finding))
     if not findings and not json:
-        print("no fault found; checked were")
-        print("\n".join(f"  {line}" for line in examination.checked))
+        print("no problems found; checked:")
+        print("\n".join(f"  {measurement}" for measurement in examination.checked))
     trials = try_remedies(run, findings, steps=steps) if try_ and findings else []
     if json:
         for trial in trials:
             emit(_result(trial))
         codes = [finding.code for finding in findings]
-        more = {"checked": examination.checked, "unknown": examination.unknown}
+        more = {"checked": dict(examination.checked), "unknown": examination.unknown}
         emit({"event": "end", "run": run, "findings": codes, **more})
         return
     if trials:
         print(compared(trials))
     for line in examination.unknown:
-        log(f"not known: {line}")
+        log(f"unknown: {line}")
 
 
 def described(finding: Finding) -> str:
-    """A finding with its remedies, a line or more for each."""
+    """A finding and its remedies as text."""
     lines = [f"{finding.code}  {finding.problem}", f"  {finding.figure}"]
     for place, remedy in enumerate(finding.remedies, 1):
         without = f" without {' '.join(remedy.without)}" if remedy.without else ""
@@ -78,22 +78,22 @@ def described(finding: Finding) -> str:
 
 
 def compared(trials: Iterable[Trial]) -> str:
-    """What each remedy came to on the validation data, beside the run as it is."""
+    """A table of the validation score of each trial, with the unchanged run for reference."""
     return "\n" + table(_rows(list(trials)))
 
 
 def _rows(trials: list[Trial]) -> Iterator[list[str]]:
     first = next((name for trial in trials for name in trial.metrics), "score")
-    yield ["tried alone", f"valid {first}", ""]
+    yield ["trial", f"valid {first}", ""]
     for trial in trials:
-        name = trial.remedy.flags if trial.remedy else "as it is"
+        name = trial.remedy.flags if trial.remedy else "unchanged"
         value = number(trial.metrics.get(first)) if trial.metrics else "diverged"
         verdict = "better" if trial.better else "not better"
         yield [name, value, verdict if trial.remedy else ""]
 
 
 def record(finding: Finding) -> dict[str, object]:
-    """A finding as JSON has it."""
+    """A finding as a JSON object."""
     remedies = [
         {**r._asdict(), "flags": r.flags, "without": list(r.without)} for r in finding.remedies
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from elman.cli._output import Flag, emit, log, number, shown, table, with_bad_rows, with_beam
+from elman.cli._output import Flag, emit, log, number, table, titled, with_bad_rows, with_beam
 from elman.cli._progress import facts
 
 
@@ -22,32 +22,31 @@ def evaluate(
     pictures: Path | None = None,
     json: Flag = False,
 ) -> None:
-    """Measure a trained model on its test data, or on the files given.
+    """Evaluate a trained model on its test data, or on other files.
 
     Parameters
     ----------
     run
         The run folder, such as runs/language-1.
     files
-        Files or folders to measure on instead of the run's own data.
+        Files or folders to evaluate on instead of the run's own data.
     split
-        Which part of the run's data, where no files are given.
+        Part of the run's data to evaluate on, if no files are named.
     lanes
-        Rows of a batch: a text is cut into so many, and 1 reads it from beginning to end.
+        Batch size: a text is cut into this many parallel streams; 1 reads it from start to end.
     beam
-        Translations and captions: how many sequences the search goes on with side by side, of which
-        the best wins. 1 is greedy, the likeliest token each time. Unless given it is the run's
-        model.beam, whose default is 1.
+        Translations and captions: beam width, the number of sequences that the search keeps at each
+        step. 1 is greedy decoding. Default: the run's model.beam.
     checkpoint
-        Which weights.
+        Checkpoint to load.
     device
-        Where to compute: cpu, cuda ...
+        Device to compute on: cpu, cuda ...
     on_bad_row
-        Rows of the files that cannot be used: as in training, unless given.
+        How to treat rows that cannot be used (default: as in training).
     pictures
-        A folder for the task's pictures of this data, if it has any.
+        Folder to save the task's plots of this data in.
     json
-        One JSON object instead of lines.
+        Print one JSON object.
     """
     from elman.training._run_config import read_config
 
@@ -56,11 +55,11 @@ def evaluate(
     from elman.pictures import save
 
     loaded = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row)
-    task = with_beam(loaded, beam).on(files, lanes)
+    task = with_beam(loaded, beam).with_data(files, lanes)
     split = "test" if files else split
-    with task.unchanged():
-        metrics, tables, data = task.evaluate(split), task.tables(split), task.facts()
-        drawn = [str(file) for file in save(task.pictures(split), pictures)] if pictures else []
+    predictions, data = task.predict(split), task.facts()
+    metrics, tables = task.metrics(predictions), task.tables(predictions)
+    drawn = [str(file) for file in save(task.plots(predictions), pictures)] if pictures else []
     if json:
         more = {t.title: [dict(zip(t.columns, row, strict=True)) for row in t.rows] for t in tables}
         end = {"event": "end", "metrics": metrics}
@@ -71,8 +70,8 @@ def evaluate(
         log(line)
     print(table([name, number(value)] for name, value in metrics.items()))
     for more_of_it in tables:
-        print(shown(more_of_it))
+        print(titled(more_of_it))
     for file in drawn:
         print(f"picture {file}")
     if pictures and not drawn:
-        log(f"no picture: {task.name} draws none of its data")
+        log(f"no plots: {task.name} has none for its data")

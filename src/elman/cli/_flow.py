@@ -1,4 +1,4 @@
-"""``elman flow``: what a trained run does inside."""
+"""``elman flow``: measure what happens inside a trained model."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def flow(
     checkpoint: Literal["best", "last"] = "best",
     json: Flag = False,
 ) -> None:
-    """Look inside a trained run: gradients, Jacobians, Lyapunov exponents, gates.
+    """Measure gradients, Jacobians, Lyapunov exponents and gates of a trained model.
 
     Parameters
     ----------
     run
-        The run folder, such as runs/language-1. What is found goes into its folder flow.
+        The run folder, such as runs/language-1. The measures are saved in its folder flow.
     text
-        A sentence whose words the gates are shown at; else the first validation row.
+        A text to record the gates on (default: the first validation row).
     checkpoint
-        Which weights.
+        Checkpoint to load.
     json
-        One JSON object instead of lines.
+        Print one JSON object.
     """
     from elman.training._run_config import read_config
 
@@ -43,22 +43,22 @@ def flow(
         from elman.reporting import measure
         from elman.reporting._measures import FILE
 
-        found = measure(run, text, which=checkpoint, stage=stages)
+        measures = measure(run, text, which=checkpoint, stage=stages)
     if json:
-        emit({"event": "end", "file": run / FILE, **found.model_dump(mode="json")})
+        emit({"event": "end", "file": run / FILE, **measures.model_dump(mode="json")})
         return
-    print(table(_rows(found)))
-    for layer in found.layers:
+    print(table(_rows(measures)))
+    for layer in measures.layers:
         for what, why in layer.left_out.items():
-            log(f"{layer.name}: {what} is left out: {why}")
+            log(f"{layer.name}: {what} not measured: {why}")
     print(f"flow {run / FILE}")
     if not available():
         print(MISSING)
 
 
-def _rows(found: Measures) -> Iterator[list[str]]:
+def _rows(measures: Measures) -> Iterator[list[str]]:
     yield ["layer", "state", "half-life", "to 1 %", "largest exponent"]
-    for layer in found.layers:
+    for layer in measures.layers:
         largest = number(layer.lyapunov.value[0]) if layer.lyapunov else ""
         for state, curve in layer.gradient.items():
             reach = [number(curve.half_life[0]), number(curve.horizon[0])]

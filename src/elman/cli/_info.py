@@ -1,4 +1,4 @@
-"""``elman info``: what a bug report needs."""
+"""``elman info``: versions and hardware, for bug reports."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from elman.cli._output import Flag, emit, installed
 
 
 def info(*, json: Flag = False) -> None:
-    """Print versions, processor, engines and extras: for bug reports.
+    """Print versions, processor, engines and extras, for bug reports.
 
     Parameters
     ----------
     json
-        One JSON object instead of lines.
+        Print one JSON object.
     """
     facts = collect()
     if json:
         return emit(facts)
     width = max(map(len, facts))
     for name, value in facts.items():
-        print(f"{name:{width}}  {_shown(value)}")
+        print(f"{name:{width}}  {_text(value)}")
     return None
 
 
 def collect() -> dict[str, Any]:
-    """The facts by name, each something JSON can hold."""
+    """The facts by name, as values that JSON can hold."""
     import torch
 
     from elman.engine import ENGINES
@@ -68,16 +68,16 @@ def processor() -> str:
 
 
 def _extras() -> dict[str, dict[str, str | None]]:
-    """For each extra but the developers', its packages and their versions, None where missing."""
-    found: dict[str, dict[str, str | None]] = {}
+    """The packages of each user extra and their versions, None if missing."""
+    extras: dict[str, dict[str, str | None]] = {}
     for requirement in (installed("elman") and requires("elman")) or []:
         match = re.match(r"([\w.-]+).*extra\s*==\s*['\"](\w+)['\"]", requirement)
         if match and match[2] not in ("dev", "docs"):
-            found.setdefault(match[2], {})[match[1]] = installed(match[1])
-    return found
+            extras.setdefault(match[2], {})[match[1]] = installed(match[1])
+    return extras
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     match value:
         case None:
             return "not installed"

@@ -1,4 +1,4 @@
-"""``elman init``: every setting of a task with its default and what it means, as TOML."""
+"""``elman init``: a TOML file with every setting of a task, its default and its meaning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from elman.cli._output import table
-from elman.cli._settings import Leaf, leaves
+from elman.cli._settings import Setting, settings_of
 
 if TYPE_CHECKING:
     from elman.training import Config
@@ -19,16 +19,16 @@ def init(task: str | None = None, /, *, preset: str | None = None) -> None:
     Parameters
     ----------
     task
-        The task's name, such as language; without it, the tasks are listed.
+        Name of the task, such as language. Without it, list the tasks.
     preset
-        Start from these named settings instead of the defaults.
+        Preset to start from instead of the defaults.
     """
     from elman.cli._request import preset_file
     from elman.cli._settings import read_toml
     from elman.training import config_class
 
     if task is None:
-        print(table([["task", "its data, unless others are given"], *_tasks()]))
+        print(table([["task", "default data"], *_tasks()]))
         return
     config = config_class(task).parse(read_toml(preset_file(preset)) if preset else {})
     print("\n".join(commented(config)))
@@ -43,23 +43,25 @@ def _tasks() -> Iterator[list[str]]:
 
 
 def commented(config: Config) -> Iterator[str]:
-    """The lines of a TOML file that gives this configuration back."""
+    """The lines of a TOML file that describes this configuration."""
     import tomli_w
 
     values = config.toml()
     yield f"# elman train {config.task} FILES --config THIS_FILE"
-    yield "# A key left out has its default; a flag such as --model.hidden 256 wins over this file."
+    yield "# Missing keys have their defaults; flags such as --model.hidden 256 override this file."
     yield tomli_w.dumps({key: values[key] for key in ("task", "format")}).rstrip()
-    for section, members in groupby(leaves(config), lambda leaf: leaf.key.partition(".")[0]):
+    for section, members in groupby(
+        settings_of(config), lambda setting: setting.key.partition(".")[0]
+    ):
         yield f"\n[{section}]  # {type(config).model_fields[section].description}"
-        for leaf in members:
-            name = leaf.key.partition(".")[2]
-            yield f"# {leaf.description}{_choices(leaf)}"
+        for setting in members:
+            name = setting.key.partition(".")[2]
+            yield f"# {setting.description}{_choices(setting)}"
             yield _assignment(name, values[section].get(name))
 
 
-def _choices(leaf: Leaf) -> str:
-    hint = leaf.hint
+def _choices(setting: Setting) -> str:
+    hint = setting.hint
     return f" ({', '.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
 
 

@@ -1,4 +1,4 @@
-"""``main``: dispatch to a command's module, imported only then, and turn errors into exit codes.
+"""``main``: import and run the module of a command, and turn errors into exit codes.
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 data or checkpoint, 4 diverged,
 130 interrupted after saving.
@@ -17,36 +17,39 @@ from cyclopts import App, CycloptsError
 from elman import __version__
 from elman._errors import ElmanError, Interrupted
 from elman.cli._output import log
-from elman.cli._streams import logging_shown, lost_output, require_streams
+from elman.cli._streams import logging_to_stderr, lost_output, require_streams
 
 COMMANDS = (
     ("init", "_init:init", "Print a commented configuration file for a task."),
     ("train", "_train:train", "Train a model on your files or on a named data set."),
-    ("evaluate", "_evaluate:evaluate", "Measure a trained model on its test data or on files."),
-    ("generate", "_generate:generate", "Continue a prompt with a trained model, or compose."),
-    ("predict", "_predict:predict", "Print what a trained model says of a text, or expects next."),
-    ("baseline", "_baseline:baseline", "Measure what a network has to beat, on the same data."),
-    ("compare", "_compare:compare", "Compare cells on a task, equal in size and budget."),
-    ("doctor", "_doctor:doctor", "Say what is wrong with a run, and what to change."),
-    ("flow", "_flow:flow", "Look inside a trained run: gradients, Jacobians, gates."),
-    ("report", "_report:report", "Make one page of HTML of a run, or of several side by side."),
-    ("selftest", "_selftest:selftest", "Check on this machine that the engines compute right."),
+    ("evaluate", "_evaluate:evaluate", "Evaluate a trained model on its test data or other files."),
+    ("generate", "_generate:generate", "Generate text or music with a trained model."),
+    (
+        "predict",
+        "_predict:predict",
+        "Predict with a trained model: next words, labels, numbers ...",
+    ),
+    ("baseline", "_baseline:baseline", "Train and score the baselines of a task."),
+    ("compare", "_compare:compare", "Compare cells on a task at equal size and budget."),
+    ("doctor", "_doctor:doctor", "Diagnose a run and suggest remedies."),
+    ("flow", "_flow:flow", "Measure gradients, Jacobians and gates of a trained model."),
+    ("report", "_report:report", "Write an HTML report of one run, or of several side by side."),
+    ("selftest", "_selftest:selftest", "Check that the engines compute correctly on this machine."),
     ("data", "_data:app", "List the named data sets."),
-    ("info", "_info:info", "Print versions, processor, engines and extras: for bug reports."),
+    ("info", "_info:info", "Print versions, processor, engines and extras, for bug reports."),
 )
-READ_THEIR_OWN = {"train", "baseline", "compare", "generate"}  # options depend on the task
+PARSE_THEIR_OWN = {"train", "baseline", "compare", "generate"}  # the task decides on the flags
 
 FULL = {
     errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the limit on file sizes is reached",
+    errno.EDQUOT: "the disk quota is exceeded",
+    errno.EFBIG: "the file size limit is exceeded",
 }
 
 
-CHECK = "check the path and who may read and write it, then run again"
+CHECK = "check the path and its permissions, then run again"
 NO_MEMORY = (
-    "there is not enough memory: take a smaller network, smaller batches or fewer steps, "
-    "or another device"
+    "out of memory: use a smaller network, smaller batches, shorter sequences or another device"
 )
 
 
@@ -54,14 +57,14 @@ def _build() -> App:
     built = App(
         name="elman",
         help="Recurrent networks that you can change and see inside.",
-        help_epilogue="With --debug, an error also prints its traceback.",
+        help_epilogue="--debug prints the traceback of an error, too.",
         version=__version__,
         version_flags=("--version", "-V"),
         result_action="return_none",
         suppress_keyboard_interrupt=False,
     )
     for position, (name, path, line) in enumerate(COMMANDS):
-        flags = {"help_flags": (), "version_flags": ()} if name in READ_THEIR_OWN else {}
+        flags = {"help_flags": (), "version_flags": ()} if name in PARSE_THEIR_OWN else {}
         built.command(f"elman.cli.{path}", name=name, help=line, sort_key=position, **flags)
     return built
 
@@ -71,17 +74,17 @@ app = _build()
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``elman ARGUMENTS`` and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         require_streams()
-        with logging_shown(quiet="--quiet" in given):
-            app(spelled(given), exit_on_error=False, print_error=False)
+        with logging_to_stderr(quiet="--quiet" in argv):
+            app(spelled(argv), exit_on_error=False, print_error=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has gone, and knows why
+    except BrokenPipeError:  # the reader of our output has closed it on purpose
         lost_output()
         return 1
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - nothing is above us
-        if "--debug" in given:
+        if "--debug" in argv:
             traceback.print_exc()
         message, code = explained(error)
         log(f"elman: {message}".replace("\n", "\n       "))
@@ -89,9 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def spelled(given: Sequence[str]) -> list[str]:
-    """The arguments as the commands take them: ``help train`` is ``train --help``."""
-    match [token for token in given if token != "--debug"]:
+def spelled(argv: Sequence[str]) -> list[str]:
+    """The arguments in the form that the commands take: ``help train`` is ``train --help``."""
+    match [token for token in argv if token != "--debug"]:
         case ["help", *command]:
             return [*command, "--help"]
         case rest:
@@ -99,10 +102,10 @@ def spelled(given: Sequence[str]) -> list[str]:
 
 
 def explained(error: BaseException) -> tuple[str, int]:
-    """The message and the exit code of an error that reached the top."""
+    """The message and the exit code of an error."""
     match error:
         case Interrupted(resume=[_, *_] as words):
-            return f"{error}; `elman {shlex.join(words)}` goes on", error.exit_code
+            return f"{error}. To continue: elman {shlex.join(words)}", error.exit_code
         case ElmanError():
             return str(error), error.exit_code
         case KeyboardInterrupt():
@@ -112,11 +115,11 @@ def explained(error: BaseException) -> tuple[str, int]:
             return f"{' '.join(str(error).split())} See `{command}`.", 2
         case _ if sentence := _of_the_system(error):
             return sentence, 1
-    return f"{type(error).__name__}: {error} (this is a bug; --debug shows where)", 1
+    return f"{type(error).__name__}: {error} (this is a bug; --debug prints the traceback)", 1
 
 
 def _of_the_system(error: BaseException) -> str:
-    """What memory, a stream or a file system has against it; nothing where it is none of these."""
+    """The message for an error of memory, streams or files; empty for any other error."""
     if _no_memory(error):
         return NO_MEMORY
     if not isinstance(error, OSError):
@@ -131,12 +134,12 @@ def _of_the_system(error: BaseException) -> str:
         )
     if not why:
         return ""
-    lost_output()  # every file has a name, so that it was a stream
-    return f"the standard output cannot be written: {why}; make room, or redirect it elsewhere"
+    lost_output()  # a file would have a name, so this was a stream
+    return f"cannot write to standard output: {why}; make room, or redirect it elsewhere"
 
 
 def _no_memory(error: BaseException) -> bool:
-    """Whether memory ran out: torch says so in words, those of its backends in a class."""
+    """Whether memory ran out: on the CPU torch says so only in the text of a RuntimeError."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"

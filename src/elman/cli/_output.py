@@ -1,4 +1,4 @@
-"""What is printed and where: results on stdout; logs and progress on stderr."""
+"""Output: results go to stdout, logs and progress to stderr."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from cyclopts import Parameter
 from elman._errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from elman.metrics import Metric
     from elman.tasks import LanguageModel, Table
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
-"""An option without a value, which is off unless given."""
+"""A switch that is off by default."""
 
 
 def emit(record: Mapping[str, Any]) -> None:
-    """One JSON object on a line of its own on stdout, at once, so that a pipe can follow along."""
+    """Print one JSON object on a line and flush, so that a pipe sees it at once."""
     print(as_json(record), flush=True)
 
 
 def as_json(record: Mapping[str, Any]) -> str:
-    """JSON without line breaks. It has no infinity: what is not finite becomes null."""
+    """A line of JSON; NaN and infinity, which JSON lacks, become null."""
     text = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False, default=str)
-    # A path may have bytes that are no text; JSON can name them, UTF-8 cannot.
+    # A path may have bytes that are not UTF-8; JSON can escape them.
     return text if text.isprintable() else json.dumps(json.loads(text))
 
 
 def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str], *, raw: bool = False) -> None:
-    """A row a record; of a record with a list of records, a row for each of these.
+    """Write one row per record, or one per element if a record holds a list of records.
 
-    Texts that a spreadsheet would run as formulas are written so that it does not, and
-    `elman.data.read_table` has them as they were; ``raw`` writes them as they are.
+    Text that a spreadsheet would run as a formula is escaped, and `elman.data.read_table` undoes
+    that; ``raw`` writes it unchanged.
 
     >>> series = {"series": "a", "steps": [{"time": "1", "value": 2.5}, {"time": "2", "value": 3}]}
     >>> write_csv([series], sys.stdout)
@@ -62,14 +63,14 @@ def write_csv(records: Iterable[Mapping[str, Any]], file: IO[str], *, raw: bool 
             if row.keys() != set(writer.fieldnames):
                 odd = ", ".join(sorted(row.keys() ^ set(writer.fieldnames)))
                 raise DataError(
-                    f"a table has the same columns in each row, and not all of these rows have "
-                    f"{odd}: write a .jsonl file"
+                    f"all rows of a .csv file must have the same columns; some lack {odd}: "
+                    "write a .jsonl file instead"
                 )
             writer.writerow(row)
 
 
 def _flat(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Its values side by side, ``probabilities.yes`` for what is inside of another; rows of it."""
+    """The rows of a record; nested values become columns such as ``probabilities.yes``."""
     row: dict[str, Any] = {}
     inner: list[dict[str, Any]] = [{}]
     for name, value in record.items():
@@ -105,7 +106,7 @@ def log(text: str) -> None:
 
 @contextmanager
 def to_stderr() -> Iterator[None]:
-    """A terminal that is gone or a full disk must not end the work; a reader who leaves ends it."""
+    """Ignore a lost terminal or a full disk; a closed pipe still ends the program."""
     try:
         yield
     except BrokenPipeError:
@@ -115,7 +116,7 @@ def to_stderr() -> Iterator[None]:
 
 
 def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:
-    """Columns of text: the first to the left, the others to the right."""
+    """Aligned columns of text: the first to the left, the others to the right."""
     rows = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
@@ -124,14 +125,14 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
 
 
-def shown(more: Table) -> str:
-    """A table of a report, under its title."""
+def titled(more: Table) -> str:
+    """A table of a task, below its title."""
     cells = [[v if isinstance(v, str) else number(v) for v in row] for row in more.rows]
     return f"\n{more.title}\n{table([list(more.columns), *cells], indent='  ')}"
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, counts with their thousands, nothing for None.
+    """A number with four significant digits; counts with separators; None is empty.
 
     >>> number(161.2345), number(17.0), number(0.012345), number(1234567), number(None)
     ('161.2', '17.00', '0.01235', '1,234,567', '')
@@ -143,7 +144,7 @@ def number(value: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds as in 1:02:03, or 2:03.
+    """A time such as 1:02:03 or 2:03.
 
     >>> duration(123.4), duration(3723)
     ('2:03', '1:02:03')
@@ -154,34 +155,32 @@ def duration(seconds: float) -> str:
 
 
 def installed(package: str) -> str | None:
-    """The version of an installed package, None if it is missing."""
+    """The version of a package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Perplexity, or the first measure there is, of each model on each split; the best first.
+def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]], metric: Metric) -> str:
+    """The metric of each model on each split, the best model first.
 
+    >>> from elman.metrics import Metric
     >>> bigram, ours = {"valid": {"perplexity": 210.1}}, {"valid": {"perplexity": 120.7}}
-    >>> print(metrics_table({"bigram": bigram, "ours": ours}))
+    >>> print(metrics_table({"bigram": bigram, "ours": ours}, Metric("perplexity")))
     perplexity  valid
     ours        120.7
     bigram      210.1
     >>> guess, ours = {"test": {"accuracy": 0.5}}, {"test": {"accuracy": 0.9}}
-    >>> print(metrics_table({"guess": guess, "ours": ours}))
+    >>> print(metrics_table({"guess": guess, "ours": ours}, Metric("accuracy", True)))
     accuracy    test
     ours      0.9000
     guess     0.5000
     """
-    from elman.metrics import leading
-
     splits = list(dict.fromkeys(split for measured in models.values() for split in measured))
     if not splits:
-        return "nothing was measured: no rows are held out"
-    name, higher = leading(next(iter(models.values()))[splits[0]])
-    sign = -1 if higher else 1
+        return "no metrics: the run has no validation or test data"
+    name, sign = metric.name, -1 if metric.higher_is_better else 1
     rows = [
         (model, [measured.get(s, {}).get(name) for s in splits])
         for model, measured in models.items()
@@ -192,23 +191,23 @@ def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> st
 
 
 def with_bad_rows(task: Any, action: Literal["error", "skip"] | None) -> Any:
-    """The task, told what to do with bad rows; a ConfigError if it has no rows."""
-    from elman.tasks import TableTask
+    """The task with a setting for bad rows; a ConfigError if it does not read tables."""
+    from elman.tasks import Supervised
 
     if action is None:
         return task
-    if not isinstance(task, TableTask):
-        raise ConfigError(f"--on-bad-row is for tasks over tables, not for {task.name}")
-    task.bad.action = action
+    if not isinstance(task, Supervised) or not task.features:
+        raise ConfigError(f"--on-bad-row is for tasks that read tables, not for {task.name}")
+    task.source.bad.action = action
     return task
 
 
 def with_beam(task: Any, width: int | None) -> Any:
-    """The task, told how many sequences a search keeps; a ConfigError if it searches for none."""
+    """The task with a beam width; a ConfigError if it does not search."""
     if width is None:
         return task
     if not hasattr(task, "beam"):
-        raise ConfigError(f"--beam is for tasks that search for a sequence, not for {task.name}")
+        raise ConfigError(f"--beam is for tasks with beam search, not for {task.name}")
     if width < 1:
         raise ConfigError(f"--beam must be at least 1, got {width}")
     task.beam = width
@@ -216,13 +215,13 @@ def with_beam(task: Any, width: int | None) -> Any:
 
 
 def warn_unknown(model: LanguageModel, prompt: str) -> list[str]:
-    """The words of a prompt that the model does not know, after saying so on stderr."""
+    """The words of a prompt outside of the vocabulary, which are also logged."""
     unknown = model.vocabulary.unknown(prompt)
-    said_unknown(unknown)
+    log_unknown(unknown)
     return unknown
 
 
-def said_unknown(words: Sequence[str]) -> None:
-    """Say on stderr which words are not known, if there are any."""
+def log_unknown(words: Sequence[str]) -> None:
+    """Log the words that are not in the vocabulary, if any."""
     if words:
         log(f"not in the vocabulary, read as <unk>: {', '.join(words)}")

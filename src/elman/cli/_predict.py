@@ -1,4 +1,4 @@
-"""``elman predict``: what a trained model says of a text, or expects next."""
+"""``elman predict``: predictions of a trained model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeAlias
 from cyclopts import Parameter
 
 from elman._errors import ConfigError, DataError
+from elman._files import replacing
 from elman.cli._output import (
     Flag,
     as_json,
@@ -26,25 +27,24 @@ from elman.cli._output import (
     write_csv,
 )
 from elman.cli._streams import text_of
-from elman.data._files import replacing
 
 if TYPE_CHECKING:
-    from elman.tasks import LanguageModel, TableTask
+    from elman.tasks import LanguageModel, Supervised
 
 AT_ONCE = 256
-"""Rows that are answered together."""
+"""Rows that are predicted together."""
 
 SILENCE = 5.0
-"""Seconds after which one is told how far it is."""
+"""Seconds between two lines of progress."""
 
 WIDEST = 400
-"""Characters of a row of several columns on the terminal; files have all of it."""
+"""Longest row with several columns on the terminal; files have all of it."""
 
 Answer: TypeAlias = tuple[Mapping[str, Any], dict[str, Any]]
-"""A row, and all of its columns with what is said of it."""
+"""A row, and its prediction, which repeats its columns."""
 
 Show: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
-"""An answer and its row as text."""
+"""A prediction and its row as text."""
 
 Texts = Annotated[list[str] | None, Parameter(negative=())]
 
@@ -70,41 +70,39 @@ def predict(
     raw_csv: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Print what a trained model says: next words of a text, its label, next steps of a series ...
+    """Predict with a trained model: next words, labels, numbers, translations, forecasts ...
 
     Parameters
     ----------
     run
         The run folder, such as runs/language-1.
     prompt
-        A text, or an image's file; give it again for more.
+        A text, or an image file; may be repeated.
     input
-        A file with one text a line, or a table as in training; - is the standard input. For
-        captions also an image, or a folder of them. Series that were trained on need none to be
-        continued.
+        A file with one text per line, or a table as in training; - is standard input. For captions
+        also an image or a folder of images. Without it, a forecast continues the training series.
     output
-        Where to write the results; the standard output unless given. A .csv file is a table.
+        File to write to (default: standard output). A .csv file gets a table.
     top
-        Language models: how many words; 10, or none where --word asks for certain ones.
+        Language models: number of words (default: 10, or none with --word).
     word
-        Language models: this word's probability and its frequency in training; may be repeated.
+        Language models: a word whose probability and training frequency to print; may be repeated.
     beam
-        Translations and captions: how many sequences the search goes on with side by side, of which
-        the best wins. 1 is greedy, the likeliest token each time. Unless given it is the run's
-        model.beam, whose default is 1.
+        Translations and captions: beam width, the number of sequences that the search keeps at each
+        step. 1 is greedy decoding. Default: the run's model.beam.
     checkpoint
-        Which weights.
+        Checkpoint to load.
     device
-        Where to compute: cpu, cuda ...
+        Device to compute on: cpu, cuda ...
     on_bad_row
-        Rows of a table that cannot be used: as in training, unless given.
+        How to treat rows of a table that cannot be used (default: as in training).
     pictures
-        A folder for a picture of each answer, if the task draws them.
+        Folder to save a plot of each prediction in, if the task has one.
     raw_csv
-        Write texts into a .csv file as they are, also those that a spreadsheet would run as
-        formulas: those that begin with = + - @, which get an apostrophe otherwise.
+        Write text into a .csv file unchanged. Otherwise text that begins with = + - @, which a
+        spreadsheet would run as a formula, gets an apostrophe.
     json
-        One JSON object a text.
+        Print one JSON object per input.
     """
     from elman.training._run_config import read_config
 
@@ -120,7 +118,7 @@ def predict(
     show: Show = described
     if isinstance(model, LanguageModel):
         if prompt is None and input is None:
-            raise ConfigError("nothing to predict from: give --prompt TEXT or --input FILE")
+            raise ConfigError("expected --prompt TEXT or --input FILE, got neither")
         words = word or []
         count = top or (0 if words else 10)
         texts = (*(prompt or ()), *_lines(input))
@@ -131,20 +129,20 @@ def predict(
         pairs = answered(model, prompt or (), input, pictures)
         show = described_answer
     if raw_csv and not (output and output.suffix == ".csv"):
-        raise ConfigError("--raw-csv is for tables: write one with --output FILE.csv")
+        raise ConfigError("--raw-csv needs --output FILE.csv")
     if output and not output.parent.is_dir():
         raise DataError(f"{output}: no such folder {output.parent}: make it, or check --output")
     with written(output) if output else nullcontext(sys.stdout) as file:
         if output and output.suffix == ".csv":
-            write_csv((answer for _, answer in _told(pairs, input)), file, raw=raw_csv)
+            write_csv((answer for _, answer in _with_progress(pairs, input)), file, raw=raw_csv)
             return
-        for row, answer in _told(pairs, input):
+        for row, answer in _with_progress(pairs, input):
             print(as_json(answer) if json else show(answer, row), file=file, flush=not output)
 
 
 @contextmanager
 def written(path: Path) -> Iterator[TextIO]:
-    """A text file that appears once it is whole; a device or a pipe, which cannot, as it goes."""
+    """A text file that appears once it is complete; a device or a pipe is written directly."""
     if path.exists() and not path.is_file():
         with path.open("w", encoding="utf-8", newline="") as file:
             yield file
@@ -155,57 +153,57 @@ def written(path: Path) -> Iterator[TextIO]:
         text.detach()
 
 
-def _told(answers: Iterator[Answer], path: Path | None) -> Iterator[Answer]:
-    """The answers to a file; where they take long, how many there are by now."""
-    told = time.monotonic()
+def _with_progress(answers: Iterator[Answer], path: Path | None) -> Iterator[Answer]:
+    """The same answers, with a line of progress every few seconds for the rows of a file."""
+    logged = time.monotonic()
     for count, answer in enumerate(answers, 1):
         yield answer
-        if path is not None and time.monotonic() - told > SILENCE:
-            told = time.monotonic()
-            log(f"answered {count:,} of {path}")
+        if path is not None and time.monotonic() - logged > SILENCE:
+            logged = time.monotonic()
+            log(f"predicted {count:,} rows of {path}")
 
 
 def answered(
-    task: TableTask, texts: Sequence[str], path: Path | None, pictures: Path | None = None
+    task: Supervised, texts: Sequence[str], path: Path | None, pictures: Path | None = None
 ) -> Iterator[Answer]:
-    """Texts and the rows of a file, or what a task can go on with itself; what it says of each."""
+    """The predictions for texts and the rows of a file, or for the task's own next rows."""
     from elman.pictures import save
 
     rows = _rows(task, texts, path)
     drawn = 0
     while some := list(islice(rows, AT_ONCE)):
         answers = task.answers(some)
-        # Rows that cannot be used may be left out, and then none is known to be an answer's.
+        # If bad rows were skipped, it is unknown which row an answer belongs to.
         own = some if len(some) == len(answers) else [{}] * len(answers)
         yield from zip(own, answers, strict=True)
-        for file in save(task.portraits(some), pictures) if pictures else ():
+        for file in save(task.plots_of(some), pictures) if pictures else ():
             log(f"picture {file}")
             drawn += 1
     if pictures and not drawn:
-        log(f"no picture: {task.name} draws none of what it says")
-    for line in task.bad.skipped:
-        log(f"left out: {line}")
+        log(f"no plots: {task.name} has none for its predictions")
+    for line in task.source.bad.skipped:
+        log(f"skipped: {line}")
 
 
-def _rows(task: TableTask, texts: Sequence[str], path: Path | None) -> Iterator[Mapping[str, Any]]:
-    """The texts as rows, then those of the file; what the task can go on with where there is none.
+def _rows(task: Supervised, texts: Sequence[str], path: Path | None) -> Iterator[Mapping[str, Any]]:
+    """The texts as rows, then the rows of the file; without both, the task's own next rows.
 
-    A line of a text file that cannot be used is named, or left out, as a row of a table is.
+    A line of a text file that cannot be used is an error or skipped, like a row of a table.
     """
     if not texts and path is None:
-        yield from task.upcoming()
+        yield from task.continuation()
     yield from map(task.row_of, texts)
-    if path is not None and task.reads(path):
+    if path is not None and task.accepts(path):
         yield from task.rows_of(path)
         return
     name = "standard input" if str(path) == "-" else path
     for at, line in enumerate(_lines(path), 1):
-        with task.bad.caught(f"{name}, line {at}"):
+        with task.source.bad.caught(f"{name}, line {at}"):
             yield task.row_of(line)
 
 
 def described_answer(answer: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """The row in a line, and each part of what is said of it."""
+    """The row on one line, then each part of the prediction."""
     own = [name for name in answer if name in row and answer[name] is row[name]]
     own = own or [next(iter(answer))]
     texts = [_in_line(answer[name]) for name in own]
@@ -221,12 +219,12 @@ def described_answer(answer: Mapping[str, Any], row: Mapping[str, Any]) -> str:
                 ranked = sorted(value.items(), key=lambda item: -item[1])
                 parts.append(table(([key, f"{p:.4f}"] for key, p in ranked), indent="  "))
             case [Mapping() as first, *_]:
-                cells = [[_shown(part) for part in row.values()] for row in value]
+                cells = [[_cell(part) for part in row.values()] for row in value]
                 parts.append(table([list(first), *cells], indent="  "))
             case list() | tuple():
                 parts.append(f"  {name}: {' '.join(map(str, value)) or 'none'}")
             case _:
-                parts.append(f"  {name}: {_shown(value)}")
+                parts.append(f"  {name}: {_cell(value)}")
     return "\n".join(parts)
 
 
@@ -234,23 +232,23 @@ def _in_line(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _shown(value: Any) -> str:
+def _cell(value: Any) -> str:
     return value if isinstance(value, str) else number(value)
 
 
 def predicted(model: LanguageModel, prompt: str, top: int, words: list[str]) -> dict[str, Any]:
-    """One prompt's answer, as JSON has it."""
+    """The prediction for a prompt as a JSON object."""
     answer: dict[str, Any] = {"prompt": prompt, "unknown": warn_unknown(model, prompt)}
     if top:
         likeliest = model.next_words(prompt, top)
         answer["next"] = [{"word": word, "probability": p} for word, p in likeliest]
     if words:
-        answer["words"] = [_asked(model, prompt, word) for word in words]
+        answer["words"] = [_word_probability(model, prompt, word) for word in words]
     return answer
 
 
 def described(answer: Mapping[str, Any], _: Mapping[str, Any]) -> str:
-    """A language model's answer as a table or two."""
+    """The prediction of a language model as tables."""
     parts = [f"{answer['prompt']} ..."]
     if "next" in answer:
         rows = [[repr_token(a["word"]), f"{a['probability']:.4f}"] for a in answer["next"]]
@@ -263,7 +261,7 @@ def described(answer: Mapping[str, Any], _: Mapping[str, Any]) -> str:
 
 
 def repr_token(token: str) -> str:
-    """A token so that white space in it can be seen.
+    """A token with its white space made visible.
 
     >>> repr_token("walk"), repr_token(" ")
     ('walk', "' '")
@@ -271,9 +269,9 @@ def repr_token(token: str) -> str:
     return token if token.isprintable() and token.strip() == token else repr(token)
 
 
-def _asked(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
+def _word_probability(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
     probability, frequency = model.probability(prompt, word), model.frequency(word)
-    # A word of the vocabulary may be missing from the training text: a byte of a BPE, for one.
+    # A token of the vocabulary may not occur in the training text, such as a byte of a BPE.
     ratio = probability / frequency if frequency else None
     return {"word": word, "probability": probability, "frequency": frequency, "ratio": ratio}
 
@@ -284,7 +282,7 @@ def _lines(path: Path | None) -> Iterator[str]:
     if path is None:
         return
     if str(path) != "-" and not path.is_file():
-        raise DataError(f"{path}: no such file: check the path of --input")
+        raise DataError(f"{path}: no such file: check --input")
     with nullcontext(sys.stdin) if str(path) == "-" else path.open(encoding="utf-8") as file:
         try:
             for _, line in RowLines(file, path).rows():

@@ -1,4 +1,4 @@
-"""How reading and training look: a bar on a terminal, plain lines off it, or JSON lines."""
+"""Progress of reading and training: a bar on a terminal, otherwise lines of text or JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from elman.cli._output import duration, emit, log, number, to_stderr
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-WORTH_SAYING = 10_000_000
-"""Bytes; less is read in no time."""
+LARGE = 10_000_000
+"""Bytes of a file whose reading is reported."""
 
 Event = Mapping[str, Any]
 Report = Callable[[Event], None]
@@ -21,17 +21,17 @@ Report = Callable[[Event], None]
 
 @contextmanager
 def reporting(*, json: bool, quiet: bool) -> Iterator[Report]:
-    """What a run's events are told to; the terminal is whole again at the end."""
+    """A function to report the events of a run to; the bar is closed at the end."""
     bar = Bar()
     try:
-        yield telling(seed_only if quiet else bar if sys.stderr.isatty() else plain, json=json)
+        yield reporter(seed_only if quiet else bar if sys.stderr.isatty() else plain, json=json)
     finally:
         with to_stderr():
             bar.close()
 
 
-def telling(show: Report, *, json: bool) -> Report:
-    """What shows each event, after it is a line of JSON if that is wanted."""
+def reporter(show: Report, *, json: bool) -> Report:
+    """A function that shows an event and, with ``json``, prints it as a line of JSON."""
 
     def report(event: Event) -> None:
         if json:
@@ -48,19 +48,19 @@ def emit_event(event: Event) -> None:
 
 
 def seed_only(event: Event) -> None:
-    """The one thing that --quiet leaves."""
+    """What --quiet still prints."""
     if event["event"] == "start":
         log(f"seed {event['seed']}")
 
 
 def plain(event: Event) -> None:
-    """A line for each event that says something new."""
+    """Log an event as a line, if it has one."""
     if line := described(event):
         log(line)
 
 
 class Bar:
-    """A bar for what is being read, then one for the run, with validations as lines above it."""
+    """A progress bar for reading, then one for training; validations are lines above it."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -99,9 +99,9 @@ class Bar:
 
 
 def described(event: Event) -> str:
-    """An event as one line; empty for those that need none."""
+    """An event as text; empty if it is not shown."""
     match event["event"]:
-        case "reading" if event["done"] >= event["total"] >= WORTH_SAYING:
+        case "reading" if event["done"] >= event["total"] >= LARGE:
             return f"read {event['what']}: {event['total'] / 1e6:.1f} MB"
         case "start":
             return _started(event)
@@ -115,10 +115,11 @@ def described(event: Event) -> str:
 
 
 def _started(event: Event) -> str:
-    resumed = f" goes on from update {event['update']:,}" if event["resumed"] else ""
+    resumed = f", continued from update {event['update']:,}" if event["resumed"] else ""
+    threads = event["threads"]
     return (
         f"run {event['run']}{resumed}\nseed {event['seed']}, {event['device']}, "
-        f"{event['threads']} threads, {event['parameters']:,} parameters, "
+        f"{threads} thread{'s' * (threads != 1)}, {event['parameters']:,} parameters, "
         + (f"{event['input_steps']} steps of input, " if "input_steps" in event else "")
         + f"{event['updates']:,} updates"
         + "".join(f"\n{line}" for line in facts(event.get("data", {})))
@@ -126,31 +127,31 @@ def _started(event: Event) -> str:
 
 
 def facts(data: Mapping[str, Any]) -> Iterator[str]:
-    """What is worth knowing about the data, a line for each fact.
+    """Facts about the data, one per line.
 
     >>> list(facts({"rows": {"train": 1200, "test": 3}, "duplicates": 1}))
     ['rows: train 1,200, test 3', 'duplicates: 1']
     >>> list(facts({"longer": {"than": 20, "read": "head", "train": 7, "test": 0}}))
-    ['rows longer than 20 steps, of which the first 20 are read: train 7, test 0']
+    ['rows longer than 20 steps, cut to the first 20: train 7, test 0']
     """
     for name, value in data.items():
         match value:
             case {"than": most, **longer}:
-                name, shown = _longer(most, longer)
+                name, text = _longer(most, longer)
             case Mapping():
-                shown = ", ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
+                text = ", ".join(f"{key} {_fact(inner)}" for key, inner in value.items())
             case list():
-                shown = "".join(f"\n  {item}" for item in value)
+                text = "".join(f"\n  {line}" for line in value)
             case _:
-                shown = _fact(value)
-        yield f"{name.replace('_', ' ')}: {shown}"
+                text = _fact(value)
+        yield f"{name.replace('_', ' ')}: {text}"
 
 
 def _longer(most: Any, rows: dict[Any, Any]) -> tuple[str, str]:
-    """What is said of rows with more steps than are read, and how many of each split there are."""
+    """The line about rows that are longer than the network reads, and their number by split."""
     end = {"head": "first", "tail": "last"}[rows.pop("read", "head")]
     counts = ", ".join(f"{split} {_fact(count)}" for split, count in rows.items())
-    return f"rows longer than {most} steps, of which the {end} {most} are read", counts
+    return f"rows longer than {most} steps, cut to the {end} {most}", counts
 
 
 def _fact(value: Any) -> str:
@@ -185,5 +186,5 @@ def new_bar() -> Progress:
         progress.TextColumn("{task.fields[now]}"),
         progress.TimeRemainingColumn(),
         console=Console(stderr=True),
-        refresh_per_second=2,  # it takes a share of the CPU that trains
+        refresh_per_second=2,  # drawing takes time from training
     )

@@ -1,4 +1,4 @@
-"""How a comparison looks while its runs train: one display for all of them."""
+"""Progress of a comparison: one display for all of its runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from elman.cli._output import log, table, to_stderr
-from elman.cli._progress import Event, Report, described, new_bar, now, telling
+from elman.cli._progress import Event, Report, described, new_bar, now, reporter
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -16,48 +16,48 @@ if TYPE_CHECKING:
 
 @contextmanager
 def reporting_many(*, json: bool, quiet: bool) -> Iterator[Report]:
-    """What a comparison's events are told to; the terminal is whole again at the end."""
+    """A function to report the events of a comparison to; the bars are closed at the end."""
     bars = Bars()
     try:
-        yield telling(seeds_only if quiet else bars if sys.stderr.isatty() else plain, json=json)
+        yield reporter(seeds_only if quiet else bars if sys.stderr.isatty() else plain, json=json)
     finally:
         with to_stderr():
             bars.close()
 
 
 def seeds_only(event: Event) -> None:
-    """The one thing that --quiet leaves."""
+    """What --quiet still prints."""
     if event["event"] == "plan":
         log(f"seeds {', '.join(map(str, event['seeds']))}")
 
 
 def plain(event: Event) -> None:
-    """A line for each event that says something new, and whose it is."""
+    """Log an event as lines, with the run it belongs to."""
     for line in lines(event):
         log(line)
 
 
 def lines(event: Event) -> list[str]:
-    """An event in words; nothing for those that need none."""
+    """An event as lines of text; none if it is not shown."""
     match event["event"]:
         case "plan":
             return [*_planned(event).splitlines()]
         case "start":
-            again = f", from update {event['update']:,}" if event["resumed"] else ""
-            said = f"begins{again}: {event['updates']:,} updates"
+            resumed = f" at update {event['update']:,}" if event["resumed"] else ""
+            text = f"started{resumed}, {event['updates']:,} updates"
         case "ended" if event["status"] != "done":
-            said = f"{event['status']} {event['message']}".strip()
+            text = f"{event['status']} {event['message']}".strip()
         case "ended":
-            said = "done"
+            text = "done"
         case "reading" | "end" | "diverged":
             return []
         case _:
-            said = described(event).strip()
-    return [f"{_whose(event)}: {said}"] if said else []
+            text = described(event).strip()
+    return [f"{_whose(event)}: {text}"] if text else []
 
 
 class Bars:
-    """A bar for the whole and one for each run that trains, validations as lines above them."""
+    """A bar for all runs and one for each run in training; validations are lines above them."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -97,13 +97,13 @@ class Bars:
             else:
                 self._progress.console.print(line, highlight=False, markup=False)
 
-    def _show(self, what: str, done: int, total: int, said: str = "") -> None:
+    def _show(self, what: str, done: int, total: int, text: str = "") -> None:
         if self._progress is None:
             self._progress = new_bar()
             self._progress.start()
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total, now=said)
-        self._progress.update(self._tasks[what], completed=done, total=total, now=said)
+            self._tasks[what] = self._progress.add_task(what, total=total, now=text)
+        self._progress.update(self._tasks[what], completed=done, total=total, now=text)
 
     def _drop(self, what: str) -> None:
         if self._progress is not None and what in self._tasks:
@@ -115,12 +115,12 @@ def _whose(event: Event) -> str:
 
 
 def _planned(event: Event) -> str:
-    """What will be trained, and how large it is."""
+    """The runs to train, and the size of each network."""
     sizes: list[list[str]] = [["", "hidden", "parameters"]]
     sizes += [[c["name"], str(c["hidden"]), f"{c['parameters']:,}"] for c in event["candidates"]]
-    wanted = f" for {event['target']:,}" if event.get("target") else ""
+    target = f" ({event['target']:,})" if event.get("target") else ""
     seeds = ", ".join(map(str, event["seeds"]))
     return (
-        f"comparison {event['path']}\nseeds {seeds}; runs at once {event['jobs']}, threads of each "
-        f"{event['threads']}; equal {event['equal']}{wanted}\n{table(sizes)}"
+        f"comparison {event['path']}\nseeds {seeds}; {event['jobs']} runs in parallel, "
+        f"{event['threads']} threads each; equal {event['equal']}{target}\n{table(sizes)}"
     )

@@ -1,4 +1,4 @@
-"""``elman report``: a page of one run, or of several side by side."""
+"""``elman report``: an HTML report of one run, or of several side by side."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ def report(
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     json: Flag = False,
 ) -> None:
-    """Make one self-contained page of HTML of a run, or of several side by side.
+    """Write a self-contained HTML report of one run, or of several side by side.
 
     Parameters
     ----------
     run
-        The run folder. Where `elman flow` has not looked inside, that is done first.
+        The run folder. Runs without measures from `elman flow` are measured first.
     more
-        Other runs, to be set beside it: a simple RNN, an LSTM and a GRU, for one.
+        Other runs to show beside it, for example with other cells.
     text
-        A sentence whose words the gates are shown at, in all of them.
+        A text to record the gates of all runs on.
     output
-        The folder for report.html and its figures; RUN/report unless given.
+        Folder for report.html and its figures (default: RUN/report).
     json
-        One JSON object instead of lines.
+        Print one JSON object.
     """
-    file = made([run, *more], text=text, output=output)
+    file = make_page([run, *more], text=text, output=output)
     emit({"event": "end", "report": file}) if json else print(f"report {file}")
 
 
-def made(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
-    """The page's file, after looking inside where that has not been done for this text."""
+def make_page(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
+    """Write the report and return its file; runs not yet measured on this text are measured."""
     from elman.training._run_config import read_config
 
     paths = list(runs)
     for path in paths:
         read_config(path)  # a mistyped path is named before torch is loaded
     with Stages() as stages:
-        return _made(paths, text, output, stages)
+        return _make_page(paths, text, output, stages)
 
 
-def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stages) -> Path:
+def _make_page(paths: list[Path], text: str | None, output: Path | None, stages: Stages) -> Path:
     stages("loading elman")
     from elman.diagnosis import diagnose
     from elman.reporting import Measures, measure
@@ -61,25 +61,25 @@ def _made(paths: list[Path], text: str | None, output: Path | None, stages: Stag
     findings, checked = {}, {}
     for path in paths:
         try:
-            found = Measures.load(path)
+            measures = Measures.load(path)
         except CheckpointError as error:
             stages.end()
-            log(f"{error}; that is done now")
-            found = None
-        if found is None or (text is not None and found.text != text):
+            log(f"{error}; measuring again")
+            measures = None
+        if measures is None or (text is not None and measures.text != text):
             try:
                 measure(path, text, figures=False, stage=stages)
             except (CheckpointError, ConfigError) as error:
                 if text is not None:
                     raise
                 stages.end()
-                log(f"{path}: without a look inside: {error}")
+                log(f"{path}: not measured: {error}")
         try:
             examination = diagnose(path, stage=stages)
             findings[str(path)] = [record(finding) for finding in examination.findings]
-            checked[str(path)] = examination.checked
+            checked[str(path)] = dict(examination.checked)
         except (CheckpointError, ConfigError) as error:
             stages.end()
-            log(f"{path}: not examined: {error}")
-    stages("drawing the page")
+            log(f"{path}: no diagnosis: {error}")
+    stages("writing the report")
     return make_report(paths, output, findings=findings, checked=checked)

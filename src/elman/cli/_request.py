@@ -1,4 +1,4 @@
-"""What ``elman train TASK ...`` and its like were asked to do."""
+"""Parsing of commands that take a task and its settings, such as ``elman train TASK ...``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from elman._errors import ConfigError, nearest
-from elman.cli._interface import Given, Interface
-from elman.cli._settings import Leaf, leaves, merged
+from elman.cli._interface import Interface, ParsedLine
+from elman.cli._settings import Setting, merged, settings_of
 
 if TYPE_CHECKING:
     from elman.tasks import Section
@@ -44,71 +44,71 @@ RIVALS: tuple[tuple[str, str, Any], ...] = (
     ("train.epochs", "train.max_steps", None),
     ("train.max_steps", "train.epochs", None),
 )
-"""Given the first as a flag, the second no longer counts, whichever file or variable set it."""
+"""A flag for the first key overrides a file or variable that sets the second one."""
 
 OPTIONS = (
-    Leaf("config", list[Path], [], "a TOML file of settings, as `elman init` prints it"),
-    Leaf("preset", str | None, None, "settings that come with elman, by name"),
-    Leaf("json", bool, False, "one JSON object a line on stdout"),
-    Leaf("quiet", bool, False, "no progress on stderr"),
+    Setting("config", list[Path], [], "TOML file with settings, as printed by `elman init`"),
+    Setting("preset", str | None, None, "name of a set of settings that comes with elman"),
+    Setting("json", bool, False, "print one JSON object per line on stdout"),
+    Setting("quiet", bool, False, "do not print progress on stderr"),
 )
 
 
 class Request(NamedTuple):
-    """The task's name, its validated configuration, and the options that are no settings."""
+    """A parsed command: the task, its validated configuration, and the command's own options."""
 
     task: str
     config: Config
     options: dict[str, Any]
-    given: Given
+    arguments: ParsedLine
 
 
-def request(
-    command: str, line: str, tokens: Sequence[str], options: Iterable[Leaf] = ()
+def parse_request(
+    command: str, line: str, tokens: Sequence[str], options: Iterable[Setting] = ()
 ) -> Request | None:
-    """Read the words after ``elman COMMAND``; None where help was asked for, and printed.
+    """Parse the words after ``elman COMMAND``; None if they ask for help, which is printed.
 
     Raises:
-        ConfigError: with every unknown flag, key and variable, and every bad value.
+        ConfigError: lists all unknown flags, keys and variables, and all bad values.
     """
     from elman.tasks import TASKS
     from elman.training import config_class
 
     task, *rest = tokens if tokens and not tokens[0].startswith("-") else ("", *tokens)
     if not task and not {"--help", "-h"} & set(rest):
-        raise ConfigError(f"which task? {nearest('', dict(TASKS))}")
+        raise ConfigError(f"expected a task, got none: {nearest('', dict(TASKS))}")
     schema = config_class(task or TASKS[0][0])
     default = schema.parse({})
-    own, settings = (*options, *OPTIONS), [*leaves(default)]
+    own, settings = (*options, *OPTIONS), [*settings_of(default)]
     aliases = {short: key for short, key in ALIASES.items() if key in {s.key for s in settings}}
     interface = Interface(f"elman {command} {task or 'TASK'}", line, own, settings, aliases)
     if {"--help", "-h"} & set(rest):
         interface.print_help()
         return None
-    given = interface.read(rest)
-    files = [preset_file(given.values["preset"])] if given.values.get("preset") else []
-    files += map(Path, given.values.get("config", []))
-    tree, problems = merged(default, files, from_flags(given), os.environ)
-    config = parsed(schema, tree, [*given.problems, *problems])
-    chosen = {leaf.key: given.values.get(leaf.key, leaf.default) for leaf in own}
-    return Request(task, config, chosen, given)
+    arguments = interface.read(rest)
+    files = [preset_file(arguments.values["preset"])] if arguments.values.get("preset") else []
+    files += map(Path, arguments.values.get("config", []))
+    tree, problems = merged(default, files, from_flags(arguments), os.environ)
+    config = parsed(schema, tree, [*arguments.problems, *problems])
+    chosen = {setting.key: arguments.values.get(setting.key, setting.default) for setting in own}
+    return Request(task, config, chosen, arguments)
 
 
 def preset_file(name: str) -> Path:
     """The TOML file of a preset.
 
     Raises:
-        ConfigError: there is none of this name.
+        ConfigError: there is no such preset.
     """
     folder = Path(str(resources.files("elman.tasks") / "presets"))
-    found = {path.stem: path for path in sorted(folder.glob("*.toml"))}
-    if name not in found:
-        raise ConfigError(f"unknown preset {name!r}: {nearest(name, found)}")
-    return found[name]
+    presets = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    if name not in presets:
+        raise ConfigError(f"unknown preset {name!r}: {nearest(name, presets)}")
+    return presets[name]
 
 
 def parsed(schema: type[Parsed], tree: Mapping[str, Any], problems: Sequence[str]) -> Parsed:
-    """The section; a ConfigError adds what is wrong with its values to the problems."""
+    """The parsed section; a ConfigError lists its problems after the ones passed in."""
     try:
         config = schema.parse(tree)
     except ConfigError as error:
@@ -118,11 +118,11 @@ def parsed(schema: type[Parsed], tree: Mapping[str, Any], problems: Sequence[str
     return config
 
 
-def from_flags(given: Given) -> dict[str, Any]:
-    """The settings from the flags; one of two that exclude each other clears the one below it."""
-    values = dict(given.values)
-    if given.words:
-        values["data.train"] = given.words
+def from_flags(arguments: ParsedLine) -> dict[str, Any]:
+    """The settings from the flags; a flag clears the settings that exclude it, see `RIVALS`."""
+    values = dict(arguments.values)
+    if arguments.words:
+        values["data.train"] = arguments.words
     for key, other, empty in RIVALS:
         if values.get(key) and other not in values:
             values[other] = empty

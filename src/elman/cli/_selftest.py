@@ -1,4 +1,4 @@
-"""``elman selftest``: what elman promises, checked on this machine and on a cell of one's own."""
+"""``elman selftest``: run elman's checks on this machine, and on a cell of your own."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def selftest(
     cases: int = 300,
     json: Flag = False,
 ) -> None:
-    """Check on this machine that the engines compute what they promise: about a minute.
+    """Check that the engines compute correctly on this machine; takes about a minute.
 
-    Exit code 0 if every check is ok, 1 if one has failed.
+    Exit code 0 if all checks pass, 1 if one fails.
 
     Parameters
     ----------
     cell
-        A cell of your own to check too, as FILE.py:Class. The file is run.
+        Also check a cell of your own, as FILE.py:Class. The file is executed.
     seed
-        Draws the random configurations.
+        Seed of the random configurations.
     cases
-        How many random configurations.
+        Number of random configurations.
     json
-        One JSON object a line: what this machine is, each check, and the counts.
+        Print one JSON object per line: the machine, each check, and the counts.
     """
     if cases < 1:
         raise ConfigError(f"--cases must be at least 1, got {cases}")
@@ -62,7 +62,7 @@ def selftest(
 
 
 def line(check: Check) -> str:
-    """A check for people: how it came out, what it is, figures or the reason, and its time."""
+    """A check as text: its status, name, details and time."""
     words = f"{check.status:7}  {check.name}"
     return f"{words}: {check.detail} ({check.seconds:.1f} s)".replace(":  (", " (")
 
@@ -78,12 +78,12 @@ def _conclude(done: list[Check], *, json: bool) -> None:
     if names["FAILED"]:
         raise EngineError(
             f"{len(names['FAILED'])} of {len(done)} checks failed: {'; '.join(names['FAILED'])}. "
-            'Until it is mended, elman.use_engine("reference") avoids the engine'
+            'Until this is fixed, elman.use_engine("reference") avoids the engine'
         )
 
 
 def load(place: str) -> Any:
-    """The class of a cell, from ``FILE.py:Class``; a ConfigError says what is wrong with it."""
+    """The cell class named by ``FILE.py:Class``; a ConfigError if it cannot be used."""
     path, colon, name = place.rpartition(":")
     file = Path(path)
     if not colon or not name.isidentifier() or file.suffix != ".py":
@@ -101,32 +101,32 @@ def load(place: str) -> Any:
         and value.__module__ == module.__name__
     ]
     if not hasattr(module, name):
-        hint = nearest(name, cells) if cells else "it defines no cell"
+        hint = nearest(name, cells) if cells else "the file defines no cell"
         raise ConfigError(f"{file} has no {name}: {hint}")
     kind = getattr(module, name)
     if not (isinstance(kind, type) and issubclass(kind, Cell)):
         raise ConfigError(
-            f"{name} of {file} is no elman.cells.Cell: expected a subclass of it, got "
+            f"{name} in {file} must be a subclass of elman.cells.Cell, got "
             f"{kind.__name__ if isinstance(kind, type) else type(kind).__name__}"
         )
     try:
         kind(3, 5)
     except Exception as error:
         raise ConfigError(
-            f"{_place_of(error, file)}: {name}(3, 5) raised {type(error).__name__}: {error}; a "
-            "cell is made from (input_size, hidden_size)"
+            f"{_place_of(error, file)}: {name}(3, 5) raised {type(error).__name__}: {error}; the "
+            "constructor must accept (input_size, hidden_size)"
         ) from error
     return kind
 
 
 def _module(file: Path) -> Any:
-    """The file, run as a module of its own."""
+    """The file, executed as a module."""
     spec = importlib.util.spec_from_file_location(f"cell_file_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where pickle and copy look for its classes
-    sys.path.insert(0, str(file.parent.resolve()))  # and Python for what it imports from beside it
+    sys.modules[spec.name] = module  # pickle and copy look for its classes there
+    sys.path.insert(0, str(file.parent.resolve()))  # for imports from the same folder
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -140,7 +140,7 @@ def _module(file: Path) -> Any:
 
 
 def _place_of(error: Exception, file: Path) -> str:
-    """The file with the last of its lines that the error went through."""
+    """The file, with its last line in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == file.resolve()]
     return f"{file}:{lines[-1]}" if lines else str(file)

@@ -1,4 +1,4 @@
-"""Settings in layers: flags over environment over TOML files over defaults."""
+"""Settings from flags, environment variables and TOML files, in this order of precedence."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 from pydantic import BaseModel
 
 from elman._errors import ConfigError, likeliest
-from elman.data._plain_file import read_toml as parsed_toml
-from elman.data._plain_file import why
+from elman._files import read_toml as parsed_toml
+from elman._files import why
 
 PREFIX = "ELMAN_"
 
 
-class Leaf(NamedTuple):
-    """One setting: ``model.hidden``, its type, default and description."""
+class Setting(NamedTuple):
+    """A setting such as ``model.hidden``: its type, default and description."""
 
     key: str
     hint: Any
@@ -25,18 +25,18 @@ class Leaf(NamedTuple):
     description: str
 
 
-def leaves(model: BaseModel, section: str = "") -> Iterator[Leaf]:
-    """Every setting of a configuration, in order, with the values it has there as defaults."""
+def settings_of(model: BaseModel, section: str = "") -> Iterator[Setting]:
+    """All settings of a configuration, with its values as their defaults."""
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
-            yield from leaves(value, f"{section}{name}.")
+            yield from settings_of(value, f"{section}{name}.")
         elif get_origin(field.annotation) is not Literal or len(get_args(field.annotation)) > 1:
-            yield Leaf(section + name, field.annotation, value, field.description or "")
+            yield Setting(section + name, field.annotation, value, field.description or "")
 
 
 def typed(hint: Any, words: Sequence[str], earlier: Any = None) -> Any:
-    """The words of a flag as pydantic takes them: a list grows, "none" is None where allowed.
+    """The words of a flag as a value for pydantic: lists grow, "none" is None if allowed.
 
     >>> typed(list[str], ["b"], ["a"]), typed(int | None, ["none"]), typed(int, ["3"])
     (['a', 'b'], None, '3')
@@ -52,19 +52,19 @@ def merged(
     flags: Mapping[str, Any],
     environment: Mapping[str, str],
 ) -> tuple[dict[str, Any], list[str]]:
-    """The settings that were given, nested as the configuration is, and what is wrong with them.
+    """Merge the settings of all sources into one nested tree, and collect their problems.
 
     Args:
         config: the configuration with its defaults.
-        files: TOML files, the later over the earlier.
-        flags: dotted key to value; keys that are no settings are left out.
-        environment: variables; ``ELMAN_MODEL_HIDDEN`` is ``model.hidden``, and
-            parts of a list are separated as in PATH.
+        files: TOML files; later ones override earlier ones.
+        flags: values by dotted key; keys that are not settings are ignored.
+        environment: variables such as ``ELMAN_MODEL_HIDDEN`` for ``model.hidden``; the elements
+            of a list are separated as in PATH.
     """
     tree: dict[str, Any] = {}
     for file in files:
         _merge(tree, read_toml(file))
-    known = {leaf.key: leaf for leaf in leaves(config)}
+    known = {setting.key: setting for setting in settings_of(config)}
     values, problems = _from_environment(known, type(config), environment)
     for key, value in {**values, **flags}.items():
         if key in known:
@@ -73,18 +73,18 @@ def merged(
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The settings in a TOML file; a ConfigError says where it is not one."""
+    """The settings in a TOML file; a ConfigError if it cannot be read."""
     try:
         return parsed_toml(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path}: not a readable TOML file ({why(error)}): "
+            f"{path}: cannot be read as TOML: {why(error)}; "
             "`elman init language` prints a valid one"
         ) from error
 
 
 def _from_environment(
-    known: Mapping[str, Leaf], config: type[BaseModel], environment: Mapping[str, str]
+    known: Mapping[str, Setting], config: type[BaseModel], environment: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
     keys = {PREFIX + key.replace(".", "_").upper(): key for key in known}
     ours = tuple(f"{PREFIX}{section.upper()}_" for section in config.model_fields)
@@ -102,12 +102,12 @@ def _from_environment(
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    *sections, leaf = key.split(".")
+    *sections, name = key.split(".")
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            return  # a file has a value where a section belongs, which the schema will refuse
-    tree[leaf] = value
+            return  # a file has a value in place of a section, which the schema will reject
+    tree[name] = value
 
 
 def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:

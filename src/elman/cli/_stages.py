@@ -1,4 +1,4 @@
-"""What a command that takes seconds is doing, a line on stderr for each stage with its time."""
+"""Stages of a slow command: one line each on stderr, with its time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Stages:
-    """Writes what begins, and how long it took when the next begins or all is done.
+    """Prints the name of a stage when it starts, and its time when it ends.
 
     >>> with Stages() as stages:
     ...     stages("reading the run")
@@ -36,7 +36,7 @@ class Stages:
         self.end()
 
     def end(self) -> None:
-        """End the stage, so that something else may be written."""
+        """End the stage, so that something else can be printed."""
         if self._begun is not None:
             print(f"{time.perf_counter() - self._begun:.1f} s", file=sys.stderr, flush=True)
             self._begun = None

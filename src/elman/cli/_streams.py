@@ -1,4 +1,4 @@
-"""The standard streams, of which any may be closed, full or gone, and what is logged on one."""
+"""The standard streams, any of which may be closed, full or lost, and logging to stderr."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ ASCII = {"ascii", "us-ascii", "ansi_x3.4-1968"}
 
 
 def require_streams() -> None:
-    """See that whatever is written or read has somewhere to go to or to come from.
-
-    Without input there is the end of a file; what is logged may go nowhere; results may not.
+    """Replace closed standard streams: stdin and stderr by the null device; stdout must be open.
 
     Raises:
         ConfigError: the standard output is closed.
     """
     closed = sys.stdout is None
     if sys.stdin is None or sys.stderr is None or closed:
-        while os.open(os.devnull, os.O_RDWR) < 3:  # a file must not get the number of a stream
+        while os.open(os.devnull, os.O_RDWR) < 3:  # so that no file gets the number of a stream
             pass
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - no path, and it stays
@@ -35,26 +33,26 @@ def require_streams() -> None:
     if closed:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         raise ConfigError(
-            "the standard output is closed, and there is nowhere for results to go: "
-            "redirect it to a file, or to /dev/null"
+            "standard output is closed, so results cannot be written: redirect it to a file or "
+            "to /dev/null"
         )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() in ASCII:
-            stream.reconfigure(encoding="utf-8")  # as Python itself does in the locale C
+            stream.reconfigure(encoding="utf-8")  # as Python does in the C locale
 
 
 def text_of(argument: str) -> str:
-    """A word of the command line as text, where the locale could not read all of its bytes.
+    """An argument of the command line decoded as UTF-8, whatever the locale is.
 
     Raises:
-        ConfigError: it is not UTF-8.
+        ConfigError: it is not valid UTF-8.
     """
     try:
         return os.fsencode(argument).decode() if _escaped(argument) else argument
     except UnicodeError as error:
         raise ConfigError(
-            f"{argument!r} is no text in UTF-8: check the encoding of the terminal, "
-            "or put the text into a file"
+            f"{argument!r} is not valid UTF-8: check the encoding of the terminal, or put the "
+            "text into a file"
         ) from error
 
 
@@ -63,8 +61,8 @@ def _escaped(argument: str) -> bool:
 
 
 @contextmanager
-def logging_shown(*, quiet: bool) -> Iterator[None]:
-    """Within, what the library logs is on stderr: all of it, or with ``quiet`` only warnings."""
+def logging_to_stderr(*, quiet: bool) -> Iterator[None]:
+    """Log messages of the library to stderr; with ``quiet`` only warnings."""
     logger, handler = logging.getLogger("elman"), _Stderr()
     level = logger.level
     logger.addHandler(handler)
@@ -82,7 +80,7 @@ class _Stderr(logging.Handler):
 
 
 def lost_output() -> None:
-    """Drop what is left in a stream that takes nothing more: Python would complain when it ends."""
+    """Discard the buffers of streams that cannot be written, or Python fails at exit."""
     for stream in (sys.stdout, sys.stderr):
         if _stuck(stream):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""``elman train TASK``: train, and say how the result compares with the simple models."""
+"""``elman train TASK``: train a model and compare it with the baselines."""
 
 from __future__ import annotations
 
@@ -10,52 +10,57 @@ from cyclopts import Parameter
 from elman._errors import ConfigError
 from elman.cli._output import metrics_table
 from elman.cli._progress import Report, reporting
-from elman.cli._request import Request, from_flags, request
-from elman.cli._settings import Leaf
+from elman.cli._request import Request, from_flags, parse_request
+from elman.cli._settings import Setting
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
     from elman.training import Result
 
-LINE = """Train a model, keep it in a run folder, and measure it on the validation and test data.
+LINE = """Train a model in a new run folder and evaluate it on the validation and test data.
 
-Settings come from flags, then variables (ELMAN_MODEL_HIDDEN=256), then --config FILE, then the
-defaults. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume RUN goes on."""
+Flags override environment variables (ELMAN_MODEL_HIDDEN=256), which override --config FILE, which
+overrides the defaults. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume RUN continues."""
 OPTIONS = (
-    Leaf("name", str | None, None, "what the run is called; the task's name unless given"),
-    Leaf("runs", Path, Path("runs"), "where its folder NAME-N is made, with the next free N"),
-    Leaf("force", bool, False, "make it NAME-1, in the place of the run there once it has begun"),
-    Leaf("resume", Path | None, None, "go on with this run; only --train.X may change"),
+    Setting("name", str | None, None, "run name (default: the task)"),
+    Setting(
+        "runs",
+        Path,
+        Path("runs"),
+        "directory for the run folder NAME-N, where N is the next free number",
+    ),
+    Setting("force", bool, False, "write to NAME-1, replacing that run once training starts"),
+    Setting("resume", Path | None, None, "continue this run; only --train.X settings may change"),
 )
 
 
 def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
     """Train a model on your files or on a named data set."""
-    asked = request("train", LINE, tokens, OPTIONS)
-    if asked is None:
+    request = parse_request("train", LINE, tokens, OPTIONS)
+    if request is None:
         return
-    options = asked.options
+    options = request.options
     with reporting(json=options["json"], quiet=options["quiet"]) as report:
-        result = _resumed(asked, report) if options["resume"] else _trained(asked, report)
+        result = _resumed(request, report) if options["resume"] else _trained(request, report)
     if not options["json"]:
         print(summary(result))
 
 
 def summary(result: Result) -> str:
-    """Every model's metrics on every split, the best first, and where run and pictures are."""
-    table = metrics_table({"this run": result.metrics, **result.baselines})
+    """The metrics of all models on all splits, the best first, and the files."""
+    table = metrics_table({"this run": result.metrics, **result.baselines}, result.metric)
     pictures = [f"picture {file}" for file in result.pictures if file.suffix == ".png"]
     if not available():
         pictures.append(MISSING)
     return "\n".join([table, f"run {result.run.path}", *pictures])
 
 
-def _trained(asked: Request, report: Report) -> Result:
+def _trained(request: Request, report: Report) -> Result:
     from elman.training import train as run
 
-    options = asked.options
+    options = request.options
     return run(
-        asked.config,
+        request.config,
         directory=Path(options["runs"]),
         name=options["name"],
         force=options["force"],
@@ -63,19 +68,21 @@ def _trained(asked: Request, report: Report) -> Result:
     )
 
 
-def _resumed(asked: Request, report: Report) -> Result:
+def _resumed(request: Request, report: Report) -> Result:
     from elman.training._run_config import read_config
 
-    read_config(Path(asked.options["resume"]))  # a mistyped path is named before torch is loaded
+    read_config(Path(request.options["resume"]))  # a mistyped path is named before torch is loaded
     from elman.training import resume
 
     kept = {"resume", "json", "quiet"}
-    other = [f"--{k}" for k in asked.given.values if k not in kept and not k.startswith("train.")]
-    if other := [*other, *asked.given.words]:
+    other = [
+        f"--{k}" for k in request.arguments.values if k not in kept and not k.startswith("train.")
+    ]
+    if other := [*other, *request.arguments.words]:
         raise ConfigError(
-            f"a run that is resumed keeps its data and its model, got {', '.join(other)}: "
+            f"a resumed run keeps its data and its model, got {', '.join(other)}: "
             "leave them out, or start a new run"
         )
-    values = from_flags(asked.given).items()
+    values = from_flags(request.arguments).items()
     changes = {key.removeprefix("train."): v for key, v in values if key.startswith("train.")}
-    return resume(Path(asked.options["resume"]), changes, report=report)
+    return resume(Path(request.options["resume"]), changes, report=report)

@@ -1,15 +1,15 @@
-"""Cells against cells on one task: equal in size and budget, over several seeds.
+"""Comparison of cells on one task, at equal size and budget, over several seeds.
 
-`compare` trains, `resume` goes on with what was interrupted, `load` reads what there is. The
-comparison's folder holds
+`compare` trains, `resume` continues an interrupted comparison, `load` reads the results so far.
+The folder of a comparison holds
 
 ==========================  ===================================================================
-comparison.toml             what was asked, and each candidate's resolved settings and parameters
+comparison.toml             the design, and each candidate's resolved settings and parameters
 runs/NAME-SEED/             the run folders, as `elman.training.Run` describes them
-outcomes/NAME-SEED.json     what came of a run that has ended, see `Outcome`
-outcomes/NAME-SEED.log      what a process said on stderr, where it said something
+outcomes/NAME-SEED.json     the outcome of a run that has ended, see `Outcome`
+outcomes/NAME-SEED.log      the stderr of a process, if it wrote any
 table.json, table.md        the `Comparison`
-pictures/                   validation, final, and by_length where rows differ in length
+pictures/                   validation, final, and by_length if rows differ in length
 ==========================  ===================================================================
 """
 
@@ -19,18 +19,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elman.comparison._design import Design
     from elman.comparison._entry import compare, load, resume
-    from elman.comparison._plan import Plan
     from elman.comparison._result import Candidate, Comparison, Outcome, Spread
     from elman.comparison._table import markdown, rows
-    from elman.comparison._verdict import Pair, Verdict
+    from elman.comparison._verdict import PairwiseTest, Verdict
 
 __all__ = [
     "Candidate",
     "Comparison",
+    "Design",
     "Outcome",
-    "Pair",
-    "Plan",
+    "PairwiseTest",
     "Spread",
     "Verdict",
     "compare",
@@ -42,10 +42,10 @@ __all__ = [
 
 _HOMES = {
     "_entry": ("compare", "load", "resume"),
-    "_plan": ("Plan",),
+    "_design": ("Design",),
     "_result": ("Candidate", "Comparison", "Outcome", "Spread"),
     "_table": ("markdown", "rows"),
-    "_verdict": ("Pair", "Verdict"),
+    "_verdict": ("PairwiseTest", "Verdict"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The ways into a comparison: a new one, one that was stopped, one that is done."""
+"""Start, resume and load a comparison."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from elman import pictures
 from elman._errors import ElmanError
+from elman._files import replacing
+from elman.comparison._design import Design, Share
 from elman.comparison._folder import Folder
 from elman.comparison._pictures import drawings
-from elman.comparison._plan import Plan, Share
-from elman.comparison._pool import Pool
+from elman.comparison._pool import ProcessPool
 from elman.comparison._result import Comparison
 from elman.comparison._sizes import counting, nearest
 from elman.comparison._table import markdown
-from elman.data._files import replacing
 from elman.training import Config, Report
 from elman.training._config import check_config
 from elman.training._entry import percents
@@ -27,7 +27,7 @@ from elman.training._successor import claimed
 
 def compare(
     config: Config,
-    plan: Plan | None = None,
+    design: Design | None = None,
     path: Path | None = None,
     *,
     directory: Path = Path("runs"),
@@ -35,65 +35,65 @@ def compare(
     force: bool = False,
     report: Report | None = None,
 ) -> Comparison:
-    """Train every candidate with every seed, in processes side by side, and compare them.
+    """Train every candidate with every seed, in parallel processes, and compare them.
 
-    All have the same data, budget and settings but for the cell; with ``plan.equal`` "parameters"
-    as many parameters as the network of ``config`` has, as nearly as whole units allow.
+    All have the same data, budget and settings except for the cell. With ``design.equal``
+    "parameters", each has the number of parameters of ``config``, as closely as whole units allow.
 
     Args:
-        config: of a class that `elman.training.config_class` gave; its seed is the first one.
-        plan: which cells, and what they have in equal measure.
-        path: the folder; ``directory/name-N`` with the next free N if None.
-        directory: where the folder is made.
-        name: what it is called; ``compare-TASK`` if None.
-        force: replace the comparison that is at ``path``, or else at ``directory/name-1``; it stays
-            until a run of this one has a checkpoint.
-        report: called with events: "plan" first, then those of all runs (see `elman.training.fit`)
-            with the keys "candidate" and "seed", and "ended" for each.
+        config: a configuration from `elman.training.config_class`; its seed is the first one.
+        design: which cells, over how many seeds, and what they have in common.
+        path: the folder; if None, ``directory/name-N`` with the next free N.
+        directory: parent of the folder.
+        name: name of the comparison; ``compare-TASK`` if None.
+        force: replace the comparison at ``path``, or else at ``directory/name-1``; it is kept until
+            a run of the new one has a checkpoint.
+        report: called with events: first "plan", then those of all runs (see `elman.training.fit`)
+            with the keys "candidate" and "seed", and "ended" after each run.
 
     Raises:
         ConfigError, DataError: before anything is trained.
-        Interrupted: Ctrl-C or SIGTERM; all runs were saved, and `resume` goes on.
+        Interrupted: Ctrl-C or SIGTERM; all runs were saved, and `resume` continues.
     """
     check_config(config)
-    plan, report = plan or Plan(), report or _ignore
-    called = named(f"compare-{config.task}" if name is None else name)
+    design, report = design or Design(), report or _ignore
+    folder_name = named(f"compare-{config.task}" if name is None else name)
     require_memory(config, training=True)
     device(config.train.device)  # before any work
-    found, target = _sized(config, plan, report)
+    candidates, target = _sized(config, design, report)
     if path is None:
-        path = directory / f"{named(called)}-1" if force else next_folder(directory, called)
+        path = (
+            directory / f"{named(folder_name)}-1" if force else next_folder(directory, folder_name)
+        )
     folder = Folder.make(path, force=force)
     claim = claimed(path)
     try:
-        folder.ask(plan, Share.of(plan, config), target, found)
+        folder.write_design(design, Share.of(design, config), target, candidates)
         trained = _trained(folder, report)
     finally:
-        restored = folder.replaced is not None and folder.replaced.restore()
+        restored = folder.predecessor is not None and folder.predecessor.restore()
         claim.close()
     if restored:
-        raise ElmanError(
-            "\n".join([f"no run could begin, and {path} is as it was:", *trained.failed])
-        )
+        raise ElmanError("\n".join([f"no run could start; {path} is unchanged:", *trained.failed]))
     return trained
 
 
 def resume(path: Path, *, jobs: int | None = None, report: Report | None = None) -> Comparison:
-    """Go on with a comparison that was stopped; the result is that of one that was not.
+    """Continue an interrupted comparison; the result equals that of an uninterrupted one.
 
-    Runs that failed are tried again; those that diverged would do so again.
+    Failed runs are trained again; diverged runs are not, since they would diverge again.
 
     Args:
-        path: its folder.
-        jobs: how many runs at once; as before if None. Each has as many threads as before.
+        path: the folder of the comparison.
+        jobs: number of runs in parallel; as before if None. Threads per run do not change.
         report: called with events, see `compare`.
 
     Raises:
-        CheckpointError: it is no comparison, or a file in it cannot be read.
+        CheckpointError: the folder is not a comparison, or a file in it cannot be read.
         Interrupted: as in `compare`.
     """
     folder = Folder(path)
-    folder.asked()
+    folder.design()
     claim = claimed(path)
     try:
         return _trained(folder, report or _ignore, jobs)
@@ -102,61 +102,63 @@ def resume(path: Path, *, jobs: int | None = None, report: Report | None = None)
 
 
 def load(path: Path | str) -> Comparison:
-    """What a comparison has come to by now.
+    """The results of a comparison so far.
 
     Raises:
-        CheckpointError: it is no comparison, or a file in it cannot be read.
+        CheckpointError: the folder is not a comparison, or a file in it cannot be read.
     """
     return Folder(Path(path)).comparison()
 
 
-def _sized(config: Config, plan: Plan, report: Report) -> tuple[dict[str, Any], int | None]:
-    """Each candidate's settings and parameters, and how many these were to be."""
-    settings, found = plan.settings(config), {}
+def _sized(config: Config, design: Design, report: Report) -> tuple[dict[str, Any], int | None]:
+    """Each candidate's settings and number of parameters, and the target number."""
+    settings, candidates = design.settings(config), {}
     with counting(config, percents(report)) as count:
-        target = count(config) if plan.equal == "parameters" else None
+        target = count(config) if design.equal == "parameters" else None
         for name, own in settings.items():
-            if target is not None and not plan.fixed(name):
+            if target is not None and not design.fixed(name):
                 own = nearest(own, target, count)
-            found[name] = own, count(own)
-    return found, target
+            candidates[name] = own, count(own)
+    return candidates, target
 
 
 def _trained(folder: Folder, report: Report, jobs: int | None = None) -> Comparison:
-    before = folder.comparison()
-    report({"event": "plan", **before.model_dump(mode="json", exclude_defaults=True)})
-    pool = Pool(folder, _heard(folder, report), at_once=jobs or before.jobs, threads=before.threads)
+    comparison = folder.comparison()
+    report({"event": "plan", **comparison.model_dump(mode="json", exclude_defaults=True)})
+    pool = ProcessPool(
+        folder, _heard(folder, report), at_once=jobs or comparison.jobs, threads=comparison.threads
+    )
     pool.train(list(folder.left()))
     return _written(folder)
 
 
 def _heard(folder: Folder, report: Report) -> Report:
-    """The report, through which the comparison that is replaced hears when it can go."""
-    replaced = folder.replaced
+    """A report that also tells the replaced comparison when it can be deleted."""
+    predecessor = folder.predecessor
 
     def hear(event: dict[str, Any]) -> None:
-        if replaced:
-            replaced.hear(event)
+        if predecessor:
+            predecessor.hear(event)
         report(event)
 
     return hear
 
 
 def _written(folder: Folder) -> Comparison:
-    """The comparison, its tables and pictures in its folder."""
-    found = folder.comparison()
+    """Write tables and plots into the folder, and return the comparison."""
+    comparison = folder.comparison()
     if pictures.available():
         place = folder.path / "pictures"
         shutil.rmtree(place, ignore_errors=True)
-        found.pictures = pictures.save(drawings(found), place)
+        comparison.pictures = pictures.save(drawings(comparison), place)
     for name, text in (
-        ("table.json", found.model_dump_json(indent=1)),
-        ("table.md", markdown(found)),
+        ("table.json", comparison.model_dump_json(indent=1)),
+        ("table.md", markdown(comparison)),
     ):
         with replacing(folder.path / name) as file:
             file.write(text.encode())
-    return found
+    return comparison
 
 
 def _ignore(event: dict[str, Any]) -> None:
-    """Say nothing."""
+    """Report nothing."""

@@ -1,4 +1,4 @@
-"""The comparison's folder: what was asked, and what came of each run."""
+"""The folder of a comparison: its design, and the outcome of each run."""
 
 from __future__ import annotations
 
@@ -11,106 +11,109 @@ import tomli_w
 from pydantic import ValidationError
 
 from elman._errors import CheckpointError, ConfigError
-from elman.comparison._plan import Plan, Share
-from elman.comparison._replaced import Replaced, recover
+from elman._files import read_plain, read_toml, replacing, why, writing_in
+from elman.comparison._design import Design, Share
+from elman.comparison._predecessor import Predecessor, recover
 from elman.comparison._result import FORMAT, Candidate, Comparison, Outcome
-from elman.data._files import replacing, writing_in
-from elman.data._plain_file import read_plain, read_toml, why
 from elman.training import Config, config_class
 from elman.training._successor import claimed
 
-ASKED = "comparison.toml"
+DESIGN = "comparison.toml"
 
 
 class Job(NamedTuple):
-    """One run that is to be trained."""
+    """A run to train."""
 
     name: str
     seed: int
 
 
 class Folder:
-    """Reads and writes what `elman.comparison` describes."""
+    """Reads and writes the files that `elman.comparison` describes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.replaced: Replaced | None = None
+        self.predecessor: Predecessor | None = None
 
     @classmethod
     def make(cls, path: Path, *, force: bool) -> Folder:
-        """An empty folder, in the place of another comparison only by force.
+        """Create an empty folder; ``force`` replaces the comparison at that path.
 
         Raises:
-            ConfigError: there is another one, or something else, or a process that is at it.
-            DataError: it cannot be made.
+            ConfigError: the path exists, or another process uses the comparison there.
+            DataError: the folder cannot be created.
         """
         folder = cls(path)
         recover(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not (path / ASKED).exists():
-                raise ConfigError(f"{path}: exists and is no comparison: choose another path")
+            if not (path / DESIGN).exists():
+                raise ConfigError(f"{path}: exists and is not a comparison: choose another path")
             if not force:
                 raise ConfigError(f"{path}: this comparison exists: resume it, or use force")
             claimed(path).close()
             with writing_in(path.parent):
-                folder.replaced = Replaced(path)
+                folder.predecessor = Predecessor(path)
         with writing_in(path):
             path.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def ask(
-        self, plan: Plan, share: Share, target: int | None, found: Mapping[str, tuple[Config, int]]
+    def write_design(
+        self,
+        design: Design,
+        share: Share,
+        target: int | None,
+        candidates: Mapping[str, tuple[Config, int]],
     ) -> None:
-        """Write down what is to be done, before any of it is."""
-        first = next(iter(found.values()))[0].train
-        seeds = [first.seed + number for number in range(plan.seeds)]
-        asked = {
+        """Write comparison.toml, before any run starts."""
+        first = next(iter(candidates.values()))[0].train
+        seeds = [first.seed + number for number in range(design.seeds)]
+        content = {
             "format": FORMAT,
-            "equal": plan.equal,
+            "equal": design.equal,
             "target": target,
             "seeds": seeds,
             **share._asdict(),
             "candidates": {
                 name: {"parameters": parameters, **config.toml()}
-                for name, (config, parameters) in found.items()
+                for name, (config, parameters) in candidates.items()
             },
         }
-        with replacing(self.path / ASKED) as file:
-            tomli_w.dump({key: value for key, value in asked.items() if value is not None}, file)
+        with replacing(self.path / DESIGN) as file:
+            tomli_w.dump({key: value for key, value in content.items() if value is not None}, file)
 
-    def asked(self) -> dict[str, Any]:
-        """What `ask` wrote.
+    def design(self) -> dict[str, Any]:
+        """The content of comparison.toml.
 
         Raises:
-            CheckpointError: it cannot be read, or another version wrote it.
+            CheckpointError: it cannot be read, or has another format.
         """
-        file = self.path / ASKED
+        file = self.path / DESIGN
         recover(self.path)
         try:
-            asked = read_toml(file)
+            content = read_toml(file)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise CheckpointError(f"{self.path}: no comparison: there is no {ASKED}") from error
+            raise CheckpointError(f"{self.path}: not a comparison: it has no {DESIGN}") from error
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{file}: cannot be read: {why(error)}; compare again") from error
-        if asked.get("format") != FORMAT:
+        if content.get("format") != FORMAT:
             raise CheckpointError(
-                f"{file}: format {FORMAT} was expected, got {asked.get('format')!r}: use the "
-                "version of elman that wrote it, or compare again"
+                f"{file}: the comparison's format must be {FORMAT}, got "
+                f"{content.get('format')!r}: use the elman version that wrote it, or compare again"
             )
-        return asked
+        return content
 
     def settings(self, name: str, seed: int) -> Config:
-        """The whole configuration of a run."""
-        asked = self.asked()
-        tree = {k: v for k, v in asked["candidates"][name].items() if k != "parameters"}
-        tree["train"] = {**tree["train"], "seed": seed, "threads": asked["threads"]}
+        """The full configuration of a run."""
+        design = self.design()
+        tree = {k: v for k, v in design["candidates"][name].items() if k != "parameters"}
+        tree["train"] = {**tree["train"], "seed": seed, "threads": design["threads"]}
         return config_class(tree["task"]).parse(tree)
 
     def run(self, name: str, seed: int) -> Path:
         return self.path / "runs" / f"{name}-{seed}"
 
     def log(self, job: Job) -> Path:
-        """Where a process says what went wrong."""
+        """The file for the stderr of a process."""
         return self.path / "outcomes" / f"{job.name}-{job.seed}.log"
 
     def save(self, name: str, outcome: Outcome) -> None:
@@ -118,7 +121,7 @@ class Folder:
             file.write(outcome.model_dump_json(indent=1).encode())
 
     def outcome(self, name: str, seed: int) -> Outcome | None:
-        """What came of a run; None if it has not ended."""
+        """The outcome of a run; None if it has not ended."""
         file = self._outcome(name, seed)
         if not os.path.lexists(file):
             return None
@@ -128,24 +131,24 @@ class Folder:
             raise CheckpointError(f"{file}: cannot be read: delete it and resume") from error
 
     def forget(self, job: Job) -> None:
-        """Drop what came of an earlier attempt."""
+        """Delete the outcome of an earlier attempt."""
         self._outcome(*job).unlink(missing_ok=True)
 
     def left(self) -> Iterator[Job]:
-        """The runs that have not ended, or failed; first each candidate's first seed."""
-        asked = self.asked()
-        for seed in asked["seeds"]:
-            for name in asked["candidates"]:
+        """The runs that have failed or not ended, seed by seed."""
+        design = self.design()
+        for seed in design["seeds"]:
+            for name in design["candidates"]:
                 outcome = self.outcome(name, seed)
                 if outcome is None or outcome.status == "failed":
                     yield Job(name, seed)
 
     def comparison(self) -> Comparison:
-        """All that there is by now."""
-        asked = self.asked()
+        """The comparison so far."""
+        design = self.design()
         candidates = []
-        for name, settings in asked["candidates"].items():
-            outcomes = (self.outcome(name, seed) for seed in asked["seeds"])
+        for name, settings in design["candidates"].items():
+            outcomes = (self.outcome(name, seed) for seed in design["seeds"])
             candidates.append(
                 Candidate(
                     name=name,
@@ -159,13 +162,13 @@ class Folder:
         return Comparison(
             path=self.path,
             task=settings["task"],
-            equal=asked["equal"],
-            target=asked.get("target"),
+            equal=design["equal"],
+            target=design.get("target"),
             epochs=budget.get("epochs"),
             max_steps=budget.get("max_steps"),
-            seeds=asked["seeds"],
-            jobs=asked["jobs"],
-            threads=asked["threads"],
+            seeds=design["seeds"],
+            jobs=design["jobs"],
+            threads=design["threads"],
             candidates=candidates,
         ).judged()
 

@@ -1,4 +1,4 @@
-"""The pictures of a comparison: how validation went, how it ended, and what length does to it."""
+"""Plots of a comparison: validation curves, final scores, and scores by length."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 
 DASHES = ("--", ":", "-.", (0, (1, 4)))
 WIDE = 20.0
-"""Values that are so many times apart are shown on a logarithmic axis."""
+"""Ratio of values above which the axis is logarithmic."""
 
 
-def drawings(found: Comparison) -> Iterator[Picture]:
-    """Those for which there is something to draw."""
-    if not found.done:
+def drawings(comparison: Comparison) -> Iterator[Picture]:
+    """The plots that there is data for."""
+    if not comparison.done:
         return
-    yield Picture("validation", lambda figure: _validation(found, figure))
-    yield Picture("final", lambda figure: _final(found, figure))
-    if found.by_length()[0]:
-        yield Picture("by_length", lambda figure: _by_length(found, figure))
+    yield Picture("validation", lambda figure: _validation(comparison, figure))
+    yield Picture("final", lambda figure: _final(comparison, figure))
+    if comparison.by_length()[0]:
+        yield Picture("by_length", lambda figure: _by_length(comparison, figure))
 
 
-def _validation(found: Comparison, figure: Figure) -> None:
-    """A thin line a seed, and their mean."""
+def _validation(comparison: Comparison, figure: Figure) -> None:
+    """A thin line per seed, and their mean."""
     axes = figure.subplots()
-    for candidate, color in _colored(found):
+    for candidate, color in _colored(comparison):
         for run in candidate.runs:
             if run.curve:
                 axes.plot(*zip(*run.curve, strict=True), color=color, alpha=0.3, marker=".")
         if mean := _mean_curve(candidate):
             axes.plot(*zip(*mean, strict=True), color=color, lw=2, label=candidate.name)
-    values = [value for c in found.candidates for run in c.runs for _, value in run.curve]
+    values = [value for c in comparison.candidates for run in c.runs for _, value in run.curve]
     _scale(axes, values)
-    axes.set(xlabel="update", ylabel=f"validation {found.metric.replace('_', ' ')}")
+    axes.set(xlabel="update", ylabel=f"validation {comparison.metric.replace('_', ' ')}")
     axes.legend()
 
 
 def _mean_curve(candidate: Candidate) -> list[tuple[int, float]]:
-    """At the updates at which every seed that came to an end was validated."""
+    """The mean at the updates at which all finished seeds were validated."""
     curves = [dict(run.curve) for run in candidate.done]
     if not curves:
         return []
@@ -53,45 +53,45 @@ def _mean_curve(candidate: Candidate) -> list[tuple[int, float]]:
     return [(at, fmean(curve[at] for curve in curves)) for at in sorted(common)]
 
 
-def _final(found: Comparison, figure: Figure) -> None:
-    """A point a seed, mean and deviation beside them, and lines for what has to be beaten."""
-    axes, split = figure.subplots(), found.splits[-1]
+def _final(comparison: Comparison, figure: Figure) -> None:
+    """A point per seed, their mean and deviation, and a line per baseline."""
+    axes, split = figure.subplots(), comparison.splits[-1]
     values = []
-    for place, (candidate, color) in enumerate(_colored(found)):
-        spread = candidate.metric(split, found.metric)
+    for place, (candidate, color) in enumerate(_colored(comparison)):
+        spread = candidate.metric(split, comparison.metric)
         if spread is None:
             continue
         values += spread.values
         axes.plot([place] * len(spread.values), spread.values, "o", color=color, alpha=0.4)
         axes.errorbar(place + 0.15, spread.mean, spread.deviation, fmt="s", color=color, capsize=4)
-    for (name, measured), dashes in zip(found.baselines.items(), cycle(DASHES)):
-        if found.metric in measured.get(split, {}):
-            values.append(measured[split][found.metric])
+    for (name, measured), dashes in zip(comparison.baselines.items(), cycle(DASHES)):
+        if comparison.metric in measured.get(split, {}):
+            values.append(measured[split][comparison.metric])
             label = name.replace("_", " ")
             axes.axhline(values[-1], color="0.4", lw=1, ls=dashes, label=label)
     _scale(axes, values)
-    names = [f"{c.name}\n{c.hidden} units\n{c.parameters:,}" for c in found.candidates]
+    names = [f"{c.name}\n{c.hidden} units\n{c.parameters:,}" for c in comparison.candidates]
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.5, len(names) - 0.5)
-    axes.set_ylabel(f"{split} {found.metric.replace('_', ' ')}")
+    axes.set_ylabel(f"{split} {comparison.metric.replace('_', ' ')}")
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
 
 
-def _by_length(found: Comparison, figure: Figure) -> None:
+def _by_length(comparison: Comparison, figure: Figure) -> None:
     axes = figure.subplots()
-    groups, columns = found.by_length()
-    for candidate, color in _colored(found):
+    groups, columns = comparison.by_length()
+    for candidate, color in _colored(comparison):
         if candidate.name in columns:
             heights = [row[0] for row in columns[candidate.name]]
             axes.plot(groups, heights, marker="o", color=color, label=candidate.name)
-    name = next(run.by_length_of for run in found.done if run.by_length)
-    axes.set(xlabel="steps", ylabel=f"{found.splits[-1]} {name.replace('_', ' ')}")
+    name = next(run.by_length_of for run in comparison.done if run.by_length)
+    axes.set(xlabel="steps", ylabel=f"{comparison.splits[-1]} {name.replace('_', ' ')}")
     axes.legend()
 
 
-def _colored(found: Comparison) -> Iterator[tuple[Candidate, str]]:
-    for number, candidate in enumerate(found.candidates):
+def _colored(comparison: Comparison) -> Iterator[tuple[Candidate, str]]:
+    for number, candidate in enumerate(comparison.candidates):
         yield candidate, COLORS[number % len(COLORS)]
 
 

@@ -1,4 +1,4 @@
-"""Runs in processes of their own, so many at once; a stop is passed on to all of them."""
+"""Parallel runs, each in its own process; a stop signal is passed on to all of them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from elman.training import Report
 from elman.training._signals import stop_on_signals
 
 GLANCE = 0.2
-"""Seconds between two looks whether somebody wants to stop."""
+"""Seconds between two checks for a stop signal."""
 
 Message = tuple[Job, dict[str, Any] | None]
 
 
-class Pool:
-    """Trains jobs, ``at_once`` of them side by side, and reports their events as they come.
+class ProcessPool:
+    """Trains jobs, ``at_once`` of them in parallel, and reports their events as they arrive.
 
-    Each event has the keys "candidate" and "seed" beside its own.
+    Each event gets the keys "candidate" and "seed".
     """
 
     def __init__(self, folder: Folder, report: Report, *, at_once: int, threads: int) -> None:
@@ -38,10 +38,10 @@ class Pool:
         self.stopping = False
 
     def train(self, jobs: Iterable[Job]) -> None:
-        """Return when all have ended, well or not.
+        """Train all jobs; return when every one has finished or failed.
 
         Raises:
-            Interrupted: by Ctrl-C, SIGTERM or SIGHUP, after every run that was training has saved.
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP, after all runs in training have saved.
         """
         waiting = deque(jobs)
         try:
@@ -55,8 +55,7 @@ class Pool:
                     self._listen()
                 if stop.signal and any(self.folder.left()):
                     raise Interrupted(
-                        f"stopped by {stop.signal}: all runs are saved in {self.folder.path}, "
-                        "to be resumed",
+                        f"stopped by {stop.signal}; all runs are saved in {self.folder.path}",
                         (
                             "compare",
                             self.folder.comparison().task,
@@ -73,20 +72,20 @@ class Pool:
         log.parent.mkdir(exist_ok=True)
         self.folder.forget(job)
         command = [sys.executable, "-m", "elman.comparison._worker", str(self.folder.path)]
-        with log.open("w", encoding="utf-8") as said:
+        with log.open("w", encoding="utf-8") as stderr:
             process = subprocess.Popen(
                 [*command, job.name, str(job.seed)],
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=stderr,
                 text=True,
                 env=self.environment,
-                start_new_session=True,  # a Ctrl-C is ours to pass on
+                start_new_session=True,  # so that we pass on a Ctrl-C ourselves
             )
         self.running[job] = process
         Thread(target=self._follow, args=(job, process), daemon=True).start()
 
     def _stop(self) -> None:
-        """Let every run save and end."""
+        """Ask every run to save and stop."""
         self.stopping = True
         for process in self.running.values():
             process.terminate()
@@ -99,20 +98,20 @@ class Pool:
         self.messages.put((job, None))
 
     def _listen(self) -> None:
-        """Pass on what was said, or wait a moment for something to be."""
+        """Report the next event, if one arrives within a moment."""
         try:
             job, event = self.messages.get(timeout=GLANCE)
         except Empty:
             return
-        told = event if event is not None else self._ended(job)
-        self.report({**told, "candidate": job.name, "seed": job.seed})
+        fields = event if event is not None else self._ended(job)
+        self.report({**fields, "candidate": job.name, "seed": job.seed})
 
     def _ended(self, job: Job) -> dict[str, Any]:
         code, log = self.running.pop(job).returncode, self.folder.log(job)
         outcome = self.folder.outcome(*job)
         if code and not self.stopping:
-            said = log.read_text(encoding="utf-8").strip().splitlines() or ["it said nothing"]
-            message = f"its process ended with exit code {code}: {said[-1]}"
+            lines = log.read_text(encoding="utf-8").strip().splitlines() or ["no output"]
+            message = f"the process failed with exit code {code}: {lines[-1]}"
             outcome = Outcome(seed=job.seed, status="failed", message=message)
             self.folder.save(job.name, outcome)
         if not log.stat().st_size:

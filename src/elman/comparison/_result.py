@@ -1,4 +1,4 @@
-"""What came of a comparison, as numbers that go into JSON and back."""
+"""The results of a comparison, as models that are stored as JSON."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from elman.comparison._verdict import Verdict
-from elman.metrics import leading
-from elman.tasks._base import Metrics
+from elman.tasks._task import Metrics
 
 FORMAT = 1
 Rows: TypeAlias = list[list[str | float | int]]
 
 
 class Outcome(BaseModel):
-    """A run that has ended: its metrics, or why it has none.
+    """The outcome of a run: its metrics, or why it has none.
 
-    ``curve`` has the update and the leading metric of each validation; ``peak_memory`` is in bytes
-    and of the whole process, with torch and the data. ``input_steps`` is how many steps a
-    network without recurrence sees. ``by_length`` is the task's table of short and long rows,
-    whose last column has ``by_length_of``. A run that ``failed`` is tried again.
+    ``metric`` is the metric of the task; ``curve`` has the update and that metric of each
+    validation; ``peak_memory`` is in bytes and covers the whole process, including torch and the
+    data. ``input_steps`` is the input length of a network without recurrence. ``by_length`` is the
+    task's table of metrics by row length, whose last column is the metric ``by_length_of``. Failed
+    runs are trained again on resume.
     """
 
     seed: int
@@ -34,6 +34,8 @@ class Outcome(BaseModel):
     seconds: float = 0.0
     peak_memory: int | None = None
     input_steps: int | None = None
+    metric: str = ""
+    higher_is_better: bool = False
     metrics: dict[str, Metrics] = {}
     baselines: dict[str, dict[str, Metrics]] = {}
     curve: list[tuple[int, float]] = []
@@ -42,7 +44,7 @@ class Outcome(BaseModel):
 
 
 class Spread(BaseModel):
-    """Values of several seeds: their mean, and their standard deviation where there are two."""
+    """Values of several seeds with their mean and, for two or more, standard deviation."""
 
     values: list[float]
     mean: float
@@ -50,20 +52,20 @@ class Spread(BaseModel):
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread | None:
-        """None of no values, or where one of them is not finite.
+        """The spread of values; None if there are none, or one is not finite.
 
         >>> Spread.of([1.0, 3.0]).deviation
         1.4142135623730951
         """
-        found = list(values)
-        if not found or not all(map(math.isfinite, found)):
+        sample = list(values)
+        if not sample or not all(map(math.isfinite, sample)):
             return None
-        deviation = stdev(found) if len(found) > 1 else None
-        return cls(values=found, mean=fmean(found), deviation=deviation)
+        deviation = stdev(sample) if len(sample) > 1 else None
+        return cls(values=sample, mean=fmean(sample), deviation=deviation)
 
 
 class Candidate(BaseModel):
-    """A cell with its settings: how large it is, and what its runs came to."""
+    """A cell with its settings: its size and the outcomes of its runs."""
 
     name: str
     cell: str
@@ -76,20 +78,19 @@ class Candidate(BaseModel):
         return [run for run in self.runs if run.status == "done"]
 
     def metric(self, split: str, name: str) -> Spread | None:
-        """A metric over the seeds that came to an end."""
+        """A metric over the finished seeds."""
         return Spread.of(run.metrics[split][name] for run in self.done)
 
     def spread(self, of: Literal["seconds", "peak_memory"]) -> Spread | None:
-        """Time or memory over the seeds that came to an end."""
+        """Time or memory over the finished seeds."""
         return Spread.of(value for run in self.done if (value := getattr(run, of)) is not None)
 
 
 class Comparison(BaseModel):
-    """Everything that ``table.json`` holds.
+    """The content of ``table.json``.
 
-    ``metric`` is the leading one of the task, and the verdict is about it on the last of
-    ``splits``. ``target`` is the number of parameters that the candidates were to have, None where
-    they have equal hidden sizes.
+    ``metric`` is the metric of the task; the verdict is about it on the last of ``splits``.
+    ``target`` is the number of parameters to match, None if hidden sizes are equal instead.
     """
 
     format: int = FORMAT
@@ -116,7 +117,7 @@ class Comparison(BaseModel):
 
     @property
     def failed(self) -> list[str]:
-        """The names of runs that are to be tried again."""
+        """The runs that failed, and why."""
         return [
             f"{candidate.name} seed {run.seed}: {run.message}"
             for candidate in self.candidates
@@ -125,12 +126,12 @@ class Comparison(BaseModel):
         ]
 
     def judged(self) -> Comparison:
-        """With the metric, the baselines and the verdict that follow from the runs."""
+        """The comparison with the metric, baselines and verdict of its runs."""
         if not self.done:
             return self
         first = self.done[0]
         splits = list(first.metrics)
-        metric, higher = leading(first.metrics[splits[-1]])
+        metric, higher = first.metric, first.higher_is_better
         values = {
             candidate.name: spread.values if spread else []
             for candidate in self.candidates
@@ -142,14 +143,14 @@ class Comparison(BaseModel):
         return self.model_copy(update={**named, **known})
 
     def by_length(self) -> tuple[list[str], dict[str, Rows]]:
-        """Groups of rows by length, and per candidate the mean of the last column over seeds."""
+        """Groups of rows by length, and each candidate's mean metric in them over seeds."""
         groups: list[str] = []
-        found: dict[str, Rows] = {}
+        means: dict[str, Rows] = {}
         for candidate in self.candidates:
             tables = [run.by_length for run in candidate.done if run.by_length]
             if not tables:
                 continue
             groups = [str(row[0]) for row in tables[0]]
             columns = zip(*tables, strict=True)
-            found[candidate.name] = [[fmean(float(row[-1]) for row in rows)] for rows in columns]
-        return groups, found
+            means[candidate.name] = [[fmean(float(row[-1]) for row in rows)] for rows in columns]
+        return groups, means

@@ -1,4 +1,4 @@
-"""Hidden sizes at which networks have equally many parameters, found by building them."""
+"""Hidden sizes at which networks have equal numbers of parameters, found by building them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,22 @@ import torch
 
 from elman._errors import ConfigError
 from elman.tasks import by_name
-from elman.tasks._base import NamedTask, Reading
+from elman.tasks._task import Reading
 from elman.training import Config
 
 LARGEST = 2**17
-"""Hidden units; a network that is still too small then does not grow with them."""
+"""Largest hidden size that is tried."""
 
 Count = Callable[[Config], int]
 
 
 @contextmanager
 def counting(config: Config, reading: Reading | None = None) -> Iterator[Count]:
-    """A function that says how many parameters the network of other settings has.
+    """A function that counts the parameters of the network for given settings.
 
-    The data are read once.
+    The data are read only once.
     """
     kind = by_name(config.task)
-    assert issubclass(kind, NamedTask)
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         kind.prepare(config.data, config.model, folder, reading).save(folder)
@@ -43,7 +42,7 @@ def counting(config: Config, reading: Reading | None = None) -> Iterator[Count]:
 
 
 def resized(config: Config, hidden: int) -> Config:
-    """The same settings with another hidden size."""
+    """The settings with another hidden size."""
     tree: dict[str, Any] = config.toml()
     tree["model"]["hidden"] = hidden
     return type(config).parse(tree)
@@ -53,7 +52,7 @@ def nearest(config: Config, target: int, count: Count) -> Config:
     """The settings with the hidden size whose number of parameters is nearest to the target.
 
     Raises:
-        ConfigError: the number does not grow with the hidden size.
+        ConfigError: the target cannot be reached.
     """
 
     @cache
@@ -65,8 +64,8 @@ def nearest(config: Config, target: int, count: Count) -> Config:
         low, high = high, 2 * high
         if high > LARGEST:
             raise ConfigError(
-                f"{high // 2:,} hidden units have {parameters(high // 2):,} parameters, and "
-                f"{target:,} were wanted: compare with --equal hidden"
+                f"the target is {target:,} parameters, and {high // 2:,} hidden units have only "
+                f"{parameters(high // 2):,}: compare with --equal hidden"
             )
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""The process that trains one run of a comparison: its events go out as JSON lines."""
+"""The process that trains one run of a comparison and prints its events as JSON lines."""
 
 from __future__ import annotations
 
@@ -10,37 +10,32 @@ from typing import Any, TypeAlias
 from elman._errors import CheckpointError, Diverged, ElmanError, Interrupted
 from elman.comparison._folder import Folder
 from elman.comparison._result import Outcome
-from elman.metrics import leading
-from elman.tasks._base import BY_LENGTH, MEASURE
-from elman.training import Result, load, resume, train
+from elman.training import Result, resume, train
 from elman.training._run import Run
 
 Curve: TypeAlias = list[tuple[int, float]]
-
-FRAME = {"event", "epoch", "update", "updates", "best", "seconds"}
-"""What a validation's event holds beside the metrics."""
 
 STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
-    """Train ``FOLDER NAME SEED``, or go on with it, and write its outcome."""
+    """Train or resume the run ``FOLDER NAME SEED``, and write its outcome."""
     folder, name, seed = Folder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
     path = folder.run(name, seed)
-    told: dict[str, Any] = {"seed": seed, "run": str(path.relative_to(folder.path))}
+    outcome: dict[str, Any] = {"seed": seed, "run": str(path.relative_to(folder.path))}
     try:
-        told |= finished(trained(folder, name, seed))
+        outcome |= finished(trained(folder, name, seed))
     except Interrupted:
         sys.exit(Interrupted.exit_code)
     except Diverged as error:
-        told |= {"status": "diverged", "message": str(error), "curve": curve(Run.open(path))}
+        outcome |= {"status": "diverged", "message": str(error), "curve": curve(Run.open(path))}
     except ElmanError as error:
-        told |= {"status": "failed", "message": str(error)}
-    folder.save(name, Outcome(**told, peak_memory=peak_memory()))
+        outcome |= {"status": "failed", "message": str(error)}
+    folder.save(name, Outcome(**outcome, peak_memory=peak_memory()))
 
 
 def trained(folder: Folder, name: str, seed: int) -> Result:
-    """Go on from the last checkpoint, if there is one."""
+    """Resume from the last checkpoint, or train from scratch."""
     path = folder.run(name, seed)
     try:
         Run.open(path).load("last")
@@ -55,12 +50,14 @@ def emit(event: dict[str, Any]) -> None:
 
 
 def finished(result: Result) -> dict[str, Any]:
-    """What an outcome says of a run that came to its end."""
+    """The fields of an `Outcome` for a finished run."""
     start, *_, end = result.run.events()
     return {
         "status": "done",
         "input_steps": start.get("input_steps"),
         "seconds": end["seconds"],
+        "metric": start["metric"],
+        "higher_is_better": start["higher_is_better"],
         "metrics": result.metrics,
         "baselines": result.baselines,
         "curve": curve(result.run),
@@ -69,30 +66,27 @@ def finished(result: Result) -> dict[str, Any]:
 
 
 def curve(run: Run) -> Curve:
-    """The leading metric of each validation; one that is not finite is left out."""
-    found = []
-    for event in run.events():
-        if event["event"] == "valid":
-            measured = {key: value for key, value in event.items() if key not in FRAME}
-            found.append((event["update"], measured[leading(measured)[0]]))
-    return [(update, value) for update, value in found if value is not None]
+    """The metric of the task at each validation, without values that are not finite."""
+    metric = run.events()[0]["metric"]
+    validations = ((e["update"], e[metric]) for e in run.events() if e["event"] == "valid")
+    return [(update, value) for update, value in validations if value is not None]
 
 
 def by_length(result: Result) -> dict[str, Any]:
-    """The task's table of short and long rows of the last split, if it has one."""
-    if not result.metrics:
-        return {}
-    for table in load(result.run.path).tables(list(result.metrics)[-1]):
-        if table.title.startswith(BY_LENGTH):
-            rows = [list(row[: MEASURE + 1]) for row in table.rows]
-            return {"by_length": rows, "by_length_of": table.columns[MEASURE]}
+    """The task's table of metrics by row length on the last split, if it has one."""
+    for table in result.tables:
+        if table.by_length:
+            return {
+                "by_length": [list(row[:3]) for row in table.rows],
+                "by_length_of": table.metric,
+            }
     return {}
 
 
 def peak_memory() -> int | None:
-    """The most bytes that this process has held; None where the system does not say.
+    """Peak memory of this process in bytes; None if the system does not report it.
 
-    ``ru_maxrss`` would not do: a child's begins at what its parent held.
+    ``ru_maxrss`` is not used, since in a child it starts at the peak of its parent.
     """
     if not STATUS.exists():
         return None

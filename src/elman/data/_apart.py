@@ -20,12 +20,12 @@ from typing import IO, NoReturn
 from elman._errors import DataError
 
 UNREADABLE = 3
-"""The status with which a program ends that says why."""
+"""The exit status of a reader that wrote its reason to stderr."""
 
 
 @contextmanager
 def apart(file: Path, program: str, *arguments: object) -> Iterator[IO[bytes]]:
-    """What a module of this package prints of a file, run as a program in a process of its own.
+    """The output of a module of this package that reads a file in a process of its own.
 
     Raises:
         DataError: it refuses the file, or crashes on it.
@@ -60,7 +60,7 @@ def apart(file: Path, program: str, *arguments: object) -> Iterator[IO[bytes]]:
 
 
 def _reason(status: int, errors: str) -> str:
-    """Why a program ended with this status."""
+    """The reason why a program ended with this status."""
     lines = errors.strip().splitlines()
     if status == UNREADABLE:
         return lines[-1]
@@ -78,9 +78,9 @@ def refuse(why: str) -> NoReturn:
 
 
 def limit(memory: int, seconds: int | None = None) -> None:
-    """Let the program have so much memory beside what it uses already, and processor time.
+    """Limit the memory that the program may use on top of what it has, and its processor time.
 
-    Elsewhere than on Linux it has what there is.
+    Only Linux has these limits.
     """
     if sys.platform != "linux":
         return

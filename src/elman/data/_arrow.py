@@ -21,7 +21,7 @@ ROWS = 1024
 
 
 class Most(NamedTuple):
-    """How much the file may unpack to whatever its size, how many times that, and one batch."""
+    """Limits: bytes that any file may unpack to, the ratio beyond that, and bytes of a batch."""
 
     unpacked: int
     ratio: int
@@ -29,7 +29,7 @@ class Most(NamedTuple):
 
 
 def batches(path: str, most: Most) -> Iterator[Any]:
-    """Record batches that are small enough as Python's objects; first an empty one."""
+    """Record batches that are small enough as Python objects; the first one is empty."""
     metadata = read_metadata(path)
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
@@ -56,25 +56,25 @@ def check_size(path: str, unpacked: int, most: Most) -> None:
     """Refuse what unpacks to far more than the file's size."""
     if unpacked > max(most.unpacked, most.ratio * Path(path).stat().st_size):
         refuse(
-            f"it unpacks to more than {most.ratio} times its size, as files do that are made to "
-            "fill a memory (if this one is meant so, convert it to .csv)"
+            f"it unpacks to more than {most.ratio} times its size, as a decompression bomb does "
+            "(if the file is genuine, convert it to .csv)"
         )
 
 
 def light(batch: Any, before: int, most: int) -> Iterator[Any]:
-    """The batch in pieces of at most so many bytes."""
+    """The batch in pieces of at most ``most`` bytes."""
     if sum(map(weight, batch.columns)) <= most:
         yield batch
         return
     if len(batch) == 1:
-        refuse(f"row {before + 1} has more than {most:,} bytes (break it into rows)")
+        refuse(f"row {before + 1} has more than {most:,} bytes (break it into several rows)")
     half = len(batch) // 2
     yield from light(batch.slice(0, half), before, most)
     yield from light(batch.slice(half), before + half, most)
 
 
 def weight(array: Any) -> int:
-    """The bytes, about, of an array as Python's objects."""
+    """The approximate bytes of an array as Python objects."""
     if isinstance(array, pa.DictionaryArray):
         lengths = compute.binary_length(array.dictionary).take(array.indices)
         return 16 * len(array) + (compute.sum(lengths).as_py() or 0)
@@ -92,9 +92,9 @@ def main() -> None:
     pa.set_io_thread_count(1)
     limit(int(memory))
     try:
-        found = batches(path, Most(*map(int, numbers)))
-        with pa.ipc.new_stream(sys.stdout.buffer, next(found).schema) as stream:
-            for batch in found:
+        record_batches = batches(path, Most(*map(int, numbers)))
+        with pa.ipc.new_stream(sys.stdout.buffer, next(record_batches).schema) as stream:
+            for batch in record_batches:
                 stream.write_batch(batch)
     except MemoryError:
         refuse(f"it needs more than {int(memory):,} bytes of memory")

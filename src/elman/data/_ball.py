@@ -1,4 +1,4 @@
-"""Balls that fly and bounce in a box, exactly, and the frames that a camera would see of them."""
+"""Balls that fly and bounce in a box, exactly, rendered as the frames of a video."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAR, GRAY = 0.2, 0.35
 
 
 class Box(NamedTuple):
-    """What happens in the box, whose sides are 1 long, and how it is filmed; time is in frames."""
+    """The physics of a box with sides of length 1, and how it is filmed; time is in frames."""
 
     balls: int = 1
     gravity: float = 0.006
@@ -34,8 +34,8 @@ def ball(rows: int, steps: int, seed: int, **box: Any) -> Rows:
     """Films of balls in a box, and where their centers are in each frame.
 
     Balls begin anywhere, with velocities drawn from a normal distribution with the deviation
-    ``speed``; each is a little darker than the one before it. With ``occlusion`` a gray bar stands
-    somewhere in front of them. ``noise`` is the deviation of what is added to each pixel, of 1.
+    ``speed``; each is a little darker than the one before it. With ``occlusion`` a gray bar hides a
+    part of the box. ``noise`` is the standard deviation of the noise of each pixel, in [0, 1].
 
     Yields:
         "frames", bytes (steps, size, size) with the top row first, and "positions", (steps,
@@ -61,11 +61,11 @@ def throw(draw: np.random.Generator, rows: int, box: Box) -> tuple[Reals, Reals]
     """Where balls begin and how fast, each (rows, balls, 2); none lies within another.
 
     Raises:
-        ConfigError: so many balls do not fit.
+        ConfigError: the balls do not fit.
     """
     if box.balls * box.radius**2 > 0.1:
         raise ConfigError(
-            f"{box.balls} balls of radius {box.radius} leave no room in the box: take fewer"
+            f"{box.balls} balls of radius {box.radius} leave no room in the box: use fewer"
         )
     p = np.empty((rows, box.balls, 2))
     again = np.arange(rows)
@@ -78,14 +78,14 @@ def throw(draw: np.random.Generator, rows: int, box: Box) -> tuple[Reals, Reals]
 
 
 def fly(p: Reals, v: Reals, steps: int, box: Box) -> tuple[Reals, Reals]:
-    r"""Positions and velocities at each frame, (rows, steps, balls, 2), without any error of time.
+    r"""Positions and velocities at each frame, (rows, steps, balls, 2), integrated exactly.
 
     .. math:: p(t) = p + v t - \tfrac12 g t^2 e_y, \qquad v(t) = v - g t e_y
 
     holds until a ball meets a wall, where one component of its velocity turns round, or another
     ball of its mass, with which it exchanges the components along the line between their centers.
     The times of both are roots of quadratic equations: two balls fall alike, so gravity is not in
-    theirs. Nothing is lost: the energy :math:`\sum \tfrac12 |v|^2 + g y` stays as it is.
+    theirs. The energy :math:`\sum \tfrac12 |v|^2 + g y` is conserved.
 
     Example:
         >>> box = Box(gravity=0.02, radius=0.1)
@@ -153,9 +153,9 @@ def _bounce(v: Reals, p: Reals, rows: NDArray[np.int64], event: NDArray[np.int64
         meet = rows[event == 3 * balls + number]
         line = p[meet, i] - p[meet, j]
         line /= np.linalg.norm(line, axis=1, keepdims=True)
-        given = ((v[meet, i] - v[meet, j]) * line).sum(1, keepdims=True) * line
-        v[meet, i] -= given
-        v[meet, j] += given
+        impulse = ((v[meet, i] - v[meet, j]) * line).sum(1, keepdims=True) * line
+        v[meet, i] -= impulse
+        v[meet, j] += impulse
 
 
 def _pairs(balls: int) -> list[tuple[int, int]]:

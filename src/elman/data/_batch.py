@@ -16,16 +16,16 @@ from elman.scan import mask
 
 
 def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Int[Tensor, "B"]]:
-    """Stack sequences of unequal length, filled up with zeros on the right.
+    """Stack sequences of unequal length, padded with zeros on the right.
 
     Args:
-        sequences: tensors (steps_b, ...), alike in all but ``steps_b``, which may be 0.
+        sequences: tensors (steps_b, ...) that differ only in ``steps_b``, which may be 0.
 
     Returns:
         The batch (batch, max steps, ...) and the lengths (batch,), int64, on the same device.
 
     Raises:
-        ShapeError: there are no sequences, or their trailing sizes differ.
+        ShapeError: the list is empty, or trailing sizes differ.
 
     Example:
         >>> pad([torch.tensor([1, 2]), torch.tensor([3])])
@@ -33,10 +33,10 @@ def pad(sequences: Sequence[Tensor]) -> tuple[Tensor, Int[Tensor, "B"]]:
                 [3, 0]]), tensor([2, 1]))
     """
     if not sequences:
-        raise ShapeError("pad needs at least one sequence, got an empty list")
+        raise ShapeError("expected at least one sequence, got an empty list")
     trailing = {tuple(sequence.shape[1:]) for sequence in sequences}
     if len(trailing) > 1:
-        raise ShapeError(f"all sequences need one trailing shape, got {sorted(trailing)}")
+        raise ShapeError(f"all sequences must have the same trailing shape, got {sorted(trailing)}")
     lengths = torch.tensor([len(sequence) for sequence in sequences], device=sequences[0].device)
     return pad_sequence(list(sequences), batch_first=True), lengths
 
@@ -55,8 +55,8 @@ def crop(
         return batch, lengths
     if tail:
         skipped = (lengths - most).clamp(min=0)
-        at = skipped.unsqueeze(1) + torch.arange(most, device=batch.device)
-        return batch[torch.arange(len(batch), device=batch.device).unsqueeze(1), at], (
+        index = skipped.unsqueeze(1) + torch.arange(most, device=batch.device)
+        return batch[torch.arange(len(batch), device=batch.device).unsqueeze(1), index], (
             lengths - skipped
         )
     return batch[:, :most], lengths.clamp(max=most)
@@ -101,7 +101,7 @@ class Ragged:
         tensors = [torch.as_tensor(np.asarray(s), dtype=dtype) for s in sequences]
         full = [tensor for tensor in tensors if len(tensor)]
         if len({tuple(tensor.shape[1:]) for tensor in full}) > 1:
-            raise ShapeError("the steps of all sequences need one shape")
+            raise ShapeError("the steps of all sequences must have the same shape")
         lengths = torch.tensor([len(tensor) for tensor in tensors], dtype=torch.long)
         return cls(torch.cat(full or [torch.empty(0, dtype=dtype or torch.long)]), lengths)
 
@@ -125,17 +125,17 @@ class Ragged:
         lengths = self.lengths[rows]
         steps = max(1, int(lengths.max())) if len(rows) else 1
         real = mask(lengths, steps)
-        at = (self._starts[rows].unsqueeze(1) + torch.arange(steps))[real]
+        index = (self._starts[rows].unsqueeze(1) + torch.arange(steps))[real]
         dtype = self.values.dtype if self.values.is_floating_point() else torch.long
         batch = torch.zeros(*real.shape, *self.values.shape[1:], dtype=dtype)
-        batch[real] = self.values[at].to(dtype)
+        batch[real] = self.values[index].to(dtype)
         return batch, lengths
 
 
 def buckets(
     lengths: Tensor, rows: int, generator: torch.Generator | None = None, pool: int = 50
 ) -> list[Tensor]:
-    """Batches of rows that are about equally long, so that there is little padding.
+    """Batches of rows of similar length, so that there is little padding.
 
     With a generator the rows are shuffled, sorted by length only within ``pool`` batches, and the
     batches shuffled again: the same state of the generator gives the same batches. Without one they
@@ -166,7 +166,7 @@ def buckets(
 
 
 class Lanes:
-    """One token stream cut into contiguous lanes that are read side by side.
+    """One token stream cut into contiguous lanes that form the rows of a batch.
 
     Lane b predicts tokens ``b * steps + 1`` to ``(b + 1) * steps`` of the stream, each from the one
     before it, with ``steps = (len(tokens) - 1) // lanes``. No target is lost between two lanes; the
@@ -175,12 +175,12 @@ class Lanes:
 
     Args:
         tokens: a stream of integers (tokens,): a tensor, an array, or a memory map as `tokenize`
-            returns it, of which only the windows asked for are read.
+            returns it, of which only the requested windows are read.
         lanes: how many, the batch size.
 
     Raises:
         DtypeError, ShapeError: the stream is not one row of integers.
-        ConfigError: there is no lane.
+        ConfigError: ``lanes`` is less than 1.
         DataError: the stream is too short to fill one step of every lane.
 
     Example:
@@ -202,14 +202,14 @@ class Lanes:
     def __init__(self, tokens: Tensor | np.ndarray, lanes: int) -> None:
         stream = tokens.cpu().numpy() if isinstance(tokens, Tensor) else np.asarray(tokens)
         if stream.ndim != 1:
-            raise ShapeError(f"a token stream has shape (tokens,), got {stream.shape}")
+            raise ShapeError(f"a token stream must have shape (tokens,), got {stream.shape}")
         if stream.dtype.kind not in "iu":
-            raise DtypeError(f"a token stream holds integers, got {stream.dtype}")
+            raise DtypeError(f"a token stream must hold integers, got {stream.dtype}")
         if lanes < 1:
             raise ConfigError(f"lanes must be at least 1, got {lanes}")
         if len(stream) <= lanes:
             raise DataError(
-                f"{lanes} lanes need at least {lanes + 1} tokens, and the text has {len(stream)}: "
+                f"{lanes} lanes need at least {lanes + 1} tokens, got {len(stream)}: "
                 "give more text, or fewer lanes (a smaller batch size)"
             )
         self.lanes = lanes
@@ -225,9 +225,7 @@ class Lanes:
             ConfigError: the window does not lie within ``steps``, or is empty.
         """
         if not 0 <= start < stop <= self.steps:
-            raise ConfigError(
-                f"a window within {self.steps} steps was expected, got {start} to {stop}"
-            )
+            raise ConfigError(f"expected a window within {self.steps} steps, got {start} to {stop}")
         return _read(self._inputs[:, start:stop]), _read(self._targets[:, start:stop])
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Data that Python packages carry: nothing is downloaded, neither pandas nor torch is loaded."""
+"""Data sets inside Python packages: nothing is downloaded, neither pandas nor torch is loaded."""
 
 from __future__ import annotations
 
@@ -371,7 +371,7 @@ def by_name(name: str) -> Lines:
         name: a name in `CATALOG`.
 
     Raises:
-        ConfigError: no data set is called so; the message names the nearest. Or it is no text.
+        ConfigError: no such data set; the message names the nearest. Or it is not a text.
         DataError: the package is not installed, or another version of it lacks the file.
     """
     dataset = _find(name, "language")
@@ -409,9 +409,9 @@ def records(
     """
     dataset = _find(name, task)
     if steps and not (dataset.made and dataset.made.steps):
-        raise ConfigError(f"the rows of {name} are as long as they are: leave out data.steps")
-    found = _made(dataset, rows, steps, seed, options) if dataset.made else _read(dataset)
-    return (Record(f"{name}, row {number}", values) for number, values in enumerate(found, 1))
+        raise ConfigError(f"the rows of {name} have a fixed length: leave out data.steps")
+    table = _made(dataset, rows, steps, seed, options) if dataset.made else _read(dataset)
+    return (Record(f"{name}, row {number}", values) for number, values in enumerate(table, 1))
 
 
 def _made(
@@ -423,8 +423,8 @@ def _made(
     how, usual, length = dataset.made
     module, _, function = how.rpartition(":")
     make = getattr(import_module(f"elman.data.{module or '_probes'}"), function)
-    found: Rows = make(rows or usual, steps or length, seed, **options) if length else make()
-    return found
+    table: Rows = make(rows or usual, steps or length, seed, **options) if length else make()
+    return table
 
 
 def _read(dataset: Dataset) -> Rows:
@@ -433,16 +433,16 @@ def _read(dataset: Dataset) -> Rows:
 
 
 def _find(name: str, task: str) -> Dataset:
-    found = {dataset.name: dataset for dataset in CATALOG}
-    if name not in found:
-        raise ConfigError(f"no data set is called {name!r}: {nearest(name, found)}")
-    if task not in found[name].tasks:
+    datasets = {dataset.name: dataset for dataset in CATALOG}
+    if name not in datasets:
+        raise ConfigError(f"unknown data set {name!r}: {nearest(name, datasets)}")
+    if task not in datasets[name].tasks:
         fit = [dataset.name for dataset in CATALOG if task in dataset.tasks]
         raise ConfigError(
-            f"{name} is a data set for {', '.join(found[name].tasks)}, not for {task}: "
+            f"{name} is a data set for {', '.join(datasets[name].tasks)}, not for {task}: "
             f"use {' or '.join(fit)}"
         )
-    return found[name]
+    return datasets[name]
 
 
 def _package(dataset: Dataset) -> Distribution:

@@ -22,7 +22,7 @@ Fields = Callable[[str], Sequence[str]]
 def read_tagged(
     path: Path, bad: BadRows, *, tag: str | None = None, encoding: str = "utf-8"
 ) -> Iterator[Record]:
-    r"""The sentences of a file, or of all files in a folder; blank lines stand between them.
+    r"""The sentences of a file, or of all files in a folder; separated by blank lines.
 
     In a file that ends in ``.conllu`` (or ``.conllu.gz``) words and labels are two of the ten
     columns that Universal Dependencies have; ranges such as 3-4 and empty nodes such as 5.1 are no
@@ -31,7 +31,7 @@ def read_tagged(
 
     Args:
         path: the file or folder.
-        bad: what becomes of a sentence with a malformed line.
+        bad: what to do with a sentence that has a malformed line.
         tag: the label's column: of CoNLL-U a name, upos unless given; else a number from 1.
         encoding: of the files.
 
@@ -72,15 +72,15 @@ def _blocks(file: Path, stream: io.TextIOWrapper) -> Iterator[Block]:
             block.append((number, line.rstrip("\r\n")))
             if len(block) > limits.SENTENCE:
                 raise DataError(
-                    f"{file}, line {block[0][0]}: a sentence of at most {limits.SENTENCE:,} lines "
-                    "was expected, this one goes on: put blank lines between sentences"
+                    f"{file}, line {block[0][0]}: expected a sentence of at most "
+                    f"{limits.SENTENCE:,} lines, got more: put blank lines between sentences"
                 )
     if block:
         yield block
 
 
 def _malformed(block: Block, fields: Fields) -> int:
-    """The number of the first line that is no word, or that of the first line at all."""
+    """The number of the first malformed line; of the first line if there is none."""
     for number, line in block:
         try:
             fields(line)
@@ -92,7 +92,7 @@ def _malformed(block: Block, fields: Fields) -> int:
 def _sentence(block: Block, fields: Fields) -> dict[str, list[str]]:
     pairs = [pair for _, line in block if (pair := fields(line))]
     if not pairs:
-        raise BadValue("", "no word in it")
+        raise BadValue("", "the sentence has no words")
     return {"tokens": [word for word, _ in pairs], "tags": [tag for _, tag in pairs]}
 
 
@@ -105,7 +105,7 @@ def _conllu(tag: str, encoding: str) -> Fields:
         check_field("", line, encoding)
         parts = line.split("\t")
         if len(parts) != len(CONLLU):
-            raise BadValue("", f"{len(CONLLU)} fields were expected, got {len(parts)}")
+            raise BadValue("", f"expected {len(CONLLU)} fields, got {len(parts)}")
         return (parts[1], parts[column]) if parts[0].isdecimal() else ()
 
     return fields
@@ -114,17 +114,17 @@ def _conllu(tag: str, encoding: str) -> Fields:
 def _columns(tag: str | None, encoding: str) -> Fields:
     if tag and (not tag.isdecimal() or int(tag) < 1):
         raise ConfigError(
-            "data.tag of a file of columns, whose name does not end in .conllu, is the number of "
-            f"the labels' column, from 1 on, got {tag!r}"
+            "data.tag must be the number of the label's column, from 1, for a file whose name does "
+            f"not end in .conllu, got {tag!r}"
         )
-    at = int(tag) - 1 if tag else -1
+    column = int(tag) - 1 if tag else -1
 
     def fields(line: str) -> Sequence[str]:
         check_field("", line, encoding)
         parts = line.split("\t") if "\t" in line else line.split()
-        if len(parts) < max(2, at + 1) or not parts[0] or not parts[at]:
+        if len(parts) < max(2, column + 1) or not parts[0] or not parts[column]:
             which = f"a label in column {tag}" if tag else "a label"
-            raise BadValue("", f"a word and {which} were expected, got {limits.excerpt(line)}")
-        return parts[0], parts[at]
+            raise BadValue("", f"expected a word and {which}, got {limits.excerpt(line)}")
+        return parts[0], parts[column]
 
     return fields

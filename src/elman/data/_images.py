@@ -18,7 +18,7 @@ from elman.data._table import (
     FORMATS,
     BadRows,
     BadValue,
-    Plan,
+    ReadOptions,
     Record,
     RowLines,
     check_field,
@@ -48,8 +48,8 @@ _STRIP = 256
 def read_image(image: Path | Pixels, size: int) -> Pixels:
     """An image as bytes (3, size, size): red, green and blue, squeezed into a square.
 
-    It is turned as its camera says, transparent parts are white, and of an animation the first
-    frame is taken.
+    EXIF orientation is applied, transparent parts become white, and an animation gives its first
+    frame.
 
     Args:
         image: a file, or pixels (height, width, 3).
@@ -57,22 +57,22 @@ def read_image(image: Path | Pixels, size: int) -> Pixels:
 
     Raises:
         ConfigError: Pillow is not installed.
-        BadValue: the file is not there, or is no image that can be read.
+        BadValue: the file does not exist, or cannot be read as an image.
 
     Example:
         >>> read_image(np.zeros((30, 20, 3), np.uint8), 8).shape
         (3, 8, 8)
     """
     if isinstance(image, Path):
-        found = _opened(image, size)
+        pixels = _opened(image, size)
     elif image.shape[:2] == (size, size):
-        found = image
+        pixels = image
     else:
         _need_pillow()
         from PIL import Image
 
-        found = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
-    return np.ascontiguousarray(found.transpose(2, 0, 1))
+        pixels = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BOX))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _opened(path: Path, size: int) -> Pixels:
@@ -126,7 +126,7 @@ def read_captions(
     Args:
         path: the file, or a folder in which it is the only table or is called ``captions`` or
             ``Flickr8k.token.txt``.
-        bad: what becomes of bad rows.
+        bad: what to do with bad rows.
         images: the folder of the image files; unless given, that of the captions file, or in it
             ``Images``, ``images``, ``Flicker8k_Dataset`` (as Flickr8k spells it) or
             ``Flickr8k_Dataset``.
@@ -139,7 +139,7 @@ def read_captions(
         Records with the values "image", a path, and "captions", a list of texts.
 
     Raises:
-        DataError: there is no such file, or not one alone; a column is missing; a bad row.
+        DataError: no such file, or several; a missing column; a bad row.
 
     Example:
         >>> import tempfile
@@ -152,15 +152,15 @@ def read_captions(
         Hodosh, Young & Hockenmaier 2013, "Framing image description as a ranking task".
     """
     file = _captions_file(path)
-    plan = Plan((image, caption), bad, names, encoding)
-    found: dict[str, Record] = {}
-    for place, values in _captions(file, plan):
+    options = ReadOptions((image, caption), bad, names, encoding)
+    records: dict[str, Record] = {}
+    for place, values in _captions(file, options):
         with bad.caught(place):
             name, texts = _text(values, image), values[caption]
             for text in texts if isinstance(texts, list) else [_text(values, caption)]:
-                record = found.setdefault(name, Record(place, {"captions": []}))
+                record = records.setdefault(name, Record(place, {"captions": []}))
                 record.values["captions"].append(text)
-    for name, (place, values) in found.items():
+    for name, (place, values) in records.items():
         yield Record(place, {"image": _place_of(name, file, images), **values})
 
 
@@ -172,46 +172,48 @@ def _captions_file(path: Path) -> Path:
     named = captions or [file for file in tables if file.name in _WHOLE] or tables
     if len(named) != 1:
         raise DataError(
-            f"{path}: one file of captions was expected in this folder, got "
+            f"{path}: expected one file of captions in this folder, got "
             f"{', '.join(file.name for file in named) or 'none'}: name the file itself"
         )
     return named[0]
 
 
-def _captions(file: Path, plan: Plan) -> Iterator[Record]:
+def _captions(file: Path, options: ReadOptions) -> Iterator[Record]:
     if file.suffix != ".txt":
-        yield from read_table(file, plan.wanted, plan.bad, names=plan.names, encoding=plan.encoding)
+        yield from read_table(
+            file, options.required, options.bad, names=options.names, encoding=options.encoding
+        )
         return
     if not file.is_file():
         raise DataError(f"{file}: no such file or folder: check the path")
-    with opened_text(file, plan.encoding) as stream:
+    with opened_text(file, options.encoding) as stream:
         numbered = _NUMBERED.fullmatch(next(RowLines(stream, file), "").rstrip("\r\n"))
-    yield from _numbered(file, plan) if numbered else FORMATS[".csv"](file, plan)
+    yield from _numbered(file, options) if numbered else FORMATS[".csv"](file, options)
 
 
-def _numbered(file: Path, plan: Plan) -> Iterator[Record]:
+def _numbered(file: Path, options: ReadOptions) -> Iterator[Record]:
     r"""Lines such as "dog.jpg#0\ta dog"."""
-    with opened_text(file, plan.encoding) as stream:
+    with opened_text(file, options.encoding) as stream:
         for number, line in RowLines(stream, file).rows():
             if line.isspace():
                 continue
             place = f"{file}, line {number}"
-            with plan.bad.caught(place):
-                check_field("", line, plan.encoding)
+            with options.bad.caught(place):
+                check_field("", line, options.encoding)
                 match = _NUMBERED.fullmatch(line.rstrip("\r\n"))
                 if not match:
                     raise BadValue(
                         "",
-                        f"NAME#NUMBER, a tab and a text were expected, got {limits.excerpt(line)}",
+                        f"expected NAME#NUMBER, a tab and a text, got {limits.excerpt(line)}",
                     )
-                yield Record(place, dict(zip(plan.wanted, match.groups(), strict=True)))
+                yield Record(place, dict(zip(options.required, match.groups(), strict=True)))
 
 
 def _text(values: Mapping[str, Any], column: str) -> str:
     value = values[column]
     if not isinstance(value, str) or not value.strip():
         raise BadValue(
-            column, "a text was expected, got " + (limits.excerpt(value) if value else "none")
+            column, "expected a text, got " + (limits.excerpt(value) if value else "none")
         )
     return value.strip()
 

@@ -1,4 +1,4 @@
-"""How much a reader takes in at one time, and why; docs/data.md has the same limits in a table.
+"""The most that a reader takes in at one time, and why; docs/data.md lists the same limits.
 
 A file that is small on the disk may stand for a very large one: compressed zeros, millions of empty
 tags, an image of a single color. Data sets have no limit, since rows are read one after the other;
@@ -30,13 +30,13 @@ COMPONENTS = 1 << 14
 """Numbers of a word's vector: no published ones have a tenth of that."""
 
 UNPACKED = 1 << 21
-"""Bytes that a .gz file may unpack to whatever its size."""
+"""Bytes that a .gz file of any size may unpack to."""
 
 RATIO = 200
 """Beyond it, bytes for each byte of a .gz or Parquet file; text has 10 at most, zeros 1,000."""
 
 PARQUET = 1 << 27
-"""Bytes that a Parquet file may unpack to whatever its size; repeated values take next to none."""
+"""Bytes that a Parquet file of any size may unpack to; repeated values take next to none."""
 
 BATCH = 1 << 26
 """Bytes of Parquet rows that become Python's objects together."""
@@ -89,15 +89,15 @@ MATLAB_SECONDS = 8
 FRAMES = 100_000
 """Frames of a piece of music."""
 
-SHOWN = 80
-"""Characters of a damaged value that are quoted in a message."""
+EXCERPT = 80
+"""Characters of a bad value that a message quotes."""
 
 
 def excerpt(value: object) -> str:
-    """A value as Python writes it, cut where it is long.
+    """The repr of a value, truncated if it is long.
 
     >>> excerpt("a" * 100)
     "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ... (102)"
     """
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]} ... ({len(text):,})"
+    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]} ... ({len(text):,})"

@@ -1,6 +1,6 @@
 """The rolls of a .mat file: a program for `elman.data._apart`.
 
-It hands on an .npz archive: the rolls as bytes, or as a text the reason why there is none.
+It hands on an .npz archive: the rolls as bytes, or as a text the reason why a roll cannot be read.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Piece = NDArray[np.uint8] | NDArray[np.str_]
 
 
 def rolls(path: str, names: list[str], keys: int, frames: int) -> dict[str, Piece]:
-    """Each roll of each cell array, as ``NAME NUMBER``; a text says why it is none."""
+    """Each roll of each cell array, as ``NAME NUMBER``; a text where it cannot be read."""
     cells = loadmat(path, variable_names=names)
     pieces: dict[str, Piece] = {}
     for name in (name for name in names if name in cells):
         cell = cells[name]
         if cell.dtype != object:
-            why = f"a cell array of rolls was expected, got {cell.dtype} {cell.shape}"
+            why = f"expected a cell array of rolls, got {cell.dtype} {cell.shape}"
             pieces[f"{name} 1"] = np.array(why)
             continue
         for number, piece in enumerate(cell.ravel(), 1):
@@ -35,14 +35,14 @@ def rolls(path: str, names: list[str], keys: int, frames: int) -> dict[str, Piec
 
 
 def checked(piece: object, keys: int, frames: int) -> Piece:
-    """The roll (frames, keys) as bytes, or why it is none."""
+    """The roll (frames, keys) as bytes, or the reason why it cannot be read."""
     roll = np.asarray(piece)
     if roll.ndim != 2 or roll.shape[1] != keys or roll.dtype.kind not in "biuf":
-        return np.array(f"a roll of {keys} keys was expected, got {roll.dtype} {roll.shape}")
+        return np.array(f"expected a roll of {keys} keys, got {roll.dtype} {roll.shape}")
     if len(roll) > frames:
-        return np.array(f"at most {frames:,} frames were expected, got {len(roll):,}")
+        return np.array(f"expected at most {frames:,} frames, got {len(roll):,}")
     if not np.isin(roll, (0, 1)).all():
-        return np.array("a roll of 0 and 1 was expected, got other numbers")
+        return np.array("expected a roll of 0 and 1, got other numbers")
     return roll.astype(np.uint8)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from elman._errors import DataError
+from elman._files import replacing
 from elman.data import _limits as limits
-from elman.data._files import replacing
 from elman.data._music import Note
 from elman.data._table import BadValue
 
@@ -36,10 +36,10 @@ def _mido() -> Any:
 
 
 def read_midi(file: Path) -> list[Note]:
-    """The notes of a MIDI file, without drums; pedals are not heeded.
+    """The notes of a MIDI file, without drums; pedals are ignored.
 
     Raises:
-        BadValue: it is damaged, or counts in seconds and not in beats.
+        BadValue: it is damaged, or counts time in seconds instead of beats.
     """
     mido = _mido()
     from mido.midifiles.meta import KeySignatureError
@@ -50,7 +50,7 @@ def read_midi(file: Path) -> list[Note]:
     except (OSError, EOFError, ValueError, TypeError, LookupError, KeySignatureError) as error:
         raise BadValue("", f"not a MIDI file that can be read: {error!r}") from error
     if midi.ticks_per_beat <= 0 or midi.type == 2:
-        raise BadValue("", "a MIDI file of type 0 or 1 that counts in beats was expected")
+        raise BadValue("", "expected a MIDI file of type 0 or 1 with time in beats: export it so")
     return [note for track in midi.tracks for note in _notes(track, midi.ticks_per_beat)]
 
 
@@ -63,7 +63,7 @@ def _content(file: Path) -> bytes:
         raise BadValue("", f"cannot be read: {error}") from error
     if len(content) > limits.MIDI:
         raise BadValue(
-            "", f"a MIDI file of at most {limits.MIDI:,} bytes was expected: cut it into pieces"
+            "", f"expected a MIDI file of at most {limits.MIDI:,} bytes, got more: split it"
         )
     if _ENDLESS.search(content):  # mido would take them for one number, and slow down with each
         raise BadValue("", "not a MIDI file that can be read: it holds a number without an end")
@@ -77,7 +77,7 @@ def _notes(track: Iterable[Any], ticks: int) -> Iterable[Note]:
         now += message.time
         if now > ticks * limits.QUARTERS:
             raise BadValue(
-                "", f"a piece of at most {limits.QUARTERS:,} quarter notes was expected, got more"
+                "", f"expected a piece of at most {limits.QUARTERS:,} quarter notes, got more"
             )
         if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
             continue
@@ -132,8 +132,8 @@ def synthesize(midi: Path, wave: Path) -> str | None:
         return MISSING
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not wave.is_file():
-        said = (done.stderr or done.stdout).strip().splitlines() or ["nothing"]
-        return f"{command[0]} failed ({done.returncode}) and said: {said[-1]}"
+        output = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        return f"{command[0]} failed ({done.returncode}): {output[-1]}"
     return None
 
 

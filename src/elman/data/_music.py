@@ -49,7 +49,7 @@ class Note(NamedTuple):
 
 
 def key_name(key: int) -> str:
-    """What a key of the piano is called, the lowest being 0.
+    """The name of a key of the piano, counted from 0, the lowest.
 
     >>> key_name(0), key_name(39)
     ('A0', 'C4')
@@ -69,7 +69,7 @@ def piano_roll(notes: Iterable[Note], step: float) -> Roll:
         step: the length of a frame in quarter notes.
 
     Raises:
-        BadValue: there is no note, or the last one is very far from the first.
+        BadValue: there are no notes, or the last one is very far from the first.
 
     Example:
         >>> roll = piano_roll([Note(0, 2, 60), Note(1, 2, 64)], step=1)
@@ -83,10 +83,10 @@ def piano_roll(notes: Iterable[Note], step: float) -> Roll:
     ]
     spans = [(start, stop, key) for start, stop, key in spans if start < stop]
     if not spans:
-        raise BadValue("", "there are no notes in it, between A0 and C8 and as long as a frame")
+        raise BadValue("", "expected notes between A0 and C8 that last a frame, got none")
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
     if last - first > limits.FRAMES:
-        raise BadValue("", f"at most {limits.FRAMES:,} frames were expected, got {last - first:,}")
+        raise BadValue("", f"expected at most {limits.FRAMES:,} frames, got {last - first:,}")
     roll = np.zeros((last - first, KEYS), np.uint8)
     for start, stop, key in spans:
         roll[start - first : stop - first, key] = 1
@@ -121,7 +121,7 @@ def read_music(path: Path, bad: BadRows) -> Iterator[Record]:
 
     Args:
         path: the file or folder.
-        bad: what becomes of a file without music.
+        bad: what to do with a file without music.
 
     Returns:
         Records with the values "piece", a name, and "notes"; from a set "roll" and "split".
@@ -146,16 +146,16 @@ def is_music(path: Path) -> bool:
 def _notes(file: Path) -> list[Note]:
     if not is_music(file):
         known = ", ".join((*READERS, ".mat"))
-        raise BadValue("", f"music was expected ({known}), got {file.suffix or 'no suffix'}")
+        raise BadValue("", f"expected music ({known}), got {file.suffix or 'no suffix'}")
     module, _, name = READERS[file.suffix.lower()].partition(":")
-    found: list[Note] = getattr(import_module(f"elman.data.{module}"), name)(file)
-    return found
+    notes: list[Note] = getattr(import_module(f"elman.data.{module}"), name)(file)
+    return notes
 
 
 def _read_mat(file: Path, bad: BadRows) -> Iterator[Record]:
     cells = _rolls(file)
     if not cells:
-        raise DataError(f"{file}: {', '.join(PARTS.values())} were expected, none of them is there")
+        raise DataError(f"{file}: expected {', '.join(PARTS.values())}, got none of them")
     splits = {name: split for split, name in PARTS.items()}
     for place, roll in cells.items():
         name, _, number = place.partition(" ")

@@ -36,8 +36,8 @@ def read_musicxml(file: Path) -> list[Note]:
     are left out.
 
     Raises:
-        BadValue: it is no score in parts, is damaged, or defines entities of its own, with which a
-            small file can grow without bounds.
+        BadValue: it is not a score in parts, is damaged, or defines XML entities, which let a small
+            file expand without bounds.
 
     References:
         https://www.w3.org/2021/06/musicxml40/
@@ -59,7 +59,7 @@ def read_musicxml(file: Path) -> list[Note]:
             raise
         raise BadValue("", f"cannot be read: {error!r}") from error
     if score.tag != "score-partwise":
-        raise BadValue("", f"a score in parts (score-partwise) was expected, got {score.tag!r}")
+        raise BadValue("", f"expected a score in parts (score-partwise), got {score.tag!r}")
     parts = [list(_measures(part)) for part in score.findall("part")]
     notes, start = [], 0.0
     for column in zip_longest(*parts, fillvalue=Measure([], 0.0)):
@@ -90,10 +90,10 @@ def parsed_xml(stream: IO[bytes]) -> Element:
         while block := stream.read(_BLOCK):
             size += len(block)
             if size > limits.SCORE:
-                raise BadValue("", f"a score of at most {limits.SCORE:,} bytes was expected")
+                raise BadValue("", f"expected a score of at most {limits.SCORE:,} bytes, got more")
             parser.Parse(block, False)
             if size - parser.CurrentByteIndex > limits.TAG:
-                raise BadValue("", f"a tag of at most {limits.TAG:,} bytes was expected, got more")
+                raise BadValue("", f"expected a tag of at most {limits.TAG:,} bytes, got more")
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         raise BadValue("", f"not well-formed XML: {error}") from error
@@ -101,7 +101,7 @@ def parsed_xml(stream: IO[bytes]) -> Element:
 
 
 class _Tree(TreeBuilder):
-    """Counts what it is built of."""
+    """Counts tags, attributes and depth, and refuses too many."""
 
     tags = depth = 0
 
@@ -109,9 +109,9 @@ class _Tree(TreeBuilder):
         self.tags += 1 + len(attributes)
         self.depth += 1
         if self.tags > limits.TAGS:
-            raise BadValue("", f"a score of at most {limits.TAGS:,} tags was expected, got more")
+            raise BadValue("", f"expected a score of at most {limits.TAGS:,} tags, got more")
         if self.depth > limits.DEPTH:
-            raise BadValue("", f"tags at most {limits.DEPTH} deep were expected, got deeper")
+            raise BadValue("", f"expected tags at most {limits.DEPTH} deep, got deeper")
         return super().start(tag, attributes)
 
     def end(self, tag: str) -> Element:
@@ -120,7 +120,7 @@ class _Tree(TreeBuilder):
 
 
 def _refuse(name: str) -> NoReturn:
-    raise BadValue("", f"XML without entities of its own was expected, got {name!r}")
+    raise BadValue("", f"expected XML without entities of its own, got {name!r}")
 
 
 def _plain(file: Path) -> Element:
@@ -131,19 +131,19 @@ def _plain(file: Path) -> Element:
 def _unpacked(file: Path) -> Element:
     """The score in an archive: the first that its table of contents names."""
     if file.stat().st_size > limits.ARCHIVE:
-        raise BadValue("", f"an archive of at most {limits.ARCHIVE:,} bytes was expected")
+        raise BadValue("", f"expected an archive of at most {limits.ARCHIVE:,} bytes, got more")
     with zipfile.ZipFile(file) as archive:
         container = _member(archive, "META-INF/container.xml")
         root = next(container.iter("rootfile"), None)
         if root is None:
-            raise BadValue("", "no score: its META-INF/container.xml names none")
+            raise BadValue("", "expected a score named in META-INF/container.xml, got none")
         return _member(archive, root.get("full-path", ""))
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> Element:
     method = archive.getinfo(name).compress_type
     if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise BadValue("", f"{name!r} is compressed by method {method}, and a score by deflate (8)")
+        raise BadValue("", f"expected {name!r} compressed by deflate (8), got method {method}")
     with archive.open(name) as member:
         return parsed_xml(member)
 
@@ -159,7 +159,7 @@ def _measures(part: Element) -> Iterator[Measure]:
                 case "attributes":
                     divisions = _number(item, "divisions", divisions)
                     if divisions < 1 / limits.SCORE_NUMBER:
-                        raise BadValue("", f"divisions above 0 were expected, got {divisions}")
+                        raise BadValue("", f"expected divisions above 0, got {divisions}")
                     shift = _shift(item, shift)
                 case "backup":
                     now -= duration
@@ -175,17 +175,17 @@ def _measures(part: Element) -> Iterator[Measure]:
 
 
 def _shift(attributes: Element, before: int) -> int:
-    """Semitones from what is written to what sounds, of instruments that transpose."""
-    found = attributes.find("transpose")
-    if found is None:
+    """Semitones from written to sounding pitch, for transposing instruments."""
+    transpose = attributes.find("transpose")
+    if transpose is None:
         return before
-    return round(_number(found, "chromatic", 0) + 12 * _number(found, "octave-change", 0))
+    return round(_number(transpose, "chromatic", 0) + 12 * _number(transpose, "octave-change", 0))
 
 
 def _pitch(pitch: Element) -> int:
     step = pitch.findtext("step", "").strip()
     if step not in TONES:
-        raise BadValue("", f"a step from A to G was expected, got {limits.excerpt(step)}")
+        raise BadValue("", f"expected a step from A to G, got {limits.excerpt(step)}")
     octave, alter = _number(pitch, "octave", 4), _number(pitch, "alter", 0)
     return round(12 * (octave + 1) + TONES[step] + alter)
 
@@ -201,7 +201,7 @@ def _number(element: Element, tag: str, default: float) -> float:
     if not abs(number) <= limits.SCORE_NUMBER:
         raise BadValue(
             "",
-            f"a number up to {limits.SCORE_NUMBER:,.0f} was expected as {tag}, "
+            f"expected a number up to {limits.SCORE_NUMBER:,.0f} as {tag}, "
             f"got {limits.excerpt(text)}",
         )
     return number

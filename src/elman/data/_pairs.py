@@ -14,7 +14,7 @@ from elman._errors import DataError
 from elman.data._table import BadRows, Record, RowLines, check_field, opened_text
 
 LANGUAGES = ("ar", "de", "es", "fa", "fr", "id", "it", "ja", "ko", "pt", "ru", "tr", "zh")
-"""Beside English, the languages that the package emoji has names in."""
+"""The languages besides English in which the package emoji has names."""
 
 _QUALIFIED = 2  # the status of an emoji that is written in full; its shorter forms have its name
 
@@ -27,13 +27,13 @@ def read_parallel(
     *,
     encoding: str = "utf-8",
 ) -> Iterator[Record]:
-    r"""The lines of two text files (also ``.gz``), of which one translates the other line by line.
+    r"""The lines of two parallel text files (also ``.gz``): line N of both has the same meaning.
 
     Args:
         source: the file to translate.
         target: its translation.
         names: the columns that their lines become.
-        bad: what becomes of a line with bytes that are not in the encoding; an error unless given.
+        bad: what to do with a line that is not in the encoding; an error by default.
         encoding: of both.
 
     Raises:
@@ -64,8 +64,8 @@ def read_parallel(
                     yield Record(f"{source}, line {number}", values)
     if counts[0] != counts[1]:
         raise DataError(
-            f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}: parallel files need as "
-            "many lines as each other, each the translation of the same line"
+            f"parallel files must have the same number of lines, got {counts[0]:,} in {source} "
+            f"and {counts[1]:,} in {target}: each line must translate the same line of the other"
         )
 
 
@@ -87,5 +87,7 @@ def emoji_names(path: Path) -> Iterator[Mapping[str, Any]]:
     }
     for emoji, english in json.loads(path.read_text(encoding="utf-8")).items():
         if english["status"] == _QUALIFIED:
-            said = {"en": english["en"]} | {name: table[emoji] for name, table in names.items()}
-            yield {name: text.strip(":").replace("_", " ") for name, text in said.items()}
+            translations = {"en": english["en"]} | {
+                name: table[emoji] for name, table in names.items()
+            }
+            yield {name: text.strip(":").replace("_", " ") for name, text in translations.items()}

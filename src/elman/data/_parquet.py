@@ -10,10 +10,10 @@ from typing import Any
 from elman._errors import DataError
 from elman.data import _limits as limits
 from elman.data._apart import apart
-from elman.data._table import Plan, Record, check_columns
+from elman.data._table import ReadOptions, Record, check_columns
 
 
-def read_parquet(file: Path, plan: Plan) -> Iterator[Record]:
+def read_parquet(file: Path, options: ReadOptions) -> Iterator[Record]:
     """The rows of a Parquet file.
 
     Raises:
@@ -31,7 +31,7 @@ def read_parquet(file: Path, plan: Plan) -> Iterator[Record]:
     with apart(file, "_arrow", *most) as stream:
         try:
             with ipc.open_stream(stream) as batches:
-                check_columns(file, plan.wanted, batches.schema.names)
+                check_columns(file, options.required, batches.schema.names)
                 for batch in batches:
                     for values in _python(batch, f"{file}, row {number + 1} or later"):
                         number += 1
@@ -43,7 +43,7 @@ def read_parquet(file: Path, plan: Plan) -> Iterator[Record]:
 
 
 def _python(batch: Any, place: str) -> list[dict[str, Any]]:
-    """The rows of a batch; some dates, for one, are none of Python's."""
+    """The rows of a batch; Python cannot represent every value, such as some dates."""
     try:
         rows: list[dict[str, Any]] = batch.to_pylist()
     except (ValueError, LookupError, OverflowError) as error:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-"""What is read whatever a file's name ends in; Pillow would start Ghostscript for others."""
+"""Formats that are read, whatever the file's suffix; for others Pillow may start Ghostscript."""
 
 
 @contextmanager
@@ -24,13 +24,13 @@ def opened_image(file: Path, problem: str, column: str = "") -> Iterator[Image]:
     """An image file, opened and not yet decoded; ``problem`` is what its errors begin with.
 
     Raises:
-        BadValue: it is none of `FORMATS`, or it is damaged, which shows within as well.
+        BadValue: it has none of the `FORMATS`, or is damaged; also raised inside the block.
     """
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
-            # Its warnings are about notes beside the pixels, which many sound photographs have
+            # Its warnings are about metadata, which is damaged in many intact photographs
             # wrong; where pixels are missing it raises.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -73,6 +73,6 @@ def check_pixels(image: Sized, most: int, name: str, column: str = "") -> None:
     if width * height > most:
         raise BadValue(
             column,
-            f"{name}: at most {most:,} pixels were expected, got {width:,} x {height:,}: "
+            f"{name}: expected at most {most:,} pixels, got {width:,} x {height:,}: "
             "make it smaller",
         )

@@ -22,7 +22,7 @@ NEAR = {
     "the books are on the": "shelf",
     "the keys are in the": "door",
 }
-"""Sentences whose end needs no memory but of a few words."""
+"""Sentences whose end depends on the last few words alone."""
 
 FILLERS = (
     "the weather was mild and the days were long .",
@@ -37,7 +37,7 @@ FILLERS = (
 
 
 def adding(rows: int, steps: int, seed: int) -> Rows:
-    r"""The sum of the two numbers that are marked, among many.
+    r"""The sum of the two marked numbers in a long sequence.
 
     Each step is a number from [0, 1] and a mark; one mark is in the first half, one in the second.
     Guessing 1 has a mean squared error of 1/6.
@@ -57,9 +57,9 @@ def adding(rows: int, steps: int, seed: int) -> Rows:
 
 
 def copy_memory(rows: int, steps: int, seed: int) -> Rows:
-    """Ten symbols, ``steps`` without any, of which the last is a sign; then they are to be said.
+    """Ten symbols, ``steps`` blanks that end in a "go" signal, and then the symbols to reproduce.
 
-    Saying blanks, and then symbols at random, has a loss of 10 ln 8 / (steps + 20) nats.
+    Blanks, followed by symbols at random, have a loss of 10 ln 8 / (steps + 20) nats.
 
     References:
         Arjovsky, Shah & Bengio 2016, "Unitary evolution recurrent neural networks".
@@ -75,7 +75,7 @@ def copy_memory(rows: int, steps: int, seed: int) -> Rows:
 
 
 def delayed_echo(rows: int, steps: int, seed: int) -> Rows:
-    """Bits; each is to be said again ``steps`` steps after it came, and 0 before that."""
+    """Bits, each to be repeated ``steps`` steps later, and 0 before that."""
     draw = np.random.default_rng(seed)
     for _ in range(rows):
         bits = [str(bit) for bit in draw.integers(0, 2, 4 * steps)]
@@ -83,9 +83,9 @@ def delayed_echo(rows: int, steps: int, seed: int) -> Rows:
 
 
 def parity(rows: int, steps: int, seed: int) -> Rows:
-    """Bits, of which the number of ones is even or odd; up to ``steps`` of them.
+    """Up to ``steps`` bits whose number of ones is even or odd.
 
-    A single unit can tell, and no bag of bits, nor any network that sees all but one of them.
+    A single recurrent unit can tell, but no linear model, nor any network that misses one bit.
     """
     draw = np.random.default_rng(seed)
     for _ in range(rows):
@@ -97,10 +97,10 @@ def parity(rows: int, steps: int, seed: int) -> Rows:
 
 
 def recall(rows: int, steps: int, seed: int) -> Rows:
-    """I grew up in France, so many sentences later: and I speak fluent. Which language?
+    """I grew up in France ... and I speak fluent: which language?
 
-    Between the two stand up to ``steps`` sentences, some of which name other countries. Every
-    fourth row is short instead: "the clouds are in the".
+    Up to ``steps`` sentences stand in between, some of which name other countries. Every fourth
+    row is short instead: "the clouds are in the".
     """
     draw = np.random.default_rng(seed)
     names, short = list(COUNTRIES), list(NEAR)
@@ -129,15 +129,15 @@ def digits() -> Rows:
     """
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    for pixels, label in zip(found.data, found.target, strict=True):
+    dataset = load_digits()
+    for pixels, label in zip(dataset.data, dataset.target, strict=True):
         yield {"series": (pixels / 16).astype(np.float32)[:, None], "label": str(label)}
 
 
 def mnist_1d() -> Rows:
     """Digits as one-dimensional strokes of 40 numbers, stretched, shifted and noisy.
 
-    The last thousand rows are to be tested on, as in the paper.
+    The last thousand rows are the test set, as in the paper.
 
     References:
         Graydanus & Kobak 2024, "Scaling down deep learning with MNIST-1D".

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor
 
 from elman._errors import CheckpointError, DtypeError, ShapeError, kind_of
+from elman._files import replacing, require_plain, why
 from elman.data._batch import Ragged
-from elman.data._files import replacing
-from elman.data._plain_file import require_plain, why
 
 Column: TypeAlias = Ragged | Tensor
 """One entry a row: a sequence of any length, or a value (rows, ...)."""
 
 
-_HOW = "take torch.tensor(column) of a value a row, Ragged.of(sequences) of sequences"
+_HOW = "use torch.tensor(column) for one value a row, Ragged.of(sequences) for sequences"
 
 
 class Rows:
@@ -36,7 +35,7 @@ class Rows:
         (2, tensor([2, 1]))
         >>> rows.take(torch.tensor([1]))["label"]
         tensor([1])
-        >>> rows.only([1])["text"][0]
+        >>> rows.select([1])["text"][0]
         tensor([4])
     """
 
@@ -51,7 +50,7 @@ class Rows:
         self.columns = dict(columns)
         counts = {name: len(column) for name, column in self.columns.items()}
         if len(set(counts.values())) != 1:
-            raise ShapeError(f"columns need one number of rows, got {counts}")
+            raise ShapeError(f"all columns must have the same number of rows, got {counts}")
         self._count = next(iter(counts.values()))
 
     def __len__(self) -> int:
@@ -67,11 +66,12 @@ class Rows:
             return column.lengths
         return torch.ones(self._count, dtype=torch.long)
 
-    def select(self, rows: Tensor) -> Rows:
+    def select(self, rows: Tensor | Iterable[int]) -> Rows:
         """Those rows, in that order."""
+        index = rows if isinstance(rows, Tensor) else torch.tensor(list(rows), dtype=torch.long)
         return Rows(
             {
-                name: column.select(rows) if isinstance(column, Ragged) else column[rows]
+                name: column.select(index) if isinstance(column, Ragged) else column[index]
                 for name, column in self.columns.items()
             }
         )
@@ -85,17 +85,6 @@ class Rows:
             else:
                 taken[name] = column[rows]
         return taken
-
-    def only(self, rows: Iterable[int]) -> Rows:
-        """Those rows alone, in that order."""
-        some = list(rows)
-        columns: dict[str, Column] = {}
-        for name, column in self.columns.items():
-            if isinstance(column, Ragged):
-                columns[name] = Ragged.of([column[i] for i in some], column.values.dtype)
-            else:
-                columns[name] = column[some]
-        return Rows(columns)
 
     def save(self, path: Path) -> None:
         """Write them as safetensors."""
@@ -122,7 +111,7 @@ class Rows:
             for name in (k.removesuffix(".values") for k in tensors if k.endswith(".values")):
                 columns[name] = Ragged(tensors[f"{name}.values"], tensors[f"{name}.lengths"])
             if not columns:
-                raise ValueError("there is no column in it")
+                raise ValueError("it has no columns")
             return cls(columns)
         except (OSError, RuntimeError, safetensors.SafetensorError, ValueError, KeyError) as error:
             # torch opens the file itself, and raises a RuntimeError where it cannot.

@@ -36,7 +36,7 @@ PLURALS = {"cross": "crosses"}
 PARTS = ("train",) * 8 + ("valid", "test")
 
 
-class Group(NamedTuple):
+class ShapeGroup(NamedTuple):
     """One to three shapes of one color in one corner."""
 
     place: int
@@ -51,9 +51,9 @@ class Group(NamedTuple):
 
 
 def part_of(count: int, color: str, shape: str) -> str:
-    """Where so many shapes of a color may be seen.
+    """The split in which a count of shapes of a color may occur.
 
-    With numbers, colors and shapes counted from 0 as they stand in `COUNTS`, `COLORS` and
+    With counts, colors and shapes numbered from 0 in the order of `COUNTS`, `COLORS` and
     `SHAPES`, the sum of the three modulo 8 is 0 in the 10 combinations of the test scenes, 1 in
     the 9 of the validation scenes. Any two of the three are together in training, too.
 
@@ -75,11 +75,11 @@ COMBINATIONS: dict[str, list[tuple[int, str, str]]] = {
 
 
 def scenes(rows: int, steps: int, seed: int) -> Iterator[Mapping[str, Any]]:
-    """So many groups of shapes as ``steps`` says, each in a corner, and a sentence of all of them.
+    """Scenes of ``steps`` groups of shapes, each in a corner, and a sentence that describes them.
 
-    Of ten scenes eight are to learn from, one to validate, one to test. Each of the latter two has
-    a group whose number, color and shape are never seen together elsewhere, see `part_of`: who
-    learned groups by heart cannot describe it.
+    Of ten scenes eight are for training, one for validation, one for testing. Each of the latter
+    two has a group whose combination of count, color and shape occurs in no other split, see
+    `part_of`: a model that memorized groups cannot describe it.
 
     Raises:
         ConfigError: there are four corners.
@@ -88,7 +88,7 @@ def scenes(rows: int, steps: int, seed: int) -> Iterator[Mapping[str, Any]]:
         Lake & Baroni 2018, "Generalization without systematicity", for what is tested.
     """
     if not 1 <= steps <= len(PLACES):
-        raise ConfigError(f"scenes have 1 to {len(PLACES)} groups: data.steps is {steps}")
+        raise ConfigError(f"data.steps must be from 1 to {len(PLACES)} groups, got {steps}")
     draw = np.random.default_rng(seed)
     for row in range(rows):
         part = PARTS[row % len(PARTS)]
@@ -100,16 +100,16 @@ def scenes(rows: int, steps: int, seed: int) -> Iterator[Mapping[str, Any]]:
         }
 
 
-def _groups(draw: np.random.Generator, part: str, count: int) -> list[Group]:
+def _groups(draw: np.random.Generator, part: str, count: int) -> list[ShapeGroup]:
     """One group of the part's own combinations, and others that training may have, too."""
     own = COMBINATIONS[part]
     allowed = [own, *[sorted({*COMBINATIONS["train"], *own})] * (count - 1)]
     places = draw.permutation(len(PLACES))[:count].tolist()
     chosen = [some[draw.integers(len(some))] for some in allowed]
-    return sorted(Group(place, *each) for place, each in zip(places, chosen, strict=True))
+    return sorted(ShapeGroup(place, *each) for place, each in zip(places, chosen, strict=True))
 
 
-def _painted(draw: np.random.Generator, groups: list[Group]) -> Pixels:
+def _painted(draw: np.random.Generator, groups: list[ShapeGroup]) -> Pixels:
     """The scene (SIZE, SIZE, 3), on a dark and noisy ground."""
     image = draw.uniform(0, 60) + draw.normal(0, 8, (SIZE, SIZE, 3))
     for group in groups:
@@ -127,10 +127,10 @@ def _covered(draw: np.random.Generator, shape: str) -> Reals:
     """What share of each pixel of a cell a shape covers, of any size and place that fits."""
     radius = draw.uniform(3.2, CELL / 2 - 0.2)
     center = CELL / 2 + draw.uniform(-1, 1, 2) * (CELL / 2 - radius)
-    at = (np.arange(CELL * FINER) + 0.5) / FINER
-    x, y = (at - center[0]) / radius, (at[:, None] - center[1]) / radius
+    grid = (np.arange(CELL * FINER) + 0.5) / FINER
+    x, y = (grid - center[0]) / radius, (grid[:, None] - center[1]) / radius
     inside = SHAPES[shape](
-        np.broadcast_to(x, (len(at), len(at))), np.broadcast_to(y, (len(at), len(at)))
+        np.broadcast_to(x, (len(grid), len(grid))), np.broadcast_to(y, (len(grid), len(grid)))
     )
     covered: Reals = inside.reshape(CELL, FINER, CELL, FINER).mean((1, 3))
     return covered

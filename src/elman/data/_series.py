@@ -15,11 +15,11 @@ from elman.data._times import Grid, Time
 Reals = NDArray[np.float64]
 
 MOST_GAPS = 20
-"""A series may have so many times as many steps as rows; with more, its times are no grid's."""
+"""The most steps of a series for each of its rows; with more, its times form no regular grid."""
 
 
 class Reading(NamedTuple):
-    """One row: where it stands, of which series, when, and what; NaN where nothing was measured."""
+    """One row: its place, its series, its time and its values; NaN where nothing was measured."""
 
     place: str
     series: str
@@ -41,7 +41,7 @@ class Line(NamedTuple):
 
     @property
     def past(self) -> Reals:
-        """The targets as far as they were measured."""
+        """The measured targets."""
         past: Reals = self.values[: self.observed, 0]
         return past
 
@@ -56,17 +56,17 @@ def lines(
 ) -> list[Line]:
     """Each series' rows on the grid; steps that no row has are NaN.
 
-    A time that was there before, lies before the last one or beside the grid is a bad row.
+    A row whose time is repeated, out of order or off the grid is a bad row.
 
     Args:
         readings: rows of any series, each series in its order of time.
         grid: what they lie on.
-        bad: what becomes of bad rows.
+        bad: what to do with bad rows.
         column: the name of the time's column, for messages.
-        gaps: whether steps may be left out, and targets before the last one be NaN.
+        gaps: whether steps may be missing, and targets before the last one NaN.
 
     Raises:
-        DataError: a bad row, a gap where there may be none, or so many that the grid is none.
+        DataError: a bad row, a gap that is not allowed, or too many gaps for a regular grid.
 
     Example:
         >>> rows = [Reading("", "a", 1.0, (5.0,)), Reading("", "a", 3.0, (6.0,))]
@@ -79,11 +79,11 @@ def lines(
             before = kept.get(reading.series, [])
             step = _step(reading, grid, before, column)
             kept.setdefault(reading.series, []).append((step, grid.place(reading.time), reading))
-    found = [_line(name, rows, grid) for name, rows in kept.items()]
+    series = [_line(name, rows, grid) for name, rows in kept.items()]
     if not gaps:
-        for line, rows in zip(found, kept.values(), strict=True):
+        for line, rows in zip(series, kept.values(), strict=True):
             _refuse_gaps(line, rows)
-    return found
+    return series
 
 
 def _step(
@@ -93,17 +93,17 @@ def _step(
     place = grid.place(reading.time)
     if not before:
         if np.isnan(place):
-            raise BadValue(column, f"{_of(reading)} lies beside the grid of {grid}")
+            raise BadValue(column, f"{_of(reading)} is not on the grid of {grid}")
         return 0
     last, last_place, last_reading = before[-1]
     steps = grid.steps(last_place, place)
     if steps is None:
         raise BadValue(
             column,
-            f"{_of(reading)} is no whole number of steps of {grid} after {_of(last_reading)}",
+            f"{_of(reading)} is not a whole number of steps of {grid} after {_of(last_reading)}",
         )
     if steps == 0:
-        raise BadValue(column, f"{_of(reading)} was there before, at {last_reading.place}")
+        raise BadValue(column, f"{_of(reading)} is repeated, first at {last_reading.place}")
     if steps < 0:
         raise BadValue(column, f"{_of(reading)} comes after {_of(last_reading)}: sort the rows")
     return last + steps
@@ -132,7 +132,7 @@ def _refuse_gaps(line: Line, rows: Sequence[tuple[int, float, Reading]]) -> None
     """Name the first row without a target, or after left-out steps, of the past."""
     for expected, (step, _, reading) in enumerate(rows):
         if step != expected or (step < line.observed and np.isnan(reading.values[0])):
-            what = "a target was expected, got none" if step == expected else "steps are left out"
+            what = "expected a target, got none" if step == expected else "steps are left out"
             raise DataError(
                 f"{reading.place}: {what} at {_of(reading)}: fill it, or allow it with data.missing"
             )
@@ -157,7 +157,7 @@ class Cut(NamedTuple):
         return min(self.context, self.horizon)
 
     def origins(self, past: int, split: str) -> Iterator[int]:
-        """The first steps to forecast of a split's windows, of a series with so many steps.
+        """The first steps to forecast of a split's windows, in a series of ``past`` steps.
 
         >>> cut = Cut(horizon=2, context=3, valid=2, test=4)
         >>> [list(cut.origins(12, split)) for split in ("train", "valid", "test")]

@@ -1,4 +1,4 @@
-"""Tables: CSV, TSV, JSON lines and Parquet, a row at a time, and what becomes of bad rows."""
+"""Tables: CSV, TSV, JSON lines and Parquet, a row at a time, with a policy for bad rows."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from elman.data._formulas import unguarded
 from elman.data._text import _files, _opened, codec, not_encoded
 
 _PLAIN = {"", ".txt", ".dat", ".data", ".tab", ".text", ".log"}
-"""What a table may be called; a recording or a picture does not become one by another name."""
+"""Suffixes of plain text, which may be a table under another name; a picture may not."""
 
 _STRAY = re.compile("[\udc80-\udcff]")
 
 
 class Record(NamedTuple):
-    """One row: where it stands, for messages, and its values by column."""
+    """One row: its place, for messages, and its values by column."""
 
     place: str
     values: Mapping[str, Any]
 
 
-class Plan(NamedTuple):
+class ReadOptions(NamedTuple):
     """How a file is read; the arguments of `read_table`."""
 
-    wanted: Sequence[str]
+    required: Sequence[str]
     bad: BadRows
     names: Sequence[str]
     encoding: str
@@ -43,8 +43,8 @@ class BadValue(DataError):
     """A row cannot be used because of one of its values.
 
     Args:
-        column: which; empty where it is the whole row.
-        why: what was expected and what came.
+        column: the column; empty if it is the whole row.
+        why: what was expected, and what came.
     """
 
     def __init__(self, column: str, why: str) -> None:
@@ -53,7 +53,7 @@ class BadValue(DataError):
 
 
 class BadRows:
-    """What becomes of rows that cannot be used: an error, or they are left out and counted.
+    """The policy for rows that cannot be used: an error, or they are skipped and counted.
 
     Args:
         action: "error", or "skip".
@@ -71,12 +71,12 @@ class BadRows:
         self.skipped: list[str] = []
 
     def caught(self, place: str) -> AbstractContextManager[None]:
-        """Deal with a BadValue that is raised within for the row at that place."""
+        """Handles a BadValue that is raised inside the block, for the row at that place."""
         return _Caught(self, place)
 
 
 class _Caught(AbstractContextManager[None]):
-    """Entered once or twice a row, so it is no generator, which takes three times as long."""
+    """Entered once or twice a row, so it is a class: a generator takes three times as long."""
 
     __slots__ = ("_bad", "_place")
 
@@ -88,11 +88,11 @@ class _Caught(AbstractContextManager[None]):
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, BadValue):
             return False
-        separator = ", " if str(error).startswith("column") else ": "
+        separator = ", " if error.column else ": "
         message = f"{self._place}{separator}{error}"
         if self._bad.action == "error":
             raise DataError(
-                f"{message}; mend the row, or leave such rows out with --on-bad-row skip"
+                f"{message}; fix the row, or skip such rows with --on-bad-row skip"
             ) from None
         self._bad.skipped.append(message)
         return True
@@ -100,7 +100,7 @@ class _Caught(AbstractContextManager[None]):
 
 def read_table(
     path: Path,
-    wanted: Sequence[str],
+    required: Sequence[str],
     bad: BadRows,
     *,
     names: Sequence[str] = (),
@@ -110,19 +110,19 @@ def read_table(
 
     The end of the name says what it is: ``.csv`` (quoted as in RFC 4180), ``.tsv`` (never quoted),
     ``.jsonl`` or ``.ndjson`` (an object a line), each also with ``.gz``; ``.parquet`` where pyarrow
-    is installed. A row with another number of fields than the header, a line that is no JSON, and
-    bytes that are not in the encoding are bad rows. The apostrophe that `guarded` puts before a
-    formula in a CSV file is taken away.
+    is installed. A row whose number of fields differs from the header's, a line that is not JSON,
+    and bytes that are not in the encoding are bad rows. The apostrophe that `guarded` puts before a
+    formula in a CSV file is removed.
 
     Args:
         path: the file or folder.
-        wanted: columns that there must be; a pattern such as ``x*`` must match one.
-        bad: what becomes of bad rows.
+        required: columns that the file must have; a pattern such as ``x*`` must match one.
+        bad: what to do with bad rows.
         names: the columns of a CSV or TSV file without a header.
         encoding: of text files.
 
     Raises:
-        DataError: no such file, another format, a column that is missing, or a bad row.
+        DataError: no such file, an unknown format, a missing column, or a bad row.
 
     Example:
         >>> import tempfile
@@ -135,29 +135,29 @@ def read_table(
         kind = file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
         if kind not in FORMATS:
             raise DataError(
-                f"{file}: a table was expected ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
+                f"{file}: expected a table ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
                 f"{'rename it if it is one' if kind in _PLAIN else 'convert it to one of these'}"
             )
-        yield from FORMATS[kind](file, Plan(wanted, bad, names, encoding))
+        yield from FORMATS[kind](file, ReadOptions(required, bad, names, encoding))
 
 
-def check_columns(file: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
+def check_columns(file: Path, required: Sequence[str], there: Sequence[str]) -> None:
     """Refuse a file that lacks a column, or has far too many; a pattern must match at least one."""
     if len(there) > limits.COLUMNS:
         raise DataError(
-            f"{file}: at most {limits.COLUMNS:,} columns were expected, got {len(there):,}: take "
-            "out those that are not needed, or put the steps of a series into one"
+            f"{file}: expected at most {limits.COLUMNS:,} columns, got {len(there):,}: remove "
+            "those that are not needed, or put the steps of a series into one"
         )
-    for name in wanted:
+    for name in required:
         if not matching(name, there):
             raise DataError(
-                f"{file}: has no column {name!r}: {nearest(name, there)}; say which column is "
-                "meant, or give the names of a file without a header with data.columns"
+                f"{file}: has no column {name!r}: {nearest(name, there)}; name an existing "
+                "column, or set data.columns if the file has no header"
             )
 
 
 def matching(name: str, columns: Sequence[str]) -> list[str]:
-    """The columns that a name or a pattern with ``*`` stands for, in the file's order.
+    """The columns that match a name or a pattern with ``*``, in the file's order.
 
     >>> matching("x*", ["y", "x1", "x2"])
     ['x1', 'x2']
@@ -167,15 +167,16 @@ def matching(name: str, columns: Sequence[str]) -> list[str]:
 
 
 class RowLines:
-    """The lines of a stream; those of one row, from `begin` on, may not be too long together.
+    """The lines of a stream, with a limit on the lines of one row together, from `begin` on.
 
     Raises:
-        DataError: they are.
+        DataError: a row is too long.
     """
 
     def __init__(self, stream: IO[str], name: Path | str) -> None:
         self._stream, self._name = stream, name
         self.number = self._first = self._length = 0
+        self.ended = False
 
     def __iter__(self) -> Self:
         return self
@@ -183,19 +184,19 @@ class RowLines:
     def __next__(self) -> str:
         line = self._stream.readline(limits.ROW + 1)
         if not line:
+            self.ended = True
             raise StopIteration
         self.number += 1
         self._length += len(line)
         if self._length > limits.ROW:
             raise DataError(
-                f"{self._name}, line {self._first + 1}: a row of at most {limits.ROW:,} characters "
-                "was expected, this one has more: is a quote opened here that is not closed? Close "
-                "it, or break the text into rows"
+                f"{self._name}, line {self._first + 1}: expected a row of at most {limits.ROW:,} "
+                "characters, got more: close an open quote, or break the text into rows"
             )
         return line
 
     def begin(self) -> None:
-        """What follows is another row."""
+        """The next line begins another row."""
         self._first, self._length = self.number, 0
 
     def rows(self) -> Iterator[tuple[int, str]]:
@@ -205,29 +206,29 @@ class RowLines:
             self.begin()
 
 
-def _separated(file: Path, plan: Plan, **dialect: Any) -> Iterator[Record]:
+def _separated(file: Path, options: ReadOptions, **dialect: Any) -> Iterator[Record]:
     before = csv.field_size_limit(limits.ROW)
     undo = unguarded if not dialect else str
     try:
-        with opened_text(file, plan.encoding) as stream:
+        with opened_text(file, options.encoding) as stream:
             lines = RowLines(stream, file)
             reader = csv.reader(lines, strict=True, **dialect)
-            header = list(plan.names) or [undo(name) for name in _header(file, reader)]
-            check_columns(file, plan.wanted, header)
-            yield from _fields(file, reader, lines, header, undo, plan)
+            header = list(options.names) or [undo(name) for name in _header(file, reader, lines)]
+            check_columns(file, options.required, header)
+            yield from _fields(file, reader, lines, header, undo, options)
     finally:
         csv.field_size_limit(before)
 
 
-def _header(file: Path, reader: Any) -> list[str]:
+def _header(file: Path, reader: Any, lines: RowLines) -> list[str]:
     try:
         header: list[str] = next(reader, [])
     except csv.Error as error:
         raise DataError(
-            f"{file}, line 1: {_malformed(error, reader.line_num)}: correct the header"
+            f"{file}, line 1: {_malformed(error, lines)}: correct the header"
         ) from error
     if not header:
-        raise DataError(f"{file}: a line with the names of the columns was expected first")
+        raise DataError(f"{file}: expected the names of the columns in the first line")
     return header
 
 
@@ -237,7 +238,7 @@ def _fields(
     lines: RowLines,
     header: Sequence[str],
     undo: Callable[[str], str],
-    plan: Plan,
+    options: ReadOptions,
 ) -> Iterator[Record]:
     while True:
         first = reader.line_num + 1
@@ -251,35 +252,38 @@ def _fields(
         if row == []:
             continue
         place = f"{file}, line {first}"
-        with plan.bad.caught(place):
+        with options.bad.caught(place):
             if isinstance(row, csv.Error):
-                raise BadValue("", _malformed(row, reader.line_num)) from row
+                raise BadValue("", _malformed(row, lines)) from row
             if len(row) != len(header):
-                fields = "1 field was" if len(header) == 1 else f"{len(header)} fields were"
-                raise BadValue("", f"{fields} expected, got {len(row)}")
+                fields = "1 field" if len(header) == 1 else f"{len(header)} fields"
+                raise BadValue("", f"expected {fields}, got {len(row)}")
             for name, field in zip(header, row, strict=True):
-                check_field(name, field, plan.encoding)
+                check_field(name, field, options.encoding)
             yield Record(place, dict(zip(header, map(undo, row), strict=True)))
 
 
-def _malformed(error: csv.Error, last: int) -> str:
-    if "unexpected end of data" in str(error):
-        return f"a quote opens here and is not closed, so that all up to line {last} is one field"
+def _malformed(error: csv.Error, lines: RowLines) -> str:
+    if lines.ended:  # whole lines are whole rows, unless a quote is open
+        return (
+            f"a quote opens here and is not closed, so that all up to line {lines.number} is one "
+            "field"
+        )
     return f"not well-formed: {error}"
 
 
-def _json_lines(file: Path, plan: Plan) -> Iterator[Record]:
-    with opened_text(file, plan.encoding) as stream:
+def _json_lines(file: Path, options: ReadOptions) -> Iterator[Record]:
+    with opened_text(file, options.encoding) as stream:
         for number, line in RowLines(stream, file).rows():
             if line.isspace():
                 continue
             place = f"{file}, line {number}"
-            with plan.bad.caught(place):
-                check_field("", line, plan.encoding)
-                yield Record(place, _object(line, plan.wanted))
+            with options.bad.caught(place):
+                check_field("", line, options.encoding)
+                yield Record(place, _object(line, options.required))
 
 
-def _object(line: str, wanted: Sequence[str]) -> dict[str, Any]:
+def _object(line: str, required: Sequence[str]) -> dict[str, Any]:
     try:
         values = json.loads(line)
     except RecursionError:
@@ -287,10 +291,10 @@ def _object(line: str, wanted: Sequence[str]) -> dict[str, Any]:
     except ValueError as error:
         raise BadValue("", f"not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise BadValue("", f"an object was expected, got {type(values).__name__}")
+        raise BadValue("", f"expected an object, got {type(values).__name__}")
     if line.count("[") + line.count("{") > limits.DEPTH:  # most rows need not be looked through
         _check_depth(values)
-    for name in wanted:
+    for name in required:
         if not matching(name, list(values)):
             there = nearest(name, values) if values else "the object is empty"
             raise BadValue(name, f"missing: {there}")
@@ -298,7 +302,7 @@ def _object(line: str, wanted: Sequence[str]) -> dict[str, Any]:
 
 
 def _check_depth(values: Any) -> None:
-    """Refuse JSON that is nested so deep that printing or comparing it would fail."""
+    """Refuse JSON that is nested too deeply to be printed or compared."""
     level = [values]
     for _ in range(limits.DEPTH):
         inside = (each for x in level for each in (x.values() if isinstance(x, dict) else x))
@@ -309,18 +313,18 @@ def _check_depth(values: Any) -> None:
 
 
 def _too_deep() -> BadValue:
-    return BadValue("", f"lists or objects at most {limits.DEPTH} deep were expected, got deeper")
+    return BadValue("", f"expected lists or objects at most {limits.DEPTH} deep, got deeper")
 
 
-def _parquet(file: Path, plan: Plan) -> Iterator[Record]:
+def _parquet(file: Path, options: ReadOptions) -> Iterator[Record]:
     from elman.data._parquet import read_parquet
 
-    return read_parquet(file, plan)
+    return read_parquet(file, options)
 
 
 @contextmanager
 def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
-    """The file as text; bytes that are not in the encoding are kept, to be found in their row."""
+    """The file as text; bytes that are not in the encoding are kept, and refused with their row."""
     with (
         _opened(file) as (_, binary),
         io.TextIOWrapper(binary, codec(encoding), errors="surrogateescape", newline="") as text,
@@ -332,7 +336,7 @@ def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
 
 
 def check_field(name: str, field: str, encoding: str) -> None:
-    """Refuse a text with bytes that `opened_text` could not read, or that is none."""
+    """Refuse a text with bytes that are not in the encoding, or with NUL bytes."""
     if stray := _STRAY.search(field):
         byte = ord(stray[0]) - 0xDC00
         raise BadValue(name, f"byte 0x{byte:02x} is not {encoding}: name the file's encoding")
@@ -340,7 +344,7 @@ def check_field(name: str, field: str, encoding: str) -> None:
         raise BadValue(name, f"holds a NUL byte: the file is binary, or not {encoding}")
 
 
-FORMATS: dict[str, Callable[[Path, Plan], Iterator[Record]]] = {
+FORMATS: dict[str, Callable[[Path, ReadOptions], Iterator[Record]]] = {
     ".csv": _separated,
     ".tsv": partial(_separated, delimiter="\t", quoting=csv.QUOTE_NONE),
     ".jsonl": _json_lines,

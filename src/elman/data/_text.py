@@ -26,7 +26,7 @@ LONGEST = 1 << 16
 class Source(ABC):
     """Text that can be read more than once, a line at a time, however long it is.
 
-    ``name`` says in messages what it is; ``size`` is its length in bytes, as far as progress goes.
+    ``name`` is what messages call it; ``size`` is its approximate length in bytes, for progress.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Source(ABC):
         r"""Cut into training, validation and test text, in this order and without shuffling.
 
         Neighboring lines often belong together (a story), so each part is one contiguous run of
-        whole lines. A part asked for has at least one line.
+        whole lines. Each part has at least one line.
 
         Args:
             valid: the share of the lines that goes into the validation text, 0 for none.
@@ -63,23 +63,22 @@ class Source(ABC):
         """
         if min(valid, test) < 0 or valid + test >= 1:
             raise ConfigError(
-                f"valid and test are shares of the text, at least 0 and together less than 1: "
-                f"got {valid} and {test}"
+                f"valid and test must be at least 0 and together less than 1, got {valid} and "
+                f"{test}"
             )
         count = sum(line.endswith("\n") for line in self.lines())
         cuts = [_share(valid, count), _share(test, count)]
         needed = 1 + sum(cut > 0 for cut in cuts)
         if count < needed:
             raise DataError(
-                f"{self.name}: has {count} line{'s' * (count != 1)}, and to be split by lines into "
-                f"{needed} parts it needs {needed}: give separate validation and test files, "
-                "or break the text into lines"
+                f"{self.name}: expected at least {needed} lines to split into {needed} parts, got "
+                f"{count}: give separate validation and test files, or break the text into lines"
             )
         train = count - sum(cuts)
         return Split(
-            _Part(self, 0, train, count),
-            _Part(self, train, train + cuts[0], count) if cuts[0] else None,
-            _Part(self, train + cuts[0], count, count) if cuts[1] else None,
+            _LineRange(self, 0, train, count),
+            _LineRange(self, train, train + cuts[0], count) if cuts[0] else None,
+            _LineRange(self, train + cuts[0], count, count) if cuts[1] else None,
         )
 
     def head(self, lines: int) -> Source:
@@ -90,11 +89,11 @@ class Source(ABC):
             ['one\n', 'two\n']
         """
         count = sum(line.endswith("\n") for line in self.lines())
-        return _Part(self, 0, lines, count) if lines < count else self
+        return _LineRange(self, 0, lines, count) if lines < count else self
 
 
 class Split(NamedTuple):
-    """The three parts of a text; a part that was not asked for is None."""
+    """The three parts of a text; a part with a share of 0 is None."""
 
     train: Source
     valid: Source | None
@@ -126,13 +125,8 @@ class TextSource(Source):
 
     def __init__(self, *paths: str | os.PathLike[str], encoding: str = "utf-8") -> None:
         if not paths:
-            raise ConfigError("at least one file or folder was expected, got none")
-        try:
-            "".encode(encoding)
-        except LookupError as error:
-            raise ConfigError(
-                f"no encoding is called {encoding!r}: use a name such as utf-8, latin-1 or utf-16"
-            ) from error
+            raise ConfigError("expected at least one file or folder, got none")
+        codec(encoding)
         self.encoding = encoding
         self.files = [file for path in paths for file in _files(Path(path))]
         self.name = ", ".join(str(path) for path in paths)
@@ -150,7 +144,7 @@ class TextSource(Source):
             before += file.stat().st_size
         if empty:
             raise DataError(
-                f"{self.name}: empty, there is no text in it: give a file that has some"
+                f"{self.name}: expected a text, got nothing: choose a file that is not empty"
             )
 
     def _decoded(self, file: Path, binary: io.BufferedReader | gzip.GzipFile) -> Iterator[str]:
@@ -196,7 +190,7 @@ class Lines(Source):
         return _metered(complete, len(self._lines), self.size, progress)
 
 
-class _Part(Source):
+class _LineRange(Source):
     """Lines `start` to `stop` of a source of `count` lines."""
 
     def __init__(self, whole: Source, start: int, stop: int, count: int) -> None:
@@ -224,7 +218,7 @@ def _share(fraction: float, count: int) -> int:
 def _metered(
     lines: Iterable[str], count: int, size: int, progress: Progress | None
 ) -> Iterator[str]:
-    """The lines, telling `progress` how far they are as if all were equally long."""
+    """The lines, with calls of `progress` as if all lines were equally long."""
     number = 0
     for line in lines:
         yield line
@@ -241,24 +235,24 @@ def _files(path: Path) -> list[Path]:
         return [path]
     if not path.exists():
         raise DataError(f"{path}: no such file or folder: check the path (looked in {Path.cwd()})")
-    found = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
-    if not found:
-        raise DataError(f"{path}: the folder holds no file: give one with files in it")
-    return found
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file, path))
+    if not files:
+        raise DataError(f"{path}: expected files in this folder, got none: choose another")
+    return files
 
 
 def codec(encoding: str) -> str:
-    """What reads an encoding: UTF-8 also without the mark that Windows puts in front.
+    """The codec of an encoding; that of UTF-8 skips the byte order mark that Windows writes.
 
     Raises:
-        ConfigError: there is no such encoding.
+        ConfigError: no such encoding.
     """
     try:
         "".encode(encoding)  # a LookupError also for what is no encoding of text, such as hex
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError):
         raise ConfigError(
-            f"unknown encoding {encoding!r}: one that Python knows was expected, such as utf-8, "
+            f"unknown encoding {encoding!r}: expected one that Python knows, such as utf-8, "
             "latin-1, cp1252 or utf-16"
         ) from None
     return "utf-8-sig" if name == "utf-8" else name
@@ -277,13 +271,13 @@ def _check_text(line: str, where: str, encoding: str) -> None:
 
 
 def not_encoded(place: str, encoding: str, error: UnicodeError) -> DataError:
-    """What is raised where an encoding's own reader stops."""
+    """The error for text that the codec cannot read."""
     return DataError(f"{place}: not {encoding}: {error}: name the file's encoding, or convert it")
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]:
-    """The file as it lies on the disk, and as it is read: decompressed, if it ends in .gz."""
+    """The file itself, and the stream to read: decompressed, if the name ends in .gz."""
     try:
         with file.open("rb") as raw:
             if file.suffix == ".gz":
@@ -298,7 +292,7 @@ def _opened(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]
 
 
 class _Unpacked(io.RawIOBase):
-    """What a compressed file unpacks to, as long as that is no more than real data would be."""
+    """The content of a compressed file, refused where it unpacks to more than real data would."""
 
     def __init__(self, file: Path, raw: io.BufferedReader, unpacked: gzip.GzipFile) -> None:
         self._file, self._raw, self._unpacked = file, raw, unpacked
@@ -312,8 +306,8 @@ class _Unpacked(io.RawIOBase):
         self._count += count
         if self._count > max(limits.UNPACKED, limits.RATIO * self._raw.tell()):
             raise DataError(
-                f"{self._file}: unpacks to more than {limits.RATIO} times its size, as files do "
-                "that are made to fill a memory: if this one is meant so, unpack it with gunzip"
+                f"{self._file}: unpacks to more than {limits.RATIO} times its size, as a "
+                "decompression bomb does: if the file is genuine, unpack it with gunzip"
             )
         return count
 

@@ -1,4 +1,4 @@
-"""Times of rows: read, and laid on an even grid."""
+"""Times of rows: parsed, and placed on a regular grid."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from elman._errors import DataError
 Time: TypeAlias = float | datetime
 
 LAST_DAY = 31
-"""As the day of a grid: the last of each month, however long it is."""
+"""The day of a grid that stands for the last day of each month, however long it is."""
 
 OFF = 0.05
-"""A time may lie beside the grid by such a part of a step, as a year with four decimals does."""
+"""Tolerance of a time, in steps: a year with four decimals is a little off the grid."""
 
 WHOLE = 0.01
-"""A span may be so much longer or shorter than its whole steps, as a year is than 52 weeks."""
+"""Relative tolerance of a season: a year is a little longer than 52 weeks."""
 
 _SPANS: dict[str, dict[str, float]] = {
     "seconds": {
@@ -62,9 +62,9 @@ def _number(text: str) -> float:
 
 
 class Grid(NamedTuple):
-    """Times that are equally far apart: ``every`` so many numbers, seconds or months.
+    """A regular grid of times, ``every`` units apart: numbers, seconds or months.
 
-    ``day`` is that of all months. A series may begin anywhere; its steps are counted from there.
+    ``day`` is the day of every month. A series may begin anywhere; steps count from there.
 
     Example:
         >>> grid = Grid.of([[parse_time(f"2020-{month:02}") for month in (1, 2, 4)]])
@@ -83,14 +83,14 @@ class Grid(NamedTuple):
         """The grid on which most steps from one time to the next lie.
 
         Raises:
-            DataError: no time comes after the one before it.
+            DataError: times never increase.
         """
         times = [time for one in series for time in one]
         if isinstance(times[0], datetime):
             dates = [time for time in times if isinstance(time, datetime)]
             day = _day_of_most(dates)
-            found = [cls("months", 1.0, day)] if day else []
-            grids = [*found, cls("seconds", 1.0)]
+            monthly = [cls("months", 1.0, day)] if day else []
+            grids = [*monthly, cls("seconds", 1.0)]
         else:
             grids = [cls("numbers", 1.0)]
         for grid in grids:
@@ -100,10 +100,10 @@ class Grid(NamedTuple):
             )
             if steps:
                 return grid._replace(every=steps.most_common(1)[0][0])
-        raise DataError("no time comes after the one before it: sort the rows by time")
+        raise DataError("times never increase: sort the rows by time")
 
     def place(self, time: Time) -> float:
-        """Where a time lies, in units; NaN if it is none of this kind."""
+        """The position of a time, in units; NaN if it is of another kind."""
         if not isinstance(time, datetime):
             return float(time) if self.unit == "numbers" else math.nan
         if self.unit == "numbers":
@@ -115,37 +115,37 @@ class Grid(NamedTuple):
         return float(months) if time.day == expected else math.nan
 
     def time(self, place: float) -> str:
-        """What is written of a place: a number or a date."""
+        """A position as text: a number or a date."""
         if self.unit == "numbers":
             return f"{place:.12g}"
         if self.unit == "seconds":
-            found = _EPOCH + timedelta(seconds=place)
-            whole = self.every % 86_400 == 0 and found.time() == datetime.min.time()
-            return found.date().isoformat() if whole else found.isoformat()
+            moment = _EPOCH + timedelta(seconds=place)
+            whole = self.every % 86_400 == 0 and moment.time() == datetime.min.time()
+            return moment.date().isoformat() if whole else moment.isoformat()
         year, month = divmod(round(place), 12)
         last = calendar.monthrange(year, month + 1)[1]
         return date(year, month + 1, min(self.day, last)).isoformat()
 
     def steps(self, start: float, stop: float) -> int | None:
-        """How many steps lead from one place to another; None if no whole number does."""
+        """The number of steps between two positions; None if it is not a whole number."""
         steps = (stop - start) / self.every
         whole = math.isfinite(steps) and abs(steps - round(steps)) <= OFF
         return round(steps) if whole else None
 
     def seasons(self) -> dict[int, str]:
-        """How many steps a day, a week, a year ... has, as far as it has whole ones.
+        """The number of steps of a day, a week, a year ..., where it is a whole number.
 
         >>> Grid("seconds", 3600.0).seasons()
         {24: 'a day', 168: 'a week', 8766: 'a year'}
         >>> Grid("months", 1.0).seasons(), Grid("numbers", 1.0).seasons()
         ({12: 'a year'}, {})
         """
-        found = {}
+        names = {}
         for name, size in _SPANS.get(self.unit, {}).items():
             steps = size / self.every
             if steps > 1.5 and abs(steps - round(steps)) <= WHOLE * steps:
-                found[round(steps)] = name
-        return found
+                names[round(steps)] = name
+        return names
 
     def __str__(self) -> str:
         if self.unit != "seconds":

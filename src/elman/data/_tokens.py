@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman._errors import DataError
-from elman.data._files import replacing
-from elman.data._plain_file import require_plain, why
+from elman._files import replacing, require_plain, why
 from elman.data._text import Progress, Source
 from elman.data._vocab import Vocabulary
 
@@ -79,7 +78,7 @@ def open_tokens(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Map a token file into memory: its tokens (tokens,), read-only, loaded as they are used.
 
     Raises:
-        DataError: there is no such file, or it is not a token file.
+        DataError: no such file, or it is not a token file.
     """
     try:
         require_plain(path)
@@ -89,7 +88,7 @@ def open_tokens(path: str | os.PathLike[str]) -> NDArray[Any]:
             f"{path}: not a token file ({why(error)}): write it again with tokenize"
         ) from error
     if not isinstance(tokens, np.ndarray) or tokens.ndim != 1 or tokens.dtype.kind != "u":
-        raise DataError(f"{path}: not a token file: one row of unsigned integers was expected")
+        raise DataError(f"{path}: not a token file: expected one row of unsigned integers")
     return tokens
 
 

@@ -18,10 +18,10 @@ from elman.data._text import _opened
 
 
 class Vectors(NamedTuple):
-    """A vector for each token that the file has; ``found`` says which, the others are 0."""
+    """A vector for each token; ``mask`` is true where the file has one, the others are 0."""
 
     values: Tensor  # (V, size)
-    found: Tensor  # (V,) booleans
+    mask: Tensor  # (V,) booleans
 
 
 def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
@@ -44,12 +44,12 @@ def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
         >>> _ = file.write_text("2 3\ncat 1 0 0\ndog 0 1 0\n")
         >>> read_vectors(file, ["<unk>", "dog"])
         Vectors(values=tensor([[0., 0., 0.],
-                [0., 1., 0.]]), found=tensor([False,  True]))
+                [0., 1., 0.]]), mask=tensor([False,  True]))
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file: check the path of the vectors")
-    wanted = {token: index for index, token in enumerate(tokens)}
-    found: dict[int, np.ndarray] = {}
+    indices = {token: index for index, token in enumerate(tokens)}
+    vectors: dict[int, np.ndarray] = {}
     size = 0
     with _opened(path) as (_, file):
         for number, line in enumerate(_lines(path, file), 1):
@@ -61,23 +61,25 @@ def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
             word = " ".join(fields[: len(fields) - size])
             if size > limits.COMPONENTS:
                 raise DataError(
-                    f"{path}, line {number}: a vector of at most {limits.COMPONENTS:,} numbers was "
-                    f"expected, got {size:,}: is this a file of vectors?"
+                    f"{path}, line {number}: expected a vector of at most {limits.COMPONENTS:,} "
+                    f"numbers, got {size:,}: check that this is a file of vectors"
                 )
             if len(fields) <= size or size < 1:
                 raise DataError(
-                    f"{path}, line {number}: a word and {size or 'its'} numbers were expected, as "
-                    f"in the first vector, got {len(fields) - 1} numbers: is the file cut short? "
-                    "Correct the line or take it out"
+                    f"{path}, line {number}: expected a word and {size or 'its'} numbers, as "
+                    f"in the first vector, got {len(fields) - 1} numbers: correct the line or "
+                    "take it out; the file may be cut short"
                 )
-            index = wanted.get(word)
-            if index is not None and index not in found:
-                found[index] = _numbers(path, number, fields[-size:])
-    if not found:
-        raise DataError(f"{path}: none of the {len(tokens):,} tokens has a vector in it")
+            index = indices.get(word)
+            if index is not None and index not in vectors:
+                vectors[index] = _numbers(path, number, fields[-size:])
+    if not vectors:
+        raise DataError(
+            f"{path}: no vector for any of the {len(tokens):,} tokens: check that the words match"
+        )
     values = torch.zeros(len(tokens), size)
-    there = torch.tensor(sorted(found))
-    values[there] = torch.from_numpy(np.stack([found[i] for i in sorted(found)]))
+    there = torch.tensor(sorted(vectors))
+    values[there] = torch.from_numpy(np.stack([vectors[i] for i in sorted(vectors)]))
     return Vectors(values, torch.zeros(len(tokens), dtype=torch.bool).index_fill(0, there, True))
 
 
@@ -87,8 +89,8 @@ def _lines(path: Path, file: io.BufferedReader) -> Iterator[bytes]:
         line = file.readline(most + 1)
         if len(line) > most:
             raise DataError(
-                f"{path}, line {number}: a word and its numbers in at most {most:,} bytes were "
-                "expected, got more: save the vectors as text, one a line"
+                f"{path}, line {number}: expected a word and its numbers in at most {most:,} "
+                "bytes, got more: save the vectors as text, one a line"
             )
         if not line:
             return
@@ -103,5 +105,5 @@ def _numbers(path: Path, number: int, fields: Sequence[str]) -> np.ndarray:
     with np.errstate(over="ignore"):
         vector = np.array(values).astype(np.float32)
     if not np.isfinite(vector).all():
-        raise DataError(f"{path}, line {number}: a number is not finite")
+        raise DataError(f"{path}, line {number}: expected finite numbers: correct the line")
     return vector

@@ -1,4 +1,4 @@
-"""Videos: folders of images, GIFs, and MP4 and its like where PyAV is installed."""
+"""Videos: folders of images, GIFs, and formats such as MP4 where PyAV is installed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ DECODED = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
 POSITIONS = "positions.csv"
 
 FINE = 4
-"""A ball is looked for in frames so many times finer than what the network sees."""
+"""Positions are measured in frames with this many times the resolution of the network's input."""
 
 MOVES = 0.08
-"""What is darker or brighter by less than this, of 1, than the video's median is background."""
+"""Pixels that differ from the video's median by less than this, of 1, are background."""
 
 Frames = NDArray[np.uint8]
 Places = NDArray[np.float32]
@@ -43,7 +43,7 @@ def read_videos(path: Path, size: int, bad: BadRows, *, located: bool = True) ->
 
     A file is one video. So is a folder of images, in the order of the numbers in their names; a
     folder of neither is searched for videos. Frames are made gray and ``size`` pixels square,
-    whatever their shape. Beside images there may be ``positions.csv``: a row for each frame, with
+    whatever their shape. A folder of images may have ``positions.csv``: a row for each frame, with
     the columns x and y, or x1, y1, x2, y2 ..., in pixels of the image from its upper left corner.
     Without it the position is that of what moves: the center of all pixels that differ from the
     video's median by more than half of what the most different pixel does.
@@ -53,20 +53,20 @@ def read_videos(path: Path, size: int, bad: BadRows, *, located: bool = True) ->
     Args:
         path: a file or a folder.
         size: pixels of a frame's side.
-        bad: what becomes of a video that cannot be read, or in which nothing can be found.
-        located: whether positions are wanted; without, they are None.
+        bad: what to do with a video that cannot be read, or in which nothing moves.
+        located: whether to measure positions; otherwise they are None.
 
     Raises:
-        DataError: there is no video; Pillow is not installed, or PyAV where it is needed.
+        DataError: no video; or Pillow, or PyAV where it is needed, is not installed.
     """
     _need("PIL", "pillow", path)
-    found = list(_found(path))
-    if not found:
+    videos = list(_videos(path))
+    if not videos:
         raise DataError(
             f"{path}: no video: give a GIF, a video file, a folder of images in their order, or a "
             "folder of such folders and files"
         )
-    for video in found:
+    for video in videos:
         with bad.caught(str(video)):
             fine, shape = _frames(video, FINE * size)
             frames = fine.reshape(len(fine), size, FINE, size, FINE).mean((2, 4))
@@ -84,10 +84,10 @@ def read_videos(path: Path, size: int, bad: BadRows, *, located: bool = True) ->
 
 
 def moving(frames: Frames) -> Places:
-    """Where the one thing is that moves, (steps, 1, 2) in units of the frame, y upwards.
+    """The position of the one moving object, (steps, 1, 2) in units of the frame, y upwards.
 
     Raises:
-        BadValue: there is a frame that is like the background.
+        BadValue: a frame does not differ from the background.
 
     Example:
         >>> frames = np.zeros((4, 10, 10), np.uint8)
@@ -104,23 +104,23 @@ def moving(frames: Frames) -> Places:
 
 
 def _center(different: Reals, step: int) -> tuple[float, float]:
-    """Of what is most different in a frame."""
+    """The center of the pixels that differ most from the background."""
     most = different.max()
     if most < MOVES:
-        raise BadValue("", f"frame {step}: nothing there moves; say where it is in {POSITIONS}")
+        raise BadValue("", f"frame {step}: nothing moves: give the positions in {POSITIONS}")
     weight = np.where(different > most / 2, different, 0)
     across, up = ((np.arange(n) + 0.5) / n for n in (weight.shape[1], weight.shape[0]))
     x, y = (weight.sum(0) * across).sum(), (weight.sum(1) * up[::-1]).sum()
     return x / weight.sum(), y / weight.sum()
 
 
-def _found(path: Path) -> Iterator[Path]:
+def _videos(path: Path) -> Iterator[Path]:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder: check the path (looked in {Path.cwd()})")
     if not path.is_dir():
         if not is_video(path):
             raise DataError(
-                f"{path}: a video was expected (a folder of images, "
+                f"{path}: expected a video (a folder of images, "
                 f"{', '.join(sorted(ANIMATED | DECODED))}): convert the file"
             )
         yield path
@@ -131,7 +131,7 @@ def _found(path: Path) -> Iterator[Path]:
         return
     for p in inside:
         if is_video(p):
-            yield from _found(p)
+            yield from _videos(p)
 
 
 def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
@@ -153,13 +153,13 @@ def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
         if decoded > most or (len(frames) + 1) * side**2 > limits.VIDEO:
             raise BadValue(
                 "",
-                f"a shorter video was expected, got more than {len(frames):,} frames of "
+                f"expected a shorter video, got more than {len(frames):,} frames of "
                 f"{image.width:,} x {image.height:,}: cut it into several",
             )
         shape = image.size if not frames else shape
         frames.append(np.asarray(image.convert("L").resize((side, side), _box()), np.uint8))
     if not frames:
-        raise BadValue("", "there is no frame in it")
+        raise BadValue("", "expected frames, got none")
     return np.stack(frames), shape
 
 
@@ -175,7 +175,7 @@ def _images(folder: Path) -> list[Path]:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """What names with numbers are sorted by.
+    """The sort key of names with numbers.
 
     >>> sorted(["10.png", "9.png", "1.png"], key=natural)
     ['1.png', '9.png', '10.png']
@@ -216,7 +216,7 @@ def _decoded(file: Path) -> Iterator[Any]:
 
 
 def _positions(folder: Path, shape: tuple[int, int], steps: int) -> Places | None:
-    """What stands in positions.csv, in units of the frame."""
+    """The positions in positions.csv, in units of the frame."""
     file = folder / POSITIONS
     if not file.exists():
         return None
@@ -225,7 +225,9 @@ def _positions(folder: Path, shape: tuple[int, int], steps: int) -> Places | Non
     if bad.skipped:
         raise BadValue("", bad.skipped[0])
     if len(rows) != steps:
-        raise BadValue("", f"{POSITIONS} has {len(rows)} rows for {steps} frames")
+        raise BadValue(
+            "", f"{POSITIONS}: expected {steps} rows, as many as frames, got {len(rows)}"
+        )
     pixels = np.array(rows, np.float32)
     return np.stack([pixels[:, 0] / shape[0], 1 - pixels[:, 1] / shape[1]], -1)
 
@@ -237,9 +239,9 @@ def _numbers(values: Any) -> Places:
         with np.errstate(over="ignore"):
             numbers = np.array([float(values[name]) for name in names], np.float32)
     except ValueError as error:
-        raise BadValue("", f"{POSITIONS}: a number was expected: {error}") from error
+        raise BadValue("", f"{POSITIONS}: expected a number: {error}") from error
     if len(numbers) % 2 or not np.isfinite(numbers).all():
-        raise BadValue("", f"{POSITIONS}: a finite x and y for each ball were expected")
+        raise BadValue("", f"{POSITIONS}: expected a finite x and y for each ball")
     return numbers.reshape(2, -1)
 
 
@@ -247,6 +249,6 @@ def _need(module: str, package: str, path: Path) -> None:
     if find_spec(module) is None:
         extra = "video" if module == "av" else "data"
         raise DataError(
-            f"{path}: to read it the package {package} is needed: pip install {package}, "
+            f"{path}: needs the package {package}: pip install {package}, "
             f'or pip install "elman[{extra}]"'
         )

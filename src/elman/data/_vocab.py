@@ -13,11 +13,10 @@ from typing import Any, SupportsIndex, cast
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from elman._errors import CheckpointError, ConfigError, DataError, nearest
-from elman.data._files import replacing
-from elman.data._plain_file import read_plain, why
+from elman._files import read_plain, replacing, why
 
 UNK = "<unk>"
-"""The token for what a vocabulary of words or characters does not have."""
+"""The token for words or characters that are not in the vocabulary."""
 
 EOS = "<eos>"
 """The token for the end of a line."""
@@ -44,16 +43,15 @@ class Vocabulary:
     =========  =====================================================================================
     kind       a token is
     =========  =====================================================================================
-    word       what stands between white space; with ``punctuation=True`` signs are cut off words
+    word       text between white space; with ``punctuation=True`` punctuation is split off
     char       a character (Unicode code point); spaces at line ends count, and so does the newline
     bpe        a run of bytes, merged from the most frequent pairs (Sennrich et al., 2016)
     unigram    a run of bytes of the likeliest segmentation (Kudo, 2018)
     =========  =====================================================================================
 
-    Index 0 of words and characters is ``<unk>``, for all that the training text did not have, or
-    not often enough; a word ``<unk>`` in the text is that same token, as the Penn Treebank has it.
-    ``bpe`` and ``unigram`` fall back to bytes, so they need none: ``unk`` is None, and decoding
-    gives the text back.
+    Index 0 of words and characters is ``<unk>``, for everything that is not in the training text,
+    or not often enough; a word ``<unk>`` in the text is that same token, as in the Penn Treebank.
+    ``bpe`` and ``unigram`` fall back to bytes, so ``unk`` is None, and decoding restores the text.
 
     With ``eos=True`` the end of a line is the token ``<eos>``, and decodes to a newline. Without it
     the newline is a character as any other, except between words, where it is white space.
@@ -88,10 +86,10 @@ class Vocabulary:
         Args:
             lines: the text, for example a `TextSource`.
             kind: "word", "char", "bpe" or "unigram".
-            min_count: what is rarer in the text becomes ``<unk>`` (for "bpe": is not merged).
-            max_size: keep the most frequent, this many with ``<unk>`` and ``<eos>``; all unless
-                given, and 8,000 for "bpe" and "unigram".
-            eos: have a token ``<eos>`` for the end of each line.
+            min_count: tokens seen fewer times become ``<unk>`` (for "bpe": are not merged).
+            max_size: maximum number of entries, with ``<unk>`` and ``<eos>``: the most frequent are
+                kept; unlimited by default, and 8,000 for "bpe" and "unigram".
+            eos: add a token ``<eos>`` for the end of each line.
             lowercase: read all text as lower case.
             punctuation: words only: make punctuation marks tokens of their own.
 
@@ -150,12 +148,12 @@ class Vocabulary:
             >>> Vocabulary.train(["the cat sat"]).unknown("the dog and the cat")
             ['dog', 'and']
         """
-        found: dict[str, None] = {}
+        words: dict[str, None] = {}
         for line in text.split("\n") if self.eos is not None else [text]:
             row = self._tokenizer.encode(line, add_special_tokens=False)
             spans = zip(row.ids, row.offsets, strict=True)
-            found |= {line[start:stop]: None for token, (start, stop) in spans if token == self.unk}
-        return [token for token in found if token != UNK]
+            words |= {line[start:stop]: None for token, (start, stop) in spans if token == self.unk}
+        return [token for token in words if token != UNK]
 
     def index(self, token: str) -> int:
         """A token's index.
@@ -163,19 +161,19 @@ class Vocabulary:
         Raises:
             DataError: it is not in the vocabulary; ``token in vocabulary`` asks without raising.
         """
-        found = self._tokenizer.token_to_id(token)
-        if found is None:
-            raise DataError(f"{token!r} is not among the {len(self):,} tokens of the vocabulary")
-        return found
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise DataError(f"{token!r} is not one of the {len(self):,} tokens of the vocabulary")
+        return number
 
     def token(self, index: int) -> str:
         """The token of an index, as the vocabulary writes it (``decode([index])`` is its text).
 
         Raises:
-            DataError: there is no such index.
+            DataError: the index is out of range.
         """
         if not 0 <= index < len(self):
-            raise DataError(f"a token index from 0 to {len(self) - 1} was expected, got {index}")
+            raise DataError(f"expected a token index from 0 to {len(self) - 1}, got {index}")
         return cast("str", self._tokenizer.id_to_token(index))
 
     @property
@@ -218,7 +216,7 @@ class Vocabulary:
         """Read what `save` wrote. Such a file holds only data: it cannot run code.
 
         Raises:
-            CheckpointError: there is no such file, or it does not hold a vocabulary.
+            CheckpointError: no such file, or it does not hold a vocabulary.
         """
         try:
             return cls.from_json(read_plain(Path(path)).decode())
@@ -230,7 +228,7 @@ class Vocabulary:
 
 
 def _kind(tokenizer: Tokenizer) -> str:
-    """What a tokenizer's parts say of its kind."""
+    """The kind of a tokenizer, by its parts."""
     if isinstance(tokenizer.model, models.BPE):
         return "bpe"
     if isinstance(tokenizer.model, models.Unigram):
@@ -243,7 +241,7 @@ def _kind(tokenizer: Tokenizer) -> str:
 
 
 def _blank(kind: str, lowercase: bool, punctuation: bool) -> Tokenizer:
-    """A tokenizer that cuts text as its kind does, and has nothing learned."""
+    """An untrained tokenizer of a kind."""
     if kind in ("bpe", "unigram"):
         tokenizer = Tokenizer(models.BPE() if kind == "bpe" else models.Unigram())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -276,10 +274,10 @@ def _learn_units(
     )
     tokenizer.train_from_iterator(texts, trainer)
     counted = tokenizer.get_vocab()
-    found = [token for token in sorted(counted, key=counted.__getitem__) if token not in specials]
-    if len(found) < 2:
-        raise DataError(_TOO_FEW.format(len(found), found))
-    tokens = [*specials, *found][:size]
+    units = [token for token in sorted(counted, key=counted.__getitem__) if token not in specials]
+    if len(units) < 2:
+        raise DataError(_TOO_FEW.format(len(units), units))
+    tokens = [*specials, *units][:size]
     vocabulary = {token: index for index, token in enumerate(tokens)}
     tokenizer.model = models.WordLevel(vocabulary, unk_token=UNK)
 
@@ -292,7 +290,7 @@ def _learn_pieces(
     specials: list[str],
 ) -> None:
     """Pieces of words: all bytes, and what bpe or unigram finds worth a token."""
-    seen: set[str] = set()
+    characters: set[str] = set()
     options: dict[str, Any] = {
         "vocab_size": size or _SUBWORDS,
         "special_tokens": specials,
@@ -304,15 +302,15 @@ def _learn_pieces(
         if isinstance(tokenizer.model, models.BPE)
         else trainers.UnigramTrainer(**options)
     )
-    tokenizer.train_from_iterator(_noted(texts, seen), trainer)
-    if len(seen) < 2:
-        raise DataError(_TOO_FEW.format(len(seen), sorted(seen)))
+    tokenizer.train_from_iterator(_noted(texts, characters), trainer)
+    if len(characters) < 2:
+        raise DataError(_TOO_FEW.format(len(characters), sorted(characters)))
 
 
-def _noted(texts: Iterable[str], seen: set[str]) -> Iterator[str]:
+def _noted(texts: Iterable[str], characters: set[str]) -> Iterator[str]:
     for text in texts:
-        if len(seen) < 2:
-            seen.update(text)
+        if len(characters) < 2:
+            characters.update(text)
         yield text
 
 
@@ -320,15 +318,13 @@ def _check(
     kind: str, min_count: int, max_size: int | None, punctuation: bool, specials: list[str]
 ) -> None:
     if kind not in KINDS:
-        raise ConfigError(f"no kind of vocabulary is called {kind!r}: {nearest(kind, KINDS)}")
+        raise ConfigError(f"unknown kind of vocabulary {kind!r}: {nearest(kind, KINDS)}")
     if punctuation and kind != "word":
-        raise ConfigError(
-            f"punctuation=True splits words; kind={kind!r} has no use for it: leave it out"
-        )
+        raise ConfigError(f"punctuation=True needs kind='word', got kind={kind!r}: leave it out")
     if min_count < 1 or (min_count > 1 and kind == "unigram"):
         raise ConfigError(
-            f"min_count must be at least 1, and 1 for kind='unigram', which weighs pieces by "
-            f"likelihood: got {min_count}; use max_size there"
+            f"min_count must be at least 1, and 1 for kind='unigram', got {min_count}: use "
+            "max_size with unigram, which weighs pieces by likelihood"
         )
     least = len(specials) + (_BYTES if kind in ("bpe", "unigram") else 2)
     if max_size is not None and max_size < least:

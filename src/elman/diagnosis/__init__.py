@@ -1,7 +1,7 @@
-"""The doctor: what is wrong with a run, the figure that shows it, and what helps.
+"""The doctor: problems of a run, the measurements that show them, and remedies.
 
-`diagnose` measures a run and gives findings; `try_remedies` tries their remedies. The names are
-loaded when they are first used.
+`diagnose` measures a run and returns findings; `try_remedies` trains with their remedies. The names
+are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.diagnosis._examine import Examination, diagnose
+    from elman.diagnosis._evidence import Evidence, LossCurve, Reach, Standing, Use
+    from elman.diagnosis._examine import Examination, Measurement, diagnose
     from elman.diagnosis._finding import Finding, Remedy
-    from elman.diagnosis._measures import Course, Measures, Reach, Standing, Use
     from elman.diagnosis._rules import CODES
     from elman.diagnosis._try import Trial, try_remedies
 
 __all__ = [
     "CODES",
-    "Course",
+    "Evidence",
     "Examination",
     "Finding",
-    "Measures",
+    "LossCurve",
+    "Measurement",
     "Reach",
     "Remedy",
     "Standing",
@@ -32,9 +33,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "_examine": ("Examination", "diagnose"),
+    "_examine": ("Examination", "Measurement", "diagnose"),
     "_finding": ("Finding", "Remedy"),
-    "_measures": ("Course", "Measures", "Reach", "Standing", "Use"),
+    "_evidence": ("LossCurve", "Evidence", "Reach", "Standing", "Use"),
     "_rules": ("CODES",),
     "_try": ("Trial", "try_remedies"),
 }

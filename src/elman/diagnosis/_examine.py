@@ -1,4 +1,4 @@
-"""``diagnose``: a run's measures, what is wrong by them, and what they cannot say."""
+"""``diagnose``: the problems of a run, what was checked, and what is unknown."""
 
 from __future__ import annotations
 
@@ -6,48 +6,56 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from elman.diagnosis._collect import Stage, collect_evidence
+from elman.diagnosis._evidence import Evidence, cut
 from elman.diagnosis._finding import Finding
-from elman.diagnosis._measure import Stage, measure
-from elman.diagnosis._measures import Measures, cut
 from elman.diagnosis._rules import findings
-from elman.tasks._base import Task
+from elman.tasks._task import Task
+
+
+class Measurement(NamedTuple):
+    """One check of a run and its outcome, such as "clipping" and "3% of updates were clipped"."""
+
+    name: str
+    outcome: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.outcome}"
 
 
 class Examination(NamedTuple):
-    """What `diagnose` found.
+    """What `diagnose` returns.
 
     Attributes:
-        findings: what is wrong: how the run came out, then its causes, the likelier one first.
-        checked: what was looked at, and how it came out where nothing is wrong with it.
-        unknown: what could not be told, and why.
-        measures: what the findings are made of.
+        findings: the problems: first how the run ended, then its causes, the likeliest first.
+        checked: every check that was made, with its outcome.
+        unknown: what could not be determined, and why.
+        evidence: the measurements that the findings are based on.
     """
 
     findings: tuple[Finding, ...]
-    checked: tuple[str, ...]
+    checked: tuple[Measurement, ...]
     unknown: tuple[str, ...]
-    measures: Measures
+    evidence: Evidence
 
 
 def diagnose(
     path: Path | str, *, task: Task | None = None, stage: Stage | None = None
 ) -> Examination:
-    """What is wrong with a run, with the figures that show it and the remedies.
+    """Diagnose a run: its problems, the measurements that show them, and remedies.
 
     The gradient through time, gates, units, truncation and the size of the first update are
-    measured on a batch of the run's training data, with the weights that it began with, drawn again
-    from its seed, and with those of its last checkpoint. The rest is read from its metrics.jsonl.
-    Nothing of the run is changed.
+    measured on a batch of training data, with the initial weights, drawn again from the seed, and
+    with those of the last checkpoint. The rest is read from metrics.jsonl. The run is not changed.
 
     Args:
         path: the run folder.
-        task: your own task, for a run that `elman.training.fit` made of one; else the configuration
-            names it.
-        stage: called with what is done next, since it takes some seconds.
+        task: your own task, for a run of `elman.training.fit`; otherwise the run names it.
+        stage: called with the name of each stage, since a diagnosis takes some seconds.
 
     Raises:
-        CheckpointError: it is no run folder, or has no checkpoint.
-        ConfigError: its network has no recurrent layer, or no batch has a finite loss.
+        CheckpointError: the folder is not a run, or has no checkpoint.
+        ConfigError: the network has no recurrent layer, or no batch has a finite loss.
 
     Example:
         >>> import tempfile
@@ -64,47 +72,50 @@ def diagnose(
         >>> finding.code, finding.remedies[1].flags
         ('E-LR', '--train.lr 0.3')
     """
-    m = measure(Path(path), task, stage)
-    return Examination(findings(m), tuple(_checked(m)), tuple(_unknown(m)), m)
+    run = collect_evidence(Path(path), task, stage)
+    return Examination(findings(run), tuple(_checked(run)), tuple(_unknown(run)), run)
 
 
-def _checked(m: Measures) -> Iterator[str]:
-    if m.standing is not None:
-        yield f"the baselines: {m.standing}"
-    if m.course.train:
-        yield f"the losses that were logged: {len(m.course.train):,} of training"
-    if m.course.valid:
-        yield f"overfitting: {len(m.course.valid):,} validations"
-    yield "values that are not finite, in the weights and in the data that was looked at"
-    yield f"the first update: it moves a weight matrix by {m.ratio:.2g} of its size"
-    reach = m.last.horizon
-    falls = f"falls to 1 % within {reach:.0f} of" if reach < m.steps else "stays above 1 % over"
-    yield (
-        f"the gradient through time on the {m.rows} longest rows {falls} {m.steps} steps "
-        "with the last weights"
+def _checked(run: Evidence) -> Iterator[Measurement]:
+    if run.standing is not None:
+        yield Measurement("baselines", str(run.standing))
+    if run.losses.train:
+        yield Measurement("training loss", f"{len(run.losses.train):,} logged values")
+    if run.losses.valid:
+        yield Measurement("overfitting", f"{len(run.losses.valid):,} validations")
+    bad = run.bad or run.broke
+    yield Measurement(
+        "NaN and infinity", str(bad or "none in the weights or the data that was read")
     )
-    yield f"gates and units: {m.last_use.stuck:.0%} of {m.last_use.where} saturated"
-    if m.clipped is not None:
-        yield f"clipping: {m.clipped:.0%} of the updates"
-    if cut(m.config) and m.bias is not None:
-        yield f"truncation: the gradient is off by {m.bias:.0%}"
+    moved = f"the first update changes a weight matrix by {run.ratio:.2g} of its norm"
+    yield Measurement("learning rate", moved)
+    reach = run.last.horizon
+    falls = f"falls to 1% within {reach:.0f} of" if reach < run.steps else "stays above 1% over"
+    yield Measurement(
+        "gradient through time",
+        f"{falls} {run.steps} steps (last weights, the {run.rows} longest rows)",
+    )
+    yield Measurement(
+        "saturation", f"{run.last_use.stuck:.0%} of {run.last_use.where} is saturated"
+    )
+    if run.clipped is not None:
+        yield Measurement("clipping", f"{run.clipped:.0%} of the updates were clipped")
+    if cut(run.config) and run.bias is not None:
+        yield Measurement("truncation", f"the gradient is off by {run.bias:.0%}")
 
 
-def _unknown(m: Measures) -> Iterator[str]:
-    if not m.watched:
+def _unknown(run: Evidence) -> Iterator[str]:
+    if not run.watched:
         yield (
-            "the run was not watched, so the norms of its own gradients are not known: those of "
-            "the last checkpoint stand in for them; train with --watch to have them"
+            "the run's own gradient norms, which were not recorded (train with --watch): those of "
+            "the last checkpoint were measured instead"
         )
-    if m.clipped is None:
-        yield "no line of progress was written, so how often clipping acted is not known"
-    if m.diverged and m.bad is None and m.broke is None:
+    if run.clipped is None:
+        yield "how often gradients were clipped: the run logged no progress"
+    if run.diverged and run.bad is None and run.broke is None:
+        yield ("where the run became NaN or infinite: its last checkpoint and its data are finite")
+    if run.standing is None:
         yield (
-            "the run diverged, but its last checkpoint and its data are finite: where that arose "
-            "is not known"
-        )
-    if m.standing is None:
-        yield (
-            "nothing was validated: whether the run learned, whether it overfits, and whether "
-            "vanishing gradients are a fault, is not known"
+            "whether the run learned, whether it overfits, and whether vanishing gradients matter: "
+            "it has no validation"
         )

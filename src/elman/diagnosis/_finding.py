@@ -1,4 +1,4 @@
-"""What the doctor says: findings and remedies, as data."""
+"""Findings and remedies."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 
 class Remedy(NamedTuple):
-    """One change to a run's configuration that is expected to help.
+    """A change of a run's configuration that is expected to help.
 
     Attributes:
         what: the change in words.
-        changes: dotted keys of the configuration and their new values; None leaves a key out. Empty
-            where the remedy is in the data or in code, which no setting changes.
-        reference: the paper that proposes or measures it; empty for mending data.
+        changes: dotted keys of the configuration and their new values; None removes a key. Empty if
+            the remedy is a change of data or code.
+        reference: the paper that proposes or measures it; may be empty.
     """
 
     what: str
@@ -31,20 +31,20 @@ class Remedy(NamedTuple):
 
     @property
     def without(self) -> tuple[str, ...]:
-        """The options that have to be left out with it."""
+        """The options to leave out."""
         return tuple(f"--{key}" for key, value in self.changes.items() if value is None)
 
 
 class Finding(NamedTuple):
-    """Something that is wrong with a run.
+    """A problem of a run.
 
     Attributes:
-        code: stable, for programs: ``E-EXPLODE`` ...; `CODES` lists them.
-        problem: what is wrong.
-        figure: the measured figure that shows it, in words.
-        value: the figure.
-        limit: the bound that it passed.
-        remedies: in the order of the effect that is expected.
+        code: a stable code such as ``E-EXPLODE``; `CODES` lists all.
+        problem: the problem in words.
+        figure: the measurement that shows it, in words.
+        value: the measured value.
+        limit: the bound that it exceeds.
+        remedies: the most promising one first.
     """
 
     code: str
@@ -56,6 +56,6 @@ class Finding(NamedTuple):
 
 
 def _option(key: str, value: Any) -> str:
-    if isinstance(value, bool):  # a word after a switch would be taken for a file
+    if isinstance(value, bool):  # a word after a switch would be parsed as a file
         return f"--{key}={str(value).lower()}"
     return f"--{key} {f'{value:.3g}' if isinstance(value, float) else value}"

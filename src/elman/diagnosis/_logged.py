@@ -1,4 +1,4 @@
-"""What a run's own records say: its losses, how often it clipped, where it stands."""
+"""Evidence from the log of a run: its losses, clipping, and its score among baselines."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 
 import torch
 
-from elman.diagnosis._measures import Standing
+from elman.diagnosis._evidence import Standing
 from elman.inspection import Bad
-from elman.metrics import leading
+from elman.metrics import Metric
 from elman.tasks import LanguageModel, Supervised
-from elman.tasks._base import Metrics, Task
+from elman.tasks._task import Metrics, Task
 
 Events = Sequence[Mapping[str, Any]]
 
 ROWS, TOKENS = 2_000, 200_000
-"""Baselines that a run did not come to measure learn from so much of its training data."""
+"""Amount of training data for baselines that the run itself did not measure."""
 
 SHARES = {"accuracy", "macro_f1", "span_f1", "exact_match"}
-"""Measures between 0 and 1 of which 1 is all."""
+"""Metrics between 0 and 1, where 1 is perfect."""
 
 _PLACE = {"event", "epoch", "update", "updates", "seconds", "best"}
 
 
 def of_updates(events: Events) -> tuple[float | None, tuple[float, ...]]:
-    """The share of updates that were clipped, and the norms, as far as they were written."""
+    """The share of clipped updates and the gradient norms, as far as they were logged."""
     logged = [e for e in events if e["event"] == "train"]
     watched = [e for e in events if e["event"] == "watch"]
     norms = tuple(n for e in watched for n in e["norms"] if n is not None)
@@ -40,7 +40,7 @@ def of_updates(events: Events) -> tuple[float | None, tuple[float, ...]]:
 
 
 def broke(events: Events) -> Bad | None:
-    """Where the run broke, as training found it."""
+    """Where NaN or infinity first arose when the run diverged, as training logged it."""
     place = next((e.get("first_bad") for e in reversed(events) if e["event"] == "diverged"), None)
     if place is None:
         return None
@@ -54,45 +54,48 @@ def training_losses(events: Events, unit: str) -> tuple[tuple[int, float], ...]:
 
 
 def validation_losses(task: Task, events: Events) -> tuple[tuple[int, float], ...]:
-    """The loss of each validation, or the score if the loss is not among its measures."""
+    """The loss of each validation, or the score if the loss was not measured."""
     lines = [e for e in events if e["event"] == "valid"]
     if any(e.get(task.unit) is None for e in lines):
-        return tuple((e["update"], task.score(_metrics(e))) for e in lines)
+        return tuple((e["update"], task.selection.cost(_metrics(e))) for e in lines)
     return tuple((e["update"], e[task.unit]) for e in lines)
 
 
 def standing(task: Task, events: Events) -> Standing | None:
-    """The run's best validation beside its baselines: those of its end, or else made now.
+    """The run's best validation compared with its baselines, which are trained now if missing.
 
     Args:
-        task: with its first weights, which stand in where a task has no baseline.
-        events: of the run.
+        task: with the initial weights, which are the baseline of a task that has none.
+        events: the events of the run.
     """
     end = next((e for e in reversed(events) if e["event"] == "end"), None)
     own = _metrics((end or {}).get("metrics", {}).get("valid") or _best(events))
     if not own or "train" not in task.splits:
         return None
-    models, origin = _valid(end["baselines"] if end else {}), ""
+    models, origin = _valid(end["baselines"] if end else {}, task.metric), ""
     if not models:
         models, origin = _sampled(task)
     if not models:
-        models, origin = {"untrained": task.evaluate("valid")}, "the network as it began"
+        models, origin = {"untrained": task.evaluate("valid")}, "the initial weights"
     return compared(task, own, models)._replace(origin=origin)
 
 
 def compared(task: Task, own: Metrics, models: Mapping[str, Metrics]) -> Standing:
-    """A run's measures against those of simple models."""
-    metric, higher = leading(own)
-    if higher and all(metric in measures for measures in models.values()):
-        return _of_shares(task, metric, own, models)
-    name, scores = _scores(task, [own, *models.values()])
-    mine, simple = scores[0], dict(zip(models, scores[1:], strict=True))
+    """The metric of a run compared with that of baselines."""
+    metric = task.metric
+    if metric.higher_is_better:
+        return _of_shares(task, metric.name, own, models)
+    mine, simple = _loss(metric, own), {name: _loss(metric, of) for name, of in models.items()}
     best, worst = min(simple, key=simple.__getitem__), max(simple.values())
     margin, gain = ((mine - s) / max(abs(s), 1e-9) for s in (simple[best], worst))
-    values = own.get(metric), models[best].get(metric)
-    if None in values:
-        metric, values = name, (mine, simple[best])
-    return Standing(metric, float(values[0] or 0), best, float(values[1] or 0), margin, gain)
+    value = models[best][metric.name]
+    return Standing(metric.name, own[metric.name], best, value, margin, gain)
+
+
+def _loss(metric: Metric, metrics: Metrics) -> float:
+    """The metric on the scale of a loss: of the perplexity its logarithm."""
+    value = metrics[metric.name]
+    return math.log(value) if metric.name == "perplexity" else value
 
 
 def _of_shares(task: Task, metric: str, own: Metrics, models: Mapping[str, Metrics]) -> Standing:
@@ -107,53 +110,46 @@ def _of_shares(task: Task, metric: str, own: Metrics, models: Mapping[str, Metri
 
 
 def _short_of(own: float, simple: float, count: int) -> tuple[float, float]:
-    """How much more a share misses than another one, of what that misses; and a standard error."""
+    """The difference of two shares relative to the baseline's error, and its standard error."""
     missing = max(1 - simple, 1e-9)
     error = (simple * missing / count) ** 0.5 if count and 0 < simple < 1 else 0.0
     return (simple - own) / missing, error / missing
 
 
 def _count(task: Task) -> int:
-    """What a measure of the validation data is a mean over; 0 if that is not known."""
+    """The number of terms that a validation metric averages; 0 if unknown."""
     if not isinstance(task, Supervised):
         return 0
     rows = task.part("valid")
     return task.terms(rows, torch.arange(len(rows)))
 
 
-def _scores(task: Task, measured: Sequence[Metrics]) -> tuple[str, list[float]]:
-    """Lower is better: the task's score, or the leading measure where a model has no other."""
-    try:
-        return "score", [task.score(metrics) for metrics in measured]
-    except KeyError:
-        name, higher = leading(measured[0])
-        return name, [-metrics[name] if higher else metrics[name] for metrics in measured]
-
-
 def _best(events: Events) -> Mapping[str, Any]:
-    """The best validation of a run that did not end."""
+    """The best validation of a run that did not finish."""
     return next((e for e in reversed(events) if e["event"] == "valid" and e["best"]), {})
 
 
 def _metrics(event: Mapping[str, Any]) -> Metrics:
-    """The measures of a line, in which those that are not finite are null."""
+    """The metrics of an event, where null stands for infinity."""
     named = ((name, value) for name, value in event.items() if name not in _PLACE)
     return {name: math.inf if value is None else value for name, value in named}
 
 
-def _valid(baselines: Mapping[str, Mapping[str, Metrics]]) -> dict[str, Metrics]:
-    return {name: of["valid"] for name, of in baselines.items() if of.get("valid")}
+def _valid(baselines: Mapping[str, Mapping[str, Metrics]], metric: Metric) -> dict[str, Metrics]:
+    """The metrics on validation of the baselines that have this one."""
+    measured = {name: of.get("valid", {}) for name, of in baselines.items()}
+    return {name: metrics for name, metrics in measured.items() if metric.name in metrics}
 
 
 def _sampled(task: Task) -> tuple[dict[str, Metrics], str]:
-    """Baselines that learned from some of the training data, so that it takes no time."""
+    """Baselines trained on a sample of the training data, to save time."""
     some = copy(task)
-    origin = "of baselines made now"
+    origin = "trained now"
     if isinstance(some, Supervised) and len(some.part("train")) > ROWS:
         draw = torch.randperm(len(some.part("train")), generator=torch.Generator().manual_seed(0))
         some.parts = {**some.parts, "train": some.part("train").select(draw[:ROWS].sort().values)}
-        origin = f"which learned from {ROWS:,} rows"
+        origin = f"trained on {ROWS:,} rows"
     elif isinstance(some, LanguageModel) and len(some.tokens["train"]) > TOKENS:
         some.tokens = {**some.tokens, "train": some.tokens["train"][:TOKENS]}
-        origin = f"which learned from {TOKENS:,} tokens"
-    return _valid(some.baselines()), origin
+        origin = f"trained on {TOKENS:,} tokens"
+    return _valid(some.baselines(), task.metric), origin

@@ -1,4 +1,4 @@
-"""What helps against what, in the order of the effect expected, as changes of a configuration."""
+"""Remedies, as changes of a configuration, the most promising one first."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from elman._errors import ConfigError
 from elman.cells import CELLS, by_name
+from elman.diagnosis._evidence import Evidence
 from elman.diagnosis._finding import Remedy
-from elman.diagnosis._measures import Measures
 from elman.training import Config
 
 PASCANU = "Pascanu, Mikolov & Bengio 2013, On the difficulty of training recurrent neural networks"
@@ -28,20 +28,19 @@ PRECHELT = "Prechelt 1998, Early stopping: but when?"
 GLOROT = "Glorot & Bengio 2010, Understanding the difficulty of training deep feedforward networks"
 
 SLOW, QUICK = 0.025, 0.2
-"""A first update that moves a weight matrix by less than this share of its size is slow; where a
-run learned nothing, a rate with the other is worth a try."""
+"""Relative sizes of a first update: one that is too small, and one that is worth a try."""
 
 
 def fitting(config: Config, *remedies: Remedy | None) -> tuple[Remedy, ...]:
-    """Those that the task's configuration can have, and that change something of it."""
+    """The remedies that are valid for the configuration and change it."""
     return tuple(r for r in remedies if r is not None and _fits(config, r.changes))
 
 
 def changed(config: Config, changes: Mapping[str, Any]) -> Config:
-    """The configuration with those changes.
+    """The configuration with these changes.
 
     Raises:
-        ConfigError: it cannot have them.
+        ConfigError: the changes are not valid for it.
     """
     values = config.toml()
     for key, value in changes.items():
@@ -59,30 +58,34 @@ def _fits(config: Config, changes: Mapping[str, Any]) -> bool:
 
 
 def initialization(config: Config, scheme: str, what: str, reference: str) -> Remedy:
-    """Another scheme for the cells' first weights; a range that is set has to go."""
+    """Another initialization of the cells; it removes a fixed range of weights."""
     unset = {"model.init_range": None} if getattr(config.model, "init_range", None) else {}
     return Remedy(what, {"model.init": scheme, **unset}, reference)
 
 
 def orthogonal(config: Config) -> Remedy:
-    return initialization(config, "orthogonal", "begin with orthogonal recurrent weights", SAXE)
+    return initialization(config, "orthogonal", "initialize recurrent weights orthogonally", SAXE)
 
 
-def memory(m: Measures) -> list[Remedy]:
-    """Weights that carry the state, and its gradient, over long spans from the start."""
-    config, name = m.config, getattr(m.config.model, "cell", None)
+def memory(run: Evidence) -> list[Remedy]:
+    """Cells and initializations that carry the state and its gradient over long spans."""
+    config, name = run.config, getattr(run.config.model, "cell", None)
     if name is None:
-        return [Remedy("a gated cell, or orthogonal first weights: it is in your code", {}, CHO)]
+        return [Remedy("use a gated cell or orthogonal initialization (in your code)", {}, CHO)]
     if name in dict(CELLS) and getattr(by_name(name), "memory_gate", None) is not None:
-        span = f"chrono: biases for memories of 1 to 100 steps; this run's rows have {m.steps}"
+        span = (
+            f"chrono initialization: biases for memory over 1 to 100 steps (rows have {run.steps})"
+        )
         return [
             initialization(config, "chrono", span, TALLEC),
-            initialization(config, "forget_bias", "a forget gate that is open at first", GERS),
+            initialization(
+                config, "forget_bias", "a positive forget bias: the forget gate starts open", GERS
+            ),
             orthogonal(config),
         ]
     dropped = {"model.activation": None} if getattr(config.model, "activation", None) else {}
-    gated = "a cell with a gated memory"
-    relu = initialization(config, "identity", "relu, the identity at first (IRNN)", LE)
+    gated = "a gated cell"
+    relu = initialization(config, "identity", "ReLU with identity initialization (IRNN)", LE)
     return [
         Remedy(gated, {"model.cell": "gru", **dropped}, CHO),
         relu._replace(changes={**relu.changes, "model.activation": "relu"}),
@@ -91,16 +94,16 @@ def memory(m: Measures) -> list[Remedy]:
     ]
 
 
-def regular(m: Measures) -> list[Remedy]:
-    """What keeps a network from learning its training data by heart."""
-    config = m.config
+def regular(run: Evidence) -> list[Remedy]:
+    """Regularization against overfitting."""
+    config = run.config
     decay = {"train.optimizer": "adamw", "train.weight_decay": 0.1}
     hidden = getattr(config.model, "hidden", None)
     return [
         *([Remedy("dropout", {"model.dropout": 0.5}, SRIVASTAVA)] if _drops_less(config) else []),
         Remedy("weight decay", decay, LOSHCHILOV),
         *([Remedy("a smaller network", {"model.hidden": hidden // 2}, "")] if hidden else []),
-        Remedy("stop when validation no longer improves", {"train.patience": 2}, PRECHELT),
+        Remedy("early stopping", {"train.patience": 2}, PRECHELT),
     ]
 
 
@@ -108,18 +111,20 @@ def _drops_less(config: Config) -> bool:
     return float(getattr(config.model, "dropout", 1.0)) < 0.5
 
 
-def faster(m: Measures) -> Remedy | None:
-    """A higher rate, where the first update hardly moved the weights."""
-    if not 0 < m.ratio < SLOW:
+def faster(run: Evidence) -> Remedy | None:
+    """A higher learning rate, if the first update hardly changes the weights."""
+    if not 0 < run.ratio < SLOW:
         return None
-    rate = _rounded(m.config.train.lr * min(10.0, QUICK / m.ratio))
-    what = f"a higher rate: the first update moves a matrix by {m.ratio:.1g} of its size"
+    rate = _rounded(run.config.train.lr * min(10.0, QUICK / run.ratio))
+    what = (
+        f"a higher learning rate: the first update changes a matrix by {run.ratio:.1g} of its norm"
+    )
     return Remedy(what, {"train.lr": rate}, SMITH)
 
 
-def longer(m: Measures) -> Remedy:
-    """Four times the budget."""
-    train = m.config.train
+def longer(run: Evidence) -> Remedy:
+    """A training budget four times as large."""
+    train = run.config.train
     key = "max_steps" if train.max_steps is not None else "epochs"
     return Remedy("train longer", {f"train.{key}": 4 * (getattr(train, key) or 1)}, "")
 
@@ -129,21 +134,21 @@ def slower(config: Config, factor: float, reference: str = SMITH) -> Remedy:
     return Remedy("a lower learning rate", {"train.lr": rate}, reference)
 
 
-def clipping(m: Measures) -> Remedy | None:
-    """A bound that nine of ten gradients of this run stay below."""
-    if not m.norms:
+def clipping(run: Evidence) -> Remedy | None:
+    """A clipping threshold above nine in ten gradient norms of this run."""
+    if not run.norms:
         return None
-    limit = _rounded(_quantile(m.norms, 0.9))
-    what = f"a threshold that 90 % of {len(m.norms)} measured gradient norms stay below"
+    limit = _rounded(_quantile(run.norms, 0.9))
+    what = f"a higher threshold: the 90th percentile of {len(run.norms)} measured gradient norms"
     return Remedy(what, {"train.clip": "norm", "train.clip_limit": limit}, PASCANU)
 
 
-def tighter(m: Measures) -> Remedy | None:
-    """A bound in the middle of this run's gradients."""
-    if not m.norms:
+def tighter(run: Evidence) -> Remedy | None:
+    """A clipping threshold at the median gradient norm of this run."""
+    if not run.norms:
         return None
-    limit = _rounded(_quantile(m.norms, 0.5))
-    what = f"clip at the median of {len(m.norms)} measured gradient norms"
+    limit = _rounded(_quantile(run.norms, 0.5))
+    what = f"clip at the median of {len(run.norms)} measured gradient norms"
     return Remedy(what, {"train.clip": "norm", "train.clip_limit": limit}, PASCANU)
 
 
@@ -152,7 +157,7 @@ def _quantile(values: tuple[float, ...], share: float) -> float:
 
 
 def _rounded(value: float) -> float:
-    """Two significant digits: what a person would type.
+    """A value rounded to two significant digits.
 
     >>> _rounded(0.012345)
     0.012

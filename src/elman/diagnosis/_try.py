@@ -1,4 +1,4 @@
-"""Remedies put to the test: each alone, from the same seed, for the same number of updates."""
+"""Trials of remedies: each on its own, from the same seed, for the same number of updates."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from typing import Any, NamedTuple
 from elman._errors import ConfigError, Diverged
 from elman.diagnosis._finding import Finding, Remedy
 from elman.diagnosis._remedies import changed
-from elman.tasks import TASKS, by_name
-from elman.tasks._base import NamedTask, Task
+from elman.tasks import TASKS, Task, by_name
 from elman.training import Config, Report, Run, config_of, fit
 
 STEPS = 300
-"""Updates of a trial, unless the run itself had fewer."""
+"""Updates of a trial, if the run did not have fewer."""
 
 BUDGET = {"train.max_steps", "train.epochs", "train.patience"}
-"""What is the same in all trials, so that a remedy of these alone cannot be tried."""
+"""Settings that are the same in all trials; a remedy that changes only these is skipped."""
 
 
 class Trial(NamedTuple):
-    """What a remedy did.
+    """The result of one trial.
 
     Attributes:
-        code: the finding that it is a remedy of; "" for the run as it is.
-        remedy: the change; None for the run as it is, to compare with.
+        code: code of the finding; "" for the unchanged run.
+        remedy: the change; None for the unchanged run.
         run: the run folder of the trial.
-        metrics: on the validation data, of the best checkpoint; empty if it diverged.
-        score: what the task goes by, lower is better; None if it diverged.
-        better: whether that is lower than without the remedy.
+        metrics: validation metrics of the best checkpoint; empty if the trial diverged.
+        score: score of the task, lower is better; None if the trial diverged.
+        better: whether the score is lower than without the remedy.
     """
 
     code: str
@@ -43,27 +42,27 @@ class Trial(NamedTuple):
 
 def try_remedies(
     path: Path | str,
-    found: Iterable[Finding],
+    findings: Iterable[Finding],
     *,
     steps: int | None = None,
     task: Task | None = None,
     report: Report | None = None,
 ) -> list[Trial]:
-    """Train a run anew for a short while: as it is, and with each remedy alone.
+    """Train briefly without changes, and with each remedy on its own.
 
-    All begin from the run's seed and take the same number of updates, over which a schedule is laid
-    anew. They are kept in ``RUN/doctor``; those of an earlier call are replaced, and nothing else
-    in the run is touched. A remedy without a setting cannot be tried, nor one that only trains
-    longer, or not as long.
+    All trials start from the run's seed and have the same number of updates, which a learning rate
+    schedule is fitted to. They are kept in ``RUN/doctor`` and replace those of an earlier call; the
+    rest of the run is not changed. Remedies without a setting, and those that only change the
+    budget, are skipped.
 
     Args:
         path: the run folder.
-        found: whose remedies to try, see `diagnose`.
-        steps: updates of each; those of the run, at most 300, if None.
+        findings: the findings whose remedies to try, see `diagnose`.
+        steps: updates per trial; if None, as many as the run had, at most 300.
         task: your own task, see `diagnose`.
         report: called with the events of each training, see `elman.training.fit`.
 
-    Returns: the run as it is, then each remedy in its order.
+    Returns: the unchanged run, then each remedy.
 
     Raises:
         ConfigError: the run has no validation data, or ``steps`` is below 1.
@@ -74,14 +73,14 @@ def try_remedies(
     took = max((e.get("update", 0) for e in run.events()), default=0)
     budget = min(STEPS, took or STEPS) if steps is None else steps
     if budget < 1:
-        raise ConfigError(f"expected at least one update, got {budget}")
+        raise ConfigError(f"steps must be at least 1, got {budget}")
     control = _trained(run, config, {}, budget, "as-it-is", task, report)
-    trials, seen = [control], []
-    for finding in found:
+    trials, tested = [control], []
+    for finding in findings:
         for remedy in finding.remedies:
-            if set(remedy.changes) <= BUDGET or remedy.changes in seen:
+            if set(remedy.changes) <= BUDGET or remedy.changes in tested:
                 continue
-            seen.append(remedy.changes)
+            tested.append(remedy.changes)
             name = f"{len(trials)}-{finding.code.lower()}"
             trial = _trained(run, config, remedy.changes, budget, name, task, report)
             better = _lower(trial.score, control.score)
@@ -104,26 +103,26 @@ def _trained(
     folder = Run.create(run.path / "doctor" / name, tried.toml(), force=True)
     task = _task(run, config, tried, folder, own)
     if "valid" not in task.splits:
-        raise ConfigError(f"{run.path}: has no validation data to compare remedies on")
+        raise ConfigError(f"{run.path}: trials need validation data, and this run has none")
     try:
         metrics = fit(task, tried.train, folder, report=report).metrics["valid"]
     except Diverged:
         return Trial("", None, folder.path, {}, None, False)
-    return Trial("", None, folder.path, metrics, task.score(metrics), False)
+    return Trial("", None, folder.path, metrics, task.selection.cost(metrics), False)
 
 
 def _task(run: Run, config: Config, tried: Config, folder: Run, own: Task | None) -> Task:
-    """What a trial trains: the run's data, or read anew if they are to be read in another way."""
+    """The task of a trial, on the data of the run, or read again if data settings change."""
     name = str(run.config.get("task", ""))
-    kind = by_name(name) if own is None else type(own)
-    if name not in dict(TASKS) or not issubclass(kind, NamedTask):
+    if name not in dict(TASKS):
         assert own is not None
         return copy(own)
+    kind = by_name(name)
     if tried.data == config.data:
         return kind.restore(run.path, tried.data, tried.model)
     return kind.prepare(tried.data, tried.model, folder.path)
 
 
 def _lower(score: float | None, than: float | None) -> bool:
-    """Whether a score is better; a run that diverged has none, and any is better than that."""
+    """Whether a score is better; None stands for a run that diverged."""
     return score is not None and (than is None or score < than)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from elman.engine._explain import Choice, Explanation, explain
-    from elman.engine._recurrence import Recurrence
+    from elman.engine._recurrence import Plan, Recurrence
     from elman.engine._select import check_name, choose, run, run_by, step, use_engine
 
 ENGINES: tuple[tuple[str, str], ...] = (
@@ -17,14 +17,15 @@ ENGINES: tuple[tuple[str, str], ...] = (
 )
 """Names and where to find them, in the order in which "auto" prefers them.
 
-Each is a module with ``why_not(recurrence)``, the reason why it cannot run or None, and
-``run(recurrence)``; and with ``LIMITS``, a sentence, if it cannot do all that the reference can.
+Each is a module with one function, ``plan(recurrence)``, which returns a :class:`Plan` to run, or
+the reason why the engine cannot run it, a sentence.
 """
 
 __all__ = [
     "ENGINES",
     "Choice",
     "Explanation",
+    "Plan",
     "Recurrence",
     "check_name",
     "choose",
@@ -35,7 +36,7 @@ __all__ = [
     "use_engine",
 ]
 
-_WHERE = {"Recurrence": "_recurrence"} | dict.fromkeys(
+_WHERE = dict.fromkeys(("Plan", "Recurrence"), "_recurrence") | dict.fromkeys(
     ("Choice", "Explanation", "explain"), "_explain"
 )
 
@@ -44,7 +45,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_WHERE.get(name, '_select')}"), name)
-    globals()[name] = value  # found at once from now on
+    globals()[name] = value  # so that this function is not called for it again
     return value
 
 

@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from elman._errors import EngineError
-from elman.engine._select import asked_for
+from elman.engine._select import effective_engine
 from elman.engine.runtime._library import CrossEntropy, library, missing
 from elman.engine.runtime._tensors import described
 
@@ -88,7 +88,7 @@ def _around() -> str | None:
 
 def chosen(h: Tensor, weight: Tensor, bias: Tensor | None) -> str:
     """The engine: "native", or "reference" with the reason. One asked for by name may raise it."""
-    engine = asked_for("auto")
+    engine = effective_engine("auto")
     reason = why_not(h, weight, bias)
     if engine == "native" and reason:
         raise EngineError(f"engine 'native' cannot run the cross-entropy: {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -12,11 +13,11 @@ from torch.autograd import forward_ad
 from torch.nn.utils import parametrize
 
 from elman.cells import GRU, LSTM, Cell, Elman, Projected, Weights
-from elman.engine._recurrence import Recurrence
+from elman.engine._recurrence import Plan, Recurrence
 
-LIMITS = "a gradient of a gradient raises an error; take 'reference' for it"
+Kernel = Callable[..., Any]
 
-_KERNELS: tuple[tuple[Any, Callable[..., Any]], ...] = (
+_KERNELS: tuple[tuple[Any, Kernel], ...] = (
     (LSTM, torch.lstm),
     (GRU, torch.gru),
     (torch.tanh, torch.rnn_tanh),
@@ -27,9 +28,31 @@ _KERNELS: tuple[tuple[Any, Callable[..., Any]], ...] = (
 _CELLS = "it has LSTM, GRU, projected LSTM, and Elman cells with tanh or relu"
 
 
-def why_not(r: Recurrence) -> str | None:
-    """Why torch's kernel cannot run, in words; None if it can."""
-    return _machine(r.x) or _mode() or _task(r)
+@dataclass(eq=False)
+class CudnnPlan(Plan):
+    """A call of torch's function for the cell, ``kernel``."""
+
+    limits = "a gradient of a gradient raises an error; take 'reference' for it"
+
+    kernel: Kernel
+
+    def run(self) -> tuple[Float[Tensor, "T B H"], Any]:
+        r = self.recurrence
+        if r.lengths is not None:
+            return _ragged(r, self.kernel, r.lengths)
+        output, final = _call(r, self.kernel, r.x.flip(0) if r.reverse else r.x, r.state)
+        return output.flip(0) if r.reverse else output, final
+
+
+def plan(r: Recurrence) -> CudnnPlan | str:
+    """How torch's kernel runs it, or the reason why it cannot."""
+    reason = _machine(r.x) or _mode()
+    if reason is not None:
+        return reason
+    kernel = _kernel(r.cell)
+    if kernel is None:
+        return f"{_CELLS}, and this is {_kind(r.cell).__name__}"
+    return _options(r) or CudnnPlan(r, kernel)
 
 
 def _machine(x: Tensor) -> str | None:
@@ -54,10 +77,8 @@ def _mode() -> str | None:
     return None
 
 
-def _task(r: Recurrence) -> str | None:
-    """What is asked that the kernel does not do."""
-    if _kernel(r.cell) is None:
-        return f"{_CELLS}, and this is {_kind(r.cell).__name__}"
+def _options(r: Recurrence) -> str | None:
+    """What of this call the kernel does not do."""
     if r.reset is not None:
         return "it has no resets"
     if r.observe is not None:
@@ -70,15 +91,7 @@ def _task(r: Recurrence) -> str | None:
     return None
 
 
-def run(r: Recurrence) -> tuple[Float[Tensor, "T B H"], Any]:
-    """Outputs (time, batch, size) and the final state."""
-    if r.lengths is not None:
-        return _ragged(r, r.lengths)
-    output, final = _call(r, r.x.flip(0) if r.reverse else r.x, r.state)
-    return output.flip(0) if r.reverse else output, final
-
-
-def _ragged(r: Recurrence, lengths: Tensor) -> tuple[Tensor, Any]:
+def _ragged(r: Recurrence, kernel: Kernel, lengths: Tensor) -> tuple[Tensor, Any]:
     """Packed and unpacked here; the lengths are read on the CPU, which waits for the GPU."""
     steps, batch = r.x.shape[:2]
     packing = _packing(lengths.long().clamp(0, steps).cpu(), r.reverse)
@@ -88,7 +101,7 @@ def _ragged(r: Recurrence, lengths: Tensor) -> tuple[Tensor, Any]:
     places, rows = packing.places.to(r.x.device), packing.rows.to(r.x.device)
     before = r.cell.State(*(s.index_select(0, rows) for s in r.state))
     packed = r.x.flatten(0, 1).index_select(0, places)
-    packed, after = _call(r, packed, before, packing.sizes)
+    packed, after = _call(r, kernel, packed, before, packing.sizes)
     final = (old.index_copy(0, rows, new) for old, new in zip(r.state, after, strict=True))
     output = output.index_copy(0, places, packed)
     return output.view(steps, batch, -1), r.cell.State(*final)
@@ -116,10 +129,10 @@ def _packing(lengths: Int[Tensor, "B"], reverse: bool) -> _Packing:
     return _Packing((time * len(lengths) + rows)[active], active.sum(1), rows)
 
 
-def _call(r: Recurrence, x: Tensor, state: Any, sizes: Tensor | None = None) -> tuple[Tensor, Any]:
+def _call(
+    r: Recurrence, kernel: Kernel, x: Tensor, state: Any, sizes: Tensor | None = None
+) -> tuple[Tensor, Any]:
     """The kernel on a dense x, (time, batch, size), or on a packed one, (real steps, size)."""
-    kernel = _kernel(r.cell)
-    assert kernel is not None
     before = [s.unsqueeze(0).contiguous() for s in state]
     hx = before if len(before) > 1 else before[0]
     # Biases, layers, dropout, train, both ways. Only what trains can go backward, in eval mode too.
@@ -131,12 +144,12 @@ def _call(r: Recurrence, x: Tensor, state: Any, sizes: Tensor | None = None) -> 
     return output, r.cell.State(*(s.squeeze(0) for s in after))
 
 
-def _kernel(cell: Cell) -> Callable[..., Any] | None:
+def _kernel(cell: Cell) -> Kernel | None:
     kind = _kind(cell)
     if isinstance(cell, Projected):
         return _kernel(cell.cell) if _kind(cell.cell) is LSTM else None
     key = cell.activation if isinstance(cell, Elman) and kind is Elman else kind
-    return next((kernel for known, kernel in _KERNELS if known is key), None)
+    return next((kernel for kernel_key, kernel in _KERNELS if kernel_key is key), None)
 
 
 def _kind(cell: Cell) -> type:

@@ -17,7 +17,8 @@ from torch.utils._pytree import tree_leaves
 from elman._errors import EngineError
 from elman.cells._base import check_module
 from elman.engine import _select
-from elman.engine._recurrence import Recurrence
+from elman.engine._recurrence import Plan, Recurrence
+from elman.engine._reference import ReferencePlan
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Choice:
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What :func:`explain` found; it prints as text.
+    """What :func:`explain` returns; it prints as text.
 
     Attributes:
         choices: one for each recurrence, in the order in which they ran.
@@ -97,38 +98,40 @@ def explain(model: nn.Module, /, *args: Any, program: bool = False, **options: A
     """
     check_module(model)
     names = {module: name for name, module in model.named_modules()}
-    seen: Counter[Choice] = Counter()
+    calls: Counter[Choice] = Counter()
 
-    def note(r: Recurrence, engine: str) -> str:
-        choice = _judged(r, engine, _path(r, names))
-        if program and choice.engine == "native":
-            choice = replace(choice, program=_select._ENGINES["native"].program_of(r))
-        seen[choice] += 1
-        return choice.engine or "reference"
+    def on_choice(r: Recurrence, engine: str) -> tuple[str, Plan]:
+        choice, plan = _explained(r, engine, _path(r, names))
+        calls[replace(choice, program=plan.listing()) if program else choice] += 1
+        return choice.engine or "reference", plan
 
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with _looking_on(note), _random_state_kept(model, args, options), uncompiled():
+    with _watching_choices(on_choice), _random_state_kept(model, args, options), uncompiled():
         if buffers:
             functional_call(model, buffers, args, options)
         else:  # also while torch.jit.trace records, where torch refuses a functional call
             model(*args, **options)
-    return Explanation(tuple(seen), tuple(seen.values()))
+    return Explanation(tuple(calls), tuple(calls.values()))
 
 
-def _judged(r: Recurrence, engine: str, path: str) -> Choice:
+def _explained(r: Recurrence, engine: str, path: str) -> tuple[Choice, Plan]:
+    """The choice, and the plan that runs: that of the reference where the choice is an error."""
     cell = f"{type(r.cell).__name__}({r.cell.input_size}, {r.cell.hidden_size})"
     if r.x.dim() == 2:
         others = [name for name in _select._ENGINES if name != "reference"]
         reason = "this is a single step, and engines run whole sequences"
-        return Choice(path, cell, "reference", tuple((name, reason) for name in others))
-    asked, runs = _select.asked_for(engine), None
+        step_choice = Choice(path, cell, "reference", tuple((name, reason) for name in others))
+        return step_choice, ReferencePlan(r)
+    runs: str | None = None
+    plan: Plan = ReferencePlan(r)
     with suppress(EngineError):
-        runs = _select.choose(r, engine)
-    passed_over = f"{runs} comes first" if asked == "auto" else f"{asked!r} was asked for"
-    reasons = {name: module.why_not(r) for name, module in _select._ENGINES.items()}
-    why_not = tuple((n, why or passed_over) for n, why in reasons.items() if n != runs)
-    limits = getattr(_select._ENGINES.get(runs or ""), "LIMITS", "")
-    return Choice(path, cell, runs, why_not, limits)
+        runs, plan = _select.choose(r, engine)
+    preferred = _select.effective_engine(engine)
+    why = f"{runs} comes first" if preferred == "auto" else f"{preferred!r} was asked for"
+    others = [name for name in _select._ENGINES if name != runs]
+    plans = [(name, _select._ENGINES[name].plan(r)) for name in others]
+    why_not = tuple((name, other if isinstance(other, str) else why) for name, other in plans)
+    return Choice(path, cell, runs, why_not, plan.limits), plan
 
 
 def _path(r: Recurrence, names: dict[nn.Module, str]) -> str:
@@ -138,16 +141,19 @@ def _path(r: Recurrence, names: dict[nn.Module, str]) -> str:
 
 
 @contextmanager
-def _looking_on(note: Callable[[Recurrence, str], str]) -> Iterator[None]:
-    outer, _select._here.witness = _select._here.witness, note
+def _watching_choices(
+    on_choice: Callable[[Recurrence, str], tuple[str, Plan]],
+) -> Iterator[None]:
+    context = _select._context
+    outer, context.on_choice = context.on_choice, on_choice
     try:
         yield
     finally:
-        _select._here.witness = outer
+        context.on_choice = outer
 
 
-def _random_state_kept(model: nn.Module, *given: Any) -> AbstractContextManager[None]:
-    tensors = [*model.parameters(), *(t for t in tree_leaves(given) if isinstance(t, Tensor))]
+def _random_state_kept(model: nn.Module, *arguments: Any) -> AbstractContextManager[None]:
+    tensors = [*model.parameters(), *(t for t in tree_leaves(arguments) if isinstance(t, Tensor))]
     return torch.random.fork_rng(sorted({t.get_device() for t in tensors if t.is_cuda}))
 
 

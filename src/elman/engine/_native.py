@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -10,40 +11,108 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from elman.cells import Cell, Weights
-from elman.engine._recurrence import Recurrence
+from elman.engine._recurrence import Plan, Recurrence
 from elman.engine.compiler._cache_key import AFFINE, own_tensors
 from elman.engine.compiler._kinds import is_integer
 from elman.engine.compiler._lower import Untraceable
-from elman.engine.compiler._trace import Projection, Traced, is_projected, traced
+from elman.engine.compiler._trace import CellProgram, Projection, compile_cell, is_projected
 from elman.engine.runtime._functions import recurrence
 from elman.engine.runtime._library import encoded, missing
+from elman.engine.runtime._operators import ScanSpec
 from elman.scan import Observation
 
-NAME = "native"
 _DTYPES = (torch.float32, torch.float64)
 
+# The affine maps that the library computes itself: weight_ih, weight_hh, bias_ih, bias_hh.
+Affine = tuple[Tensor | None, ...]
 
-def why_not(r: Recurrence) -> str | None:
-    """Why this engine cannot run; None if it can."""
-    inherited = is_projected(r.cell)
-    reason = _of_sizes(r, inherited) or _of_tensors(r, inherited) or _around()
+
+@dataclass(eq=False)
+class NativePlan(Plan):
+    """A program of the library, and where its tensors come from.
+
+    Attributes:
+        recurrence: what it runs.
+        program: one step of the cell.
+        affine: the cell's affine maps, where the library projects the input; None where the cell
+            does.
+    """
+
+    program: CellProgram
+    affine: Affine | None
+
+    def run(self) -> tuple[Tensor, Any]:
+        r, program = self.recurrence, self.program
+        # Views, since torch.compile wants every tensor of a Function to be another one.
+        start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
+        inputs, parameters = self.arguments()
+        tensors = (*inputs, *r.state, *start, *parameters)
+        save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+        states = len(r.state)
+        spec = ScanSpec(program.text, r.reverse, states, len(start), r.lengths, r.reset)
+        output, *rest = recurrence(spec, save, *tensors)
+        final = r.cell.State(*rest[:states])
+        if r.observe is not None:
+            watched = dict(zip(program.watched, rest[states:], strict=True))
+            _observe(r, watched, final)
+        return output, final
+
+    def arguments(self) -> tuple[tuple[Tensor | None, ...], list[Any]]:
+        """The inputs of the program and its parameters, in its order."""
+        r, parameters = self.recurrence, self.program.parameters
+        # Where a parametrization computes a tensor, this is the one time that it does.
+        by_name: dict[str, Any] = {
+            name: reduce(getattr, name.split("."), r.cell) for name, _ in parameters
+        }
+        # The library computes in one type: booleans and integers come to it as torch promotes them.
+        by_name = {n: t if t.is_floating_point() else t.to(r.x.dtype) for n, t in by_name.items()}
+        own: list[Any] = [
+            by_name[n].t() if transposed else by_name[n] for n, transposed in parameters
+        ]
+        if self.affine is not None:
+            ih, hh, b_ih, b_hh = self.affine
+            return (r.x, ih, b_ih, b_hh), [hh, *own]
+        return tuple(t.to(r.x.dtype) for t in _tensors(r.projected())), own
+
+    def listing(self) -> str:
+        names = ["weight_hh"] * (self.affine is not None)
+        names += [
+            f"{n} transposed" if transposed else n for n, transposed in self.program.parameters
+        ]
+        count = len(encoded(self.program.text).matrices)
+        lines = [f"W{i} is {name}" for i, name in enumerate(names[:count])]
+        if names[count:]:
+            lines.append(f"@0 and on are {', '.join(names[count:])}")
+        return "\n".join([*lines, self.program.text])
+
+
+def plan(r: Recurrence) -> NativePlan | str:
+    """How the library runs it, or the reason why it cannot."""
+    affine: Affine | None = None
+    if is_projected(r.cell):
+        weights: Weights = r.cell.weights if r.weights is None else r.weights  # type: ignore[assignment]
+        affine = weights[:4]
+    reason = _wrong_sizes(r, affine) or _wrong_tensors(r, affine) or _wrong_mode()
     if reason is not None:
         return reason
-    projection = None if inherited else _projection(r)
+    projection = None if affine is not None else _projection(r)
     if isinstance(projection, str):
         return projection
-    r.found["program"], reason = _program(r.cell, r.x.dtype, projection, r.observe is not None)
-    if not reason and torch.compiler.is_compiling():
-        _step_unseen(r)
-    return reason or None
+    program = _program(r.cell, r.x.dtype, projection, r.observe is not None)
+    if isinstance(program, str):
+        return program
+    if torch.compiler.is_compiling():
+        _show_step_to_dynamo(r, affine)
+    return NativePlan(r, program, affine)
 
 
-def _step_unseen(r: Recurrence) -> None:
-    """One step whose result goes nowhere, so that torch.compile notes all that it reads.
+def _show_step_to_dynamo(r: Recurrence, affine: Affine | None) -> None:
+    """Runs one step whose result is dropped, so that torch.compile guards on all that it reads.
 
-    It compiles anew then when something of that has changed; nothing of it stays in the graph.
+    The program was traced out of dynamo's sight. Without these guards a compiled graph would keep
+    it when a number that the step reads has changed. Nothing of the step stays in the graph.
     """
-    if "affine" not in r.found:
+    if affine is None:
         inputs = r.projected()
         first = inputs[0] if isinstance(inputs, Tensor) else type(inputs)(*(t[0] for t in inputs))
         r.cell.step(first, r.state)
@@ -53,25 +122,22 @@ def _step_unseen(r: Recurrence) -> None:
     cell.pointwise(gates, gates, r.state)
 
 
-def _of_sizes(r: Recurrence, inherited: bool) -> str | None:
+def _wrong_sizes(r: Recurrence, affine: Affine | None) -> str | None:
     cell = r.cell
     if set(cell.state_sizes) != {cell.hidden_size}:
         return f"its states have {cell.state_sizes} units, and hidden_size is {cell.hidden_size}"
-    if r.weights is not None and not inherited:
+    if r.weights is not None and affine is None:
         return f"the weights of {type(cell).__name__} are kept elsewhere"
     if not r.x.numel():
         return "there is nothing to compute"
     return None
 
 
-def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
-    affine: tuple[Tensor | None, ...] = ()
-    if inherited:
-        weights: Weights = r.cell.weights if r.weights is None else r.weights  # type: ignore[assignment]
-        affine = r.found["affine"] = weights[:4]
-    own = own_tensors(r.cell, AFFINE if inherited else ())
+def _wrong_tensors(r: Recurrence, affine: Affine | None) -> str | None:
+    own = own_tensors(r.cell, () if affine is None else AFFINE)
     floats = [t for _, t in own if t.is_floating_point()] if own else []
-    tensors = [t for t in (r.x, *affine, *r.state, *(r.start or ()), *floats) if t is not None]
+    every = (r.x, *(affine or ()), *r.state, *(r.start or ()), *floats)
+    tensors = [t for t in every if t is not None]
     dtype = r.x.dtype
     elsewhere = [t.device for t in tensors if not t.is_cpu]
     elsewhere += [t.device for _, t in own if not t.is_cpu]
@@ -91,9 +157,9 @@ def _of_tensors(r: Recurrence, inherited: bool) -> str | None:
 
 
 def _projection(r: Recurrence) -> tuple[Any, ...] | str:
-    """What the cell's own ``project`` gives, or why it cannot be taken."""
-    given, units = r.projected(), r.cell.hidden_size
-    tensors = _tensors(given)
+    """What the cell's own ``project`` returns, or why no program takes that."""
+    inputs, units = r.projected(), r.cell.hidden_size
+    tensors = _tensors(inputs)
     for t in tensors:
         if t.dim() != 3 or t.shape[:2] != r.x.shape[:2] or t.shape[2] % units:
             return (
@@ -103,18 +169,18 @@ def _projection(r: Recurrence) -> tuple[Any, ...] | str:
         if t.dtype not in (r.x.dtype, torch.bool) and not is_integer(t.dtype):
             return f"{type(r.cell).__name__}.project() gives {t.dtype}, and x is {r.x.dtype}"
     return (  # plain, since torch.compile hands no NamedTuple that it has made to _program
-        None if isinstance(given, Tensor) else type(given),
+        None if isinstance(inputs, Tensor) else type(inputs),
         tuple(t.shape[2] // units for t in tensors),
         tuple(t.dtype for t in tensors),
     )
 
 
-def _tensors(given: Any) -> tuple[Tensor, ...]:
-    return (given,) if isinstance(given, Tensor) else tuple(given)
+def _tensors(inputs: Any) -> tuple[Tensor, ...]:
+    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
 
 
-def _around() -> str | None:
-    """What torch does around the call that is left to the reference."""
+def _wrong_mode() -> str | None:
+    """Which mode or transform of torch is left to the reference."""
     if torch.compiler.is_exporting():
         return "an exported program must run where this library is not"
     if torch.compiler.is_compiling():
@@ -133,76 +199,32 @@ def _around() -> str | None:
 
 def _program(
     cell: Cell, dtype: torch.dtype, projection: tuple[Any, ...] | None, watches: bool
-) -> tuple[Traced | None, str]:
+) -> CellProgram | str:
     """The cell's program, or why there is none."""
     reason = missing()
     if reason is not None:
-        return None, reason
+        return reason
     try:
-        given = None if projection is None else Projection(*projection)
-        return traced(cell, dtype, given, watches=watches), ""
+        inputs = None if projection is None else Projection(*projection)
+        return compile_cell(cell, dtype, inputs, watches=watches)
     except Untraceable as error:
-        return None, f"{type(cell).__name__} cannot be traced: {error}"
+        return f"{type(cell).__name__} cannot be traced: {error}"
 
 
-# torch.compile takes the result as it is, and does not look inside. (The decorator that says this,
-# torch.compiler.assume_constant_result, imports all of the compiler.)
+# torch.compile takes the program as a constant, and does not look into the trace. (The decorator
+# that says this, torch.compiler.assume_constant_result, imports all of the compiler.)
 _program._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def program_of(r: Recurrence) -> str:
-    """The program of what can run, with the names of the tensors that it takes."""
-    program: Traced = r.found["program"]
-    names = ["weight_hh"] * ("affine" in r.found)
-    names += [f"{name} transposed" if turned else name for name, turned in program.own]
-    count = len(encoded(program.text).matrices)
-    lines = [f"W{i} is {name}" for i, name in enumerate(names[:count])]
-    if names[count:]:
-        lines.append(f"@0 and on are {', '.join(names[count:])}")
-    return "\n".join([*lines, program.text])
-
-
-def run(r: Recurrence) -> tuple[Tensor, Any]:
-    """Outputs (time, batch, size) and the final state."""
-    program = r.found["program"]
-    # Views, since torch.compile wants every tensor of a Function to be another one.
-    start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
-    incoming, own = arguments(r)
-    tensors = (*incoming, *r.state, *start, *own)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    output, *rest = recurrence(
-        program.text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, *tensors
-    )
-    final = r.cell.State(*rest[: len(r.state)])
-    if r.observe is not None:
-        _show(r, dict(zip(program.watched, rest[len(r.state) :], strict=True)), final)
-    return output, final
-
-
-def arguments(r: Recurrence) -> tuple[tuple[Tensor | None, ...], list[Any]]:
-    """What comes in, and the cell's own tensors, in the order of the program."""
-    program: Traced = r.found["program"]
-    # What is parametrized is computed here, once.
-    named: dict[str, Any] = {
-        name: reduce(getattr, name.split("."), r.cell) for name, _ in program.own
-    }
-    # The library computes in one type: booleans and integers come to it as torch promotes them.
-    named = {n: t if t.is_floating_point() else t.to(r.x.dtype) for n, t in named.items()}
-    own: list[Any] = [named[name].t() if turned else named[name] for name, turned in program.own]
-    if "affine" in r.found:
-        ih, hh, b_ih, b_hh = r.found["affine"]
-        return (r.x, ih, b_ih, b_hh), [hh, *own]
-    return tuple(t.to(r.x.dtype) for t in _tensors(r.projected())), own
-
-
-def _show(r: Recurrence, seen: dict[str, Tensor], final: Any) -> None:
-    """Hands over what was watched; at padding a state is what it was last, or will be first."""
+def _observe(r: Recurrence, watched: dict[str, Tensor], final: Any) -> None:
+    """Calls the observer as the scan does: at padding a state stays what it was."""
     if r.active is not None:
         for name, last, first in zip(r.cell.states, final, r.state, strict=True):
-            seen[name] = torch.where(r.active[..., None], seen[name], first if r.reverse else last)
+            resting = first if r.reverse else last
+            watched[name] = torch.where(r.active[..., None], watched[name], resting)
     if isinstance(r.observe, Observation):
-        r.observe.see(seen)
+        r.observe.record(watched)
         return
     assert r.observe is not None
     for t in range(len(r.x))[:: -1 if r.reverse else 1]:
-        r.observe(t, {name: value[t] for name, value in seen.items()})
+        r.observe(t, {name: sequence[t] for name, sequence in watched.items()})

@@ -1,11 +1,12 @@
-"""What an engine is asked to compute."""
+"""What engines take and give: a recurrence, and a plan of how to run it."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
@@ -29,7 +30,8 @@ class Recurrence:
         reverse: from the last step to the first.
         observe: called after each step with every watched value and state.
         layer: whose it is, and ``part`` which part of it, for :func:`elman.explain`.
-        found: what was found out when an engine was asked whether it can run, for when one does.
+        projection: what the cell projects, once :meth:`projected` has computed it. A copy with
+            another x or cell starts without.
     """
 
     cell: Cell
@@ -43,7 +45,7 @@ class Recurrence:
     observe: Observer | None = None
     layer: nn.Module | None = None
     part: str = ""
-    found: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    projection: Any = field(default=None, init=False, repr=False)
 
     @property
     def active(self) -> Bool[Tensor, "T B"] | None:
@@ -57,22 +59,47 @@ class Recurrence:
 
         Padding is zeros, so that not even a NaN there reaches a weight's gradient.
         """
-        if "projected" not in self.found:
+        if self.projection is None:
             active = self.active
             x = self.x if active is None else self.x.masked_fill(~active[..., None], 0)
-            self.found["projected"] = self.project(x)
-        return self.found["projected"]
+            self.projection = self.project(x)
+        return self.projection
 
     @property
     def project(self) -> Callable[[Tensor], Any]:
         """The cell's, with the weights that stand in for its own."""
-        return partial(self.cell.project, **self._given)
+        return partial(self.cell.project, **self._substitutes)
 
     @property
     def step(self) -> Callable[[Any, Any], Any]:
         """The cell's, with the weights that stand in for its own."""
-        return partial(self.cell.step, **self._given)
+        return partial(self.cell.step, **self._substitutes)
 
     @property
-    def _given(self) -> dict[str, Any]:
+    def _substitutes(self) -> dict[str, Any]:
         return {} if self.weights is None else {"weights": self.weights}
+
+
+@dataclass(eq=False)
+class Plan(ABC):
+    """How an engine will run one recurrence.
+
+    An engine makes one only where it can run, with all that :meth:`run` needs: what was not
+    planned cannot be run, and nothing is looked up twice.
+
+    Attributes:
+        recurrence: what it runs.
+        limits: what the engine cannot do that the reference can, as a sentence; "" for nothing.
+    """
+
+    limits: ClassVar[str] = ""
+
+    recurrence: Recurrence
+
+    @abstractmethod
+    def run(self) -> tuple[Float[Tensor, "T B H"], Any]:
+        """Outputs (time, batch, size) and the final state."""
+
+    def listing(self) -> str:
+        """The text of the program that it runs; "" where there is none."""
+        return ""

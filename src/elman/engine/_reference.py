@@ -6,13 +6,20 @@ from typing import Any
 
 from torch import Tensor
 
-from elman.engine._recurrence import Recurrence
+from elman.engine._recurrence import Plan, Recurrence
 from elman.scan import Step, scan
 
 
-def why_not(_: Recurrence) -> str | None:
-    """Why this engine cannot run; the reference always can."""
-    return None
+class ReferencePlan(Plan):
+    """The scan of the cell's own step."""
+
+    def run(self) -> tuple[Tensor, Any]:
+        return run(self.recurrence)
+
+
+def plan(r: Recurrence) -> ReferencePlan:
+    """The reference runs every recurrence."""
+    return ReferencePlan(r)
 
 
 def run(r: Recurrence, step: Step | None = None) -> tuple[Tensor, Any]:

@@ -14,22 +14,28 @@ from torch import Tensor
 
 from elman._errors import ConfigError, EngineError, nearest
 from elman.engine import ENGINES
-from elman.engine._recurrence import Recurrence
+from elman.engine._recurrence import Plan, Recurrence
 
 _ENGINES = {name: import_module(where) for name, where in ENGINES}
 
 
-class _Here(threading.local):
-    """What this thread asks for, who is told of every choice, and who runs instead of an engine."""
+class _Context(threading.local):
+    """What holds for the calling thread.
+
+    Attributes:
+        engine: the name of the engine of every layer that does not name one itself.
+        on_choice: chooses in place of :func:`choose`; how :func:`elman.explain` looks on.
+        override: runs every recurrence in place of an engine; see :func:`run_by`.
+    """
 
     # Set here, not on the class: torch.compile would not notice that a block later hides them.
     def __init__(self) -> None:
         self.engine = "auto"
-        self.witness: Callable[[Recurrence, str], str] | None = None
-        self.instead: Callable[[Recurrence], tuple[Tensor, Any]] | None = None
+        self.on_choice: Callable[[Recurrence, str], tuple[str, Plan]] | None = None
+        self.override: Callable[[Recurrence], tuple[Tensor, Any]] | None = None
 
 
-_here = _Here()
+_context = _Context()
 
 
 def check_name(engine: str) -> str:
@@ -62,11 +68,11 @@ def use_engine(engine: str) -> Iterator[None]:
         ...     print(elman.explain(layer, x).engines)
         {'reference'}
     """
-    outer, _here.engine = _here.engine, check_name(engine)
+    outer, _context.engine = _context.engine, check_name(engine)
     try:
         yield
     finally:
-        _here.engine = outer
+        _context.engine = outer
 
 
 @contextmanager
@@ -76,28 +82,32 @@ def run_by(run: Callable[[Recurrence], tuple[Tensor, Any]] | None) -> Iterator[N
     Engines run again inside a block of None. A single step comes as a sequence of one. This is how
     measures see the states inside a scan.
     """
-    outer, _here.instead = _here.instead, run
+    outer, _context.override = _context.override, run
     try:
         yield
     finally:
-        _here.instead = outer
+        _context.override = outer
 
 
-def asked_for(engine: str) -> str:
+def effective_engine(engine: str) -> str:
     """What a layer's ``engine`` amounts to here: its own, or else that of :func:`use_engine`."""
-    return _here.engine if engine == "auto" else engine
+    return _context.engine if engine == "auto" else engine
 
 
-def choose(r: Recurrence, engine: str = "auto") -> str:
-    """The name of the engine that will run. One asked for by name runs, or raises the reason."""
-    engine = asked_for(check_name(engine))
+def choose(r: Recurrence, engine: str = "auto") -> tuple[str, Plan]:
+    """The first engine that can run, by name, and its plan.
+
+    Raises:
+        EngineError: with the reason, where an engine was asked for by name that cannot run.
+    """
+    engine = effective_engine(check_name(engine))
     for name, module in _ENGINES.items():
         if engine in ("auto", name):
-            reason = module.why_not(r)
-            if reason is None:
-                return name
+            plan: Plan | str = module.plan(r)
+            if not isinstance(plan, str):
+                return name, plan
             if engine == name:
-                raise EngineError(f"engine {name!r} cannot run this layer: {reason}")
+                raise EngineError(f"engine {name!r} cannot run this layer: {plan}")
     raise AssertionError("the reference runs everything")
 
 
@@ -109,13 +119,13 @@ def run(r: Recurrence, engine: str = "auto") -> tuple[Tensor, Any]:
     """
 
     def compute(r: Recurrence) -> Any:
-        if _here.instead is not None:
-            return _here.instead(r)
-        pick = choose if _here.witness is None else _here.witness
-        return _ENGINES[pick(r, engine)].run(r)
+        if _context.override is not None:
+            return _context.override(r)
+        _, plan = (_context.on_choice or choose)(r, engine)
+        return plan.run()
 
-    result: tuple[Tensor, Any] = _outside_autocast(r, compute)
-    return result
+    output_and_state: tuple[Tensor, Any] = _outside_autocast(r, compute)
+    return output_and_state
 
 
 def step(r: Recurrence) -> Any:
@@ -123,10 +133,10 @@ def step(r: Recurrence) -> Any:
 
     It is the cell's own step: engines run whole sequences.
     """
-    if _here.witness is not None:
-        _here.witness(r, "reference")
-    if _here.instead is not None:
-        _, state = _outside_autocast(replace(r, x=r.x[None]), _here.instead)
+    if _context.on_choice is not None:
+        _context.on_choice(r, "reference")
+    if _context.override is not None:
+        _, state = _outside_autocast(replace(r, x=r.x[None]), _context.override)
         return state
     return _outside_autocast(r, lambda r: r.step(r.project(r.x), r.state))
 

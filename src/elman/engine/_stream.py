@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,56 +13,76 @@ from torch import Tensor
 from elman._errors import DtypeError, ShapeError
 from elman.cells._base import check_tensor
 from elman.engine import _native
+from elman.engine._native import NativePlan
 from elman.engine._recurrence import Recurrence
-from elman.engine._select import asked_for
+from elman.engine._select import effective_engine
 from elman.engine.compiler._trace import reads_around, unchanged
 from elman.engine.runtime._library import encoded, library
-from elman.engine.runtime._operators import _Call
+from elman.engine.runtime._operators import NativeCall, ScanSpec
 from elman.engine.runtime._tensors import described
 
 MOST_LAYERS = 64
 
 
 @dataclass(frozen=True)
-class Part:
-    """One recurrence of a stack.
+class StackedRecurrence:
+    """One recurrence of a stack of layers.
 
     Attributes:
         recurrence: its x is one step, (1, rows, input_size).
         engine: that of the layer it is from.
         path: where it is in the model.
-        adds: the parts whose input is added to its output.
+        residuals: the recurrences of the stack whose input is added to its output.
     """
 
     recurrence: Recurrence
     engine: str
     path: str
-    adds: tuple[int, ...] = ()
+    residuals: tuple[int, ...] = ()
 
 
-def why_not(parts: Sequence[Part]) -> str | None:
-    """Why these cannot step natively; None if they can."""
-    asked = asked_for("auto")
-    if asked not in ("auto", "native"):
-        return f"{asked!r} was asked for"
-    if len(parts) > MOST_LAYERS:
-        return f"it has {len(parts)} layers, and at most {MOST_LAYERS} step as one"
-    for part in parts:
-        if part.engine not in ("auto", "native"):
-            return f"{part.path}: {part.engine!r} was asked for"
-        if part.recurrence.x.dtype != parts[0].recurrence.x.dtype:
-            return f"{part.path}: it does not compute in the dtype of the layer below"
-        reason = _native.why_not(part.recurrence)
-        if reason is None and not _has_plain_gates(part.recurrence):
-            reason = "its step has matrix products of its own"
-        if reason is not None:
-            return f"{part.path}: {reason}"
-    return None
+class StackPlan(NamedTuple):
+    """How the library steps a stack of recurrences.
+
+    Attributes:
+        layers: from below to above.
+        residuals: of each, the layers whose input is added to its output.
+    """
+
+    layers: tuple[NativePlan, ...]
+    residuals: tuple[tuple[int, ...], ...]
 
 
-def _has_plain_gates(r: Recurrence) -> bool:
+def plan(stack: Sequence[StackedRecurrence]) -> StackPlan | str:
+    """How the library steps these, from below to above, or the reason why it cannot."""
+    engine = effective_engine("auto")
+    if engine not in ("auto", "native"):
+        return f"{engine!r} was asked for"
+    if len(stack) > MOST_LAYERS:
+        return f"it has {len(stack)} layers, and at most {MOST_LAYERS} step as one"
+    layers: list[NativePlan] = []
+    for level in stack:
+        layer = _plan_level(level, stack[0].recurrence.x.dtype)
+        if isinstance(layer, str):
+            return f"{level.path}: {layer}"
+        layers.append(layer)
+    return StackPlan(tuple(layers), tuple(level.residuals for level in stack))
+
+
+def _plan_level(level: StackedRecurrence, dtype: torch.dtype) -> NativePlan | str:
+    if level.engine not in ("auto", "native"):
+        return f"{level.engine!r} was asked for"
+    if level.recurrence.x.dtype != dtype:
+        return "it does not compute in the dtype of the layer below"
+    layer = _native.plan(level.recurrence)
+    if isinstance(layer, NativePlan) and not _has_plain_gates(layer):
+        return "its step has matrix products of its own"
+    return layer
+
+
+def _has_plain_gates(layer: NativePlan) -> bool:
     """Whether all matrix products are of the last state: what native/src/stream.h steps."""
-    program = encoded(r.found["program"].text).program
+    program = encoded(layer.program.text).program
     first, *later = program.inference
     return (
         bool(program.projected and first.products)
@@ -71,10 +92,10 @@ def _has_plain_gates(r: Recurrence) -> bool:
 
 
 class NativeSteps:
-    """Steps of parts that can; see :func:`why_not`.
+    """Steps of a stack of recurrences.
 
     Args:
-        parts: from below to above.
+        stack: how the library steps them; see :func:`plan`.
         buffers: the input and the output of the steps before these, to go on with.
 
     Attributes:
@@ -88,21 +109,21 @@ class NativeSteps:
     output: Tensor
     step: Callable[[], bytes | None]
 
-    def __init__(self, parts: Sequence[Part], buffers: tuple[Tensor, Tensor] | None = None) -> None:
-        self._calls = [_call_of(part.recurrence) for part in parts]
+    def __init__(self, stack: StackPlan, buffers: tuple[Tensor, Tensor] | None = None) -> None:
+        self._calls = [_call_of(layer) for layer in stack.layers]
         self._native = library().stream(
             [
-                (call.scan, call.tensors(), part.adds)
-                for call, part in zip(self._calls, parts, strict=True)
+                (call.scan, call.tensors(), residuals)
+                for call, residuals in zip(self._calls, stack.residuals, strict=True)
             ]
         )
-        x = parts[0].recurrence.x[0]
+        recurrences = [layer.recurrence for layer in stack.layers]
+        x = recurrences[0].x[0]
         new = torch.zeros_like(x), x.new_zeros(x.shape[0], self._calls[-1].units)
         self.input, self.output = buffers or new
-        cells = [part.recurrence.cell for part in parts]
-        self.watched = [cell for cell in cells if reads_around(cell)]
+        self.watched = [r.cell for r in recurrences if reads_around(r.cell)]
         self._shape, self._dtype = x.shape, x.dtype
-        self.write(s for part in parts for s in part.recurrence.state)
+        self.write(s for r in recurrences for s in r.state)
         self._places = described((self.input, self.output))
         self._sizes = tuple(described((t,))[1:] for t in (self.input, self.output))
         self.step = self._native.bound(self._places)
@@ -139,7 +160,7 @@ class NativeSteps:
         )
 
     def read(self) -> list[Tensor]:
-        """A copy of each state (rows, units), part by part."""
+        """A copy of each state (rows, units), layer by layer."""
         states = [s.new_empty(s.shape) for call in self._calls for s in call.state if s is not None]
         self._native.read(described(states))
         return states
@@ -151,7 +172,8 @@ class NativeSteps:
         self._native.write(described((*states, where)))
 
 
-def _call_of(r: Recurrence) -> _Call:
-    incoming, own = _native.arguments(r)
-    tensors = [*incoming, *r.state, *own]
-    return _Call(r.found["program"].text, False, len(r.state), 0, None, None, tensors)
+def _call_of(layer: NativePlan) -> NativeCall:
+    inputs, parameters = layer.arguments()
+    state = layer.recurrence.state
+    tensors = [*inputs, *state, *parameters]
+    return NativeCall(ScanSpec(layer.program.text, False, len(state), 0, None, None), tensors)

@@ -1,7 +1,6 @@
 """Measures of a recurrent network: how far back its gradient reaches, and what its states do.
 
-They see the states inside the scan, of any layer, model or task, and change nothing. The names are
-loaded when they are first used.
+They record the steps inside the scan, of any layer, model or task, and change nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.inspection._estimate import Estimate
     from elman.inspection._factors import Factors, factors
-    from elman.inspection._first_bad import Bad, first_bad
+    from elman.inspection._first_bad import Bad, first_bad, first_bad_of
     from elman.inspection._flow import Flow, Norms, gradient_flow
     from elman.inspection._gates import Gate, Gates, StateUse, gates
     from elman.inspection._jacobian import Spectrum, jacobian, spectrum
     from elman.inspection._lyapunov import Lyapunov, lyapunov
-    from elman.inspection._memory import Memory, memory
-    from elman.inspection._observe import Recording, Track, record, record_loss
+    from elman.inspection._memory import MemoryCapacity, memory
+    from elman.inspection._record import record, record_activations, record_loss
+    from elman.inspection._recording import Recording, Track
+    from elman.inspection._summary import summarize
     from elman.inspection._truncation import TruncationBias, truncation_bias
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "Gate",
     "Gates",
     "Lyapunov",
-    "Memory",
+    "MemoryCapacity",
     "Norms",
     "Recording",
     "Spectrum",
@@ -38,27 +39,32 @@ __all__ = [
     "TruncationBias",
     "factors",
     "first_bad",
+    "first_bad_of",
     "gates",
     "gradient_flow",
     "jacobian",
     "lyapunov",
     "memory",
     "record",
+    "record_activations",
     "record_loss",
     "spectrum",
+    "summarize",
     "truncation_bias",
 ]
 
 _HOMES = {
     "_estimate": ("Estimate",),
     "_factors": ("Factors", "factors"),
-    "_first_bad": ("Bad", "first_bad"),
+    "_first_bad": ("Bad", "first_bad", "first_bad_of"),
     "_flow": ("Flow", "Norms", "gradient_flow"),
     "_gates": ("Gate", "Gates", "StateUse", "gates"),
     "_jacobian": ("Spectrum", "jacobian", "spectrum"),
     "_lyapunov": ("Lyapunov", "lyapunov"),
-    "_memory": ("Memory", "memory"),
-    "_observe": ("Recording", "Track", "record", "record_loss"),
+    "_memory": ("MemoryCapacity", "memory"),
+    "_record": ("record", "record_activations", "record_loss"),
+    "_recording": ("Recording", "Track"),
+    "_summary": ("summarize",),
     "_truncation": ("TruncationBias", "truncation_bias"),
 }
 

@@ -8,15 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.inspection._observe import Track
+from elman.inspection._recording import Track
 
 
 def gradients(
-    of: Sequence[Tensor], by: Sequence[Tensor], given: Sequence[Tensor] | None = None
+    of: Sequence[Tensor], by: Sequence[Tensor], grad_outputs: Sequence[Tensor] | None = None
 ) -> list[Tensor]:
     """Vector-Jacobian products, zeros where there is no path; the graph stays for more of them."""
-    found = torch.autograd.grad(of, by, given, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(b) if f is None else f for f, b in zip(found, by, strict=True)]
+    grads = torch.autograd.grad(
+        of, by, grad_outputs, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return list(grads)
 
 
 def nodes(track: Track) -> list[Tensor]:
@@ -32,7 +34,7 @@ def by_step(track: Track, flat: Sequence[Tensor]) -> list[Any]:
 
 def last_steps(track: Track, until: int | None = None) -> Tensor:
     """Each row's last real step in the order of the scan, (row,); -1 if it has none."""
-    active = torch.stack(track.active[:until])
+    active = track.active[:until]
     if track.reverse:
         steps = active.int().argmax(0)
     else:
@@ -48,17 +50,17 @@ def direct(loss: Tensor, track: Track) -> list[Any]:
 
     Returns: a state for each step, in the order of time; 0 at padding.
     """
+    outputs = [call.output for call in track.calls]
     finals = [state for _, final in track.finals for state in final]
-    found = gradients([loss], [*track.outputs, *finals])
-    outputs, finals = found[: len(track.outputs)], found[len(track.outputs) :]
-    of_output = torch.cat(outputs) * torch.stack(track.active)[..., None]
+    grads = gradients([loss], [*outputs, *finals])
+    of_output = torch.cat(grads[: len(outputs)]) * track.active[..., None]
     states = [
         torch.zeros(len(track), *state.shape, dtype=state.dtype, device=state.device)
         for state in track.after[0]
     ]
     states[0] += of_output
     rows = torch.arange(track.rows, device=of_output.device)
-    for (until, _), final in zip(track.finals, by_step(track, finals), strict=True):
+    for (until, _), final in zip(track.finals, by_step(track, grads[len(outputs) :]), strict=True):
         last = last_steps(track, until)
         real = last >= 0
         for state, gradient in zip(states, final, strict=True):

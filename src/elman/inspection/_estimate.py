@@ -1,4 +1,4 @@
-"""Numbers with their uncertainty."""
+"""Estimates with confidence intervals."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 RESAMPLES = 200
 ENOUGH_ROWS = 8
-"""So many rows are drawn from as they are; fewer say too little, and blocks of steps are."""
+"""Rows from which whole rows are resampled; with fewer, blocks of steps are."""
 
 
 class Estimate(NamedTuple):
-    """A value and the interval that holds it in 95 of 100 cases, by the bootstrap.
+    """A value and its 95 % confidence interval, by the bootstrap.
 
     References:
         Efron & Tibshirani 1993, "An introduction to the bootstrap";
@@ -48,34 +48,34 @@ def bounds(replicates: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def of_curve(measure: Callable[[Tensor], float], relative: Tensor, tiny: float) -> list[float]:
-    """A measure of how a norm falls with the lag: its value, and the bounds of its interval.
+    """A measure of a decay curve: its value, and the bounds of its interval.
 
     Args:
         measure: of the logarithms of the curve (lag,), 0 at lag 0.
         relative: the norm by (lag, row), 1 at lag 0; nan where a row has no such lag.
-        tiny: below it, underflow is taken for nothing.
+        tiny: below it the norm counts as 0, since it has underflowed.
     """
     whole = log_curve(relative, tiny)
     rows = relative.shape[1] if relative.dim() > 1 else 0
     draw = torch.Generator().manual_seed(0)
-    found = []
+    replicates = []
     for _ in range(RESAMPLES):
         if rows >= ENOUGH_ROWS:
             some = torch.randint(rows, (rows,), generator=draw)
-            found.append(measure(log_curve(relative[:, some], tiny)))
+            replicates.append(measure(log_curve(relative[:, some], tiny)))
         elif len(whole) > 1:
             growth = whole.diff()
             drawn = growth[blocks(len(growth), draw)].cumsum(0)
-            found.append(measure(torch.cat([whole[:1], drawn])))
+            replicates.append(measure(torch.cat([whole[:1], drawn])))
     value = measure(whole)
-    if not found:
+    if not replicates:
         return [value, math.nan, math.nan]
-    low, high = bounds(torch.tensor(found, dtype=torch.float64))
+    low, high = bounds(torch.tensor(replicates, dtype=torch.float64))
     return [value, float(low), float(high)]
 
 
 def log_curve(relative: Tensor, tiny: float) -> Tensor:
-    """The root mean square over the rows that have a lag, while half of them do, until it is 0."""
+    """Log of the root mean square over the rows that have a lag, cut where fewer than half do."""
     there = ~relative.isnan()
     count = there.sum(1)
     square = torch.where(there, relative, 0).square().sum(1) / count.clamp(min=1)
@@ -85,7 +85,7 @@ def log_curve(relative: Tensor, tiny: float) -> Tensor:
 
 
 def slope(log_curve: Tensor) -> float:
-    """By least squares, for each step of lag; nan for less than three lags.
+    """The slope for each step of lag by least squares; nan for fewer than three lags.
 
     >>> slope(torch.tensor([0.0, -0.5, -1.0, -1.5]))
     -0.5

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from elman._errors import ConfigError, nearest
-from elman.inspection._direct import direct
-from elman.inspection._observe import Track, record_loss
+from elman.inspection._direct import direct, gradients
+from elman.inspection._record import record_loss
+from elman.inspection._recording import Track
 from elman.inspection._steps import Steps
 from elman.layers._drop_in import PARTS
 
@@ -21,12 +22,12 @@ class Factors:
     .. math:: \frac{dL}{dW} = \sum_t \sum_{k \le t} \frac{\partial L}{\partial s_t}\;
         \frac{\partial s_t}{\partial s_k}\; \frac{\partial s_k}{\partial W}
 
-    s are all states side by side, S units. Everything is float64.
+    s are all states, concatenated to S units. Everything is float64.
 
     Attributes:
         weight: the name of the weight.
-        loss_state: dL/ds_t, (time, row, S): what of the loss enters at each step, along no later
-            step of this layer.
+        loss_state: dL/ds_t, (time, row, S): the partial derivative, through no later step of this
+            layer.
         autograd: the gradient by autograd, to compare with.
     """
 
@@ -55,14 +56,14 @@ class Factors:
         return torch.stack([torch.stack([one(row, unit) for unit in units]) for row in rows])
 
     def term(self, t: int, k: int) -> Tensor:
-        """The three multiplied, and summed over rows: what W at step k does to the loss at t."""
+        """Their product, summed over rows: how W at step k affects the loss at step t."""
         v = self.loss_state[t][None]
         for j in reversed(self._steps.between(t, k)):
             v = self._steps.back(j, v)
         return self._by_weight(k, v[0])
 
     def sum(self) -> Tensor:
-        """All terms added, step by step, without one product being computed twice."""
+        """The sum of all terms, in one pass back through time."""
         v = torch.zeros_like(self.loss_state[:1])
         total = torch.zeros_like(self.autograd)
         for k in reversed(self._steps.track.order):
@@ -77,8 +78,8 @@ class Factors:
         with torch.enable_grad():
             weight = self._steps.tensors[self.weight].clone().requires_grad_()
             after = torch.cat(self._steps.call(k, self._steps.before(k), {self.weight: weight}), -1)
-        (found,) = torch.autograd.grad(after, [weight], v, allow_unused=True)
-        return torch.zeros_like(weight) if found is None else found.detach()
+        (gradient,) = gradients([after], [weight], [v])
+        return gradient.detach()
 
 
 def factors(
@@ -111,11 +112,11 @@ def factors(
     Example:
         >>> import torch, elman
         >>> layer = elman.Recurrent(elman.cells.GRU(3, 5)).double()
-        >>> found = factors(layer, torch.randn(2, 7, 3).double(), lambda h: h.square().sum())
-        >>> found.loss_state.shape, found.product(6, 2).shape, found.state_weight(2).shape
+        >>> parts = factors(layer, torch.randn(2, 7, 3).double(), lambda h: h.square().sum())
+        >>> parts.loss_state.shape, parts.product(6, 2).shape, parts.state_weight(2).shape
         (torch.Size([7, 2, 5]), torch.Size([2, 5, 5]), torch.Size([2, 5, 15, 5]))
-        >>> double_sum = sum(found.term(t, k) for t in range(7) for k in range(t + 1))
-        >>> torch.allclose(double_sum, found.autograd), torch.allclose(found.sum(), found.autograd)
+        >>> double_sum = sum(parts.term(t, k) for t in range(7) for k in range(t + 1))
+        >>> torch.allclose(double_sum, parts.autograd), torch.allclose(parts.sum(), parts.autograd)
         (True, True)
 
     References:
@@ -127,11 +128,9 @@ def factors(
     steps = Steps(track)
     weight, parameter = _weight(steps, weight)
     if not parameter.requires_grad:
-        raise ConfigError(f"the weight {weight!r} is frozen: autograd has no gradient of it")
+        raise ConfigError(f"the weight {weight!r} is frozen: set requires_grad=True on it")
     entering = torch.stack([_side_by_side(state) for state in direct(total, track)])
-    (autograd,) = torch.autograd.grad(total, [parameter], allow_unused=True)
-    if autograd is None:
-        autograd = torch.zeros_like(parameter)
+    (autograd,) = gradients([total], [parameter])
     return Factors(steps, weight, entering, autograd.double())
 
 
@@ -152,7 +151,9 @@ def _weight(steps: Steps, name: str | None) -> tuple[str, Tensor]:
 
 
 def _parameters(track: Track) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {n: p for n, p in track.cell.named_parameters() if not p.is_meta}
+    parameters: dict[str, Tensor] = {
+        n: p for n, p in track.cell.named_parameters() if not p.is_meta
+    }
     if track.weights is not None:
-        found |= {n: t for n, t in zip(PARTS, track.weights, strict=True) if t is not None}
-    return found
+        parameters |= {n: t for n, t in zip(PARTS, track.weights, strict=True) if t is not None}
+    return parameters

@@ -21,11 +21,12 @@ from elman._errors import ConfigError
 from elman.cells import Cell
 from elman.engine import Recurrence
 from elman.engine._reference import run
-from elman.inspection._observe import _is_task, _network, _ran
+from elman.inspection._model import is_task, network_of, run_model
+from elman.inspection._recording import layer_name, module_names
 
 _FILLS = ("empty", "new_empty", "full", "new_full", "fill", "masked_fill", "scalar_tensor")
 _OURS, _TORCHS = Path(__file__).parents[1], Path(torch.__file__).parent
-_SHOWN = tuple(str(_OURS / part) for part in ("cells", "nn", "tasks"))
+_VISIBLE = tuple(str(_OURS / part) for part in ("cells", "nn", "tasks"))
 _HIDDEN = str(_OURS), str(_TORCHS)
 
 
@@ -82,7 +83,7 @@ def first_bad(
 
     The model runs once forwards and once back on the reference, and every operation is looked at. A
     value that is not finite is followed to where it came from: infinities that a network makes on
-    purpose and that vanish again, as those of a mask before a softmax, are no finding.
+    purpose and that vanish again, such as those of a mask before a softmax, are not reported.
 
     Args:
         model: a cell, a layer, a module that holds some, or a task with its network.
@@ -106,15 +107,22 @@ def first_bad(
         >>> bad.value, bad.name, bad.step, bad.gate, bad.rows
         ('nan', 'sqrt', 1, 'z', (0, 1))
     """
-    module = _network(model)
-    if loss is not None and _is_task(model):
+    network = network_of(model)
+    if loss is not None and is_task(model):
         raise ConfigError("a task has its own loss: leave out loss")
     of = loss or (lambda output: sum(t.sum() for t in tree_leaves(output)))
-    return find(module, lambda: of(_ran(model, module, batch, options)))
+    return first_bad_of(network, lambda: of(run_model(model, network, batch, options)))
 
 
-def find(network: nn.Module, forward: Callable[[], Any]) -> Bad | None:
-    """The same for any function that computes a loss with a network."""
+def first_bad_of(network: nn.Module, forward: Callable[[], Any]) -> Bad | None:
+    """Like :func:`first_bad`, for any function that computes a loss with a network.
+
+    Example:
+        >>> import torch, elman
+        >>> layer, x = elman.Recurrent(elman.cells.Elman(3, 5)), torch.full((2, 7, 3), torch.nan)
+        >>> first_bad_of(layer, lambda: layer(x)[0].sum()).source
+        'data'
+    """
     tracer = _Tracer(network)
     parameters = [p for p in network.parameters() if p.requires_grad]
     with torch.enable_grad(), tracer.placing(network), engines.run_by(tracer.run), tracer:
@@ -141,13 +149,13 @@ class _Place(NamedTuple):
 
 
 class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Looks at what goes into every operation and what comes out."""
+    """Checks the operands and results of every operation."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.place, self.backward = _Place(), False
         self.births: dict[Bad, int] = {}  # in their order
-        self._names = {module: name for name, module in network.named_modules()}
+        self._names = module_names(network)
         named = [*network.named_parameters(), *network.named_buffers()]
         self._weights = {_memory(t): name for name, t in named}
         self._origins: dict[int, Bad] = {}
@@ -158,9 +166,9 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = _tensors((args, kwargs))
+        operands = _tensors((args, kwargs))
         # In place, what went in is gone afterwards.
-        spoiled = [t for t in given if _bad(t)]
+        spoiled = [t for t in operands if _bad(t)]
         name = str(func.overloadpacket).split(".", 1)[1]
         place = self._here()
         sources = [self._source(t, name, place) for t in spoiled]
@@ -168,7 +176,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         scalars = [v for v in tree_leaves((args, kwargs)) if isinstance(v, float)]
         meant = name.strip("_").startswith(_FILLS) and not all(map(math.isfinite, scalars))
         for result in _tensors(results):
-            gate = self._gate(given, spoiled, result, place)
+            gate = self._gate(operands, spoiled, result, place)
             if not self.backward:
                 self._pending.append((result, place))
             if _bad(result):
@@ -188,7 +196,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._meant.discard(key)
 
     def _source(self, t: Tensor, name: str, place: _Place) -> Bad | None:
-        """Where what is bad in an operand came from; None if it was meant."""
+        """Where a bad operand came from; None if it is an intended infinity."""
         key = _memory(t)
         if key not in self._origins and key not in self._meant:
             weight = self._weights.get(key)
@@ -201,8 +209,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         index = tuple(wrong.nonzero()[0].tolist())
         rows: list[int] = []
         if source == "operation" and place.step is not None and t.dim() == 2:
-            found = wrong.any(1).nonzero().flatten()
-            rows = (found if place.rows is None else place.rows[found]).tolist()
+            bad_rows = wrong.any(1).nonzero().flatten()
+            rows = (bad_rows if place.rows is None else place.rows[bad_rows]).tolist()
         file, number = place.line
         code = linecache.getline(file, number).strip()
         line = f"{Path(file).name}:{number}: {code}" if code else ""
@@ -213,7 +221,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return bad
 
     def origin(self, t: Tensor) -> Bad:
-        """Where what is bad in a result came from."""
+        """Where a bad result came from."""
         return self._source(t, "the loss", self.place) or next(iter(self.births))
 
     def _here(self) -> _Place:
@@ -223,9 +231,9 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self.place._replace(line=_line())
 
     def _gate(
-        self, given: Sequence[Tensor], spoiled: Sequence[Tensor], result: Tensor, place: _Place
+        self, operands: Sequence[Tensor], spoiled: Sequence[Tensor], result: Tensor, place: _Place
     ) -> str | None:
-        """The gate whose numbers a result has, if it is one's alone."""
+        """The gate that a result belongs to, if it belongs to a single one."""
         gates: Sequence[str] = getattr(place.cell, "gates", ())
         if place.step is None or not gates or self.backward:
             return None
@@ -237,13 +245,15 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             wrong = (~result.isfinite()).flatten(0, -2).any(0).nonzero().flatten() // units
             own = {gates[k] for k in wrong.tolist()}
         else:
-            own = {g for t in spoiled or given if (g := self._gate_of(t, gates, units)) is not None}
+            own = {
+                g for t in spoiled or operands if (g := self._gate_of(t, gates, units)) is not None
+            }
         if len(own) == 1:
             self._gates[id(result)] = next(iter(own))
         return next(iter(own)) if len(own) == 1 else None
 
     def _gate_of(self, t: Tensor, gates: Sequence[str], units: int) -> str | None:
-        """A part of the stacked gates is known by where it lies; what is made of it was noted."""
+        """By the offset in the stacked gates, or by the operands that it was computed from."""
         if t.dim() != 2 or t.shape[1] != units:
             return None
         if len(gates) == 1:
@@ -254,9 +264,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def run(self, r: Recurrence) -> tuple[Tensor, Any]:
         """A recurrence on the reference; the operations inside know where they are."""
-        owner = r.cell if r.layer is None else r.layer
-        name = " ".join(filter(None, (self._names.get(owner) or type(owner).__name__, r.part)))
-        outer, self.place = self.place, _Place(name, None, r.cell)
+        layer = layer_name(r, self._names)
+        outer, self.place = self.place, _Place(layer, None, r.cell)
         steps = iter(range(len(r.x))[:: -1 if r.reverse else 1])
 
         active = r.active
@@ -340,7 +349,7 @@ def _line() -> tuple[str, int]:
     while frame is not None:
         file = frame.f_code.co_filename
         hidden = file.startswith(_HIDDEN) or "<" in file or "/jaxtyping/" in file
-        if file.startswith(_SHOWN) or not hidden:
+        if file.startswith(_VISIBLE) or not hidden:
             return file, frame.f_lineno
         frame = frame.f_back
     return "", 0

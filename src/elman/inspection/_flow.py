@@ -1,4 +1,4 @@
-"""How far back the gradient of a loss reaches: its norm at every state, and how fast it falls."""
+"""How far back the gradient of a loss reaches: its norm at every state, and its decay."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from torch.nn.utils.rnn import PackedSequence
 from elman._errors import ConfigError
 from elman.inspection._direct import by_step, direct, gradients, last_steps, nodes
 from elman.inspection._estimate import Estimate, first_below, log_curve, of_curve, slope
-from elman.inspection._observe import Recording, Track, record_loss
+from elman.inspection._record import record_loss
+from elman.inspection._recording import Recording, Track
 
 
 @dataclass(frozen=True)
 class Norms:
-    r"""How large the gradient by one state is, and how fast it falls. All is float64.
+    r"""The norm of the gradient by one state, and how fast it decays, in float64.
 
     Attributes:
-        norm: (layer, time): over all rows together; 0 where there is no such step or state.
-        per_row: (layer, time, row): of each row; 0 where there is no such row either.
-        contribution: (layer, loss step, time): what the loss at each chosen step has of it.
-        falls: for each layer (lag, row): the norm against that at lag 0, of what enters the layer
-            at the last step of each row where the loss does; nan where there is no such step.
+        norm: (layer, time): over all rows together; 0 where the layer has no such step or state.
+        per_row: (layer, time, row): of each row; 0 where the layer has no such row.
+        contribution: (layer, loss step, time): the part of it that each chosen loss step causes.
+        falls: for each layer (lag, row): the norm relative to lag 0, counted from the last step of
+            the row at which the loss enters the layer; nan where there is no such step.
     """
 
     norm: Float[Tensor, "L T"] = field(repr=False)
@@ -37,38 +38,38 @@ class Norms:
     tiny: float = field(repr=False)
 
     def fall(self, layer: int) -> Float[Tensor, "lag"]:
-        """The norm by steps before the loss, against that at the loss: the curve that is measured.
+        """The norm by lag, the number of steps before the loss, relative to the norm at the loss.
 
-        The root mean square over the rows that have so many steps, while half of them do, until it
-        is 0. Rows of any length stand beside each other by where their last loss enters.
+        It is the root mean square over the rows that have such a lag, up to the lag that fewer than
+        half of them have, or at which it is 0. Rows are aligned at the last step with a loss.
         """
         return log_curve(self.falls[layer], self.tiny).exp()
 
     @property
     def decay_rate(self) -> Estimate:
-        r"""By how much the logarithm of the norm falls with each step back, (layer,).
+        r"""The decay of the logarithm of the norm for each step back, (layer,).
 
         .. math:: \|\frac{dL}{dh_{\tau-k}}\| \approx e^{-rate \cdot k} \|\frac{dL}{dh_\tau}\|
 
-        It is the slope of the whole curve by least squares; below 0 the gradient grows.
+        The slope of the whole curve by least squares; negative where the gradient grows.
         """
         return self._estimate(lambda curve: -slope(curve))
 
     @property
     def half_life(self) -> Estimate:
-        """Steps back in which the norm halves at that rate, (layer,); inf if it does not fall."""
+        """Steps back in which the norm halves at that rate, (layer,); inf if it does not decay."""
         return self._estimate(lambda curve: _half_life(-slope(curve)))
 
     def horizon(self, fraction: float = 0.01) -> Estimate:
-        """How many steps back the norm first is below a fraction of its start, (layer,).
+        """The first lag at which the norm is below a fraction of its start, (layer,).
 
-        It is inf where it never is, as far as the sequences reach.
+        It is inf where the norm stays above that fraction over the whole sequence.
 
         Raises:
             ConfigError: the fraction is not between 0 and 1.
         """
         if not 0 < fraction < 1:
-            raise ConfigError(f"expected a fraction between 0 and 1, got {fraction}")
+            raise ConfigError(f"fraction must be between 0 and 1, got {fraction}")
         return self._estimate(lambda curve: first_below(curve, fraction))
 
     def _estimate(self, measure: Callable[[Tensor], float]) -> Estimate:
@@ -78,20 +79,20 @@ class Norms:
 
 @dataclass(frozen=True)
 class Flow(Norms):
-    r"""What :func:`gradient_flow` found: the :class:`Norms` of each layer's first state, and more.
+    r"""What :func:`gradient_flow` returns: :class:`Norms` of each layer's first state, and more.
 
     Attributes:
         layers: the name of each layer, in the order of their first steps.
         states: the :class:`Norms` of every state by its name. An LSTM remembers in c, so look there
             for how far back it learns; what goes through h has gone through a gate first.
         active: (layer, time, row): which steps are real.
-        at: the loss steps that were chosen.
+        loss_steps: the chosen loss steps, from the start.
     """
 
     layers: tuple[str, ...]
     states: Mapping[str, Norms] = field(repr=False)
     active: Bool[Tensor, "L T B"] = field(repr=False)
-    at: tuple[int, ...]
+    loss_steps: tuple[int, ...]
 
 
 def gradient_flow(
@@ -99,7 +100,7 @@ def gradient_flow(
     x: Any,
     loss: Callable[[Any], Tensor] | None = None,
     *,
-    at: Sequence[int] = (),
+    loss_steps: Sequence[int] = (),
     **options: Any,
 ) -> Flow:
     r"""The norm of the gradient at every state inside every scan.
@@ -116,15 +117,17 @@ def gradient_flow(
         model: a cell, a layer, any module that holds some, or a task with its network.
         x: what the model is called with; a batch of the task.
         loss: a function of the model's output alone to a scalar; a task has its own.
-        at: loss steps whose contributions are wanted, from the end if negative. L_tau is what of
-            the loss enters at step tau of the model's last recurrent part: at its output, or at its
-            final state if that is a row's last step. Each costs one more backward pass.
+        loss_steps: steps whose contributions to compute, from the end if negative. L_tau is the
+            part of the loss that enters at step tau of the model's last recurrent layer: at its
+            output, or at its final state if tau is a row's last step. Each costs one more backward
+            pass.
         **options: what else the model is called with: ``lengths=``, ``reset=`` ...
 
-    Returns: a :class:`Flow`: the norms of each layer's first state, and of the others by name.
+    Returns:
+        A :class:`Flow`: the norms of each layer's first state, and of every state by name.
 
     Raises:
-        ConfigError: there is nothing to see, no loss, or a loss step that is not there.
+        ConfigError: no recurrent layer, no loss, or a loss step that is out of range.
 
     Example:
         >>> import torch, elman
@@ -147,9 +150,9 @@ def gradient_flow(
     recording, total = record_loss(model, x, loss, **options)
     tracks = recording.tracks
     whole = _gradients(tracks, [total])
-    chosen = _loss_steps(recording, at)
+    chosen = _loss_steps(recording, loss_steps)
     entering = _Entering.of(recording, total) if chosen else None
-    pieces = [_gradients(tracks, *entering.at(step)) for step in chosen] if entering else []
+    pieces = [_gradients(tracks, *entering.at_step(step)) for step in chosen] if entering else []
     last = [_of_last(total, track, steps) for track, steps in zip(tracks, whole, strict=True)]
     tiny = torch.finfo(total.dtype).tiny
 
@@ -173,26 +176,26 @@ def gradient_flow(
         **measured([track.cell.states[0] for track in tracks]),
         layers=tuple(track.name for track in tracks),
         states={name: Norms(**measured([name] * len(tracks))) for name in names},
-        active=_layers([torch.stack(track.active) for track in tracks]),
-        at=chosen,
+        active=_layers([track.active for track in tracks]),
+        loss_steps=chosen,
     )
 
 
 def _gradients(
-    tracks: Sequence[Track], of: Sequence[Tensor], given: Sequence[Tensor] | None = None
+    tracks: Sequence[Track], of: Sequence[Tensor], grad_outputs: Sequence[Tensor] | None = None
 ) -> list[list[Any]]:
     """For each track a state of gradients for each step."""
-    flat = gradients(of, [node for track in tracks for node in nodes(track)], given)
-    found = []
+    flat = gradients(of, [node for track in tracks for node in nodes(track)], grad_outputs)
+    by_track = []
     for track in tracks:
         count = len(track) * len(track.cell.states)
-        found.append(by_step(track, flat[:count]))
+        by_track.append(by_step(track, flat[:count]))
         flat = flat[count:]
-    return found
+    return by_track
 
 
 def _row_norms(steps: Sequence[Any], name: str) -> Float[Tensor, "T B"]:
-    """Of one state at each step; 0 if there is none of this name."""
+    """The norms of one state at each step; 0 if the cell has no state of that name."""
     if name not in steps[0]._fields:
         return torch.zeros(len(steps), len(steps[0][0]), dtype=torch.float64)
     each = [torch.linalg.vector_norm(getattr(s, name), dim=-1, dtype=torch.float64) for s in steps]
@@ -200,7 +203,7 @@ def _row_norms(steps: Sequence[Any], name: str) -> Float[Tensor, "T B"]:
 
 
 def _layers(each: Sequence[Tensor]) -> Float[Tensor, "L T B"] | Bool[Tensor, "L T B"]:
-    """One above the other, filled up with zeros where a layer has fewer steps or rows."""
+    """Stacked, padded with zeros where a layer has fewer steps or rows."""
     steps, rows = (max(t.shape[d] for t in each) for d in (0, 1))
     whole = each[0].new_zeros(len(each), steps, rows, device="cpu")
     for layer, values in zip(whole, each, strict=True):
@@ -208,12 +211,12 @@ def _layers(each: Sequence[Tensor]) -> Float[Tensor, "L T B"] | Bool[Tensor, "L 
     return whole
 
 
-def _each_layer(found: Sequence[Sequence[Any]], names: Sequence[str]) -> Float[Tensor, "L T B"]:
-    return _layers([_row_norms(f, name) for f, name in zip(found, names, strict=True)])
+def _each_layer(tracks: Sequence[Sequence[Any]], names: Sequence[str]) -> Float[Tensor, "L T B"]:
+    return _layers([_row_norms(f, name) for f, name in zip(tracks, names, strict=True)])
 
 
 def _top(recording: Recording) -> tuple[list[Track], list[tuple[Any, int]]]:
-    """The tracks of the last recurrent part, and what it put out, if it was called as a whole."""
+    """The tracks of the last recurrent layer, and its outputs if it was called as a whole."""
     last, top = recording.tracks[-1], recording.top
     inside = set() if top is None else set(top.modules())
     if last.owner not in inside:
@@ -221,53 +224,53 @@ def _top(recording: Recording) -> tuple[list[Track], list[tuple[Any, int]]]:
     return [track for track in recording.tracks if track.owner in inside], recording.entry
 
 
-def _loss_steps(recording: Recording, at: Sequence[int]) -> tuple[int, ...]:
+def _loss_steps(recording: Recording, loss_steps: Sequence[int]) -> tuple[int, ...]:
     steps = len(recording.tracks[-1])
-    wrong = [step for step in at if not -steps <= step < steps]
+    wrong = [step for step in loss_steps if not -steps <= step < steps]
     if wrong:
-        raise ConfigError(f"expected loss steps among {steps}, got {wrong[0]}")
-    return tuple(step % steps for step in at)
+        raise ConfigError(f"expected loss steps from {-steps} to {steps - 1}, got {wrong[0]}")
+    return tuple(step % steps for step in loss_steps)
 
 
 class _Entering(NamedTuple):
-    """What of the loss enters the last recurrent part: at its outputs, and at final states."""
+    """Where the loss enters the last recurrent layer: at its outputs, and at final states."""
 
     outputs: list[tuple[Tensor, int, Tensor]]  # each with its time's dimension and its gradient
     finals: list[tuple[Tensor, Tensor, Tensor]]  # each with the last step of its rows, and gradient
 
     @classmethod
     def of(cls, recording: Recording, loss: Tensor) -> _Entering:
-        """One backward pass, whatever the number of steps that are asked for."""
+        """One backward pass, however many loss steps follow."""
         tracks, entry = _top(recording)
         if any(isinstance(output, PackedSequence) for output, _ in entry):
-            raise ConfigError("loss steps cannot be told apart in a PackedSequence: use lengths=")
+            raise ConfigError("a PackedSequence does not keep loss steps apart: use lengths=")
         ends = [
             (s, last_steps(t, until)) for t in tracks for until, final in t.finals for s in final
         ]
         of = [output for output, _ in entry] + [state for state, _ in ends]
-        found = gradients([loss], of)
-        outputs = [(*each, gradient) for each, gradient in zip(entry, found, strict=False)]
-        rest = found[len(entry) :]
+        grads = gradients([loss], of)
+        outputs = [(*each, gradient) for each, gradient in zip(entry, grads, strict=False)]
+        rest = grads[len(entry) :]
         return cls(outputs, [(*end, gradient) for end, gradient in zip(ends, rest, strict=True)])
 
-    def at(self, step: int) -> tuple[list[Tensor], list[Tensor]]:
-        """What enters at one step: the nodes, and the loss's derivative by them."""
-        given, begin = [], 0
+    def at_step(self, step: int) -> tuple[list[Tensor], list[Tensor]]:
+        """The nodes at which the loss enters, and its derivative by them at one step alone."""
+        grad_outputs, begin = [], 0
         for _, time, gradient in self.outputs:
             steps = torch.arange(begin, begin + gradient.shape[time])
-            given.append(gradient.clone())
-            given[-1].movedim(time, 0)[steps != step] = 0
+            grad_outputs.append(gradient.clone())
+            grad_outputs[-1].movedim(time, 0)[steps != step] = 0
             begin += len(steps)
         for _, last, gradient in self.finals:
-            given.append(gradient.clone())
-            given[-1][last != step] = 0
-        return [node for node, *_ in (*self.outputs, *self.finals)], given
+            grad_outputs.append(gradient.clone())
+            grad_outputs[-1][last != step] = 0
+        return [node for node, *_ in (*self.outputs, *self.finals)], grad_outputs
 
 
 def _of_last(loss: Tensor, track: Track, whole: Sequence[Any]) -> tuple[Sequence[Any], Tensor]:
-    """The gradient of what enters a track at each row's last such step, and where that is.
+    """The gradient of the loss that enters a track at each row's last loss step, and that step.
 
-    Steps (row,) are counted in the order of the scan; -1 where nothing enters.
+    Steps (row,) are counted in the order of the scan; -1 where no loss enters.
     """
     entering = direct(loss, track)
     there = torch.stack([torch.stack([s.any(1) for s in step]).any(0) for step in entering])
@@ -283,7 +286,7 @@ def _falls(track: Track, steps: Sequence[Any], start: Tensor, name: str) -> Floa
     """A state's norm by lag and row, from that row's start."""
     order = torch.tensor(list(track.order))
     norms = _row_norms(steps, name)[order]
-    restarted = torch.stack(track.restarted).cpu()[order]
+    restarted = track.restarted.cpu()[order]
     rows = [
         _one_fall(norms[:, row], restarted[:, row], begin)
         for row, begin in enumerate(start.tolist())
@@ -292,17 +295,17 @@ def _falls(track: Track, steps: Sequence[Any], start: Tensor, name: str) -> Floa
 
 
 def _from(track: Track, entering: Sequence[Any], start: Tensor) -> list[Any]:
-    """The gradient of what enters at one step of each row, by every state."""
-    of, given = [], []
+    """The gradient of the loss that enters at one step of each row, by every state."""
+    of, grad_outputs = [], []
     for t in sorted(set(start.tolist())):
         here = (start == t).to(track.active[t].device)[:, None]
         of += list(track.after[t])
-        given += [gradient * here for gradient in entering[t]]
-    return by_step(track, gradients(of, nodes(track), given))
+        grad_outputs += [gradient * here for gradient in entering[t]]
+    return by_step(track, gradients(of, nodes(track), grad_outputs))
 
 
 def _one_fall(norms: Tensor, restarted: Tensor, start: int) -> Tensor:
-    """One row's norms back from a step to where it began anew, against the first; then nan."""
+    """One row's norms back from a step to its last reset, relative to that step; nan before it."""
     back = norms[: start + 1].flip(0)
     begun = restarted[: start + 1].flip(0).int()
     back = back[: int((begun.cumsum(0) - begun == 0).sum())]

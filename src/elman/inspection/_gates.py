@@ -1,4 +1,4 @@
-"""Gates: how far they are open, how often they are stuck, and how long what they guard lasts."""
+"""Gates: how far they are open, how often they are saturated, and their time constants."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from elman._errors import ConfigError
-from elman.inspection._look import HIGH, LOW, calls_of
+from elman.inspection._record import record_activations
+from elman.inspection._summary import HIGH, LOW
 
 STUCK = 0.9
-"""The share of a unit's values that makes it a saturated one."""
+"""A unit is saturated where at least this share of its values is."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20
@@ -20,17 +21,17 @@ BINS = 20
 class Gate(NamedTuple):
     """One gate of a layer, over the real steps of all rows.
 
-    Watched values that leave [0, 1] are here too; of them, ``low`` and ``high`` say nothing.
+    Watched values that leave [0, 1] are included; their ``low`` and ``high`` mean nothing.
 
     Attributes:
-        layer, name: which it is.
+        layer, name: the layer, and the gate's name.
         mean, low, high: (time,) its mean and the shares of values below 0.1 and above 0.9 at each
             step; NaN where no row is real.
         quantiles: (time, 5) the 5, 25, 50, 75 and 95 % quantiles of its values at each step.
         histogram: (20,) the share of all values in each twentieth of [0, 1].
         unit_mean, unit_low, unit_high: (units,) the same means and shares for each unit.
-        time_constant: (units,) 1 / (1 - mean), the steps in which what the gate keeps decays by
-            e or so; for the gate that keeps the old state, else None.
+        time_constant: (units,) 1 / (1 - mean), about the steps in which the state decays by a
+            factor of e; None unless it is the gate that the old state is multiplied by.
     """
 
     layer: str
@@ -47,18 +48,18 @@ class Gate(NamedTuple):
 
     @property
     def saturated(self) -> Tensor:
-        """(units,): whether a unit is open, or closed, at ``STUCK`` or more of its values."""
+        """(units,): whether a unit is open, or closed, at a share of ``STUCK`` of its values."""
         return (self.unit_low >= STUCK) | (self.unit_high >= STUCK)
 
 
 class StateUse(NamedTuple):
-    """How a state's units are used, over the real steps of all rows.
+    """How the units of a state are used, over the real steps of all rows.
 
     Attributes:
-        layer, name: which it is.
+        layer, name: the layer, and the state's name.
         rms: (time,) the root of the mean square at each step.
         saturated: (time,) the share of values beyond 0.9 in size.
-        dead: (units,) whether a unit is 0 at every step of every row, as one of relu can be.
+        dead: (units,) whether a unit is 0 at every step of every row, as relu units can be.
     """
 
     layer: str
@@ -69,22 +70,24 @@ class StateUse(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """What :func:`gates` found: every gate and every state of every layer."""
+    """What :func:`gates` returns: every gate and every state of every layer."""
 
     gates: tuple[Gate, ...]
     states: tuple[StateUse, ...]
 
     def gate(self, name: str, layer: str | None = None) -> Gate:
-        """The gate of this name; of this layer, if several have one.
+        """The gate of this name, of this layer if several have one.
 
         Raises:
-            ConfigError: there is none, or more than one.
+            ConfigError: there is no such gate, or more than one.
         """
-        found = [g for g in self.gates if g.name == name and layer in (None, g.layer)]
-        if len(found) != 1:
+        matches = [g for g in self.gates if g.name == name and layer in (None, g.layer)]
+        if len(matches) != 1:
             there = ", ".join(f"{g.layer}: {g.name}" for g in self.gates) or "none"
-            raise ConfigError(f"expected one gate {name!r}, found {len(found)}; there are {there}")
-        return found[0]
+            raise ConfigError(
+                f"expected one gate {name!r}, got {len(matches)}: choose from {there}"
+            )
+        return matches[0]
 
 
 def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Gates:
@@ -95,8 +98,8 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
     Args:
         model: a cell, a layer, a module that holds some, or a task with its network.
         x: what the model is called with, or a batch of the task.
-        keeps: the watched value that the old state is multiplied by, where a cell of your own does
-            not say it (``keeps = "forget"`` in its class).
+        keeps: the watched value that the old state is multiplied by; unless given, the one that the
+            cell's class names (``keeps = "forget"``).
         **options: ``lengths=``, ``reset=`` ... of the layer.
 
     Raises:
@@ -107,10 +110,10 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
         >>> layer = elman.Recurrent(elman.cells.LSTM(3, 5))
         >>> with torch.no_grad():
         ...     _ = layer.cell.bias_ih[5:10].fill_(3)  # of the forget gate
-        >>> found = gates(layer, torch.randn(8, 20, 3))
-        >>> [gate.name for gate in found.gates]
+        >>> usage = gates(layer, torch.randn(8, 20, 3))
+        >>> [gate.name for gate in usage.gates]
         ['store', 'forget', 'output']
-        >>> 10 < float(found.gate("forget").time_constant.mean()) < 40  # steps
+        >>> 10 < float(usage.gate("forget").time_constant.mean()) < 40  # steps
         True
 
     References:
@@ -118,20 +121,19 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
         the shares below 0.1 and above 0.9.
         Tallec & Ollivier 2018, "Can recurrent neural networks warp time?", for the time constant.
     """
-    found: list[Gate] = []
+    gate_uses: list[Gate] = []
     states: list[StateUse] = []
-    for layer, calls in calls_of(model, x, **options).items():
-        cell = calls[0].cell
-        for name in calls[0].seen:
-            values = torch.cat([call.seen[name] for call in calls]).float()
+    for layer, track in record_activations(model, x, **options).layers().items():
+        cell = track.cell
+        for name, values in track.activations.items():
             if values.dim() != 3:
                 continue
-            real = torch.cat([_real(call.active, call.x) for call in calls])
             if name in cell.states:
-                states.append(_state(layer, name, values, real))
+                states.append(_state(layer, name, values.float(), track.active))
             else:
-                found.append(_gate(layer, name, values, real, name == (keeps or cell.keeps)))
-    return Gates(tuple(found), tuple(states))
+                kept = name == (keeps or cell.keeps)
+                gate_uses.append(_gate(layer, name, values.float(), track.active, kept))
+    return Gates(tuple(gate_uses), tuple(states))
 
 
 def _gate(layer: str, name: str, values: Tensor, real: Tensor, keeps: bool) -> Gate:
@@ -164,10 +166,6 @@ def _state(layer: str, name: str, values: Tensor, real: Tensor) -> StateUse:
         torch.stack([_high(v.abs()) for v in of_steps]),
         (values[real] == 0).all(0) & real.any(),
     )
-
-
-def _real(active: Tensor | None, x: Tensor) -> Tensor:
-    return x.new_ones(x.shape[:2], dtype=torch.bool) if active is None else active
 
 
 def _low(values: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from elman._errors import ConfigError
 from elman.inspection import _krylov as krylov
 from elman.inspection._estimate import Estimate
-from elman.inspection._observe import record
+from elman.inspection._record import record
 from elman.inspection._steps import Steps
 
 EXACT_UP_TO = 256
@@ -50,10 +50,11 @@ def jacobian(
         k: the earlier one; for t = k it is the identity.
         of: the later state, by name; the first if None.
         wrt: the earlier one, in the same way.
-        state: both at once; "all" is every state side by side, whose Jacobians multiply to that of
+        state: both at once; "all" is every state, concatenated, whose Jacobians multiply to that of
             the whole way: with one state of several they do not.
         layer: its name or number, if there are several.
-        **options: ``lengths=``, ``reset=`` ... At padding a state stays as it is; a reset cuts.
+        **options: ``lengths=``, ``reset=`` ... At padding the derivative is the identity, and
+            after a reset it is 0.
 
     Returns: (row, units of ``of``, units of ``wrt``), float64.
 
@@ -75,7 +76,7 @@ def jacobian(
         Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks".
     """
     if state is not None and (of is not None or wrt is not None):
-        raise ConfigError("state= stands for both of= and wrt=: give it, or them")
+        raise ConfigError("pass either state=, or of= and wrt=, not both")
     steps = _steps(model, x, layer, options)
     rows, columns = steps.part(state or of), steps.part(state or wrt)
     v = steps.identity(rows)
@@ -148,8 +149,8 @@ def spectrum(
         >>> import torch, elman
         >>> cell = elman.cells.Elman(3, 8, activation="identity")
         >>> layer = elman.Recurrent(cell, init="orthogonal")
-        >>> found = spectrum(layer, torch.randn(2, 20, 3))
-        >>> found.exact, bool((found.norm.value - 1).abs().max() < 1e-5)
+        >>> sizes = spectrum(layer, torch.randn(2, 20, 3))
+        >>> sizes.exact, bool((sizes.norm.value - 1).abs().max() < 1e-5)
         (True, True)
 
     References:
@@ -169,8 +170,8 @@ def spectrum(
     else:
         chosen = after if exact else after[:: -(-len(after) // 16)]
     sizes = _exact_sizes if exact else _Estimated(probes)
-    found = sizes(steps, part, after, set(chosen))
-    columns = zip(*(found[t] for t in chosen), strict=True)
+    sizes_at = sizes(steps, part, after, set(chosen))
+    columns = zip(*(sizes_at[t] for t in chosen), strict=True)
     each = [Estimate(*(torch.stack(e).cpu() for e in zip(*c, strict=True))) for c in columns]
     step_norm, step_radius, norm, frobenius = each
     return Spectrum(tuple(chosen), step_norm, step_radius, norm, frobenius, exact)
@@ -185,14 +186,14 @@ def _steps(model: Any, x: Any, layer: str | int | None, options: dict[str, Any])
 
 
 def _exact_sizes(
-    steps: Steps, part: slice, after: Sequence[int], at: set[int]
+    steps: Steps, part: slice, after: Sequence[int], times: set[int]
 ) -> dict[int, _Sizes]:
-    found = {}
+    sizes_at = {}
     product = steps.identity(slice(0, steps.size)).transpose(0, 1)
     for t in after:
         step = steps.back(t, steps.identity(slice(0, steps.size))).transpose(0, 1)
         product = step @ product
-        if t in at:
+        if t in times:
             one, whole = step[:, part, part], product[:, part, part]
             sizes = (
                 torch.linalg.matrix_norm(one, 2),
@@ -200,8 +201,8 @@ def _exact_sizes(
                 torch.linalg.matrix_norm(whole, 2),
                 torch.linalg.matrix_norm(whole),
             )
-            found[t] = tuple(Estimate(size, size, size) for size in sizes)
-    return found  # type: ignore[return-value]
+            sizes_at[t] = tuple(Estimate(size, size, size) for size in sizes)
+    return sizes_at  # type: ignore[return-value]
 
 
 class _Estimated:
@@ -211,26 +212,26 @@ class _Estimated:
         self._probes = probes
 
     def __call__(
-        self, steps: Steps, part: slice, after: Sequence[int], at: set[int]
+        self, steps: Steps, part: slice, after: Sequence[int], times: set[int]
     ) -> dict[int, _Sizes]:
         draw = torch.Generator().manual_seed(0)
         width = part.stop - part.start
         shape = self._probes, steps.track.rows, width
         probes = torch.randn(shape, dtype=torch.float64, generator=draw).to(steps.device)
-        found, moved, past = {}, _placed(probes, part, steps.size), list[int]()
+        sizes_at, moved, past = {}, _placed(probes, part, steps.size), list[int]()
         for t in after:
             moved = steps.ahead(t, moved)
             past.append(t)
-            if t in at:
+            if t in times:
                 one, one_back = _products(steps, part, [t])
                 ahead, back = _products(steps, part, list(past))
-                found[t] = (
+                sizes_at[t] = (
                     krylov.spectral_norm(one, one_back, probes),
                     krylov.spectral_radius(one, probes[:1]),
                     krylov.spectral_norm(ahead, back, probes),
                     krylov.frobenius_norm(moved[..., part]),
                 )
-        return found
+        return sizes_at
 
 
 def _products(

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from elman._errors import ConfigError
 from elman.inspection._estimate import RESAMPLES, blocks, bounds
-from elman.inspection._observe import record
+from elman.inspection._record import record
 from elman.inspection._steps import Steps
 
 
 @dataclass(frozen=True)
 class Lyapunov:
-    """What :func:`lyapunov` found, in nats a step, float64.
+    """What :func:`lyapunov` returns, in nats a step, float64.
 
     Attributes:
         exponents: (k,), the largest first: the mean over rows and steps; -inf where a direction
-            dies out in a single step.
-        interval: (k, 2): where each is in 95 of 100 cases, by a bootstrap of blocks of steps.
+            vanishes in a single step.
+        interval: (k, 2): 95 % confidence intervals, by a bootstrap of blocks of steps.
         growth: (time, row, k): the logarithm of the growth in each step, in the order of the layer;
             nan in steps that are not counted.
     """
@@ -52,8 +52,8 @@ def lyapunov(
     Args:
         model: a cell, a layer, a module that holds some, or a task with its network.
         x: what the model is called with, or a batch of the task.
-        k: how many, up to the units of all states.
-        warm_up: steps that turn the columns into place and are not counted; a tenth if None.
+        k: the number of exponents, up to the units of all states.
+        warm_up: first steps that align the columns and are not counted; a tenth of them if None.
         layer: its name or number, if there are several.
         **options: what else the model is called with: ``lengths=`` ...
 
@@ -68,8 +68,8 @@ def lyapunov(
         >>> layer = elman.Recurrent(cell, init="orthogonal")
         >>> with torch.no_grad():
         ...     _ = cell.weight_hh.mul_(0.9)
-        >>> found = lyapunov(layer, torch.randn(2, 50, 3), k=8)
-        >>> torch.allclose(found.exponents.exp(), torch.tensor(0.9).double())
+        >>> exponents = lyapunov(layer, torch.randn(2, 50, 3), k=8).exponents
+        >>> torch.allclose(exponents.exp(), torch.tensor(0.9).double())
         True
 
     References:
@@ -79,17 +79,17 @@ def lyapunov(
     with torch.no_grad():
         steps = Steps(record(model, x, **options).track(layer))
     if not 0 < k <= steps.size:
-        raise ConfigError(f"expected k from 1 to {steps.size}, the units of all states, got {k}")
+        raise ConfigError(f"k must be from 1 to {steps.size}, the units of all states, got {k}")
     warm_up = len(steps) // 10 if warm_up is None else warm_up
     if not 0 <= warm_up < len(steps):
-        raise ConfigError(f"expected warm_up from 0 to {len(steps) - 1} steps, got {warm_up}")
-    if any(bool(flags.any()) for flags in steps.track.restarted):
+        raise ConfigError(f"warm_up must be from 0 to {len(steps) - 1} steps, got {warm_up}")
+    if bool(steps.track.restarted.any()):
         raise ConfigError("a reset cuts the product of Jacobians: measure between resets")
     growth = _growth(steps, k)
     growth[:warm_up] = math.nan
     counted = growth[~growth.isnan().any(-1)]
     if not len(counted):
-        raise ConfigError("no step is left to count: no row is longer than warm_up")
+        raise ConfigError("warm_up must be shorter than the longest row: no step is left to count")
     # The QR decomposition gives them in this order only in the long run.
     exponents, order = counted.mean(0).sort(descending=True)
     growth = growth[..., order]
@@ -100,17 +100,17 @@ def _growth(steps: Steps, k: int) -> Tensor:
     draw = torch.Generator().manual_seed(0)
     # All rows begin with the same columns, so that none depends on the others.
     q = torch.linalg.qr(torch.randn(steps.size, k, generator=draw, dtype=torch.float64))[0]
-    q, found = q.to(steps.device).expand(steps.track.rows, -1, -1), []
+    q, growth = q.to(steps.device).expand(steps.track.rows, -1, -1), []
     for t in steps.track.order:
         q, r = torch.linalg.qr(steps.ahead(t, q.permute(2, 0, 1)).permute(1, 2, 0))
         real = steps.track.active[t][:, None]
         grown = r.diagonal(dim1=-2, dim2=-1).abs().log()
-        found.append(grown.masked_fill(~real, math.nan))
-    return torch.stack(found).cpu()
+        growth.append(grown.masked_fill(~real, math.nan))
+    return torch.stack(growth).cpu()
 
 
 def _interval(growth: Tensor) -> Tensor:
-    """Whole rows are drawn, and blocks of steps: rows alone would be too few, steps too alike."""
+    """Resamples rows and blocks of steps: there are few rows, and neighboring steps correlate."""
     draw = torch.Generator().manual_seed(0)
     means = []
     for _ in range(RESAMPLES):

@@ -1,4 +1,4 @@
-"""Memory: what a linear readout can tell of the past from a state."""
+"""Memory: how well a linear readout of a state recalls past inputs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import torch
 from torch import Tensor
 
 from elman._errors import ConfigError
-from elman.inspection._look import Call, calls_of
-from elman.inspection._observe import _is_task, _module
+from elman.inspection._model import is_task, network_of
+from elman.inspection._record import record_activations
+from elman.inspection._recording import Track
 
 ROWS, STEPS, TRAINED = 4, 4000, 0.7
 
 
-class Memory(NamedTuple):
-    """What :func:`memory` found of one layer.
+class MemoryCapacity(NamedTuple):
+    """What :func:`memory` measures of one layer.
 
     Attributes:
-        layer: which it is.
-        delays: (delay,) how many steps ago.
-        recalled: (delay,) the share of the input's variance at that delay which the readout gets
-            right on steps that it was not fitted to, R^2, the mean over the input's features;
-            about 0, or a little below, where it can tell nothing.
-        capacity: the sum of R^2 over delays and features: how many numbers the state holds. For
-            independent inputs it is at most the number of units.
+        layer: the name of the layer.
+        delays: (delay,) the number of steps ago.
+        recalled: (delay,) R^2, the share of the input's variance at that delay which the readout
+            explains on held-out steps, averaged over features; about 0, or slightly negative, where
+            nothing is recalled.
+        capacity: the memory capacity: the sum of R^2 over delays and features. For independent
+            inputs it is at most the number of units.
     """
 
     layer: str
@@ -41,27 +42,28 @@ def memory(
     delays: int | Sequence[int] = 50,
     seed: int = 0,
     **options: Any,
-) -> tuple[Memory, ...]:
-    r"""How well the input of some steps ago can be read off the state, layer by layer.
+) -> tuple[MemoryCapacity, ...]:
+    r"""How well a linear readout of each layer's state recalls the input of some steps ago.
 
     .. math:: C = \sum_k \sum_i R^2\big(x_{i, t-k} \mid h_t\big)
 
     A linear readout of h_t, the first state, is fitted by least squares on the first 70 % of the
-    steps and measured on the rest. In a reversed layer "ago" goes by the order of its scan.
+    steps and measured on the rest. In a reversed layer delays follow the order of its scan.
 
     Args:
         model: a cell, a layer, a module that holds some, or a task with its network.
         x: what the model is called with, or a batch of the task: rows of one length, many more
-            steps than delays and units. None for independent numbers, uniform in [-1, 1], which
-            need a cell or a layer: 4 rows of 4,000 steps.
-        delays: from 0 to this many steps ago, or which.
-        seed: of the numbers.
+            steps than delays and units. None, for a cell or a layer only, makes 4 rows of 4,000
+            independent steps, uniform in [-1, 1].
+        delays: the longest delay, or the delays to measure.
+        seed: the seed of that noise.
         **options: what else the model is called with.
 
-    Returns: a :class:`Memory` for each layer; what is recalled is the first layer's input.
+    Returns:
+        A :class:`MemoryCapacity` for each layer, of the first layer's input.
 
     Raises:
-        ConfigError: x is needed, has padding, or is too short; no layer ran.
+        ConfigError: x is missing, has padding, or is too short; or no layer ran.
 
     Example:
         >>> import torch, elman
@@ -69,8 +71,8 @@ def memory(
         >>> with torch.no_grad():  # what comes in moves on by one unit a step
         ...     _ = line.cell.weight_ih.copy_(torch.eye(5)[:, :1])
         ...     _ = line.cell.weight_hh.copy_(torch.eye(5).roll(1, 0).tril())
-        >>> found, = memory(line, delays=7)
-        >>> (found.recalled > 0.99).tolist(), round(found.capacity, 1)
+        >>> recall, = memory(line, delays=7)
+        >>> (recall.recalled > 0.99).tolist(), round(recall.capacity, 1)
         ([True, True, True, True, True, False, False, False], 5.0)
 
     References:
@@ -78,52 +80,52 @@ def memory(
     """
     chosen = torch.arange(delays + 1) if isinstance(delays, int) else torch.tensor(list(delays))
     if not len(chosen) or int(chosen.min()) < 0:
-        raise ConfigError(f"expected delays of 0 or more steps, got {delays}")
-    layers = calls_of(model, _noise(model, seed) if x is None else x, **options)
-    given = _whole(next(iter(layers.values())), "x")
-    return tuple(_memory(layer, given, calls, chosen) for layer, calls in layers.items())
+        raise ConfigError(f"delays must be 0 or more steps, got {delays}")
+    x = _noise(model, seed) if x is None else x
+    layers = record_activations(model, x, **options).layers()
+    for track in layers.values():
+        _refuse_padding(track)
+    inputs = next(iter(layers.values())).x.double()
+    return tuple(_memory(layer, inputs, track, chosen) for layer, track in layers.items())
 
 
 def _noise(model: Any, seed: int) -> Tensor:
-    module = None if _is_task(model) else _module(model)
+    module = None if is_task(model) else network_of(model)
     size = getattr(module, "input_size", None)
     like = None if module is None else next(module.parameters(), None)
     if size is None or like is None:
         raise ConfigError(
-            f"{type(model).__name__} does not say what it takes: give x, rows of one length with "
-            "many steps"
+            f"{type(model).__name__} has no input_size: pass x=, rows of one length with many steps"
         )
     shape = (ROWS, STEPS) if getattr(module, "batch_first", False) else (STEPS, ROWS)
     draw = torch.Generator().manual_seed(seed)
     return (torch.rand(*shape, size, generator=draw) * 2 - 1).to(like)
 
 
-def _whole(calls: Sequence[Call], what: str) -> Tensor:
-    """The input, or a state, of all steps, (time, row, size)."""
-    if any(call.active is not None and not bool(call.active.all()) for call in calls):
-        raise ConfigError("expected rows of one length, without padding: there is no past to tell")
-    return torch.cat([call.x if what == "x" else call.seen[what] for call in calls]).double()
+def _refuse_padding(track: Track) -> None:
+    if not bool(track.active.all()):
+        raise ConfigError("expected rows of one length, got padding: leave out lengths=")
 
 
-def _memory(layer: str, given: Tensor, calls: Sequence[Call], delays: Tensor) -> Memory:
-    states = _whole(calls, calls[0].cell.states[0])
-    if calls[0].reverse:  # in the order of its scan
-        states, given = states.flip(0), given.flip(0)
+def _memory(layer: str, inputs: Tensor, track: Track, delays: Tensor) -> MemoryCapacity:
+    states = track.activations[track.cell.states[0]].double()
+    if track.reverse:  # in the order of its scan
+        states, inputs = states.flip(0), inputs.flip(0)
     longest = int(delays.max())
     later = states[longest:]
     fitted = int(TRAINED * len(later))
     rows, units = states.shape[1], states.shape[2]
-    if len(states) != len(given) or fitted * rows <= 2 * (units + 1):
+    if len(states) != len(inputs) or fitted * rows <= 2 * (units + 1):
         raise ConfigError(
-            f"{layer}: expected more steps: {len(states)} steps of {rows} rows are too few to fit "
-            f"a readout of {units} units at delays up to {longest}"
+            f"{layer}: expected more steps, got {len(states)} of {rows} rows: too few to fit a "
+            f"readout of {units} units at delays up to {longest}"
         )
     readout = torch.cat([later, torch.ones_like(later[..., :1])], -1)
-    before = torch.cat([given[longest - k : len(given) - k] for k in delays.tolist()], -1)
+    before = torch.cat([inputs[longest - k : len(inputs) - k] for k in delays.tolist()], -1)
     weights = torch.linalg.lstsq(
         readout[:fitted].flatten(0, 1), before[:fitted].flatten(0, 1), driver="gelsd"
     ).solution
-    wanted = before[fitted:].flatten(0, 1)
-    error = (wanted - readout[fitted:].flatten(0, 1) @ weights).square().mean(0)
-    r2 = (1 - error / wanted.var(0, correction=0)).view(len(delays), -1)
-    return Memory(layer, delays, r2.mean(1).float(), float(r2.sum()))
+    past = before[fitted:].flatten(0, 1)
+    error = (past - readout[fitted:].flatten(0, 1) @ weights).square().mean(0)
+    r2 = (1 - error / past.var(0, correction=0)).view(len(delays), -1)
+    return MemoryCapacity(layer, delays, r2.mean(1).float(), float(r2.sum()))

@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from elman._errors import ConfigError, nearest
 from elman.cells import Cell, Weights
-from elman.inspection._observe import Track
+from elman.inspection._recording import Track
 from elman.layers._drop_in import PARTS
 
 
@@ -22,12 +22,12 @@ class _Stepping(nn.Module):
         super().__init__()
         self.cell = cell
 
-    def forward(self, *given: Any, **weights: Any) -> Any:
-        return self.cell.step(*given, **weights)
+    def forward(self, *args: Any, **weights: Any) -> Any:
+        return self.cell.step(*args, **weights)
 
 
 class Steps:
-    """What each step of a track does to a small change of its state, all states side by side.
+    """The derivative of each step of a track by its state, all states concatenated.
 
     The steps are linearized where the model was; the derivative is computed in float64 whatever the
     model's dtype, so that long products keep their digits.
@@ -43,25 +43,25 @@ class Steps:
         self.sizes = list(track.cell.state_sizes)
         self.size = sum(self.sizes)
         self._stepping = _Stepping(track.cell)
-        given = {**dict(track.cell.named_parameters()), **dict(track.cell.named_buffers())}
-        self.tensors = {name: _double(t) for name, t in given.items() if not t.is_meta}
+        tensors = {**dict(track.cell.named_parameters()), **dict(track.cell.named_buffers())}
+        self.tensors = {name: _double(t) for name, t in tensors.items() if not t.is_meta}
         if track.weights is not None:
             self.tensors |= {
                 part: _double(t)
                 for part, t in zip(PARTS, track.weights, strict=True)
                 if t is not None
             }
-        self._own = [name for name in given if name in self.tensors]
+        self._own = [name for name in tensors if name in self.tensors]
 
     def __len__(self) -> int:
         return len(self.track)
 
     @property
     def device(self) -> torch.device:
-        return self.track.active[0].device
+        return self.track.active.device
 
     def part(self, state: str | None) -> slice:
-        """Where a state stands among the S units; "all" of them, or the first if None."""
+        """The slice of a state in the S units; the whole for "all", the first state if None."""
         names = self.cell.states
         if state == "all":
             return slice(0, self.size)
@@ -74,17 +74,17 @@ class Steps:
         """The steps after k up to t in the order in which the layer took them.
 
         Raises:
-            ConfigError: there are no such steps, or h_t came before h_k.
+            ConfigError: a step is out of range, or the layer takes t before k.
         """
         steps = len(self)
         for name, value in (("t", t), ("k", k)):
             if not -steps <= value < steps:
-                raise ConfigError(f"expected {name} among {steps} steps, got {value}")
+                raise ConfigError(f"{name} must be from {-steps} to {steps - 1}, got {value}")
         t, k = t % steps, k % steps
         if t != k and (t < k) != self.track.reverse:
             way = "backwards, so t <= k" if self.track.reverse else "forwards, so t >= k"
             raise ConfigError(
-                f"the state after step {t} does not depend on that after step {k}: expected, as "
+                f"the state after step {t} does not depend on the state after step {k}: "
                 f"{self.track.name} runs {way}"
             )
         return list(range(k - 1, t - 1, -1) if self.track.reverse else range(k + 1, t + 1))
@@ -104,12 +104,12 @@ class Steps:
         weights = {}
         if self.track.weights is not None:
             weights["weights"] = Weights(*(tensors.get(part) for part in PARTS))  # type: ignore[arg-type]
-        given = inp, self.cell.State(*state)
-        new: tuple[Tensor, ...] = functional_call(self._stepping, own, given, weights)
+        args = inp, self.cell.State(*state)
+        new: tuple[Tensor, ...] = functional_call(self._stepping, own, args, weights)
         return new
 
     def before(self, t: int, many: int = 1) -> tuple[Tensor, ...]:
-        """The state that step t began with, for so many copies of all rows."""
+        """The state before step t, repeated ``many`` times for all rows."""
         return tuple(_many(s, many) for s in self.track.before[t])
 
     def back(self, t: int, v: Tensor) -> Tensor:
@@ -117,9 +117,11 @@ class Steps:
         with torch.enable_grad():
             before = [s.requires_grad_() for s in self.before(t, len(v))]
             after = torch.cat(self.call(t, before), -1)
-        found = torch.autograd.grad(after, before, v.reshape(after.shape), allow_unused=True)
-        flat = [torch.zeros_like(b) if f is None else f for f, b in zip(found, before, strict=True)]
-        return self._where_real(t, torch.cat(flat, -1).reshape(v.shape), v)
+        v_after = v.reshape(after.shape)
+        grads = torch.autograd.grad(
+            after, before, v_after, allow_unused=True, materialize_grads=True
+        )
+        return self._where_real(t, torch.cat(grads, -1).reshape(v.shape), v)
 
     def ahead(self, t: int, v: Tensor) -> Tensor:
         """J_t v, as the derivative of J_t^T u by u, which is linear in it."""
@@ -127,15 +129,15 @@ class Steps:
             before = [s.requires_grad_() for s in self.before(t, len(v))]
             after = torch.cat(self.call(t, before), -1)
             u = torch.zeros_like(after).requires_grad_()
-            found = torch.autograd.grad(after, before, u, create_graph=True, allow_unused=True)
-            pulled = [f for f in found if f is not None]
-        parts = zip(found, torch.split(v.reshape(after.shape), self.sizes, -1), strict=True)
+            grads = torch.autograd.grad(after, before, u, create_graph=True, allow_unused=True)
+            pulled = [f for f in grads if f is not None]
+        parts = zip(grads, torch.split(v.reshape(after.shape), self.sizes, -1), strict=True)
         along = [part for f, part in parts if f is not None]
         (moved,) = torch.autograd.grad(pulled, [u], along) if pulled else (torch.zeros_like(u),)
         return self._where_real(t, moved.reshape(v.shape), v)
 
     def _where_real(self, t: int, moved: Tensor, v: Tensor) -> Tensor:
-        """At padding the state stays as it is; where a row begins anew nothing comes through."""
+        """The identity at padding, and 0 where a row is reset."""
         moved = torch.where(self.track.active[t][:, None], moved, v)
         return moved.masked_fill(self.track.restarted[t][:, None], 0)
 
@@ -150,5 +152,5 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 def _many(tensor: Tensor, many: int) -> Tensor:
-    """So many copies of all rows, one after the other, in float64 if it holds numbers."""
+    """All rows repeated ``many`` times, in float64 if they are floating-point."""
     return _double(tensor).expand(many, *tensor.shape).flatten(0, 1)

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from elman import engine as engines
 from elman._errors import ConfigError
 from elman.engine import Recurrence
 from elman.engine._reference import run
-from elman.inspection._observe import _is_task, _network, _ran, _scalar
+from elman.inspection._model import is_task, network_of, run_model, scalar_loss
+from elman.inspection._recording import LayerCall, Recorder, Track
 from elman.scan import Step
 
 
 class TruncationBias(NamedTuple):
-    """What :func:`truncation_bias` found; one entry for each truncation.
+    """What :func:`truncation_bias` returns; one entry for each truncation.
 
     Attributes:
-        k2: (number,) the steps that the gradient flows back at most, in rising order.
+        k2: (number,) the most steps that the gradient flows back, ascending.
         cosine: (number,) the cosine between the truncated gradient and the full one.
         relative_norm: (number,) the norm of the truncated one over that of the full one.
         bias: (number,) the norm of their difference over that of the full one.
@@ -34,7 +35,7 @@ class TruncationBias(NamedTuple):
     bias: Tensor
 
     def smallest(self, bias: float = 0.1) -> int | None:
-        """The smallest k2 measured from which on the bias stays at or below this; None if none."""
+        """The smallest k2 from which on the bias stays at or below this; None if there is none."""
         above = (self.bias > bias).nonzero()
         first = int(above[-1]) + 1 if len(above) else 0
         return int(self.k2[first]) if first < len(self.k2) else None
@@ -77,10 +78,10 @@ def truncation_bias(
         >>> torch.manual_seed(0)
         <...>
         >>> layer = elman.Recurrent(elman.cells.Elman(3, 5, bias=False))
-        >>> found = truncation_bias(layer, torch.randn(8, 32, 3), lambda h: h[:, -1].sum())
-        >>> found.k2.tolist(), found.bias[0] > found.bias[-2] > found.bias[-1] == 0
+        >>> cut = truncation_bias(layer, torch.randn(8, 32, 3), lambda h: h[:, -1].sum())
+        >>> cut.k2.tolist(), cut.bias[0] > cut.bias[-2] > cut.bias[-1] == 0
         ([1, 2, 4, 8, 16, 32], tensor(True))
-        >>> 1 < found.smallest(bias=0.01) <= 32
+        >>> 1 < cut.smallest(bias=0.01) <= 32
         True
 
     References:
@@ -88,17 +89,17 @@ def truncation_bias(
         Aicher, Foti & Fox 2019, "Adaptively truncating backpropagation through time to control
         gradient bias".
     """
-    module, losses = _losses(model, data, loss, steps, options)
-    passes = [_Passes(loss) for loss in losses]
-    full = _gradient(module, passes, None)
+    network, losses = _losses(model, data, loss, steps, options)
+    passes = [_Backprop(network, each) for each in losses]
+    full = torch.stack([each.whole for each in passes]).sum(0)
     length, size = max(each.steps for each in passes), full.norm()
     if not bool(size > 0) or not bool(size.isfinite()):
-        raise ConfigError(f"expected a full gradient to compare with, got one of norm {size:g}")
+        raise ConfigError(f"the full gradient must be finite and not 0, got a norm of {size:g}")
     chosen = sorted(set(k2 or [*(2**i for i in range(length.bit_length())), length]))
     chosen = [k for k in chosen if k <= length] if k2 is None else chosen
     if chosen[0] < 1:
-        raise ConfigError(f"expected truncations of at least 1 step, got {chosen[0]}")
-    cut = torch.stack([full if k >= length else _gradient(module, passes, k) for k in chosen])
+        raise ConfigError(f"k2 must be at least 1 step, got {chosen[0]}")
+    cut = torch.stack([torch.stack([p.truncated(k) for p in passes]).sum(0) for k in chosen])
     norms = cut.norm(dim=1)
     return TruncationBias(
         torch.tensor(chosen),
@@ -112,20 +113,22 @@ def _losses(
     model: Any, data: Any, loss: Callable[[Any], Tensor] | None, steps: int | None, options: Any
 ) -> tuple[nn.Module, list[Callable[[], Tensor]]]:
     """The network, and a function for the loss of each batch."""
-    module = _network(model)
-    if not _is_task(model):
+    network = network_of(model)
+    if not is_task(model):
         if loss is None or steps is not None:
             raise ConfigError(
                 "expected loss=, a function of the model's output to a scalar, and no steps=: only "
                 "a task has a loss of its own, and batches to cut"
             )
-        return module, [lambda: _scalar(loss(_ran(model, module, data, options)))]
+        return network, [lambda: scalar_loss(loss(run_model(model, network, data, options)))]
     if loss is not None or options:
-        raise ConfigError("a task has its own loss and reads a batch itself: leave out the others")
+        raise ConfigError(
+            "a task has its own loss and reads a batch itself: leave out loss= and others"
+        )
     batches = data if isinstance(data, list | tuple) and not hasattr(data, "steps") else [data]
     ends = [batch.steps if steps is None else min(steps, batch.steps) for batch in batches]
     pairs = zip(batches, ends, strict=True)
-    return module, [partial(_task_loss, model, *pair) for pair in pairs]
+    return network, [partial(_task_loss, model, *pair) for pair in pairs]
 
 
 def _task_loss(task: Any, batch: Any, stop: int) -> Tensor:
@@ -133,113 +136,79 @@ def _task_loss(task: Any, batch: Any, stop: int) -> Tensor:
     return total
 
 
-def _gradient(module: nn.Module, passes: Sequence[_Passes], k2: int | None) -> Tensor:
-    """The gradient of the recurrent weights, summed over losses."""
-    total = None
-    for each in passes:
-        # The same dropout every time: only the cuts may differ.
-        with torch.random.fork_rng(_devices(module)), torch.enable_grad():
-            value = each.run(k2)
-        if not each.owners:
-            raise ConfigError(f"no layer of elman ran inside {type(module).__name__}")
-        weights = [p for layer in each.owners for p in layer.parameters() if p.requires_grad]
+class _Backprop:
+    """The gradient of a loss by the recurrent weights, whole or truncated.
+
+    Windows are counted from the end of each row's track, which only a whole pass knows.
+    """
+
+    def __init__(self, network: nn.Module, loss: Callable[[], Tensor]) -> None:
+        self._network, self._loss = network, loss
+        self.whole, tracks = self._gradient(lambda r, _: _call(r))
+        self.steps = max(map(len, tracks))
+        self._after = {track.name: _steps_after(track) for track in tracks}
+
+    def truncated(self, k2: int) -> Tensor:
+        """The gradient that goes back k2 steps at most."""
+        if k2 >= self.steps:
+            return self.whole
+
+        def run_truncated(r: Recurrence, track: Track) -> LayerCall:
+            number = len(track.calls)
+            return _call(r, _cut(r, k2, self._after[track.name][number], begins=not number))
+
+        return self._gradient(run_truncated)[0]
+
+    def _gradient(
+        self, run: Callable[[Recurrence, Track], LayerCall]
+    ) -> tuple[Float[Tensor, "N"], list[Track]]:
+        recorder = Recorder(self._network, run)
+        # Only the cuts may differ from one pass to the next.
+        same_dropout = torch.random.fork_rng(_devices(self._network))
+        with same_dropout, torch.enable_grad(), engines.run_by(recorder):
+            loss = self._loss()
+        tracks = recorder.complete().tracks
+        owners = dict.fromkeys(track.owner for track in tracks)
+        weights = [p for layer in owners for p in layer.parameters() if p.requires_grad]
         weights = list(dict.fromkeys(weights))
         if not weights:
             raise ConfigError(
-                "the weights of the recurrent layers are frozen: there is no gradient"
+                "the weights of the recurrent layers are frozen: set requires_grad=True on some"
             )
-        found = torch.autograd.grad(value, weights, allow_unused=True)
-        parts = [
-            torch.zeros_like(p) if g is None else g for p, g in zip(weights, found, strict=True)
-        ]
-        flat = torch.cat([part.flatten().double() for part in parts])
-        total = flat if total is None else total + flat
-    assert total is not None
-    return total
+        grads = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        return torch.cat([grad.flatten().double() for grad in grads]), tracks
 
 
-def _devices(module: nn.Module) -> list[int]:
-    return sorted({p.get_device() for p in module.parameters() if p.is_cuda})
+def _call(r: Recurrence, step: Step | None = None) -> LayerCall:
+    output, final = run(r, step)
+    return LayerCall.of(r, output, final, final)
 
 
-@dataclass
-class _Way:
-    """A layer's way through time: one call, or several of which each goes on from the last."""
-
-    real: Tensor  # (row,): the real steps taken
-    steps: int = 0
-    state: Any = None  # that the last call returned
-
-    def goes_on(self, r: Recurrence) -> bool:
-        return not r.reverse and all(
-            old.shape == new.shape and torch.equal(old, new)
-            for old, new in zip(self.state, r.state, strict=True)
-        )
+def _steps_after(track: Track) -> Tensor:
+    """(call, row): the real steps of all later calls."""
+    counts = torch.stack([call.active.sum(0) for call in track.calls])
+    return counts.flip(0).cumsum(0).flip(0) - counts
 
 
-class _Passes:
-    """Computes a loss on the reference, once whole, then letting no gradient pass every k2 steps.
-
-    How many steps there are after a call is known from the whole pass.
-    """
-
-    def __init__(self, loss: Callable[[], Tensor]) -> None:
-        self._loss = loss
-        self._k2: int | None = None
-        self.owners: dict[nn.Module, None] = {}
-        self._calls: list[tuple[_Way, Tensor]] = []  # of the whole pass, and the steps until then
-        self._again: Iterator[tuple[_Way, Tensor]] = iter(())
-        self._latest: dict[tuple[nn.Module, str], _Way] = {}
-
-    @property
-    def steps(self) -> int:
-        """Of the longest way."""
-        return max((way.steps for way, _ in self._calls), default=0)
-
-    def run(self, k2: int | None) -> Tensor:
-        """The loss, cut; the first time it has to be whole."""
-        self._k2, self._latest, self._again = k2, {}, iter(self._calls)
-        with engines.run_by(self._recur):
-            return self._loss()
-
-    def _recur(self, r: Recurrence) -> tuple[Tensor, Any]:
-        owner = r.cell if r.layer is None else r.layer
-        self.owners[owner] = None
-        way = self._latest.get((owner, r.part))
-        if way is None or not way.goes_on(r):
-            way = self._latest[owner, r.part] = _Way(torch.zeros_like(_real(r)))
-        begins = way.steps == 0
-        way.steps, way.real = way.steps + len(r.x), way.real + _real(r)
-        if self._k2 is None:
-            self._calls.append((way, way.real))
-            output, way.state = run(r)
-        else:
-            whole, until = next(self._again)
-            output, way.state = run(r, _cut(r, self._k2, whole.real - until, begins))
-        return output, way.state
+def _devices(network: nn.Module) -> list[int]:
+    return sorted({p.get_device() for p in network.parameters() if p.is_cuda})
 
 
-def _cut(r: Recurrence, k2: int, later: Tensor, begins: bool) -> Step:
+def _cut(r: Recurrence, k2: int, after: Tensor, *, begins: bool) -> Step:
     """The cell's step, with no gradient to the state before where a window of k2 steps begins.
 
-    Windows are counted from the end of each row's way, ``later`` steps after this call.
+    Windows are counted from the end of each row's track, ``after`` real steps behind this call.
     """
     order = range(len(r.x))[:: -1 if r.reverse else 1]
     first, steps = order[0], iter(order)
+    real = torch.full_like(after, len(r.x)) if r.active is None else r.active.sum(0)
 
     def step(inp: Any, state: Any) -> Any:
         t = next(steps)
-        left = torch.full_like(later, t + 1) if r.reverse else _real(r) - t + later
+        left = after + (torch.full_like(real, t + 1) if r.reverse else real - t)
         if not (begins and t == first):  # an initial state may be learned
             cut = (left % k2 == 0)[:, None]
             state = type(state)(*(torch.where(cut, s.detach(), s) for s in state))
         return r.step(inp, state)
 
     return step
-
-
-def _real(r: Recurrence) -> Tensor:
-    """(row,): the real steps of a call."""
-    time, rows = r.x.shape[:2]
-    whole = torch.full((rows,), time, device=r.x.device)
-    return whole if r.lengths is None else r.lengths.to(whole)

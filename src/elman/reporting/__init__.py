@@ -1,12 +1,12 @@
-"""A run to look at: what it does inside, as figures and as a page of HTML.
+"""Reports of runs: measures of what happens inside a trained model, figures, and an HTML page.
 
-`measure` looks inside a trained run and writes what it found into its folder; `report` makes one
-file of HTML of one run, or of several side by side, that needs nothing else. The run folder gets
+`measure` measures a trained model and saves the measures in the run folder; `report` writes one
+self-contained HTML file about one run, or several side by side. The run folder gets
 
 ==================  ===========================================================================
 flow/flow.json      `Measures`
-flow/NAME.png, .svg  the figures of these measures
-report/report.html  the page, with its figures as PNG and SVG beside it
+flow/NAME.png, .svg  figures of these measures
+report/report.html  the page; its figures are beside it as PNG and SVG
 ==================  ===========================================================================
 """
 
@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elman.reporting._figures import figures
     from elman.reporting._measure import measure
-    from elman.reporting._measures import Curve, Exponents, Jacobians, LayerMeasures, Measures, Said
+    from elman.reporting._measures import (
+        Curve,
+        Exponents,
+        Jacobians,
+        LayerMeasures,
+        Measures,
+        ReportTable,
+    )
     from elman.reporting._page import report
 
 __all__ = [
@@ -27,7 +34,7 @@ __all__ = [
     "Jacobians",
     "LayerMeasures",
     "Measures",
-    "Said",
+    "ReportTable",
     "figures",
     "measure",
     "report",
@@ -36,7 +43,7 @@ __all__ = [
 _HOMES = {
     "_figures": ("figures",),
     "_measure": ("measure",),
-    "_measures": ("Curve", "Exponents", "Jacobians", "LayerMeasures", "Measures", "Said"),
+    "_measures": ("Curve", "Exponents", "Jacobians", "LayerMeasures", "Measures", "ReportTable"),
     "_page": ("report",),
 }
 

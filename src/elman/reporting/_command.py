@@ -21,13 +21,13 @@ SHORT = {
     "data.test": "test",
     "data.on_bad_row": "on-bad-row",
 }
-"""What is written in its short form: where the data are from, and how the run is to be done."""
+"""Settings that the command gives in their short form."""
 
 
 def command(config: Mapping[str, Any]) -> str | None:
-    """What to type; None for a task of one's own, which only its program can train.
+    """The command line of a run; None for a custom task, which is trained by its own script.
 
-    It has what is not implied by the rest: a data set brings its own settings with it.
+    Settings that follow from others, such as those of a named data set, are left out.
 
     >>> command({"task": "language", "data": {"train": ["my book.txt"]}, "train": {"lr": 0.01}})
     "elman train language 'my book.txt' --train.lr 0.01"
@@ -53,7 +53,7 @@ def _chosen(own: Config) -> dict[str, Any]:
     while (implied := _implied(schema, chosen)) != own:
         there = dict(_leaves(implied)) if implied else {}
         chosen |= {k: v for k, v in whole.items() if k not in there or there[k] != v}
-    for key in reversed(whole):  # a data set, which stands in front, implies what follows
+    for key in reversed(whole):  # a data set comes first and implies later settings
         rest = {other: value for other, value in chosen.items() if other != key}
         if key in chosen and _implied(schema, rest) == own:
             chosen = rest
@@ -61,7 +61,7 @@ def _chosen(own: Config) -> dict[str, Any]:
 
 
 def _implied(schema: type[Config], chosen: Mapping[str, Any]) -> Config | None:
-    """The configuration with these settings; None where they are not enough to make one."""
+    """The configuration with these settings; None if they are not valid on their own."""
     tree: dict[str, dict[str, Any]] = {}
     for key, value in chosen.items():
         section, _, name = key.partition(".")
@@ -92,7 +92,7 @@ def _flags(key: str, value: Any, *, switch: bool) -> list[str]:
         case bool() if switch:
             return [flag if value else "--" + ".no-".join(key.split("."))]
         case bool():
-            return [f"{flag}={str(value).lower()}"]  # one that may be left to the task
+            return [f"{flag}={str(value).lower()}"]  # of a setting that the task may choose
         case list():
             return [word for each in value for word in (flag, str(each))]
         case tuple():

@@ -1,4 +1,4 @@
-"""The figures of runs: of what was measured inside them."""
+"""Figures of the measures of one run or several."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
 
 WIDTH = 4.8
-"""Inches; on a phone's screen the letters are then as large as those around the figure."""
+"""Inches; at this width, labels are as large as the text of the page on a phone."""
 DECADES = 12
-"""Orders of magnitude below the largest that colors tell apart, at most."""
+"""Largest number of orders of magnitude in a color scale."""
 BEFORE = "steps before the loss"
 MOST = 18
 MOST_WORDS = 60
@@ -29,7 +29,7 @@ DASHES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (1, 4)), (0, (5, 1, 1, 1, 1
 
 
 class Figure(NamedTuple):
-    """A picture, and what a page says of it; ``of`` is the run, if it shows one of several."""
+    """A picture with its title and caption; ``of`` is the run, if it shows one of several."""
 
     picture: Picture
     title: str
@@ -43,76 +43,75 @@ def figures(runs: Mapping[str, Measures]) -> list[Figure]:
     >>> figures({})
     []
     """
-    found = [*_shared(runs)] if runs else []
+    drawings = [*_shared(runs)] if runs else []
     for number, (name, run) in enumerate(runs.items(), 1):
         end = f"-{number}" if len(runs) > 1 else ""
         of = name if len(runs) > 1 else None
-        found += [f._replace(of=of) for f in _own(run, end)]
-    return found
+        drawings += [f._replace(of=of) for f in _own(run, end)]
+    return drawings
 
 
 def _shared(runs: Mapping[str, Measures]) -> Iterator[Figure]:
-    """All runs in each."""
+    """Figures that show all runs together."""
     rows = list(_rows(runs))
     if rows:
         yield Figure(
             Picture("gradient", partial(_gradient, rows), (WIDTH, 3.2)),
             "The gradient through time",
-            "The norm of the gradient of each row's last loss by the state so many steps before "
-            "it, inside the scan, against that at the loss: the root mean square over rows of any "
-            "length. A line that falls to the left is a gradient that vanishes on its way back.",
+            "The norm of the gradient of each row's last loss with respect to the state, by the "
+            "number of steps before the loss and relative to the norm at the loss (root mean "
+            "square over rows). If the line falls to the left, the gradient vanishes.",
         )
         yield Figure(
             Picture("gradient-map", partial(_gradient_map, rows), (WIDTH, 1.2 + 0.24 * len(rows))),
             "The gradient by layer and time",
-            "The same in colors, from each row's largest down to the smallest of all.",
+            "Color: gradient norm relative to the maximum of the row (log scale).",
         )
     layers = list(_each(runs))
     if any(layer.jacobian for _, _, layer in layers):
         yield Figure(
             Picture("jacobian", partial(_jacobian, layers), (WIDTH, 4.4)),
             "Jacobians",
-            "How much all steps since the first can stretch a change of the state (the spectral "
-            "norm of their product), and each single step in the long run (its spectral radius). "
-            "Below 1 a change dies out, above 1 it grows.",
+            "Top: how much a change of the first state can grow up to a step (the spectral norm of "
+            "the product of all Jacobians). Bottom: the spectral radius of each step's Jacobian. "
+            "Below 1 changes shrink, above 1 they grow.",
         )
     if any(layer.lyapunov for _, _, layer in layers):
         yield Figure(
             Picture("lyapunov", partial(_lyapunov, layers), (WIDTH, 3.2)),
             "Lyapunov exponents",
-            "The rates at which small changes of the state grow along the sequence, with 95 % "
-            "intervals. Near 0 something is remembered for long; far below it is soon forgotten; "
-            "above 0 the layer is chaotic.",
+            "Growth rates of small changes of the state along the sequence, with 95% intervals. "
+            "Near 0 the state is remembered for long; far below 0 it is soon forgotten; above 0 "
+            "the layer is chaotic.",
         )
 
 
 def _own(run: Measures, end: str) -> Iterator[Figure]:
-    """Those with one run in each."""
-    seen = [found for layer in run.layers if len((found := _blamed(run, layer)).at) > 1]
-    if seen:
+    """Figures that show one run."""
+    matrices = [_contributions(run, layer) for layer in run.layers]
+    matrices = [matrix for matrix in matrices if len(matrix.steps) > 1]
+    if matrices:
         yield Figure(
-            Picture(f"contribution{end}", partial(_contribution, seen), _tall(seen, 2.4)),
+            Picture(f"contribution{end}", partial(_contribution, matrices), _tall(matrices, 2.4)),
             "Contributions",
-            "How much the loss at one step (downwards) has of the gradient by the state at another "
-            "(across): how far back each error is blamed. Steps at which no loss enters are left "
-            "out.",
+            "How strongly the loss at one step (row) depends on the state at another (column). "
+            "Steps without a loss are left out.",
         )
-    shown = [layer for layer in run.layers if layer.maps]
-    if shown:
-        panels = sum(len(layer.maps) for layer in shown)
-        words = any(layer.words for layer in shown)
-        bottom = (0.9 if words else 0.5) * len([*_groups(shown)])
+    mapped = [layer for layer in run.layers if layer.maps]
+    if mapped:
+        panels = sum(len(layer.maps) for layer in mapped)
+        words = any(layer.words for layer in mapped)
+        bottom = (0.9 if words else 0.5) * len([*_groups(mapped)])
         yield Figure(
-            Picture(f"gates{end}", partial(_maps, shown), (WIDTH, 1.15 * panels + bottom)),
+            Picture(f"gates{end}", partial(_maps, mapped), (WIDTH, 1.15 * panels + bottom)),
             "Gates and states" + (", word by word" if words else ", step by step"),
-            "Gates, between 0 (closed) and 1 (open); states in colors of their own from low to "
-            "high; each map in the range beside it. A line is a unit, of those "
-            f"{len(shown[0].units)} whose output changes most.",
+            "Gates range from 0 (closed) to 1 (open); states have colors of their own. Each row is "
+            f"one unit; the {len(mapped[0].units)} whose output changes most are shown.",
         )
 
 
 class _Row(NamedTuple):
-    """A line: the number of its color, its label, and the norm by steps before the loss."""
+    """A line: the index of its color, its label, and the norm by steps before the loss."""
 
     run: int
     label: str
@@ -120,9 +119,9 @@ class _Row(NamedTuple):
 
 
 def _each(runs: Mapping[str, Measures]) -> Iterator[tuple[int, str, LayerMeasures]]:
-    """Every layer of every run: the number of its color, and what the layer is called.
+    """All layers of all runs, with the index of their color and their label.
 
-    Runs are told apart by colors, and the layers of one that is alone.
+    Several runs differ by color; for a single run its layers do.
     """
     for number, (name, run) in enumerate(runs.items()):
         for place, layer in enumerate(run.layers):
@@ -132,7 +131,7 @@ def _each(runs: Mapping[str, Measures]) -> Iterator[tuple[int, str, LayerMeasure
 
 
 def _rows(runs: Mapping[str, Measures]) -> Iterator[_Row]:
-    """Every state of every layer that a gradient reaches."""
+    """All states of all layers that a gradient reaches."""
     for number, label, layer in _each(runs):
         for state, curve in layer.gradient.items():
             if curve.fall:
@@ -146,7 +145,7 @@ def _gradient(rows: Sequence[_Row], sheet: Sheet) -> None:
         dash = next(dashes.setdefault(row.run, cycle(DASHES)))
         mark = "o" if len(row.fall) == 1 else None
         axes.plot(row.fall, color=_color(row.run), linestyle=dash, marker=mark, label=row.label)
-    axes.set(xlabel=BEFORE, ylabel="norm, at the loss 1", yscale="log")
+    axes.set(xlabel=BEFORE, ylabel="norm, relative to the loss step", yscale="log")
     axes.invert_xaxis()
     _whole_steps(axes)
     _legend(axes)
@@ -165,25 +164,25 @@ def _gradient_map(rows: Sequence[_Row], sheet: Sheet) -> None:
     _bar(sheet, image, axes, low, shrink=0.9)
 
 
-class _Blamed(NamedTuple):
-    """Of a layer, the loss steps at which a loss enters, and what each has of the gradient."""
+class _Contributions(NamedTuple):
+    """A layer's steps with a loss, and the gradient norm of each of these losses over time."""
 
     name: str
-    at: list[int]
+    steps: list[int]
     grid: NDArray[np.float64]
 
 
-def _blamed(run: Measures, layer: LayerMeasures) -> _Blamed:
+def _contributions(run: Measures, layer: LayerMeasures) -> _Contributions:
     grid = np.array(layer.contribution)
     kept = [number for number, line in enumerate(grid) if (line > 0).any()]
-    return _Blamed(layer.name, [run.at[number] for number in kept], grid[kept])
+    return _Contributions(layer.name, [run.loss_steps[number] for number in kept], grid[kept])
 
 
-def _contribution(layers: Sequence[_Blamed], sheet: Sheet) -> None:
+def _contribution(layers: Sequence[_Contributions], sheet: Sheet) -> None:
     panels = np.atleast_1d(sheet.subplots(len(layers), sharex=True))
     for axes, layer in zip(panels, layers, strict=True):
         image, low = _in_decades(axes, layer.grid / layer.grid.max())
-        axes.set_yticks(range(len(layer.at)), [str(t) for t in layer.at], fontsize=7)
+        axes.set_yticks(range(len(layer.steps)), [str(t) for t in layer.steps], fontsize=7)
         axes.set_ylabel("loss at step")
         if len(layers) > 1:
             axes.set_title(plain(layer.name), fontsize=9)
@@ -195,14 +194,14 @@ def _jacobian(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
     whole, each = sheet.subplots(2, sharex=True)
     dashes: dict[int, Iterator[Any]] = {}
     for run, label, layer in layers:
-        if (found := layer.jacobian) is None:
+        if (jacobian := layer.jacobian) is None:
             continue
         style = {"color": _color(run), "linestyle": next(dashes.setdefault(run, cycle(DASHES)))}
-        norm = np.array(found.norm)
-        whole.plot(found.times, np.where(norm > 0, norm, np.nan), label=label or None, **style)
-        each.plot(found.times, found.step_radius, **style)
+        norm = np.array(jacobian.norm)
+        whole.plot(jacobian.times, np.where(norm > 0, norm, np.nan), label=label or None, **style)
+        each.plot(jacobian.times, jacobian.step_radius, **style)
     whole.set(ylabel="norm of the product", yscale="log")
-    each.set(xlabel="step", ylabel="radius of one step")
+    each.set(xlabel="step", ylabel="spectral radius of one step")
     for axes in (whole, each):
         axes.axhline(1, color="#000000", linewidth=0.6)
     _legend(whole)
@@ -211,16 +210,16 @@ def _jacobian(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
 def _lyapunov(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) -> None:
     axes = sheet.subplots()
     for number, (run, label, layer) in enumerate(layers):
-        if (found := layer.lyapunov) is None:
+        if (exponents := layer.lyapunov) is None:
             continue
-        value = np.array(found.value)
-        low, high = np.array(found.interval).T
-        there = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
+        value = np.array(exponents.value)
+        low, high = np.array(exponents.interval).T
+        finite = np.isfinite(value) & np.isfinite(low) & np.isfinite(high)
         x = np.arange(1, len(value) + 1) + 0.12 * (number - (len(layers) - 1) / 2)
         axes.errorbar(
-            x[there],
-            value[there],
-            np.stack([value - low, high - value])[:, there].clip(min=0),
+            x[finite],
+            value[finite],
+            np.stack([value - low, high - value])[:, finite].clip(min=0),
             fmt="osD^v"[number % 5],
             ms=4,
             capsize=2,
@@ -233,7 +232,7 @@ def _lyapunov(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
 
 
 def _groups(layers: Sequence[LayerMeasures]) -> Iterator[list[LayerMeasures]]:
-    """Layers one after the other that read the same."""
+    """Consecutive layers that read the same sequence."""
     for _, group in groupby(
         layers, lambda layer: (layer.words, len(next(iter(layer.maps.values()))))
     ):
@@ -268,7 +267,7 @@ def _map(layer: LayerMeasures, name: str, axes: Axes, sheet: Sheet) -> None:
 
 
 def _steps(axes: Axes, layer: LayerMeasures) -> None:
-    """Under the last map of a group, what its steps are."""
+    """Label the steps below the last map of a group."""
     axes.tick_params(labelbottom=True)
     steps = len(next(iter(layer.maps.values())))
     if 0 < len(layer.words) == steps <= MOST_WORDS:
@@ -290,9 +289,9 @@ def _whole_steps(axes: Axes) -> None:
 
 
 def _in_decades(axes: Axes, grid: NDArray[np.float64], **options: Any) -> tuple[Any, int]:
-    """Shares of the largest by their order of magnitude, in all colors; and the least of these.
+    """Draw values relative to the largest on a log scale; return the image and its lowest decade.
 
-    What is 0, as the future is for the past, stays empty.
+    Zeros, such as the influence of future steps, stay blank.
     """
     decades = np.log10(grid, out=np.full_like(grid, math.nan), where=grid > 0)
     low = max(-DECADES, min(-1, math.floor(np.nanmin(decades))))
@@ -303,7 +302,7 @@ def _bar(sheet: Sheet, image: Any, axes: Axes, low: int, **options: Any) -> None
     ticks = range(0, low - 1, -max(1, -low // 4))
     bar = sheet.colorbar(image, ax=axes, pad=0.01, fraction=0.05, ticks=ticks, **options)
     bar.set_ticklabels([f"$10^{{{tick}}}$" for tick in ticks])
-    bar.set_label("of the largest", fontsize=8)
+    bar.set_label("relative to the maximum", fontsize=8)
 
 
 def _tall(layers: Sequence[Any], each: float) -> tuple[float, float]:
@@ -315,7 +314,7 @@ def _color(number: int) -> str:
 
 
 def _legend(axes: Axes) -> None:
-    """Above the axes, where it hides nothing."""
+    """A legend above the axes, where it hides no data."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
         columns = 1 if max(map(len, labels)) > 24 else 2
@@ -325,7 +324,7 @@ def _legend(axes: Axes) -> None:
 
 
 def _label(*parts: str) -> str:
-    """Beside a figure there is room for so much of a name; its end tells it from others.
+    """A label with long parts shortened to their ends, which tell them apart.
 
     >>> _label("runs of a long name", "recurrent.layers.0", "c")
     '…ns of a long name, recurrent.layers.0, c'
@@ -334,7 +333,7 @@ def _label(*parts: str) -> str:
 
 
 def plain(text: str) -> str:
-    r"""A text that Matplotlib shows as it is, without formulas and control characters.
+    r"""Text that Matplotlib shows literally, without formulas and control characters.
 
     >>> plain("5$ or\x016$")
     '5\\$ or\\x016\\$'

@@ -1,4 +1,4 @@
-"""How good runs are at short rows and at long ones, all in one figure."""
+"""A figure of the quality of several runs by the length of rows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.pictures import COLORS, Picture
 from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
-from elman.reporting._measures import Measures, Said
-from elman.tasks._base import BY_LENGTH, MEASURE
+from elman.reporting._measures import Measures, ReportTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Sheet
@@ -21,7 +20,7 @@ Rows = Sequence[Sequence[Any]]
 
 
 class _Axes(NamedTuple):
-    """Runs that have all of this in common can be compared, and no others."""
+    """Axes of a figure; only runs with equal axes can be compared."""
 
     task: str
     title: str
@@ -31,38 +30,38 @@ class _Axes(NamedTuple):
 
 
 def lengths(runs: Mapping[str, Measures]) -> Iterator[Figure]:
-    """A figure for all runs of a task that were measured on the same rows, if there are several.
+    """A figure for each group of runs that were evaluated on the same rows, if it has several.
 
     >>> list(lengths({}))
     []
     """
-    found: dict[_Axes, dict[str, Rows]] = {}
+    groups: dict[_Axes, dict[str, Rows]] = {}
     for name, run in runs.items():
-        for said in run.said:
-            if said.title.startswith(BY_LENGTH):
-                found.setdefault(_axes(run.task, said), {})[name] = said.rows
-    shared = {axes: lines for axes, lines in found.items() if len(lines) > 1}
+        for table in run.tables:
+            if table.by_length:
+                groups.setdefault(_axes(run.task, table), {})[name] = table.rows
+    shared = {axes: lines for axes, lines in groups.items() if len(lines) > 1}
     for number, (axes, lines) in enumerate(shared.items(), 1):
         end = f"-{number}" if len(shared) > 1 else ""
         yield Figure(
             Picture(f"{NAME}{end}", partial(_draw, axes, lines, list(runs)), (WIDTH, 3.2)),
             f"{axes.measure} {axes.title}".replace("_", " ").capitalize(),
-            "The same rows for each run, in groups from short to long; at the lower edge how many "
-            "rows a group has.",
+            "Rows grouped by length; below each group its number of rows. All runs are evaluated "
+            "on the same rows.",
         )
 
 
-def _axes(task: str, said: Said) -> _Axes:
-    groups = tuple((str(row[0]), int(row[1] or 0)) for row in said.rows)
-    title = said.title.partition(";")[0]
-    return _Axes(task, title, said.columns[0], said.columns[MEASURE], groups)
+def _axes(task: str, table: ReportTable) -> _Axes:
+    groups = tuple((str(row[0]), int(row[1] or 0)) for row in table.rows)
+    title = table.title.partition(";")[0]
+    return _Axes(task, title, table.columns[0], table.columns[2], groups)
 
 
 def _draw(axes: _Axes, lines: Mapping[str, Rows], runs: list[str], sheet: Sheet) -> None:
     drawn = sheet.subplots()
     places = range(len(axes.groups))
     for name, rows in lines.items():
-        heights = [math.nan if row[MEASURE] is None else row[MEASURE] for row in rows]
+        heights = [math.nan if row[2] is None else row[2] for row in rows]
         color = COLORS[runs.index(name) % len(COLORS)]
         drawn.plot(places, heights, marker="o", ms=4, color=color, label=_label(name))
     drawn.set_xticks(places, [f"{group}\n{count:,}" for group, count in axes.groups])

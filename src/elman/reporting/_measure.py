@@ -1,4 +1,4 @@
-"""Looks inside a trained run."""
+"""Measures a trained model."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ import torch
 
 from elman import pictures
 from elman._errors import ConfigError
-from elman.inspection import Estimate, Flow, Norms, gradient_flow, lyapunov, record, spectrum
-from elman.inspection._look import Call, calls_of
-from elman.inspection._observe import Track
+from elman.inspection import (
+    Estimate,
+    Flow,
+    Norms,
+    Track,
+    gradient_flow,
+    lyapunov,
+    record,
+    record_activations,
+    spectrum,
+)
 from elman.reporting._figures import figures as drawings
 from elman.reporting._measures import (
     FILE,
@@ -21,34 +29,34 @@ from elman.reporting._measures import (
     Jacobians,
     LayerMeasures,
     Measures,
-    Said,
+    ReportTable,
     Three,
 )
-from elman.tasks import LanguageModel, Table, TableTask, Task
+from elman.tasks import LanguageModel, Supervised, Table, Task
 from elman.training import load
 
 Stage: TypeAlias = Callable[[str], object]
-"""Called with what is done next."""
+"""Called with the name of each stage."""
 
 ROWS = 16
-"""Rows of the batch whose gradients are measured."""
+"""Rows of the batch that gradients are measured on."""
 JACOBIAN_ROWS = 2
 LOSS_STEPS = 12
 JACOBIANS = 32
-"""Steps whose Jacobians are decomposed, evenly apart."""
+"""Number of evenly spaced steps whose Jacobians are decomposed."""
 EXPONENTS = 12
 WORDS = 32
-"""Steps of a map, unless the text is given."""
+"""Steps of a map of a validation row."""
 UNITS = 24
-"""Units of a map; more are too thin to be seen on a phone."""
+"""Units of a map; more would be too thin on a phone."""
 NEXT = 10
 BEGINNING = 8
-"""Words of the validation text whose next one is guessed, where no text is given."""
+"""Words of the validation text whose next word is predicted, if no text is passed."""
 FRACTION = 0.01
 
 
 def _ignore(_: str) -> None:
-    """Say nothing."""
+    """Report nothing."""
 
 
 def measure(
@@ -60,22 +68,22 @@ def measure(
     figures: bool = True,
     stage: Stage = _ignore,
 ) -> Measures:
-    """Look inside a trained run, and write what is found into its folder.
+    """Measure a trained model, and save the measures in its run folder.
 
-    The gradients are those of the task's own loss on validation rows; the gates are shown on a text
-    or on the first of these rows.
+    Gradients are those of the task's own loss on validation rows; gates are recorded on a text or
+    on the first of these rows.
 
     Args:
         path: the run folder.
-        text: a sentence whose words the gates are shown at, for tasks that read text.
+        text: a text to record the gates on, for tasks that read text.
         which: the checkpoint, "best" or "last".
-        task: your own task, for a run that `elman.training.fit` made of one.
-        figures: whether the figures are drawn, too; a `page` draws its own.
-        stage: called with what is done next, since it takes some seconds.
+        task: your own task, for a run of `elman.training.fit`.
+        figures: whether to draw the figures, too; `report` draws its own.
+        stage: called with the name of each stage, since measuring takes some seconds.
 
     Raises:
-        CheckpointError: there is no such run or checkpoint.
-        ConfigError: the task reads no text, or has no recurrent layer.
+        CheckpointError: no such run or checkpoint.
+        ConfigError: the task does not read text, or its network has no recurrent layer.
 
     Example:
         >>> import tempfile
@@ -83,10 +91,10 @@ def measure(
         >>> data = {"name": "adding", "rows": 40, "steps": 12}
         >>> tree = {"data": data, "model": {"hidden": 4}, "train": {"max_steps": 1}}
         >>> run = train(config_class("regress").parse(tree), Path(tempfile.mkdtemp(), "a")).run
-        >>> found = measure(run.path)
-        >>> found.steps, found.layers[0].cell, list(found.layers[0].gradient)
+        >>> measures = measure(run.path)
+        >>> measures.steps, measures.layers[0].cell, list(measures.layers[0].gradient)
         (12, 'GRU', ['h'])
-        >>> found == Measures.load(run.path)
+        >>> measures == Measures.load(run.path)
         True
     """
     path = Path(path)
@@ -95,35 +103,35 @@ def measure(
     task.network.eval()
     stage("measuring gradients")
     flow = _flow(task)
-    stage("measuring Jacobians, exponents and gates")
-    found = Measures(
+    stage("measuring Jacobians, Lyapunov exponents and gates")
+    measures = Measures(
         task=task.name,
         checkpoint=which,
         rows=flow.per_row.shape[2],
         steps=flow.norm.shape[1],
-        at=list(flow.at),
+        loss_steps=list(flow.loss_steps),
         text=text,
         layers=_layers(task, flow, text),
     )
-    with task.unchanged():
-        stage("asking the network")
-        found.said = _said(task, text)
-        stage("drawing")
-        _draw(task, found, path, figures=figures)
-    found.save(path)
-    return found
+    stage("predicting")
+    predictions = task.predict(_split(task))
+    measures.tables = _tables(task, predictions, text)
+    stage("drawing plots")
+    _draw(task, predictions, measures, path, figures=figures)
+    measures.save(path)
+    return measures
 
 
 def _flow(task: Task) -> Flow:
-    """The gradient flow, with the contributions of loss steps evenly apart."""
+    """The gradient flow, with the contributions of evenly spaced loss steps."""
     batch = task.excerpt(ROWS).batch
     with torch.no_grad():
         steps = len(record(task, batch).tracks[-1])
-    return gradient_flow(task, batch, at=_evenly(steps, LOSS_STEPS))
+    return gradient_flow(task, batch, loss_steps=_evenly(steps, LOSS_STEPS))
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Some of so many numbers, evenly apart, the last among them.
+    """At most ``most`` evenly spaced indices below ``count``, including the last.
 
     >>> _evenly(10, 4), _evenly(3, 4)
     ([0, 3, 6, 9], [0, 1, 2])
@@ -135,9 +143,9 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
     batch = task.excerpt(JACOBIAN_ROWS).batch
     with torch.no_grad():
         tracks = record(task, batch).tracks
-    shown = task.excerpt(1, text)
-    calls = calls_of(task, shown.batch)
-    found = []
+    excerpt = task.excerpt(1, text)
+    mapped = record_activations(task, excerpt.batch).layers()
+    layers = []
     for number, track in enumerate(tracks):
         first = track.cell.states[0]
         layer = LayerMeasures(
@@ -151,12 +159,15 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
                 setattr(layer, name, of(task, batch, number, track))
             except ConfigError as error:
                 layer.left_out[name] = str(error)
-        read = [words for name, words in shown.words.items() if layer.name.startswith(name)]
-        if read or not shown.words:  # what reads something else, such as letters, is not mapped
+        read = [words for name, words in excerpt.words.items() if layer.name.startswith(name)]
+        if (
+            read or not excerpt.words
+        ):  # layers that read something else, such as letters, get no map
             layer.words = [*next(iter(read), [])][: WORDS if text is None else None]
-            _maps(layer, calls.get(layer.name, []))
-        found.append(layer)
-    return found
+            if layer.name in mapped:
+                _maps(layer, mapped[layer.name])
+        layers.append(layer)
+    return layers
 
 
 def _curve(norms: Norms, layer: int) -> Curve:
@@ -187,19 +198,15 @@ def _jacobian(task: Task, batch: Any, layer: int, track: Track) -> Jacobians:
 
 def _lyapunov(task: Task, batch: Any, layer: int, track: Track) -> Exponents:
     k = min(EXPONENTS, sum(track.cell.state_sizes))
-    found = lyapunov(task, batch, k, layer=layer)
-    return Exponents(value=found.exponents.tolist(), interval=found.interval.tolist())
+    estimate = lyapunov(task, batch, k, layer=layer)
+    return Exponents(value=estimate.exponents.tolist(), interval=estimate.interval.tolist())
 
 
-def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
-    """What the gates and states of a layer are, at the units that change most."""
-    if not calls:
-        return
-    states, steps = calls[0].cell.states, len(layer.words) or None
+def _maps(layer: LayerMeasures, track: Track) -> None:
+    """Record the gates and states of a layer for the units that change most."""
+    states, steps = track.cell.states, len(layer.words) or None
     values = {
-        name: torch.cat([call.seen[name][:, 0] for call in calls])[:steps].float()
-        for name, seen in calls[0].seen.items()
-        if seen.dim() == 3
+        name: each[:steps, 0].float() for name, each in track.activations.items() if each.dim() == 3
     }
     whole = values[states[0]]
     order = whole.std(0, correction=0).argsort(descending=True, stable=True)
@@ -215,31 +222,36 @@ def _maps(layer: LayerMeasures, calls: list[Call]) -> None:
     ]
 
 
-def _said(task: Task, text: str | None) -> list[Said]:
-    tables = list(task.tables(_split(task)))
+def _tables(task: Task, predictions: Any, text: str | None) -> list[ReportTable]:
+    tables = list(task.tables(predictions))
     match task:
         case LanguageModel():
             prompt = text or _beginning(task)
             likely = task.next_words(prompt, NEXT)
             tables.insert(0, Table(f"{prompt} ...", ["next", "probability"], likely))
-        case TableTask() if text is not None:
+        case Supervised() if text is not None:
             (answer,) = task.answers([task.row_of(text)])
             rows = [[name, _short(value)] for name, value in answer.items()]
-            tables.insert(0, Table("what it says of the text", ["", ""], rows))
+            tables.insert(0, Table("prediction for the text", ["", ""], rows))
     return [
-        Said(title=t.title, columns=list(t.columns), rows=[list(row) for row in t.rows])
+        ReportTable(
+            title=t.title,
+            columns=list(t.columns),
+            rows=[list(row) for row in t.rows],
+            by_length=t.by_length,
+        )
         for t in tables
     ]
 
 
 def _beginning(task: LanguageModel) -> str:
-    """The first words of the validation text, as text."""
+    """The first words of the validation text."""
     read = task.excerpt(1).words[""][:BEGINNING]
     return task.vocabulary.decode(map(task.vocabulary.index, read)).strip()
 
 
 def _short(value: Any) -> str | float:
-    """A part of an answer in a cell of a table.
+    """A part of a prediction as a cell of a table.
 
     >>> _short({"yes": 0.75, "no": 0.25}), _short(["DET", "NOUN"])
     ('yes 0.75, no 0.25', 'DET NOUN')
@@ -258,13 +270,13 @@ def _split(task: Task) -> str:
     return "test" if "test" in task.splits else task.splits[-1]
 
 
-def _draw(task: Task, found: Measures, path: Path, *, figures: bool) -> None:
+def _draw(task: Task, predictions: Any, measures: Measures, path: Path, *, figures: bool) -> None:
     if not pictures.available():
         return
     folder = path / FILE.parent
     if figures:
-        pictures.save((figure.picture for figure in drawings({path.name: found})), folder)
-    own = [p._replace(name=f"task-{p.name}") for p in task.pictures(_split(task))]
+        pictures.save((figure.picture for figure in drawings({path.name: measures})), folder)
+    own = [p._replace(name=f"task-{p.name}") for p in task.plots(predictions)]
     pictures.save(own, folder)
     pictures.save_dark(own, folder)
-    found.pictures = [picture.name for picture in own]
+    measures.pictures = [picture.name for picture in own]

@@ -1,39 +1,40 @@
-"""What `flow` keeps of a run: the measures as plain numbers, in a file of JSON."""
+"""The measures of a run as plain numbers, and their JSON file."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from elman._errors import CheckpointError
-from elman.data._files import replacing
-from elman.data._plain_file import read_plain
+from elman._files import read_plain, replacing, why
 
 FILE = Path("flow", "flow.json")
-FORMAT: Literal[3] = 3
+FORMAT: Literal[4] = 4
+ANEW = "`elman flow` writes it again"
 
 Steps = list[float]
 Three = tuple[float, float, float]
-"""A value, and the bounds of its 95 % interval."""
+"""A value and the bounds of its 95% interval."""
 
 
-class _Kept(BaseModel):
-    # JSON has no infinity: a half-life that is one is the text "Infinity", and is read as a number.
+class _JsonModel(BaseModel):
+    # JSON has no infinity: an infinite half-life is stored as the string "Infinity".
     model_config = ConfigDict(ser_json_inf_nan="strings", extra="forbid")
 
 
-class Curve(_Kept):
-    """How the gradient falls at one state: its norm by steps before the loss, 1 at the loss."""
+class Curve(_JsonModel):
+    """The gradient norm of one state by steps before the loss, relative to that at the loss."""
 
     fall: Steps
     half_life: Three
     horizon: Three
 
 
-class Jacobians(_Kept):
-    """Of all states of a layer, the mean over rows: see `elman.inspection.spectrum`."""
+class Jacobians(_JsonModel):
+    """Jacobians of all states of a layer, averaged over rows; see `elman.inspection.spectrum`."""
 
     times: list[int]
     step_norm: Steps
@@ -41,24 +42,24 @@ class Jacobians(_Kept):
     norm: Steps
 
 
-class Exponents(_Kept):
-    """The largest Lyapunov exponents and their intervals, in nats a step."""
+class Exponents(_JsonModel):
+    """The largest Lyapunov exponents and their intervals, in nats per step."""
 
     value: list[float]
     interval: list[tuple[float, float]]
 
 
-class LayerMeasures(_Kept):
-    """What one layer does.
+class LayerMeasures(_JsonModel):
+    """The measures of one layer.
 
     Attributes:
         gradient: by the name of the state.
         contribution: ||dL_tau/dh_t|| of the first state: a list over time for each loss step.
-        words: what the steps of the maps read; empty where they have no names.
-        maps: what gates and states are at each step of the excerpt: (step, unit).
-        gates: which of the maps are gates, in [0, 1].
-        units: the numbers of the units in the maps, those that change most from step to step.
-        left_out: what could not be measured, and why.
+        words: the input of each step of the maps; empty if steps have no names.
+        maps: gates and states at each step of the excerpt, by name: (step, unit).
+        gates: the maps that are gates, with values in [0, 1].
+        units: indices of the units in the maps, those that change most from step to step.
+        left_out: measures that could not be taken, and why.
     """
 
     name: str
@@ -74,59 +75,70 @@ class LayerMeasures(_Kept):
     left_out: dict[str, str] = {}
 
 
-class Said(_Kept):
-    """A table of what the model says, see `elman.tasks.Table`."""
+class ReportTable(_JsonModel):
+    """A table of predictions, see `elman.tasks.Table`."""
 
     title: str
     columns: list[str]
     rows: list[list[str | float | None]]
+    by_length: bool = False
 
 
-class Measures(_Kept):
-    """What `elman flow` found in a run.
+class Measures(_JsonModel):
+    """The measures of a trained model, as `elman flow` saves them.
 
     Attributes:
-        task, checkpoint: what was measured.
-        rows, steps: of the batch whose gradients are measured.
-        at: the loss steps of the contributions.
-        text: what was read for the maps, where it was given.
+        task, checkpoint: the model that was measured.
+        rows, steps: size of the batch that gradients were measured on.
+        loss_steps: the loss steps of the contributions.
+        text: the text of the maps, if one was passed.
         layers: in the order of their first steps.
-        said: the task's tables, and what it says of the text.
-        pictures: the task's pictures, by name, in the folder of the measures.
+        tables: the task's tables, and its prediction for the text.
+        pictures: names of the task's plots in the folder of the measures.
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     task: str
     checkpoint: str
     rows: int
     steps: int
-    at: list[int]
+    loss_steps: list[int]
     text: str | None = None
     layers: list[LayerMeasures]
-    said: list[Said] = []
+    tables: list[ReportTable] = []
     pictures: list[str] = []
 
     def save(self, run: Path) -> None:
-        """Write them into a run folder.
+        """Save the measures in a run folder.
 
         Raises:
-            DataError: they cannot be written.
+            DataError: the file cannot be written.
         """
         with replacing(run / FILE) as file:
             file.write(self.model_dump_json().encode())
 
     @classmethod
     def load(cls, run: Path) -> Measures | None:
-        """Those of a run folder; None if nobody has measured it.
+        """Load the measures of a run folder; None if there are none.
 
         Raises:
-            CheckpointError: the file is damaged, or of another version.
+            CheckpointError: the file is damaged or has another format.
         """
         try:
-            return cls.model_validate_json(read_plain(run / FILE))
+            content = read_plain(run / FILE)
+            return cls.model_validate_json(content)
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
-            raise CheckpointError(
-                f"{run / FILE}: cannot be read, or is of another version: elman flow writes it anew"
-            ) from error
+        except OSError as error:
+            raise CheckpointError(f"{run / FILE}: cannot be read: {why(error)}; {ANEW}") from error
+        except ValidationError as error:
+            raise CheckpointError(f"{run / FILE}: {_problem(content)}: {ANEW}") from error
+
+
+def _problem(content: bytes) -> str:
+    """Why a file does not hold `Measures`: most likely another version of elman wrote it."""
+    try:
+        version = json.loads(content).get("format")
+    except (ValueError, AttributeError, RecursionError):
+        return "damaged"
+    return "damaged" if version == FORMAT else f"the format must be {FORMAT}, got {version!r}"

@@ -1,4 +1,4 @@
-"""One page of HTML of one run, or of several side by side; it needs no other file."""
+"""An HTML report of one run, or of several side by side, in a single file."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ import tomli_w
 
 from elman import pictures
 from elman._errors import ConfigError
-from elman.data._files import replacing
+from elman._files import replacing
 from elman.reporting._command import command
 from elman.reporting._figures import Figure, figures
 from elman.reporting._lengths import NAME as BY_LENGTH
 from elman.reporting._lengths import lengths
 from elman.reporting._measures import FILE, Measures
-from elman.reporting._summary import Standing, facts, sentence
+from elman.reporting._summary import Ranking, facts, sentence
 from elman.reporting._svg import data_uri, inline
 from elman.reporting._training import training
 from elman.training._run import Run
 
 LIMIT = 3_000_000
-"""Bytes of a page: task's pictures that do not fit are left out, and named."""
+"""Largest size of a page in bytes; plots of the task that do not fit are left out."""
 MOST_ROWS = 40
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 WIDE = 5
-"""A table of more columns takes the whole width of the page, whatever stands beside it."""
+"""A table with more columns takes the whole width of the page."""
 
 Findings = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
-class Shown(NamedTuple):
-    """A run on the page, under the name that tells it from the others."""
+class RunEntry(NamedTuple):
+    """A run on the page, under a name of its own."""
 
     name: str
     run: Run
     events: list[dict[str, Any]]
     measures: Measures | None
     findings: Sequence[Mapping[str, Any]] | None
-    checked: Sequence[str]
+    checked: Mapping[str, str]
 
 
 def report(
@@ -51,66 +51,67 @@ def report(
     output: Path | None = None,
     *,
     findings: Findings | None = None,
-    checked: Mapping[str, Sequence[str]] | None = None,
+    checked: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Path:
-    """Make the page of some runs, with every figure as PNG and SVG beside it.
+    """Write the report of one run or several, with every figure beside it as PNG and SVG.
 
-    It has no script and loads nothing; what a run folder holds is text on it, never markup.
+    The page has no scripts and loads nothing; text from the run folders is escaped.
 
     Args:
-        paths: the run folders; what `measure` wrote into them is shown.
-        output: the folder for ``report.html``; ``RUN/report``, or beside the first of several runs
-            ``report-NAME-NAME``.
-        findings: by the path of a run what the doctor found: ``code``, ``problem``, ``figure`` and
+        paths: the run folders; measures that `measure` saved in them are shown.
+        output: the folder for ``report.html``. Default: ``RUN/report``, or for several runs
+            ``report-NAME-NAME`` beside the first one.
+        findings: findings of the doctor by the path of a run: ``code``, ``problem``, ``figure`` and
             ``remedies``, each with ``what``, ``flags``, ``without`` and ``reference``.
-        checked: by the path of a run what the doctor looked at, a line each, ``what: how it came
-            out``.
+        checked: checks of the doctor by the path of a run: their names and outcomes.
 
-    Returns: the page's file.
+    Returns: the path of the page.
 
     Raises:
-        ConfigError: no run was given, one was given twice, or Matplotlib is not installed.
-        CheckpointError: a folder is no run, or its measures are damaged.
+        ConfigError: no run, the same run twice, or Matplotlib is not installed.
+        CheckpointError: a folder is not a run, or its measures are damaged.
     """
     if not paths or len({Path(p).resolve() for p in paths}) < len(paths):
-        raise ConfigError("expected one run folder or several different ones")
+        raise ConfigError("expected one run folder, or several different ones")
     if not pictures.available():
         raise ConfigError(pictures.MISSING)
-    shown = []
+    entries = []
     for path, name in zip(paths, _names(paths), strict=True):
-        lines = (checked or {}).get(str(path), ())
-        shown.append(_open(Path(path), name, (findings or {}).get(str(path)), lines))
-    folder = output or _folder(shown)
-    measured = {each.name: each.measures for each in shown if each.measures}
-    drawn = [*training({each.name: each.events for each in shown}), *figures(measured)]
-    drawn += lengths(measured)
-    body = _body(shown, {f.picture.name: _figure(f, folder) for f in drawn})
+        key = str(path)
+        entries.append(
+            _open(Path(path), name, (findings or {}).get(key), (checked or {}).get(key, {}))
+        )
+    folder = output or _folder(entries)
+    measures = {each.name: each.measures for each in entries if each.measures}
+    drawn = [*training({each.name: each.events for each in entries}), *figures(measures)]
+    drawn += lengths(measures)
+    body = _body(entries, {f.picture.name: _figure(f, folder) for f in drawn})
     file = folder / "report.html"
     with replacing(file) as out:
-        out.write(_whole(" · ".join(each.name for each in shown), body))
+        out.write(_whole(" · ".join(each.name for each in entries), body))
     return file
 
 
 def _names(paths: Sequence[Path | str]) -> list[str]:
-    """The folders' names, or whole paths where these are not enough to tell them apart."""
+    """The names of the folders, or their paths if names are not unique."""
     names = [Path(path).resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
 
 
-def _open(path: Path, name: str, *examined: Any) -> Shown:
+def _open(path: Path, name: str, *examined: Any) -> RunEntry:
     run = Run.open(path)
-    return Shown(name, run, run.events(), Measures.load(path), *examined)
+    return RunEntry(name, run, run.events(), Measures.load(path), *examined)
 
 
-def _folder(shown: Sequence[Shown]) -> Path:
-    first = shown[0].run.path
-    if len(shown) == 1:
+def _folder(entries: Sequence[RunEntry]) -> Path:
+    first = entries[0].run.path
+    if len(entries) == 1:
         return first / "report"
-    return first.parent / "-".join(["report", *(each.run.path.name for each in shown)])
+    return first.parent / "-".join(["report", *(each.run.path.name for each in entries)])
 
 
 def el(tag: str, *children: ET.Element | str, **attributes: str) -> ET.Element:
-    """An element; text in it is escaped when it is written.
+    """An HTML element; its text is escaped when it is written.
 
     >>> ET.tostring(el("p", "a < b", el("br"), "c", id="x"), "unicode", method="html")
     '<p id="x">a &lt; b<br>c</p>'
@@ -127,7 +128,7 @@ def el(tag: str, *children: ET.Element | str, **attributes: str) -> ET.Element:
 
 
 def _clean(text: str) -> str:
-    """Without the control characters that HTML does not have."""
+    """Text without the control characters that HTML forbids."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t" or not c.isascii())
 
 
@@ -147,91 +148,91 @@ def _whole(title: str, body: ET.Element) -> bytes:
     return b"<!doctype html>\n" + ET.tostring(html, "unicode", method="html").encode()
 
 
-def _body(shown: Sequence[Shown], drawn: Mapping[str, ET.Element]) -> ET.Element:
-    several = len(shown) > 1
+def _body(entries: Sequence[RunEntry], drawn: Mapping[str, ET.Element]) -> ET.Element:
+    several = len(entries) > 1
     inside = [name for name in drawn if not name.startswith(("training", BY_LENGTH))]
     body = el(
         "body",
-        el("h1", " · ".join(each.name for each in shown)),
-        *(_sentence(each, several) for each in shown),
-        _results(shown),
-        *_section("Beside simple models", _standings(shown)),
-        *_section("Findings", (_found(each, several) for each in shown)),
+        el("h1", " · ".join(each.name for each in entries)),
+        *(_sentence(each, several) for each in entries),
+        _results(entries),
+        *_section("Baselines", _rankings(entries)),
+        *_section("Findings", (_findings(each, several) for each in entries)),
         *_section("Training", (drawn[name] for name in drawn if name == "training")),
         *_section(
             "Inside",
             [
-                *(_unmeasured(each) for each in shown if not each.measures),
+                *(_unmeasured(each) for each in entries if not each.measures),
                 *(drawn[name] for name in inside),
-                *(_left_out(each) for each in shown if each.measures and _reasons(each.measures)),
+                *(_left_out(each) for each in entries if each.measures and _reasons(each.measures)),
             ],
         ),
         *_section(
             "Predictions",
             [
                 *(drawn[name] for name in drawn if name.startswith(BY_LENGTH)),
-                *(_said(each, several) for each in shown if each.measures),
+                *(_predictions(each, several) for each in entries if each.measures),
             ],
         ),
-        *_section("Settings", (_settings(each) for each in shown)),
+        *_section("Settings", (_settings(each) for each in entries)),
     )
-    body.append(el("p", "This page: ", el("code", _again(shown)), class_="soft"))
+    body.append(el("p", "This page: ", el("code", _again(entries)), class_="soft"))
     _fit(body)
     return body
 
 
-def _again(shown: Sequence[Shown]) -> str:
-    """The command that makes this page."""
-    texts = {each.measures.text if each.measures else None for each in shown}
+def _again(entries: Sequence[RunEntry]) -> str:
+    """The command that writes this page."""
+    texts = {each.measures.text if each.measures else None for each in entries}
     (text,) = texts if len(texts) == 1 else (None,)
-    asked = [] if text is None else ["--text", text]
-    return shlex.join(["elman", "report", *(str(each.run.path) for each in shown), *asked])
+    options = [] if text is None else ["--text", text]
+    return shlex.join(["elman", "report", *(str(each.run.path) for each in entries), *options])
 
 
 def _section(title: str, parts: Iterable[ET.Element]) -> list[ET.Element]:
-    """A heading and what stands under it side by side; nothing where there is nothing."""
+    """A heading and its parts side by side; nothing if there are no parts."""
     there = list(parts)
     return [el("h2", title), el("div", *there, class_="side")] if there else []
 
 
-def _results(shown: Sequence[Shown]) -> ET.Element:
-    """What each run is, and what it came to."""
-    columns = [dict(_facts(each)) for each in shown]
+def _results(entries: Sequence[RunEntry]) -> ET.Element:
+    """A table of the facts and results of each run."""
+    columns = [dict(_facts(each)) for each in entries]
     names = list(dict.fromkeys(name for column in columns for name in column))
     rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
-    return _table(["", *(each.name for each in shown)], rows)
+    return _table(["", *(each.name for each in entries)], rows)
 
 
-def _facts(shown: Shown) -> Iterator[tuple[str, Any]]:
-    yield from facts(shown.run.config, shown.events)
-    if shown.measures:
-        for layer in shown.measures.layers:
+def _facts(entry: RunEntry) -> Iterator[tuple[str, Any]]:
+    yield from facts(entry.run.config, entry.events)
+    if entry.measures:
+        for layer in entry.measures.layers:
             for state, curve in layer.gradient.items():
                 yield f"half-life, steps: {layer.name} {state}", curve.half_life[0]
 
 
-def _sentence(shown: Shown, several: bool) -> ET.Element:
-    text = sentence(shown.run.config, shown.events, shown.findings, shown.checked)
-    return el("p", f"{shown.name}: {text}" if several else text, class_="lead")
+def _sentence(entry: RunEntry, several: bool) -> ET.Element:
+    text = sentence(entry.run.config, entry.events, entry.findings, entry.checked)
+    return el("p", f"{entry.name}: {text}" if several else text, class_="lead")
 
 
-def _standings(shown: Sequence[Shown]) -> Iterator[ET.Element]:
-    """Each run and its baselines, the best first."""
-    for each in shown:
-        standing = Standing.of(each.events)
-        if standing is None or len(standing.models) < 2:
+def _rankings(entries: Sequence[RunEntry]) -> Iterator[ET.Element]:
+    """A table of each run and its baselines, the best first."""
+    for each in entries:
+        ranking = Ranking.of(each.events)
+        if ranking is None or len(ranking.models) < 2:
             continue
-        names = list(dict.fromkeys(name for of in standing.models.values() for name in of))
+        names = list(dict.fromkeys(name for of in ranking.models.values() for name in of))
         rows = [
             [name or each.name, *(of.get(measure) for measure in names)]
-            for name, of in standing.ranked()
+            for name, of in ranking.ranked()
         ]
-        columns = [standing.split, *(name.replace("_", " ") for name in names)]
+        columns = [ranking.split, *(name.replace("_", " ") for name in names)]
         yield _whole_width(_table(columns, rows), columns)
 
 
 def _figure(figure: Figure, folder: Path) -> ET.Element:
-    """A figure on the page; its files go to the folder."""
+    """A figure as HTML; its PNG and SVG files are saved in the folder."""
     title = figure.title if figure.of is None else f"{figure.title}: {figure.of}"
     name = figure.picture.name
     with pictures.drawn(figure.picture) as sheet:
@@ -240,38 +241,38 @@ def _figure(figure: Figure, folder: Path) -> ET.Element:
     return el("figure", el("h3", title), svg, el("figcaption", figure.caption), id=name)
 
 
-def _unmeasured(shown: Shown) -> ET.Element:
-    how = el("code", shlex.join(["elman", "flow", str(shown.run.path)]))
-    return el("p", f"{shown.name}: nobody has looked inside yet: ", how)
+def _unmeasured(entry: RunEntry) -> ET.Element:
+    how = el("code", shlex.join(["elman", "flow", str(entry.run.path)]))
+    return el("p", f"{entry.name}: not measured yet; run ", how)
 
 
 def _reasons(measures: Measures) -> list[str]:
     return [
-        f"{layer.name}: {what} is left out: {why}"
+        f"{layer.name}: {what} not measured: {why}"
         for layer in measures.layers
         for what, why in layer.left_out.items()
     ]
 
 
-def _left_out(shown: Shown) -> ET.Element:
-    assert shown.measures is not None
-    lines = [el("p", line) for line in _reasons(shown.measures)]
-    return el("div", el("h3", shown.name), *lines, class_="soft")
+def _left_out(entry: RunEntry) -> ET.Element:
+    assert entry.measures is not None
+    lines = [el("p", line) for line in _reasons(entry.measures)]
+    return el("div", el("h3", entry.name), *lines, class_="soft")
 
 
-def _found(shown: Shown, several: bool) -> ET.Element:
-    """What the doctor found, with its remedies in their order."""
-    head = [el("h3", shown.name)] if several else []
-    if shown.findings is None:
-        how = el("code", shlex.join(["elman", "doctor", str(shown.run.path)]))
-        return el("div", *head, el("p", "not examined: ", how, class_="soft"))
-    found = [_finding(each) for each in shown.findings] or [el("p", "No fault found.")]
-    lines = [el("li", line) for line in shown.checked]
-    looked = [el("details", el("summary", "what was checked"), el("ul", *lines))] if lines else []
-    return el("div", *head, *found, *looked)
+def _findings(entry: RunEntry, several: bool) -> ET.Element:
+    """The findings of the doctor with their remedies."""
+    head = [el("h3", entry.name)] if several else []
+    if entry.findings is None:
+        how = el("code", shlex.join(["elman", "doctor", str(entry.run.path)]))
+        return el("div", *head, el("p", "no diagnosis yet; run ", how, class_="soft"))
+    articles = [_finding(each) for each in entry.findings] or [el("p", "No problems found.")]
+    lines = [el("li", f"{name}: {outcome}") for name, outcome in entry.checked.items()]
+    details = [el("details", el("summary", "what was checked"), el("ul", *lines))] if lines else []
+    return el("div", *head, *articles, *details)
 
 
-def _finding(found: Mapping[str, Any]) -> ET.Element:
+def _finding(finding: Mapping[str, Any]) -> ET.Element:
     remedies = [
         el(
             "li",
@@ -279,42 +280,42 @@ def _finding(found: Mapping[str, Any]) -> ET.Element:
             el("code", " without ".join(filter(None, [flags, *remedy.get("without", ())]))),
             el("div", str(remedy.get("reference", "")), class_="soft"),
         )
-        for remedy in found.get("remedies", ())
+        for remedy in finding.get("remedies", ())
         for flags in [str(remedy.get("flags", ""))]
     ]
     return el(
         "article",
-        el("h3", f"{found.get('code', '')}: {found.get('problem', '')}"),
-        el("p", str(found.get("figure", ""))),
+        el("h3", f"{finding.get('code', '')}: {finding.get('problem', '')}"),
+        el("p", str(finding.get("figure", ""))),
         *([el("ol", *remedies)] if remedies else []),
     )
 
 
-def _said(shown: Shown, several: bool) -> ET.Element:
-    """The task's tables and pictures."""
-    assert shown.measures is not None
-    parts = [el("h3", shown.name)] if several else []
-    for said in shown.measures.said:
-        parts += [el("p", said.title, class_="soft"), _table(said.columns, said.rows)]
-    for name in shown.measures.pictures:
+def _predictions(entry: RunEntry, several: bool) -> ET.Element:
+    """The tables and plots of the task."""
+    assert entry.measures is not None
+    parts = [el("h3", entry.name)] if several else []
+    for table in entry.measures.tables:
+        parts += [el("p", table.title, class_="soft"), _table(table.columns, table.rows)]
+    for name in entry.measures.pictures:
         title = name.removeprefix("task-").replace("-", " ")
-        image = _image(shown.run.path / FILE.parent, name, title)
+        image = _image(entry.run.path / FILE.parent, name, title)
         parts.append(el("figure", el("div", image, class_="wide"), el("figcaption", title)))
-    whole = el("div", *parts or [el("p", "the task shows none", class_="soft")])
+    whole = el("div", *parts or [el("p", "this task has none", class_="soft")])
     return _whole_width(
-        whole, max((said.columns for said in shown.measures.said), key=len, default=[])
+        whole, max((table.columns for table in entry.measures.tables), key=len, default=[])
     )
 
 
 def _whole_width(element: ET.Element, columns: Sequence[str]) -> ET.Element:
-    """The same, across the whole page where its table has many columns."""
+    """The same element, as wide as the page if its table has many columns."""
     if len(columns) > WIDE:
         element.set("class", " ".join(filter(None, [element.get("class"), "whole"])))
     return element
 
 
 def _image(folder: Path, name: str, title: str) -> ET.Element:
-    """A picture of the task, in dark colors where the page is."""
+    """A plot of the task, with a dark variant for dark pages."""
     light, dark = (data_uri(folder / f"{Path(name).name}{end}.png") for end in ("", "-dark"))
     return el(
         "picture",
@@ -323,14 +324,16 @@ def _image(folder: Path, name: str, title: str) -> ET.Element:
     )
 
 
-def _settings(shown: Shown) -> ET.Element:
-    words = command(shown.run.config)
-    again = el("pre", words) if words else el("p", "a task of one's own: its program trains it")
+def _settings(entry: RunEntry) -> ET.Element:
+    words = command(entry.run.config)
+    again = (
+        el("pre", words) if words else el("p", "custom task: train it again with your own script")
+    )
     return el(
         "div",
-        el("h3", shown.name),
+        el("h3", entry.name),
         again,
-        el("details", el("summary", "config.toml"), el("pre", tomli_w.dumps(shown.run.config))),
+        el("details", el("summary", "config.toml"), el("pre", tomli_w.dumps(entry.run.config))),
     )
 
 
@@ -339,12 +342,12 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> ET.Element:
     body = [el("tr", *(el("td", _cell(value)) for value in row)) for row in rows[:MOST_ROWS]]
     table = el("div", el("table", head, *body), class_="wide")
     if len(rows) > MOST_ROWS:
-        table.append(el("p", f"and {len(rows) - MOST_ROWS:,} rows more", class_="soft"))
+        table.append(el("p", f"and {len(rows) - MOST_ROWS:,} more rows", class_="soft"))
     return table
 
 
 def _cell(value: Any) -> str:
-    """A value as it is shown: four significant digits.
+    """A value as text, with four significant digits.
 
     >>> _cell(0.123456), _cell(12345), _cell("a"), _cell(None)
     ('0.1235', '12,345', 'a', '')
@@ -360,8 +363,8 @@ def _cell(value: Any) -> str:
 
 
 def _fit(body: ET.Element) -> None:
-    """Leave out the last of the pictures that came as PNG, until the page is small enough."""
+    """Drop plots of the task from the end until the page is small enough."""
     images = [figure for figure in body.iter("figure") if figure.find(".//img") is not None]
     while images and len(ET.tostring(body, method="html")) > LIMIT:
         figure = images.pop()
-        figure[0] = el("p", "too large for this page: see the run's folder")
+        figure[0] = el("p", "too large for this page: see the run folder")

@@ -1,13 +1,10 @@
-"""What a run came to, in a sentence and as a table beside its baselines."""
+"""The results of a run, as a sentence and as a ranking among its baselines."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from elman.metrics import leading
 
 Event = Mapping[str, Any]
 Events = Sequence[Event]
@@ -16,10 +13,10 @@ Findings = Sequence[Mapping[str, Any]]
 MOST_FILES = 3
 
 
-class Standing(NamedTuple):
-    """How a run measures up: of its last split, by the measure that it is judged by.
+class Ranking(NamedTuple):
+    """A run among its baselines on its last split, by the leading metric.
 
-    ``models`` are the run itself, under the name "", and its baselines: all their measures.
+    ``models`` holds all metrics of the run, under the name "", and of its baselines.
     """
 
     split: str
@@ -28,26 +25,25 @@ class Standing(NamedTuple):
     models: dict[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, events: Events) -> Standing | None:
-        """None where the run did not end, or nothing was held out."""
-        end = _last(events, "end")
-        if end is None or not end.get("metrics"):
+    def of(cls, events: Events) -> Ranking | None:
+        """The ranking of a run; None if it did not finish or has no validation or test data."""
+        start, end = _last(events, "start"), _last(events, "end")
+        if start is None or end is None or not end.get("metrics"):
             return None
         split = "test" if "test" in end["metrics"] else list(end["metrics"])[-1]
         own = end["metrics"][split]
-        measure, higher = leading(own)
         simple = {name: of[split] for name, of in end.get("baselines", {}).items() if split in of}
-        return cls(split, measure, higher, {"": own, **simple})
+        return cls(split, start["metric"], start["higher_is_better"], {"": own, **simple})
 
     @property
     def best_baseline(self) -> str | None:
-        """The name of the baseline that is hardest to beat."""
+        """The name of the best baseline."""
         known = [n for n, of in self.models.items() if n and of.get(self.measure) is not None]
         sign = -1 if self.higher else 1
         return min(known, key=lambda n: float(sign * self.models[n][self.measure]), default=None)
 
     def ranked(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """The best first; last are those without that measure."""
+        """The models, the best first and those without the leading metric last."""
         sign = -1 if self.higher else 1
 
         def place(model: tuple[str, Mapping[str, Any]]) -> tuple[bool, float]:
@@ -61,19 +57,20 @@ def sentence(
     config: Mapping[str, Any],
     events: Events,
     findings: Findings | None = None,
-    checked: Sequence[str] = (),
+    checked: Iterable[str] = (),
 ) -> str:
-    """What was trained, how good it is beside its best baseline, and what was checked.
+    """What was trained, how it compares with its best baseline, and what the doctor checked.
 
     >>> model = {"cell": "gru", "hidden": 8, "layers": 1}
     >>> end = {"event": "end", "update": 300, "metrics": {"test": {"accuracy": 0.8}}}
+    >>> start = {"event": "start", "metric": "accuracy", "higher_is_better": True}
     >>> end["baselines"] = {"most_frequent": {"test": {"accuracy": 0.5}}}
-    >>> print(sentence({"task": "tag", "model": model, "data": {"name": "emoji"}}, [end], []))
-    A network with 1 gru layer of 8 units, trained for tag on emoji in 300 updates: its accuracy on
-    test is 0.8, better than that of its best baseline, most_frequent, 0.5; the doctor found no
-    fault.
+    >>> config = {"task": "tag", "model": model, "data": {"name": "emoji"}}
+    >>> print(sentence(config, [start, end], []))
+    1 gru layer of 8 units, trained on emoji (tag) for 300 updates: test accuracy 0.8, better than
+    the best baseline (most_frequent, 0.5). The doctor found no problems.
     """
-    return f"{_trained(config, events)}: {_good(events)}; {_examined(findings, checked)}."
+    return f"{_trained(config, events)}: {_good(events)}. {_examined(findings, checked)}."
 
 
 def _trained(config: Mapping[str, Any], events: Events) -> str:
@@ -81,12 +78,13 @@ def _trained(config: Mapping[str, Any], events: Events) -> str:
     where = end or (events[-1] if events else {})
     data = _data(config.get("data", {}))
     updates = where.get("update")
-    count = "" if updates is None else f" in {_count(updates, 'update')}"
+    count = "" if updates is None else f" for {_count(updates, 'update')}"
     epochs = where.get("epoch")
     count += f" ({_count(epochs, 'epoch')})" if epochs else ""
     size = f" ({start['parameters']:,} parameters)" if start and "parameters" in start else ""
-    task = config.get("task") or "a task"
-    return f"{_network(config)}{size}, trained for {task}{data}{count}"
+    task = config.get("task") or "a custom task"
+    subject = f"on {data} ({task})" if data else f"for {task}"
+    return f"{_network(config)}{size}, trained {subject}{count}"
 
 
 def _network(config: Mapping[str, Any]) -> str:
@@ -95,54 +93,56 @@ def _network(config: Mapping[str, Any]) -> str:
         return "A network"
     both = " in each direction" if model.get("bidirectional") else ""
     layers = _count(model.get("layers", 1), f"{model['cell']} layer")
-    return f"A network with {layers} of {model.get('hidden', '?')} units{both}"
+    return f"{layers} of {model.get('hidden', '?')} units{both}"
 
 
 def _data(data: Mapping[str, Any]) -> str:
     if data.get("name"):
-        return f" on {data['name']}"
+        return str(data["name"])
     files = [Path(str(file)).name for file in data.get("train", [])]
     more = f" and {len(files) - MOST_FILES:,} more" if len(files) > MOST_FILES else ""
-    return f" on {', '.join(files[:MOST_FILES])}{more}" if files else ""
+    return f"{', '.join(files[:MOST_FILES])}{more}"
 
 
 def _good(events: Events) -> str:
-    standing = Standing.of(events)
-    if standing is None:
-        return "it " + _unfinished(events)
-    own = standing.models[""][standing.measure]
-    measure = standing.measure.replace("_", " ")
-    said = f"its {measure} on {standing.split} is {_number(own)}"
-    name = standing.best_baseline
-    if name is None or own is None:
-        return f"{said}, and no baseline was measured"
-    simple = standing.models[name][standing.measure]
-    better = own > simple if standing.higher else own < simple
+    ranking = Ranking.of(events)
+    if ranking is None:
+        return _unfinished(events)
+    own = ranking.models[""][ranking.measure]
+    measure = ranking.measure.replace("_", " ")
+    score = f"{ranking.split} {measure} {_number(own)}"
+    name = ranking.best_baseline
+    if own is None:
+        return score
+    if name is None:
+        return f"{score}, without a baseline to compare with"
+    simple = ranking.models[name][ranking.measure]
+    better = own > simple if ranking.higher else own < simple
     word = "better than" if better else "the same as" if own == simple else "worse than"
-    return f"{said}, {word} that of its best baseline, {name}, {_number(simple)}"
+    return f"{score}, {word} the best baseline ({name}, {_number(simple)})"
 
 
 def _unfinished(events: Events) -> str:
     if broken := _last(events, "diverged"):
         return f"diverged after update {broken.get('update', 0):,}"
     if _last(events, "end"):
-        return "was measured on nothing, since nothing is held out"
-    return "has not come to its end"
+        return "no validation or test data"
+    return "not finished"
 
 
-def _examined(findings: Findings | None, checked: Sequence[str]) -> str:
+def _examined(findings: Findings | None, checked: Iterable[str]) -> str:
     if findings is None:
-        return "the doctor has not examined it"
-    what = ", ".join(re.split("[:,]", line)[0] for line in checked)
-    looked = f", which checked {what}" if what else ""
+        return "Not diagnosed yet"
+    names = ", ".join(checked)
+    checks = f" (checked: {names})" if names else ""
     if not findings:
-        return f"the doctor{looked}, found no fault" if looked else "the doctor found no fault"
-    codes = ", ".join(dict.fromkeys(str(found.get("code", "")) for found in findings))
-    return f"the doctor{looked}, found {codes}" if looked else f"the doctor found {codes}"
+        return f"The doctor found no problems{checks}"
+    codes = ", ".join(dict.fromkeys(str(finding.get("code", "")) for finding in findings))
+    return f"The doctor found {codes}{checks}"
 
 
 def facts(config: Mapping[str, Any], events: Events) -> Iterator[tuple[str, Any]]:
-    """What a run is, and how far it came."""
+    """Facts of a run: task, network, budget and results."""
     yield "task", config.get("task", "")
     for name in ("cell", "layers", "hidden", "attention"):
         if name in config.get("model", {}):
@@ -170,4 +170,4 @@ def _count(number: int, what: str) -> str:
 
 
 def _number(value: Any) -> str:
-    return "not known" if value is None else f"{value:.4g}"
+    return "unknown" if value is None else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""A figure as an element of a page, whose ink takes the page's color, light or dark."""
+"""A figure as inline SVG whose lines take the text color of the page, light or dark."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from elman._errors import DataError
+from elman._files import why
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,10 +19,10 @@ POINT = re.compile(r"(?<=#)[\w-]+")
 
 
 def inline(figure: Figure, name: str, title: str) -> ET.Element:
-    """A drawn figure as SVG that can stand inside HTML, beside others.
+    """A drawn figure as SVG for an HTML page with other figures.
 
-    Names of parts get the figure's own name in front, black becomes ``currentColor``, and nothing
-    in it points outside.
+    Ids are prefixed with the name of the figure, black becomes ``currentColor``, and no link leads
+    outside of the page.
     """
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -40,17 +41,19 @@ def inline(figure: Figure, name: str, title: str) -> ET.Element:
 
 
 def data_uri(file: Path) -> str:
-    """A PNG as an address that holds it.
+    """A PNG file as a data URI.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the file cannot be read.
     """
     from base64 import b64encode
 
     try:
         return "data:image/png;base64," + b64encode(file.read_bytes()).decode()
     except OSError as error:
-        raise DataError(f"{file}: cannot be read: elman flow writes it anew") from error
+        raise DataError(
+            f"{file}: cannot be read: {why(error)}; `elman flow` writes it again"
+        ) from error
 
 
 def _local(name: str) -> str:
@@ -63,5 +66,5 @@ def _own(key: str, value: str, name: str) -> str:
     if not value.startswith("data:"):
         value = value.replace("#000000", "currentColor")
     if (_local(key) == "href" and value.startswith("#")) or "url(#" in value:
-        return POINT.sub(lambda found: f"{name}-{found[0]}", value)
+        return POINT.sub(lambda match: f"{name}-{match[0]}", value)
     return value

@@ -1,4 +1,4 @@
-"""The figure of how runs went: losses, validations, the best of them, and what is to be beaten."""
+"""The training figure: losses, validation metrics, the best epoch and the best baselines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from elman.metrics import leading
+from elman.metrics import Metric
 from elman.pictures import COLORS, Picture
 from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
 
@@ -21,7 +21,7 @@ Events = Sequence[Mapping[str, Any]]
 Line = tuple[list[float], list[float]]
 
 FEW = 12
-"""Points of a line that are marked each."""
+"""Lines with fewer points get a marker at each."""
 
 DASHED = {"training": "--", "largest": "--", "mean": "-."}
 
@@ -30,13 +30,13 @@ NOT_MEASURES = {
 }  # fmt: skip
 
 
-class Course(NamedTuple):
-    """How a run went.
+class TrainingHistory(NamedTuple):
+    """The logged curves of a run.
 
     Attributes:
-        curves: by the title of a panel, its lines by name.
+        curves: lines by name, for each panel by its title.
         best: the epoch and the update of the best validation; None if there was none.
-        baselines: by measure, the name of the best simple model and its value on validation data.
+        baselines: name and validation score of the best baseline, by metric.
     """
 
     curves: dict[str, dict[str, Line]]
@@ -44,41 +44,43 @@ class Course(NamedTuple):
     baselines: dict[str, tuple[str, float]]
 
     @classmethod
-    def of(cls, events: Events) -> Course:
-        """What the lines of a metrics.jsonl say of it."""
+    def of(cls, events: Events) -> TrainingHistory:
+        """The history in the events of a metrics.jsonl."""
         curves: dict[str, dict[str, Line]] = {}
-        best, baselines = None, {}
+        best, baselines, metric = None, {}, None
         for event in events:
             for title, name, value in _points(event):
                 if isinstance(value, int | float):
                     x, y = curves.setdefault(title, {}).setdefault(name, ([], []))
                     x.append(event["update"])
                     y.append(value)
+            if "metric" in event:
+                metric = Metric(event["metric"], event["higher_is_better"])
             if event.get("event") == "valid" and event.get("best"):
                 best = event["epoch"], event["update"]
             if event.get("event") == "end":
-                baselines = _best(event)
+                baselines = _best(event, metric)
         return cls(curves, best, baselines)
 
 
 def training(runs: Mapping[str, Events]) -> list[Figure]:
-    """How the runs went: training, validation, and the gradient.
+    """The figure of training losses, validation metrics and gradient norms.
 
     >>> training({"a": [{"event": "start"}]})
     []
     """
-    courses = {name: Course.of(events) for name, events in runs.items()}
-    titles = list(dict.fromkeys(t for course in courses.values() for t in course.curves))
+    histories = {name: TrainingHistory.of(events) for name, events in runs.items()}
+    titles = list(dict.fromkeys(t for history in histories.values() for t in history.curves))
     if not titles:
         return []
     size = WIDTH, 0.5 + 2.1 * len(titles)
     return [
         Figure(
-            Picture("training", partial(_draw, courses, titles), size),
+            Picture("training", partial(_draw, histories, titles), size),
             "Training",
-            "What was reported while training, by update: the training loss is a mean over the "
-            "updates since the last report. The vertical line is the best validation, whose "
-            "weights are kept; dotted lines are the best baseline on the same validation data.",
+            "Logged values by update; the training loss is averaged over the updates since the "
+            "previous report. The vertical line marks the best validation, whose weights are "
+            "kept; dotted lines are the best baseline on the same validation data.",
         )
     ]
 
@@ -99,42 +101,42 @@ def _points(event: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield "gradient norm", "largest", max(norms)
 
 
-def _best(end: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
-    """By measure the simple model that is best at it, of those that were validated."""
-    found: dict[str, tuple[str, float]] = {}
-    for model, splits in end.get("baselines", {}).items():
-        for name, value in splits.get("valid", {}).items():
-            if isinstance(value, int | float):
-                sign = -1 if leading({name: value})[1] else 1
-                best = found.get(name)
-                if best is None or sign * value < sign * best[1]:
-                    found[name] = model, value
-    return found
+def _best(end: Mapping[str, Any], metric: Metric | None) -> dict[str, tuple[str, float]]:
+    """The best baseline, by the metric of the task, and its value of each metric."""
+    measured = {name: of["valid"] for name, of in end.get("baselines", {}).items() if "valid" in of}
+    if metric is None:
+        return {}
+    known = {n: of for n, of in measured.items() if isinstance(of.get(metric.name), int | float)}
+    if not known:
+        return {}
+    best = min(known, key=lambda name: metric.cost(known[name]))
+    values = known[best].items()
+    return {name: (best, value) for name, value in values if isinstance(value, int | float)}
 
 
-def _draw(courses: Mapping[str, Course], titles: Sequence[str], sheet: Sheet) -> None:
+def _draw(histories: Mapping[str, TrainingHistory], titles: Sequence[str], sheet: Sheet) -> None:
     panels = np.atleast_1d(sheet.subplots(len(titles), sharex=True))
-    several = len(courses) > 1
+    several = len(histories) > 1
     for axes, title in zip(panels, titles, strict=True):
-        for color, (run, course) in zip(cycle(COLORS), courses.items(), strict=False):
-            lines = course.curves.get(title, {})
+        for color, (run, history) in zip(cycle(COLORS), histories.items(), strict=False):
+            lines = history.curves.get(title, {})
             for name, line in lines.items():
                 label = _label(run if several else "", name)
                 mark, dash = "o" if len(line[0]) < FEW else None, DASHED.get(name, "-")
                 axes.plot(*line, color=color, linestyle=dash, marker=mark, ms=3, label=label)
             if "validation" in lines:
-                _beside(axes, course, title, color, run if several else "")
+                _beside(axes, history, title, color, run if several else "")
         axes.set_ylabel(plain(title.replace("_", " ")))
         _legend(axes)
     panels[-1].set_xlabel("update")
 
 
-def _beside(axes: Axes, course: Course, title: str, color: str, run: str) -> None:
-    """The best validation, and what is to be beaten there."""
-    if course.best is not None:
-        label = _label(run, f"best, epoch {course.best[0]}")
-        axes.axvline(course.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)
-    if title in course.baselines:
-        model, value = course.baselines[title]
+def _beside(axes: Axes, history: TrainingHistory, title: str, color: str, run: str) -> None:
+    """Mark the best validation and the best baseline."""
+    if history.best is not None:
+        label = _label(run, f"best, epoch {history.best[0]}")
+        axes.axvline(history.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)
+    if title in history.baselines:
+        model, value = history.baselines[title]
         shade = color if run else "#000000"
         axes.axhline(value, color=shade, linewidth=1, linestyle=":", label=_label(run, model))

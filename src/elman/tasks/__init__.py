@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from elman._errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from elman.tasks._base import Batch, Excerpt, Metrics, Table, Task
     from elman.tasks._caption import Caption
     from elman.tasks._caption_config import CaptionData, CaptionNet
     from elman.tasks._classify import Classify
     from elman.tasks._classify_config import ClassifyData, ClassifyNet
+    from elman.tasks._features import Feature, Labels, Number
     from elman.tasks._forecast import Forecast
     from elman.tasks._forecast_config import ForecastData, ForecastNet
     from elman.tasks._language import LanguageModel
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from elman.tasks._regress import Regress
     from elman.tasks._regress_config import RegressData, RegressNet
     from elman.tasks._section import Section, Sections
+    from elman.tasks._sequences import Series, Text
     from elman.tasks._supervised import Part, Supervised
-    from elman.tasks._table import TableTask
+    from elman.tasks._table_config import TableData
     from elman.tasks._tag import Tag
     from elman.tasks._tag_config import TagData, TagNet
+    from elman.tasks._task import Batch, Excerpt, Metrics, Predictions, Table, Task
     from elman.tasks._translate import Translate
     from elman.tasks._translate_config import TranslateData, TranslateNet
 
@@ -55,9 +57,11 @@ __all__ = [
     "ClassifyData",
     "ClassifyNet",
     "Excerpt",
+    "Feature",
     "Forecast",
     "ForecastData",
     "ForecastNet",
+    "Labels",
     "LanguageData",
     "LanguageModel",
     "LanguageNet",
@@ -69,43 +73,50 @@ __all__ = [
     "MusicAsked",
     "MusicData",
     "MusicNet",
+    "Number",
     "Part",
+    "Predictions",
     "Regress",
     "RegressData",
     "RegressNet",
     "Section",
     "Sections",
+    "Series",
     "Supervised",
     "Table",
-    "TableTask",
+    "TableData",
     "Tag",
     "TagData",
     "TagNet",
     "Task",
+    "Text",
     "Translate",
     "TranslateData",
     "TranslateNet",
     "by_name",
+    "is_named",
     "sections",
     "side_by_side",
 ]
 
 _WHERE = {
-    "Batch": "_base",
+    "Batch": "_task",
     "Caption": "_caption",
     "CaptionData": "_caption_config",
     "CaptionNet": "_caption_config",
     "Classify": "_classify",
     "ClassifyData": "_classify_config",
     "ClassifyNet": "_classify_config",
-    "Excerpt": "_base",
+    "Excerpt": "_task",
+    "Feature": "_features",
     "Forecast": "_forecast",
     "ForecastData": "_forecast_config",
     "ForecastNet": "_forecast_config",
+    "Labels": "_features",
     "LanguageData": "_language_config",
     "LanguageModel": "_language",
     "LanguageNet": "_language_config",
-    "Metrics": "_base",
+    "Metrics": "_task",
     "Motion": "_motion",
     "MotionData": "_motion_config",
     "MotionNet": "_motion_config",
@@ -113,27 +124,31 @@ _WHERE = {
     "MusicAsked": "_music_config",
     "MusicData": "_music_config",
     "MusicNet": "_music_config",
+    "Number": "_features",
     "Part": "_supervised",
+    "Predictions": "_task",
     "Regress": "_regress",
     "RegressData": "_regress_config",
     "RegressNet": "_regress_config",
     "Section": "_section",
     "Sections": "_section",
+    "Series": "_sequences",
     "Supervised": "_supervised",
-    "Table": "_base",
-    "TableTask": "_table",
+    "Table": "_task",
+    "TableData": "_table_config",
     "Tag": "_tag",
     "TagData": "_tag_config",
     "TagNet": "_tag_config",
-    "Task": "_base",
-    "side_by_side": "_motion_picture",
+    "Task": "_task",
+    "Text": "_sequences",
     "Translate": "_translate",
     "TranslateData": "_translate_config",
     "TranslateNet": "_translate_config",
+    "side_by_side": "_motion_picture",
 }
 
 
-def by_name(name: str) -> type[Task]:
+def by_name(name: str) -> type[LanguageModel | Supervised]:
     """The task class of this name.
 
     Raises:
@@ -143,8 +158,13 @@ def by_name(name: str) -> type[Task]:
     'LanguageModel'
     """
     module, _, attribute = _home(name).partition(":")
-    found: type[Task] = getattr(import_module(module), attribute)
-    return found
+    kind: type[Supervised] = getattr(import_module(module), attribute)
+    return kind
+
+
+def is_named(task: Task) -> bool:
+    """Whether a configuration can name the task, since it is one of `TASKS`."""
+    return task.name in dict(TASKS) and type(task) is by_name(task.name)
 
 
 def sections(name: str) -> Sections:
@@ -154,8 +174,8 @@ def sections(name: str) -> Sections:
     'LanguageNet'
     """
     module = _home(name).partition(":")[0] + "_config"
-    found: Sections = import_module(module).SECTIONS
-    return found
+    classes: Sections = import_module(module).SECTIONS
+    return classes
 
 
 def _home(name: str) -> str:

@@ -27,17 +27,17 @@ from elman.tasks._layers import recurrent
 from elman.tasks._table_config import FEEDFORWARD
 
 
-class Seen(NamedTuple):
-    """What is left of images: the decoder's first state, and the regions it may look at."""
+class Encoded(NamedTuple):
+    """Images after the encoder: the first state of the decoder, and the regions to attend to."""
 
     state: Any
     memory: Memory | None
 
-    def of(self, images: Tensor) -> Seen:
+    def of(self, images: Tensor) -> Encoded:
         """The same for these of the images, each as often as it is there."""
         state = tree_map(lambda s: s[images], self.state)
         memory = self.memory and Memory(*(part[images] for part in self.memory))
-        return Seen(state, memory)
+        return Encoded(state, memory)
 
 
 class CaptionNetwork(nn.Module):
@@ -93,19 +93,21 @@ class CaptionNetwork(nn.Module):
         )
         self.output = OutputLayer(self.decoder.output_size, vocabulary_size)
 
-    def look(self, images: Tensor) -> Seen:
-        """What there is to be said of images."""
+    def encode(self, images: Tensor) -> Encoded:
+        """Images (batch, 3, size, size) to the first state of the decoder, and to regions."""
         x = images.to(self.places.dtype) / 127.5 - 1
         regions = self.convolutions(x).flatten(2) + self.places
         memory = None
         if self.decoder.attention is not None:
             memory = self.decoder.attention.remember(regions.permute(2, 0, 1))
         whole = torch.relu(self.whole(regions.flatten(1)))
-        return Seen(self.decoder.begin(whole), memory)
+        return Encoded(self.decoder.begin(whole), memory)
 
-    def forward(self, seen: Seen, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scores of the words after each, and where the decoder looked; rows as in ``seen``."""
-        states, weights = self.decoder(tokens, seen.state, seen.memory, lengths)
+    def forward(
+        self, encoded: Encoded, tokens: Tensor, lengths: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Scores of the word after each token, and the attention; rows as in ``encoded``."""
+        states, weights = self.decoder(tokens, encoded.state, encoded.memory, lengths)
         return self.output(states), weights
 
     def step(self, tokens: Tensor, state: Any, memory: Memory | None) -> tuple[Tensor, Any]:
@@ -136,13 +138,13 @@ class PlaceByPlace(nn.Module):
     def __init__(self, config: CaptionNet, words: int) -> None:
         super().__init__()
         self.dropout, self.output_size = config.dropout, config.hidden
-        self.seen = FeedForward(config.hidden, 1, config.hidden, config.layers)
-        self.said = nn.Linear(config.hidden, words * config.hidden)
+        self.first = FeedForward(config.hidden, 1, config.hidden, config.layers)
+        self.words = nn.Linear(config.hidden, words * config.hidden)
 
     def begin(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """What will be said at all places (batch, words, hidden), and how much of it was."""
         once = torch.ones(len(vector), dtype=torch.long, device=vector.device)
-        hidden = self.said(self.seen(vector.unsqueeze(0), once))
+        hidden = self.words(self.first(vector.unsqueeze(0), once))
         states = F.dropout(torch.relu(hidden), self.dropout, self.training)
         return states.view(len(vector), -1, self.output_size), once - 1
 

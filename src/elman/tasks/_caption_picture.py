@@ -1,4 +1,4 @@
-"""Pictures of captioning: images with what is said of them, and where the decoder looked."""
+"""Pictures of captioning: images with their captions, and the attention of the decoder."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ WIDTH, ACROSS = 28, 4
 """Characters of a line under an image; images side by side."""
 
 
-class Shown(NamedTuple):
-    """An image (3, size, size), what is said of it, and what people say."""
+class Captioned(NamedTuple):
+    """An image (3, size, size), its caption by the network, and those by people."""
 
     image: Tensor
-    said: str
-    right: Sequence[str]
+    caption: str
+    references: Sequence[str]
 
 
-class Looked(NamedTuple):
-    """An image, the words said, and for each the weights of its regions (side, side)."""
+class Attended(NamedTuple):
+    """An image, the words of its caption, and for each the weights of the regions (side, side)."""
 
     image: Tensor
     words: Sequence[str]
     weights: Tensor
 
 
-def contact_sheet(shown: Sequence[Shown], figure: Figure) -> None:
-    """Images in rows, each above its caption; where nobody says that, what they say below it."""
-    down = -(-len(shown) // ACROSS)
+def contact_sheet(images: Sequence[Captioned], figure: Figure) -> None:
+    """Images in rows, each above its caption, and below a wrong one a reference."""
+    down = -(-len(images) // ACROSS)
     for axes, one in zip(
         figure.subplots(down, ACROSS, squeeze=False).flat,
-        [*shown, *[None] * (down * ACROSS - len(shown))],
+        [*images, *[None] * (down * ACROSS - len(images))],
         strict=True,
     ):
         axes.axis("off")
         if one is not None:
             _draw(axes, one.image)
-            known = one.said in one.right
-            text = one.said if known else f"{one.said}\n(right: {one.right[0]})"
+            known = one.caption in one.references
+            text = one.caption if known else f"{one.caption}\n(reference: {one.references[0]})"
             lines = "\n".join(fill(line, WIDTH) for line in text.split("\n"))
             axes.set_title(lines, y=-0.08, va="top", fontsize=7, color=COLORS[2 if known else 1])
 
 
-def attention(looked: Sequence[Looked], figure: Figure) -> None:
-    """For each image a row: a word above each picture, bright where the decoder looked for it."""
-    most = max(len(one.words) for one in looked)
-    for row, one in zip(figure.subplots(len(looked), 1 + most, squeeze=False), looked, strict=True):
+def attention(images: Sequence[Attended], figure: Figure) -> None:
+    """A row for each image: a word above each picture, bright where the decoder attended."""
+    most = max(len(one.words) for one in images)
+    for row, one in zip(figure.subplots(len(images), 1 + most, squeeze=False), images, strict=True):
         for axes in row:
             axes.axis("off")
         _draw(row[0], one.image)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -13,29 +13,44 @@ from torch.nn import functional as F
 
 from elman import metrics as measure
 from elman.baselines import BagOfWords, Linear, TfidfLogistic, has_scikit_learn
-from elman.data import BadValue, Rows
-from elman.tasks._base import BY_LENGTH, Metrics, Table
+from elman.data import Rows
+from elman.metrics import Metric
 from elman.tasks._classify_config import ClassifyData, ClassifyNet
-from elman.tasks._inputs import Text
-from elman.tasks._sequence import Example, SequenceTask, flat, words
+from elman.tasks._features import Labels
 from elman.tasks._sequence_net import SequenceNetwork
-from elman.tasks._supervised import Part
+from elman.tasks._sequences import Text, flat, sequence_feature, token_lists
+from elman.tasks._supervised import Part, Supervised
+from elman.tasks._task import Metrics, Table
 
-SHOWN_LABELS = 20
-"""A confusion matrix of more labels is no picture; it is left out."""
+MOST_LABELS = 20
+"""A confusion matrix of more labels is left out."""
 
 LENGTHS = 6
-"""Groups of rows by length whose accuracy is shown."""
+"""Groups of rows in the table of accuracy by length."""
 
 
-class Classify(SequenceTask):
+class Probabilities(NamedTuple):
+    """The network's predictions for a split.
+
+    Attributes:
+        rows: the rows of the split.
+        probabilities: P(label | sequence) of each (rows, labels), float64.
+        contrast: the same of the texts of ``data.contrast`` (texts, labels).
+    """
+
+    rows: Rows
+    probabilities: Tensor
+    contrast: Tensor
+
+
+class Classify(Supervised):
     r"""Many to one: a label for a whole sequence, and how sure the network is.
 
     .. math:: L = -\frac1N \sum_b \ln p(y_b \mid x_b), \qquad p = \mathrm{softmax}(z / \tau)
 
     :math:`\tau` is 1 in training and is then fitted on the validation rows, so that probabilities
-    mean what they say. Make one with `prepare`, train it with `elman.training.fit`, get it back
-    with `elman.load`.
+    are calibrated. Make one with `prepare`, train it with `elman.training.fit`, load it with
+    `elman.load`.
 
     Example:
         >>> import tempfile
@@ -46,7 +61,6 @@ class Classify(SequenceTask):
         >>> task = Classify.prepare(ClassifyData(train=[file]), ClassifyNet(hidden=4))
         >>> task.labels, task.facts()["rows"]
         (['no', 'yes'], {'train': 32, 'valid': 4, 'test': 4})
-        >>> task.network = task.build()
         >>> [answer] = task.answers([{"text": "good"}])
         >>> sorted(answer["probabilities"])
         ['no', 'yes']
@@ -56,65 +70,46 @@ class Classify(SequenceTask):
     """
 
     name: ClassVar[str] = "classify"
-    suits: ClassVar[str] = "classify"
-    data: ClassifyData
+    metric = Metric("accuracy", higher_is_better=True)
+    sort_by = "x"
+    network: SequenceNetwork
 
     def __init__(self, data: ClassifyData, model: ClassifyNet) -> None:
-        super().__init__(data, model)
-        self.labels: list[str] = []
-
-    def wanted(self) -> list[str]:
-        return [*self.input.wanted(), self.data.label]
-
-    def parse_target(self, values: Mapping[str, Any]) -> str:
-        value = values[self.data.label]
-        label = "" if value is None else str(value).strip()
-        if not label:
-            raise BadValue(self.data.label, "a label was expected, got none")
-        if self.known and label not in self.labels:
-            raise BadValue(
-                self.data.label, f"{label!r} was not in training: {', '.join(self.labels[:20])}"
-            )
-        return label
-
-    def stratum(self, example: Example) -> str:
-        return str(example.target)
-
-    def learn_targets(self, targets: Sequence[str]) -> None:
-        self.labels = sorted(set(targets))
-        if len(self.labels) < 2:
-            raise BadValue(self.data.label, f"at least two labels are needed, got {self.labels}")
-
-    def encode_targets(self, targets: Sequence[str]) -> Tensor:
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        return torch.tensor([numbers[label] for label in targets])
+        self.input, self.label = sequence_feature(data, model), Labels(data.label)
+        super().__init__(data, model, inputs={"x": self.input}, targets={"y": self.label})
 
     @property
-    def outputs(self) -> int:
-        return len(self.labels)
+    def labels(self) -> list[str]:
+        return self.label.labels
 
-    def learned(self) -> dict[str, Any]:
-        return {**super().learned(), "labels": self.labels}
-
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        super().recall(learned)
-        self.labels = list(learned["labels"])
+    def stratum(self, example: Mapping[str, Any]) -> str:
+        return str(example["y"])
 
     def build(self) -> SequenceNetwork:
-        network = super().build()
+        first, steps = self.input.layer(self.model), self.input.longest
+        network = SequenceNetwork(first, self.model, len(self.labels), steps)
         network.register_buffer("temperature", torch.ones(()))
         return network
 
-    def criterion(self, batch: Part) -> Tensor:
-        target = batch.columns()["y"]
-        return F.cross_entropy(self.scores(batch), target, reduction="sum")
+    def scores(self, batch: Part) -> Tensor:
+        """The network's scores for a batch (rows, labels)."""
+        columns = batch.columns()
+        scores: Tensor = self.network(*self.input.read(columns["x"], columns["x_lengths"]))
+        return scores
 
-    def settle(self) -> bool:
+    def all_scores(self, rows: Rows) -> Tensor:
+        """The scores of all rows in their order, on the CPU."""
+        return torch.stack(self.in_order(rows, lambda batch: list(self.scores(batch).cpu())))
+
+    def criterion(self, batch: Part) -> Tensor:
+        return F.cross_entropy(self.scores(batch), batch.columns()["y"], reduction="sum")
+
+    def calibrate(self) -> bool:
         """Fit the temperature on the validation rows."""
         if "valid" in self.parts:
             rows = self.parts["valid"]
-            fitted = measure.temperature(self.all_scores(rows), _target(rows))
-            self.network.get_buffer("temperature").fill_(fitted)
+            temperature = measure.temperature(self.all_scores(rows), _target(rows))
+            self.network.get_buffer("temperature").fill_(temperature)
         return "valid" in self.parts
 
     def probabilities(self, rows: Rows) -> Tensor:
@@ -122,59 +117,55 @@ class Classify(SequenceTask):
         temperature = float(self.network.get_buffer("temperature"))
         return (self.all_scores(rows).double() / temperature).softmax(-1)
 
-    def evaluate(self, split: str) -> Metrics:
+    def predict(self, split: str) -> Probabilities:
         rows = self.part(split)
-        return measured(self.probabilities(rows), _target(rows))
+        contrast = torch.zeros(0, len(self.labels))
+        if self.data.contrast:
+            contrast = self.probabilities(self._contrast())
+        return Probabilities(rows, self.probabilities(rows), contrast)
 
-    def score(self, metrics: Metrics) -> float:
-        return -metrics["accuracy"]
+    def metrics(self, predictions: Probabilities) -> Metrics:
+        return measured(predictions.probabilities, _target(predictions.rows))
 
-    def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The label and all probabilities of rows that need no label, each beside its columns.
-
-        The sequence is in the column that ``data.text`` or ``data.series`` names: ``{"text": ...}``
-        unless it was trained on another.
-
-        Raises:
-            DataError: a row has no such column, or no sequence in it.
-        """
-        rows = list(given)
+    def answer(self, rows: Rows) -> list[dict[str, Any]]:
+        """The label, and the probability of each."""
         return [
-            self.answered(
-                values,
-                {
-                    "label": self.labels[int(p.argmax())],
-                    "probabilities": dict(zip(self.labels, p.tolist(), strict=True)),
-                },
-            )
-            for values, p in zip(rows, self.probabilities(self.sequences(rows)), strict=True)
+            {
+                "label": self.labels[int(p.argmax())],
+                "probabilities": dict(zip(self.labels, p.tolist(), strict=True)),
+            }
+            for p in self.probabilities(rows)
         ]
 
-    def tables(self, split: str) -> list[Table]:
-        rows = self.part(split)
-        tables, predicted = [], self.probabilities(rows).argmax(-1)
-        if len(self.labels) <= SHOWN_LABELS:
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), **missing_baselines()}
+
+    def tables(self, predictions: Probabilities) -> list[Table]:
+        rows = predictions.rows
+        tables, predicted = [], predictions.probabilities.argmax(-1)
+        if len(self.labels) <= MOST_LABELS:
             matrix = measure.confusion(predicted, _target(rows), len(self.labels)).tolist()
             counts = [[label, *row] for label, row in zip(self.labels, matrix, strict=True)]
             tables.append(Table("true label, taken for", ["", *self.labels], counts))
         if int(rows.lengths("x").min()) < int(rows.lengths("x").max()):
             tables.append(_by_length(rows, predicted))
         if self.data.contrast:
-            tables.append(self._contrast())
+            tables.append(self._order_of_words(predictions.contrast))
         return tables
 
-    def _contrast(self) -> Table:
-        """Texts of the same words: what order tells, beside a model that has none."""
-        rows = self.sequences([{self.data.text or "": text} for text in self.data.contrast])
-        ours = self.probabilities(rows)
+    def _contrast(self) -> Rows:
+        return self.input_rows([{self.data.text: text} for text in self.data.contrast])
+
+    def _order_of_words(self, probabilities: Tensor) -> Table:
+        """Texts with the same words in another order, beside a model that has no order."""
         columns = ["text", "answer", "probability"]
         texts = self.data.contrast
-        found = [[text, *self._likeliest(p)] for text, p in zip(texts, ours, strict=True)]
+        cells = [[text, *self._likeliest(p)] for text, p in zip(texts, probabilities, strict=True)]
         if "train" in self.parts:
-            bag = torch.from_numpy(self._bag().probabilities(*words(rows)))
+            bag = torch.from_numpy(self._bag().probabilities(*token_lists(self._contrast())))
             columns += ["bag_of_words", "its probability"]
-            found = [[*row, *self._likeliest(p)] for row, p in zip(found, bag, strict=True)]
-        return Table("the order of words", columns, found)
+            cells = [[*row, *self._likeliest(p)] for row, p in zip(cells, bag, strict=True)]
+        return Table("the order of words", columns, cells)
 
     def _likeliest(self, probabilities: Tensor) -> list[str | float]:
         return [self.labels[int(probabilities.argmax())], float(probabilities.max())]
@@ -186,18 +177,20 @@ class Classify(SequenceTask):
         models: dict[str, Any] = {"most_frequent": lambda rows: share.expand(len(rows), -1)}
         if isinstance(self.input, Text):
             bag = self._bag()
-            models["bag_of_words"] = lambda rows: bag.probabilities(*words(rows))
+            models["bag_of_words"] = lambda rows: bag.probabilities(*token_lists(rows))
             if has_scikit_learn():
-                tfidf = TfidfLogistic(*words(train), target.numpy(), len(self.input.vocabulary))
-                models["tfidf_logistic"] = lambda rows: tfidf.probabilities(*words(rows))
+                words, size = token_lists(train), len(self.input.tokens)
+                tfidf = TfidfLogistic(*words, target.numpy(), size)
+                models["tfidf_logistic"] = lambda rows: tfidf.probabilities(*token_lists(rows))
         elif has_scikit_learn():
-            linear = Linear(flat(train, self.longest), target.numpy(), classes=True)
-            models["logistic"] = lambda rows: linear.probabilities(flat(rows, self.longest))
-        measured_on = {s: rows for s, rows in self.parts.items() if s != "train"}
+            steps = self.input.longest
+            linear = Linear(flat(train, steps), target.numpy(), classes=True)
+            models["logistic"] = lambda rows: linear.probabilities(flat(rows, steps))
         return {
             name: {
                 split: measured(torch.as_tensor(np.asarray(model(rows))), _target(rows))
-                for split, rows in measured_on.items()
+                for split, rows in self.parts.items()
+                if split != "train"
             }
             for name, model in models.items()
         }
@@ -205,26 +198,33 @@ class Classify(SequenceTask):
     def _bag(self) -> BagOfWords:
         train = self.parts["train"]
         assert isinstance(self.input, Text)
-        size = len(self.input.vocabulary)
-        return BagOfWords(*words(train), _target(train).numpy(), size, len(self.labels))
+        size = len(self.input.tokens)
+        return BagOfWords(*token_lists(train), _target(train).numpy(), size, len(self.labels))
+
+
+def missing_baselines() -> dict[str, str]:
+    """A fact, where baselines are missing for the lack of a package."""
+    if has_scikit_learn():
+        return {}
+    return {"baselines": 'fewer: scikit-learn is not installed: pip install "elman[data]"'}
 
 
 def _by_length(rows: Rows, predicted: Tensor) -> Table:
-    """Accuracy of short and of long rows, in about equally large groups."""
+    """Accuracy of short and of long rows, in groups of about the same size."""
     right = predicted == _target(rows)
     lengths = rows.lengths("x")
     order = lengths.sort().values
     cuts = order[torch.linspace(0, len(order) - 1, LENGTHS + 1).long()].tolist()
     alone = [cut + 1 for cut, again in pairwise(cuts) if again == cut]  # as many have as a group
-    found: list[list[str | float | int]] = []
+    groups: list[list[str | float | int]] = []
     for low, high in pairwise(sorted({*cuts[:-1], *alone, cuts[-1] + 1})):
         some = (lengths >= low) & (lengths < high)
         if not some.any():
             continue
         share = float(right[some].double().mean())
         group = f"{low} to {high - 1}" if high - low > 1 else str(low)
-        found.append([group, int(some.sum()), share])
-    return Table(BY_LENGTH, ["steps", "rows", "accuracy"], found)
+        groups.append([group, int(some.sum()), share])
+    return Table("by length", ["steps", "rows", "accuracy"], groups, by_length=True)
 
 
 def measured(probabilities: Tensor, target: Tensor) -> Metrics:

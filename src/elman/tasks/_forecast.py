@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import pairwise
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from elman._errors import DataError
-from elman.data import Rows
+from elman.data import Rows, records
+from elman.metrics import Metric
 from elman.pictures import Picture
-from elman.tasks._base import Metrics, Table
 from elman.tasks._forecast_config import ForecastData, ForecastNet
-from elman.tasks._forecast_net import OUTPUTS, ForecastNetwork, Said
-from elman.tasks._forecast_picture import Shown, picture
-from elman.tasks._forecast_series import SeriesTask, columns
+from elman.tasks._forecast_net import OUTPUTS, ForecastNetwork, Interval
+from elman.tasks._forecast_picture import Curves, picture
+from elman.tasks._forecast_series import Readings, SeriesSet, columns
 from elman.tasks._forecast_windows import Panel, Reader, Window
-from elman.tasks._supervised import Part
+from elman.tasks._source import SPLITS, Labeled
+from elman.tasks._supervised import Part, Supervised
 from elman.tasks._table_config import FEEDFORWARD
+from elman.tasks._task import Metrics, Reading, Table
+
+SERIES = "series.safetensors"
+"""The file of the series in a run folder, beside the windows of each split."""
 
 GROUPS = 4
 """Of the steps ahead, each with its error in a table."""
 
 
-class Forecast(SeriesTask):
+class Forecasts(NamedTuple):
+    """The network's predictions for a split.
+
+    Attributes:
+        rows: the windows.
+        interval: the forecast of each step, (windows, horizon) each.
+        losses: the loss of each step (windows, horizon), 0 where nothing was measured.
+        target: the true values (windows, horizon), NaN where nothing was measured.
+    """
+
+    rows: Rows
+    interval: Interval
+    losses: Tensor
+    target: Tensor
+
+
+class Forecast(Supervised):
     r"""Series in time: all of the next H steps at once, each with an interval.
 
     .. math:: L = \frac1N \sum_{b,k} \ell(z_{b,t+k}, o_k(z_{b,t-C+1..t}))
@@ -48,8 +70,8 @@ class Forecast(SeriesTask):
         >>> _ = file.write_text("\n".join(["time,value", *wave]))
         >>> data = ForecastData(train=[file], horizon=6)
         >>> task = Forecast.prepare(data, ForecastNet(hidden=4))
-        >>> task.network = task.build()
-        >>> task.season, [step["time"] for step in task.answers(task.upcoming())[0]["steps"]]
+        >>> [answer] = task.answers(task.continuation())
+        >>> task.series.season, [step["time"] for step in answer["steps"]]
         (6, ['60', '61', '62', '63', '64', '65'])
 
     References:
@@ -61,25 +83,96 @@ class Forecast(SeriesTask):
 
     name: ClassVar[str] = "forecast"
     unit: ClassVar[str] = "loss"
+    counted: ClassVar[str] = "steps"
+    metric = Metric("rmse")
+    data: ForecastData
     network: ForecastNetwork
 
     def __init__(self, data: ForecastData, model: ForecastNet) -> None:
-        super().__init__(data, model)
+        readings = Readings(data, counts=model.output == "negative-binomial")
+        super().__init__(data, model, inputs={"line": readings}, targets={})
+        self.series = SeriesSet(data)
         self.output = OUTPUTS[model.output](model.interval)
+
+    @classmethod
+    def prepare(
+        cls,
+        data: Any,
+        model: Any,
+        folder: Path | None = None,  # noqa: ARG003 - all is kept in memory, and saved later
+        reading: Reading | None = None,
+    ) -> Self:
+        """Read the series and divide them in time.
+
+        Raises:
+            DataError: a file, a row or a series cannot be used.
+        """
+        task = cls(data, model)
+        source, series = task.source, task.series
+        named = data.name and source.parsed(records(data.name, cls.name))
+        series.fit(task.held_out(named or source.from_files(data.train)), source)
+        for split in SPLITS:
+            rows = task.parts[split] = series.panel.windows(series.cut, split)
+            if not len(rows):
+                raise DataError(f"no {split} step has a target: hold out more, or other steps")
+            if reading:
+                reading(split, len(rows), len(rows))
+        return task
+
+    def parse(self, values: Mapping[str, Any]) -> Any:
+        return self.inputs["line"].parse(values)
+
+    def held_out(self, examples: Sequence[Labeled[Any]]) -> list[Any]:
+        """The readings, each with the place of its row."""
+        return [each.example._replace(place=each.place) for each in examples]
+
+    def encode(self, examples: Sequence[Any]) -> Rows:
+        """The test windows of other series, which are put into the panel."""
+        series = self.series = copy(self.series)
+        series.holds_validation = False
+        series.panel = series.panel_of(examples, self.source, series.cut.least + series.cut.horizon)
+        return series.panel.windows(series.cut, "test")
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        self.series.panel.rows.save(folder / "rows" / SERIES)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.series.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.series.load_state_dict(state)
+
+    @classmethod
+    def restore(cls, folder: Path, data: Any, model: Any) -> Self:
+        task = super().restore(folder, data, model)
+        series = Rows.load(folder / "rows" / SERIES)
+        task.series.panel = Panel(task.series.names, series)
+        return task
+
+    def facts(self) -> dict[str, Any]:
+        windows = {split: len(rows) for split, rows in self.parts.items()}
+        return {"windows": windows, **self.series.facts(), **self.source.facts()}
 
     def build(self) -> ForecastNetwork:
         known = 2 + len(self.data.known)
         inputs = known + len(self.data.past)
-        steps = self.cut.context, self.cut.horizon
+        steps = self.series.cut.context, self.series.cut.horizon
         return ForecastNetwork(self.model, inputs, known, *steps, self.output.size)
+
+    def terms(self, rows: Rows, indices: Tensor) -> int:
+        return int(self.series.targets(rows.select(indices)).isfinite().sum())
 
     def window(self, batch: Part) -> Window:
         """What the network reads of a batch, and what came then, on its device."""
+        series = self.series
         aligned = self.model.cell == FEEDFORWARD
         ahead = len(self.data.known)
-        reader = Reader(self.cut, self.season, self.moments, ahead, self.model.scaling, aligned)
+        reader = Reader(
+            series.cut, series.season, series.moments, ahead, self.model.scaling, aligned
+        )
         taken = batch.of.take(batch.indices)
-        window = reader.read(self.panel, taken["line"], taken["origin"])
+        window = reader.read(series.panel, taken["line"], taken["origin"])
         return Window(*(part.to(self.device) for part in window))
 
     def _losses(self, window: Window, raw: Tensor) -> Tensor:
@@ -94,113 +187,132 @@ class Forecast(SeriesTask):
         losses = self._losses(window, self.network(window.x, window.lengths, window.known))
         return (losses / window.scale if self.output.loss_name == "pinball" else losses).sum()
 
-    def forecasts(self, rows: Rows) -> tuple[Said, Tensor]:
-        """What is said of each window's steps, and the losses: each (rows, horizon), on the CPU."""
+    def forecasts(self, rows: Rows) -> Forecasts:
+        """The forecast of each window, and its losses, on the CPU."""
 
         def run(batch: Part) -> list[Tensor]:
             window = self.window(batch)
             raw = self.network(window.x, window.lengths, window.known)
-            said = self._widened(self.output.said(raw, window.middle, window.scale))
-            return list(torch.stack([*said, self._losses(window, raw)], 1).cpu())
+            interval = self._widened(self.output.interval(raw, window.middle, window.scale))
+            return list(torch.stack([*interval, self._losses(window, raw)], 1).cpu())
 
-        *said, losses = torch.stack(self.in_order(rows, run)).unbind(1)
-        return Said(*said), losses
+        *interval, losses = torch.stack(self.in_order(rows, run)).unbind(1)
+        target = self.series.targets(rows)
+        return Forecasts(rows, Interval(*interval), losses, target)
 
-    def _widened(self, said: Said) -> Said:
+    def _widened(self, interval: Interval) -> Interval:
         widening, floor = self.network.get_buffer("widening"), self.output.floor
-        low = said.median - widening * (said.median - said.low).clamp(min=floor)
-        high = said.median + widening * (said.high - said.median).clamp(min=floor)
-        return said._replace(low=low.clamp(min=self.output.least), high=high)
+        low = interval.median - widening * (interval.median - interval.low).clamp(min=floor)
+        high = interval.median + widening * (interval.high - interval.median).clamp(min=floor)
+        return interval._replace(low=low.clamp(min=self.output.least), high=high)
 
-    def settle(self) -> bool:
+    def calibrate(self) -> bool:
         """Fit the widening on the validation windows."""
         rows = self.parts["valid"]
         widening = self.network.get_buffer("widening").fill_(1.0)
-        said, _ = self.forecasts(rows)
-        target = self.panel.targets(rows, self.cut.horizon)
-        over = target - said.median
-        half = torch.where(over > 0, said.high - said.median, said.median - said.low)
+        _, interval, _, target = self.forecasts(rows)
+        over = target - interval.median
+        above, below = interval.high - interval.median, interval.median - interval.low
+        half = torch.where(over > 0, above, below)
         needed = (over.abs() / half.clamp(min=self.output.floor))[target.isfinite()].sort().values
         rank = math.ceil((len(needed) + 1) * self.model.interval)
         widening.fill_(float(needed[min(rank, len(needed)) - 1]))
         return True
 
-    def evaluate(self, split: str) -> Metrics:
-        rows = self.part(split)
-        said, losses = self.forecasts(rows)
-        target = self.panel.targets(rows, self.cut.horizon)
+    @property
+    def selection(self) -> Metric:
+        """The loss, which rewards a good interval as well as a good value."""
+        return Metric(self.output.loss_name)
+
+    def baselines(self) -> dict[str, dict[str, Metrics]]:
+        """Seasonal naive forecasts, see `SeriesSet.baselines`."""
+        return self.series.baselines(self.parts)
+
+    def predict(self, split: str) -> Forecasts:
+        return self.forecasts(self.part(split))
+
+    def metrics(self, predictions: Forecasts) -> Metrics:
+        rows, interval, losses, target = predictions
         there = target.isfinite()
-        inside = ((said.low <= target) & (target <= said.high))[there]
+        inside = ((interval.low <= target) & (target <= interval.high))[there]
         return {
-            **self._errors(said.value, rows),
+            **self.series.errors(interval.value, rows),
             "coverage": float(inside.double().mean()),
-            "width": float((said.high - said.low)[there].mean()),
+            "width": float((interval.high - interval.low)[there].mean()),
             self.output.loss_name: float(losses.sum() / there.sum()),
         }
 
-    def score(self, metrics: Metrics) -> float:
-        return metrics[self.output.loss_name]
-
-    def tables(self, split: str) -> list[Table]:
+    def tables(self, predictions: Forecasts) -> list[Table]:
         """Errors of each series; error and coverage of near steps and of far ones."""
-        rows = self.part(split)
-        said, _ = self.forecasts(rows)
-        target = self.panel.targets(rows, self.cut.horizon)
-        cuts = sorted({round(h) for h in torch.linspace(0, self.cut.horizon, GROUPS + 1).tolist()})
-        found: list[list[str | float | int]] = []
+        rows, interval, _, target = predictions
+        cuts = sorted(
+            {round(h) for h in torch.linspace(0, self.series.cut.horizon, GROUPS + 1).tolist()}
+        )
+        groups: list[list[str | float | int]] = []
         for low, high in pairwise(cuts):
-            some = [part[:, low:high] for part in (*said, target)]
+            some = [part[:, low:high] for part in (*interval, target)]
             there = some[-1].isfinite()
             value, lower, _, upper, true = (part[there] for part in some)
             inside = ((lower <= true) & (true <= upper)).double().mean()
             rmse, mae = (value - true).square().mean().sqrt(), (value - true).abs().mean()
             errors = float(rmse), float(mae), float(inside)
-            found.append([f"{low + 1} to {high}", len(true), *errors])
-        ahead = Table("by step ahead", ["steps", "values", "rmse", "mae", "coverage"], found)
-        return [ahead, self._by_series(said.value, rows)]
+            groups.append([f"{low + 1} to {high}", len(true), *errors])
+        ahead = Table("by step ahead", ["steps", "values", "rmse", "mae", "coverage"], groups)
+        return [ahead, self.series.by_series(interval.value, rows)]
 
-    def pictures(self, split: str) -> list[Picture]:
-        """The last forecast of each series: what was before it, its interval, and the truth."""
-        rows = self.part(split)
-        line, _ = columns(rows)
-        last = torch.tensor([int((line == i).nonzero()[-1]) for i in sorted(set(line.tolist()))])
-        some = Rows(rows.take(last))
-        said, _ = self.forecasts(some)
-        target = self.panel.targets(some, self.cut.horizon)
-        shown = []
-        for row, (i, origin) in enumerate(zip(*(c.tolist() for c in columns(some)), strict=True)):
-            start = int(self.panel.starts[i])
-            history = self.panel.values[max(start, origin - self.cut.context) : origin, 0]
-            parts = (history, target[row], said.value[row], said.low[row], said.high[row])
-            when = self.panel.place(i) + (origin - start) * self.grid.every
-            arrays = (part.numpy() for part in parts)
-            shown.append(Shown(self.panel.names[i], self.grid.time(when), *arrays))
-        return [picture(shown, self.model.interval)]
+    def plots(self, predictions: Forecasts) -> list[Picture]:
+        """The last forecast of each series: the steps before it, its interval, and the truth."""
+        series = self.series
+        line, origins = columns(predictions.rows)
+        value, low, _, high = predictions.interval
+        panels = []
+        for i in sorted(set(line.tolist())):
+            last = int((line == i).nonzero()[-1])
+            start, origin = int(series.panel.starts[i]), int(origins[last])
+            history = series.panel.values[max(start, origin - self.series.cut.context) : origin, 0]
+            ahead = (part[last] for part in (predictions.target, value, low, high))
+            when = series.panel.place(i) + (origin - start) * self.series.grid.every
+            arrays = (part.numpy() for part in (history, *ahead))
+            panels.append(Curves(series.panel.names[i], self.series.grid.time(when), *arrays))
+        return [picture(panels, self.model.interval)]
 
-    def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def continuation(self) -> Iterator[Mapping[str, Any]]:
+        """The series that the task has, to be continued."""
+        panel = self.series.panel
+        return ({"line": panel.line(i)} for i in range(len(panel.names)))
+
+    def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
+        readings = self.held_out(self.source.from_files([path]))
+        panel = self.series.panel_of(readings, self.source, self.series.cut.least)
+        return ({"line": panel.line(i)} for i in range(len(panel.names)))
+
+    def answers(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The next steps of series, after the last target of each.
 
         Raises:
             DataError: what ``data.known`` names is not there for the first step to forecast.
         """
         other = copy(self)
-        other.panel = Panel.of([values["line"] for values in given])
-        said, _ = other.forecasts(other.panel.next_windows())
-        return [other._answer(line, said) for line in range(len(other.panel.names))]
+        other.series = copy(self.series)
+        panel = other.series.panel = Panel.of([values["line"] for values in rows])
+        interval = other.forecasts(panel.next_windows()).interval
+        return [other._answer(line, interval) for line in range(len(panel.names))]
 
-    def _answer(self, line: int, said: Said) -> dict[str, Any]:
-        panel, name = self.panel, self.panel.names[line]
+    def _answer(self, line: int, interval: Interval) -> dict[str, Any]:
+        panel, name = self.series.panel, self.series.panel.names[line]
         names = self.data.known
         ahead = panel.values[panel.ends[line] : panel.stops[line], 1 : 1 + len(names)]
         known = int(ahead.isfinite().all(1).int().cumprod(0).sum())
-        count = min(known, self.cut.horizon) if names else self.cut.horizon
+        count = min(known, self.series.cut.horizon) if names else self.series.cut.horizon
         if not count:
             raise DataError(
                 f"series {name!r}: {', '.join(names)} must be known of the steps to "
                 f"forecast: add rows with them, and with an empty {self.data.target}"
             )
-        begin = panel.place(line) + int(panel.ends[line] - panel.starts[line]) * self.grid.every
-        times = [self.grid.time(begin + k * self.grid.every) for k in range(count)]
-        each = zip(times, *(said[key][line, :count].tolist() for key in (0, 1, 3)), strict=True)
+        begin = (
+            panel.place(line) + int(panel.ends[line] - panel.starts[line]) * self.series.grid.every
+        )
+        times = [self.series.grid.time(begin + k * self.series.grid.every) for k in range(count)]
+        each = zip(times, *(interval[key][line, :count].tolist() for key in (0, 1, 3)), strict=True)
         keys = ("time", "value", "low", "high")
         return {"series": name, "steps": [dict(zip(keys, step, strict=True)) for step in each]}

@@ -1,4 +1,4 @@
-"""The network that forecasts, and what it says of a step: three kinds of output."""
+"""The network that forecasts, and three kinds of distribution of a step."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ DRAWS = 1000
 """Draws whose quantiles are those of a negative binomial: their error is about 1 % of rank."""
 
 
-class Said(NamedTuple):
-    """What is said of each step, in the unit of the data: each (batch, horizon)."""
+class Interval(NamedTuple):
+    """The forecast of each step, in the unit of the data: each (batch, horizon)."""
 
     value: Tensor
     low: Tensor
@@ -54,7 +54,7 @@ class Output(ABC):
         """Of each step; targets must be finite."""
 
     @abstractmethod
-    def said(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Said:
+    def interval(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Interval:
         """Before any widening."""
 
 
@@ -76,10 +76,10 @@ class Gaussian(Output):
             0.5 * math.log(2 * math.pi) + deviation.log() + ((target - mean) / deviation) ** 2 / 2
         )
 
-    def said(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Said:
+    def interval(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Interval:
         mean, deviation = self._moments(raw, middle, scale)
         half = deviation * torch.special.ndtri(torch.tensor(self.tails[1], dtype=torch.float64))
-        return Said(mean, mean - half, mean, mean + half)
+        return Interval(mean, mean - half, mean, mean + half)
 
     @staticmethod
     def _moments(raw: Tensor, middle: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,14 +108,14 @@ class Counts(Output):
         ways = torch.lgamma(target + size) - torch.lgamma(size) - torch.lgamma(target + 1)
         return size * odds.log1p() - ways - target * (odds / (1 + odds)).log()
 
-    def said(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Said:
+    def interval(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Interval:
         mean, shape = (t.cpu().numpy() for t in self._moments(raw, scale))
         draws = np.random.default_rng(0).negative_binomial(
             1 / shape, 1 / (1 + mean * shape), size=(DRAWS, *mean.shape)
         )
-        found = np.quantile(draws, [self.tails[0], 0.5, self.tails[1]], axis=0, method="higher")
-        low, median, high = torch.from_numpy(found).to(raw.device).double()
-        return Said(torch.from_numpy(mean).to(raw.device), low, median, high)
+        quantiles = np.quantile(draws, [self.tails[0], 0.5, self.tails[1]], axis=0, method="higher")
+        low, median, high = torch.from_numpy(quantiles).to(raw.device).double()
+        return Interval(torch.from_numpy(mean).to(raw.device), low, median, high)
 
     @staticmethod
     def _moments(raw: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,7 +124,7 @@ class Counts(Output):
 
 
 class Quantiles(Output):
-    r"""Quantiles of their own, each learned by its pinball loss; sorted when they are told.
+    r"""Quantiles, each learned by its pinball loss, and then sorted.
 
     .. math:: L_\tau(z, q) = \max(\tau (z - q), (\tau - 1)(z - q))
 
@@ -153,12 +153,12 @@ class Quantiles(Output):
         levels = over.new_tensor(self.levels)
         return torch.maximum(levels * over, (levels - 1) * over).mean(-1)
 
-    def said(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Said:
+    def interval(self, raw: Tensor, middle: Tensor, scale: Tensor) -> Interval:
         found = middle.unsqueeze(-1) + scale.unsqueeze(-1) * raw.double().sort(-1).values
         low, median, high = (
             found[..., self.levels.index(level)] for level in (self.tails[0], 0.5, self.tails[1])
         )
-        return Said(median, low, median, high)
+        return Interval(median, low, median, high)
 
 
 OUTPUTS: dict[str, type[Output]] = {

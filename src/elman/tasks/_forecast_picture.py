@@ -1,4 +1,4 @@
-"""What a forecast looks like: history, forecast, interval and truth."""
+"""The picture of a forecast: history, forecast, interval and truth."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MOST = 4
 Reals = NDArray[np.float64]
 
 
-class Shown(NamedTuple):
-    """One forecast: steps up to its origin, and of each step ahead the truth and what was said."""
+class Curves(NamedTuple):
+    """One forecast: the steps before its origin; then true values, forecast and interval."""
 
     name: str
     first: str
@@ -31,9 +31,9 @@ class Shown(NamedTuple):
     high: Reals
 
 
-def picture(shown: Sequence[Shown], interval: float) -> Picture:
+def picture(forecasts: Sequence[Curves], interval: float) -> Picture:
     """Up to four forecasts below each other."""
-    some = shown[:MOST]
+    some = forecasts[:MOST]
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(len(some), squeeze=False)[:, 0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +13,15 @@ from torch import Tensor
 
 from elman._errors import DataError
 from elman.baselines import SeasonalNaive, find_season
-from elman.data import BadValue, Record, Rows, records
+from elman.data import BadValue, Rows
+from elman.data._rows import Column
 from elman.data._series import Cut, Reading, lines
 from elman.data._times import Grid, parse_time
-from elman.tasks._base import Metrics, Table
-from elman.tasks._base import Reading as Report
-from elman.tasks._forecast_config import ForecastData, ForecastNet
+from elman.tasks._features import Feature
+from elman.tasks._forecast_config import ForecastData
 from elman.tasks._forecast_windows import Moments, Panel
-from elman.tasks._table import TableTask
+from elman.tasks._source import Source
+from elman.tasks._task import Metrics, Table
 
 MOST_SERIES = 40
 """Series whose errors are shown one by one."""
@@ -29,27 +29,18 @@ MOST_SERIES = 40
 EMPTY = {"", "na", "n/a", "nan", "none", "null"}
 
 
-class SeriesTask(TableTask):
-    """Series are read, laid on a grid, and divided in time; what is learned of them is left to say.
+class Readings(Feature):
+    """One step of a series: its time, its target, and the covariates.
 
-    A row of a split is a window: of which series it is, and at which step of ``panel`` what is to
-    be forecast begins. The run folder keeps the series in ``rows/series.safetensors``.
+    Args:
+        data: the section of the configuration.
+        counts: whether targets are counts: 0, 1 ...
     """
 
-    suits: ClassVar[str] = "forecast"
-    counted: ClassVar[str] = "steps"
-    data: ForecastData
-    panel: Panel
-
-    def __init__(self, data: ForecastData, model: ForecastNet) -> None:
-        super().__init__(data, model)
-        self.model: ForecastNet = model
-        held = data.valid_steps or 0, data.test_steps or 0
-        self.cut = Cut(data.horizon, data.context or 1, *held, data.stride)
-
-    def wanted(self) -> list[str]:
-        named = [self.data.series] if self.data.series else []
-        return [self.data.time, *named, self.data.target, *self.data.known, *self.data.past]
+    def __init__(self, data: ForecastData, *, counts: bool) -> None:
+        named = [data.series] if data.series else []
+        self.columns = (data.time, *named, data.target, *data.known, *data.past)
+        self.data, self.counts = data, counts
 
     def parse(self, values: Mapping[str, Any]) -> Reading:
         data = self.data
@@ -71,60 +62,61 @@ class SeriesTask(TableTask):
             math.nan if empty and _is_empty(values[name]) else _number(name, values[name])
             for name in data.past
         ]
-        if self.model.output == "negative-binomial" and (value < 0 or value % 1 > 0):
+        if self.counts and (value < 0 or value % 1 > 0):
             raise BadValue(
                 data.target, f"negative-binomial has counts: 0, 1 ..., got {target!r:.80}"
             )
         return Reading("", series, time, (value, *known, *past))
 
-    def _parsed(self, rows: Iterable[Record]) -> list[tuple[Reading, str | None]]:
-        parsed: list[tuple[Reading, str | None]] = []
-        for place, values in rows:
-            with self.bad.caught(place):
-                parsed.append((self.parse(values)._replace(place=place), None))
-        return parsed
+    def encode(self, values: Sequence[Reading]) -> Column:
+        raise NotImplementedError("readings become windows of a panel, see SeriesSet")
 
-    @classmethod
-    def prepare(
-        cls,
-        data: Any,
-        model: Any,
-        folder: Path | None = None,  # noqa: ARG003 - all is kept in memory, and saved later
-        reading: Report | None = None,
-    ) -> Self:
-        """Read the series and divide them in time.
 
-        Raises:
-            DataError: a file, a row or a series cannot be used.
-        """
-        task = cls(data, model)
-        named = data.name and [r for r, _ in task._parsed(records(data.name, cls.suits))]
-        readings = named or task.examples(data.train)
-        task.learn(readings)
-        task.panel = task._panel(readings, task.cut.least + sum(task.cut[2:4]) + data.horizon)
-        task.known = True
-        task._learn_from_training()
-        for split in ("train", "valid", "test"):
-            task.parts[split] = task.panel.windows(task.cut, split)
-            if not len(task.parts[split]):
-                raise DataError(f"no {split} step has a target: hold out more, or other steps")
-            if reading:
-                reading(split, len(task.parts[split]), len(task.parts[split]))
-        return task
+class SeriesSet:
+    """Series on one grid in time, and what is learned of the steps before those held out.
 
-    def learn(self, examples: Sequence[Reading]) -> None:
-        """The grid on which the times lie."""
+    Attributes:
+        cut: how long windows are, and which steps are held out.
+        panel: the values of all series.
+        grid: the times of the steps.
+        season: the steps of a season; ``season_from`` says why.
+        moments: mean and deviation of the covariates in training.
+        holds_validation: whether the steps before the test are held out, too.
+    """
+
+    panel: Panel
+    grid: Grid
+    moments: Moments
+    season: int
+    season_from: str
+    names: list[str]
+
+    def __init__(self, data: ForecastData) -> None:
+        held = data.valid_steps or 0, data.test_steps or 0
+        self.data, self.holds_validation = data, True
+        self.cut = Cut(data.horizon, data.context or 1, *held, data.stride)
+
+    def fit(self, readings: Sequence[Reading], source: Source[Reading]) -> None:
+        """Take grid, season and moments from the steps before those that are held out."""
         series: dict[str, list[Any]] = {}
-        for reading in examples:
+        for reading in readings:
             series.setdefault(reading.series, []).append(reading.time)
         self.grid = Grid.of(list(series.values()))
+        least = self.cut.least + sum(self.cut[2:4]) + self.cut.horizon
+        self.panel = self.panel_of(readings, source, least)
+        held = self.cut.valid + self.cut.test
+        panel = self.panel
+        ends = (panel.ends - held).tolist()
+        parts = [panel.values[a:b] for a, b in zip(panel.starts.tolist(), ends, strict=True)]
+        self._choose_season([part[:, 0].numpy() for part in parts])
+        self.moments = Moments.of(torch.cat(parts)[:, 1:])
 
-    def _panel(self, readings: Sequence[Reading], least: int) -> Panel:
-        """The series that have at least so many steps."""
+    def panel_of(self, readings: Sequence[Reading], source: Source[Reading], least: int) -> Panel:
+        """The series that have at least ``least`` steps."""
         options: Any = {"column": self.data.time, "gaps": self.data.missing}
         kept, first = [], {reading.series: reading.place for reading in reversed(readings)}
-        for line in lines(readings, self.grid, self.bad, **options):
-            with self.bad.caught(f"{first[line.name]}: series {line.name!r}, which begins here"):
+        for line in lines(readings, self.grid, source.bad, **options):
+            with source.bad.caught(f"{first[line.name]}: series {line.name!r}, which begins here"):
                 if line.observed < least:
                     raise BadValue(
                         "",
@@ -133,35 +125,22 @@ class SeriesTask(TableTask):
                     )
                 kept.append(line)
         if not kept:
-            raise DataError(f"no series is left{self._why()}")
+            raise DataError(f"no series is left{source.why()}")
         return Panel.of(kept)
-
-    def _learn_from_training(self) -> None:
-        """Season and moments of the covariates, from the steps before those that are held out."""
-        held = self.cut.valid + self.cut.test
-        panel = self.panel
-        ends = (panel.ends - held).tolist()
-        parts = [panel.values[a:b] for a, b in zip(panel.starts.tolist(), ends, strict=True)]
-        self._choose_season([part[:, 0].numpy() for part in parts])
-        self.moments = Moments.of(torch.cat(parts)[:, 1:])
 
     def _choose_season(self, targets: Sequence[NDArray[np.float64]]) -> None:
         calendar = self.grid.seasons()
-        found = self.data.season or find_season(targets, calendar=list(calendar))
-        self.season, self.season_from = found, "autocorrelation"
+        season = self.data.season or find_season(targets, calendar=list(calendar))
+        self.season, self.season_from = season, "autocorrelation"
         if self.data.season:
             self.season_from = "data.season"
-        elif found == 1:
+        elif season == 1:
             self.season_from = "none stands out: name it with data.season"
-        elif found in calendar:
-            self.season_from = f"{calendar[found]}, as the autocorrelation has it"
+        elif season in calendar:
+            self.season_from = f"{calendar[season]}, as the autocorrelation has it"
 
-    def encode(self, examples: Sequence[Reading]) -> Rows:
-        """The test windows of other series, which are kept in ``panel``."""
-        self.panel = self._panel(examples, self.cut.least + self.cut.horizon)
-        return self.panel.windows(self.cut, "test")
-
-    def learned(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
+        """What `fit` computed, as JSON."""
         return {
             "grid": self.grid._asdict(),
             "moments": self.moments._asdict(),
@@ -170,52 +149,36 @@ class SeriesTask(TableTask):
             "series": self.panel.names,
         }
 
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        self.grid, self.moments = Grid(**learned["grid"]), Moments(**learned["moments"])
-        self.season, self.names = int(learned["season"]), list(learned["series"])
-        self.season_from = str(learned.get("season_from", ""))  # of an older run it is not known
-
-    def save(self, folder: Path) -> None:
-        super().save(folder)
-        self.panel.rows.save(folder / "rows" / "series.safetensors")
-
-    @classmethod
-    def restore(cls, folder: Path, data: Any, model: Any) -> Self:
-        task = super().restore(folder, data, model)
-        task.panel = Panel(task.names, Rows.load(folder / "rows" / "series.safetensors"))
-        return task
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Be as after `fit`, but for the panel."""
+        self.grid, self.moments = Grid(**state["grid"]), Moments(**state["moments"])
+        self.season, self.season_from = int(state["season"]), str(state["season_from"])
+        self.names = list(state["series"])
 
     def facts(self) -> dict[str, Any]:
-        panel = self.panel
+        """The series, the grid, and which steps the metrics are of."""
+        panel, cut = self.panel, self.cut
         past = [panel.past(line) for line in range(len(panel.names))]
-        facts = {
-            "windows": super().facts().pop("rows"),
+        before = f" (valid: the {cut.valid} before them)" if self.holds_validation else ""
+        apart = f", each {cut.stride} after the other" if cut.stride > 1 else ""
+        windows = f"in windows of {cut.horizon}{apart}"
+        return {
             "series": len(past),
             "steps": sum(map(len, past)),
             "missing": sum(int(one.isnan().sum()) for one in past),
             "grid": str(self.grid),
             "season": self.season,
             "season_from": self.season_from,
-            "measured": self._measured(),
+            "measured": f"the last {cut.test} steps of each series alone{before}, {windows}",
         }
-        more = {k: v for k, v in super().facts().items() if k != "rows"}
-        return {**facts, **more}
 
-    def _measured(self) -> str:
-        """Which steps the metrics are of."""
-        cut = self.cut
-        before = f" (valid: the {cut.valid} before them)" if "valid" in self.parts else ""
-        apart = f", each {cut.stride} after the other" if cut.stride > 1 else ""
-        windows = f"in windows of {cut.horizon}{apart}"
-        return f"the last {cut.test} steps of each series alone{before}, {windows}"
+    def targets(self, rows: Rows) -> Tensor:
+        """The true values of windows (windows, horizon)."""
+        return self.panel.targets(rows, self.cut.horizon)
 
-    def terms(self, rows: Rows, indices: Tensor) -> int:
-        some = Rows(rows.take(indices))
-        return int(self.panel.targets(some, self.cut.horizon).isfinite().sum())
-
-    def _errors(self, value: Tensor, rows: Rows, naive: Tensor | None = None) -> Metrics:
+    def errors(self, value: Tensor, rows: Rows, naive: Tensor | None = None) -> Metrics:
         """Of one number for each step: in the data's unit, and mase in that of naive errors."""
-        error = value - self.panel.targets(rows, self.cut.horizon)
+        error = value - self.targets(rows)
         there = error.isfinite()
         naive = self._naive_errors() if naive is None else naive
         scaled = error.abs() / naive[columns(rows)[0]].unsqueeze(1)
@@ -227,32 +190,32 @@ class SeriesTask(TableTask):
             "mase": float(scaled[scaled.isfinite()].mean()),
         }
 
-    def _by_series(self, value: Tensor, rows: Rows) -> Table:
+    def by_series(self, value: Tensor, rows: Rows) -> Table:
         """Of each series, the worst first: which steps were measured, and the errors."""
         line, origin = columns(rows)
         naive = self._naive_errors()
-        found: list[list[str | float | int]] = []
+        cells: list[list[str | float | int]] = []
         for i in sorted(set(line.tolist())):
             of = line == i
             some, at = rows.select(of.nonzero()[:, 0]), origin[of] - self.panel.starts[i]
-            errors = self._errors(value[of], some, naive)
+            errors = self.errors(value[of], some, naive)
             first, last = (
                 self.grid.time(self.panel.place(i) + int(step) * self.grid.every)
                 for step in (at.min(), at.max() + self.cut.horizon - 1)
             )
-            values = int(self.panel.targets(some, self.cut.horizon).isfinite().sum())
+            values = int(self.targets(some).isfinite().sum())
             kept = [errors[name] for name in ("rmse", "mae", "mase")]
-            found.append([self.panel.names[i], first, last, int(of.sum()), values, *kept])
-        found.sort(key=lambda row: -float(row[-1]) if math.isfinite(float(row[-1])) else math.inf)
+            cells.append([self.panel.names[i], first, last, int(of.sum()), values, *kept])
+        cells.sort(key=lambda row: -float(row[-1]) if math.isfinite(float(row[-1])) else math.inf)
         title = "by series"
-        if len(found) > MOST_SERIES:
-            title = f"the {MOST_SERIES} of {len(found):,} series with the largest mase"
+        if len(cells) > MOST_SERIES:
+            title = f"the {MOST_SERIES} of {len(cells):,} series with the largest mase"
         names = ["series", "from", "to", "windows", "values", "rmse", "mae", "mase"]
-        return Table(title, names, found[:MOST_SERIES])
+        return Table(title, names, cells[:MOST_SERIES])
 
     def _training(self) -> list[Tensor]:
         """The targets of each series before those that are held out."""
-        held = self.cut.test + (self.cut.valid if "train" in self.parts else 0)
+        held = self.cut.test + (self.cut.valid if self.holds_validation else 0)
         return [self.panel.past(line)[:-held] for line in range(len(self.panel.names))]
 
     def _naive_errors(self) -> Tensor:
@@ -261,7 +224,7 @@ class SeriesTask(TableTask):
         means = torch.stack([change.nanmean() for change in changes])
         return torch.where(means > 0, means, torch.nan)
 
-    def baselines(self) -> dict[str, dict[str, Metrics]]:
+    def baselines(self, parts: Mapping[str, Rows]) -> dict[str, dict[str, Metrics]]:
         """The last value; that of one season ago; and that with the mean growth over a season."""
         models = {
             "naive": SeasonalNaive(1),
@@ -270,8 +233,8 @@ class SeriesTask(TableTask):
         }
         return {
             name: {
-                split: self._errors(self._simple(model, rows), rows)
-                for split, rows in self.parts.items()
+                split: self.errors(self._simple(model, rows), rows)
+                for split, rows in parts.items()
                 if split != "train"
             }
             for name, model in models.items()
@@ -279,19 +242,11 @@ class SeriesTask(TableTask):
 
     def _simple(self, model: SeasonalNaive, rows: Rows) -> Tensor:
         changes = [model.mean_change(past.numpy()) for past in self._training()]
-        found = []
+        forecasts = []
         for line, origin in zip(*(column.tolist() for column in columns(rows)), strict=True):
             history = self.panel.values[self.panel.starts[line] : origin, 0].numpy()
-            found.append(model.forecast(history, self.cut.horizon, changes[line]))
-        return torch.from_numpy(np.stack(found))
-
-    def upcoming(self) -> Iterator[Mapping[str, Any]]:
-        """The series that the task has, to be continued."""
-        return ({"line": self.panel.line(i)} for i in range(len(self.panel.names)))
-
-    def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        panel = self._panel(self.examples([path]), self.cut.least)
-        return ({"line": panel.line(i)} for i in range(len(panel.names)))
+            forecasts.append(model.forecast(history, self.cut.horizon, changes[line]))
+        return torch.from_numpy(np.stack(forecasts))
 
 
 def columns(rows: Rows) -> tuple[Tensor, Tensor]:

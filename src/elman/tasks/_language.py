@@ -26,9 +26,9 @@ from elman.data import Lanes, Source, Split, TextSource, Vocabulary, by_name, op
 from elman.decode import sample
 from elman.metrics import bits_per_char, perplexity
 from elman.nn import linear_cross_entropy
-from elman.tasks._base import Excerpt, Metrics, NamedTask, Reading
 from elman.tasks._language_config import LanguageAsked, LanguageData, LanguageNet
 from elman.tasks._language_net import LanguageNetwork
+from elman.tasks._task import Excerpt, Metrics, Predictions, Reading, Task
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,13 @@ class Piece:
         return self.lanes.window(self.start + start, self.start + stop)
 
 
-class LanguageModel(NamedTask):
+class LanguageModel(Task):
     r"""Next-token prediction over a text, read in contiguous lanes with the state carried along.
 
     .. math:: L = -\sum_t \ln p(w_{t+1} \mid w_{\le t}),
         \qquad p = \mathrm{softmax}(W_{hy} h_t + b_y)
 
-    Make one with `prepare`, train it with `elman.training.fit`, get it back with `elman.load`.
+    Make one with `prepare`, train it with `elman.training.fit`, load it with `elman.load`.
 
     Args:
         vocabulary: what the tokens are.
@@ -90,7 +90,6 @@ class LanguageModel(NamedTask):
         >>> _ = path.write_text("\n".join(text))
         >>> data = LanguageData(train=[path], lanes=2, eval_lanes=1)
         >>> task = LanguageModel.prepare(data, LanguageNet(hidden=8))
-        >>> task.network = task.build()
         >>> sorted(task.evaluate("valid"))
         ['nats', 'perplexity']
         >>> [word for word, p in task.next_words("the cat", top=3)]  # untrained
@@ -119,8 +118,8 @@ class LanguageModel(NamedTask):
     @classmethod
     def prepare(
         cls,
-        data: LanguageData,
-        model: LanguageNet,
+        data: Any,
+        model: Any,
         folder: Path | None = None,
         reading: Reading | None = None,
     ) -> LanguageModel:
@@ -151,12 +150,12 @@ class LanguageModel(NamedTask):
         return task
 
     @classmethod
-    def restore(cls, folder: Path, data: LanguageData, model: LanguageNet) -> LanguageModel:
+    def restore(cls, folder: Path, data: Any, model: Any) -> LanguageModel:
         files = {name: _token_file(folder, name) for name in Split._fields}
         tokens = {name: open_tokens(file) for name, file in files.items() if lexists(file)}
         return cls(Vocabulary.load(folder / "tokenizer.json"), tokens, data, model)
 
-    def on(self, files: Sequence[Path] = (), rows: int | None = None) -> LanguageModel:
+    def with_data(self, files: Sequence[Path] = (), rows: int | None = None) -> LanguageModel:
         """The same model, with other text as "test", or read in another number of lanes."""
         lanes = {} if rows is None else {"lanes": rows, "eval_lanes": rows}
         data = LanguageData.parse({**self.data.model_dump(), **lanes})
@@ -231,7 +230,8 @@ class LanguageModel(NamedTask):
     def eval_steps(self, batch: Piece) -> int:
         return max(1, SCORES_AT_ONCE // (batch.rows * len(self.vocabulary)))
 
-    def metrics(self, nats: float, split: str) -> Metrics:
+    def metrics(self, predictions: Predictions) -> Metrics:
+        split, nats = predictions
         metrics = {"nats": nats, "perplexity": perplexity(nats)}
         if self.vocabulary.kind != "word":  # words do not say what was between them
             metrics["bits_per_char"] = bits_per_char(nats, self._tokens_per_char(split))
@@ -313,12 +313,12 @@ class LanguageModel(NamedTask):
         said = context[1:] if self.vocabulary.eos is not None else context
         return self.vocabulary.decode([*said, *drawn])
 
-    def generated(self, asked: LanguageAsked, folder: Path) -> Iterator[dict[str, Any]]:
-        for prompt in asked.prompt or [""]:
-            how = asked.model_dump(include={"length", "temperature", "top_k", "seed"})
+    def generated(self, options: LanguageAsked, folder: Path) -> Iterator[dict[str, Any]]:
+        for prompt in options.prompt or [""]:
+            how = options.model_dump(include={"length", "temperature", "top_k", "seed"})
             text = self.generate(prompt, **how)
             unknown = self.vocabulary.unknown(prompt)
-            yield {"prompt": prompt, "text": text, "seed": asked.seed, "unknown": unknown}
+            yield {"prompt": prompt, "text": text, "seed": options.seed, "unknown": unknown}
 
     @torch.no_grad()
     def _drawn(

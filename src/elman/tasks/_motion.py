@@ -17,9 +17,10 @@ from elman._errors import ConfigError
 from elman.baselines import Neighbors, has_scikit_learn
 from elman.data import BadValue, Ragged, Record, Rows, read_videos
 from elman.data._video import is_video
+from elman.metrics import Metric
 from elman.pictures import Picture
 from elman.scan import mask
-from elman.tasks._base import Metrics, Table
+from elman.tasks._features import Feature
 from elman.tasks._motion_config import FILMED, MotionData, MotionNet
 from elman.tasks._motion_net import MotionNetwork, Run
 from elman.tasks._motion_paths import (
@@ -28,26 +29,88 @@ from elman.tasks._motion_paths import (
     Truth,
     by_steps,
     copied,
-    foretold,
     measured,
+    predicted,
     straight,
 )
-from elman.tasks._motion_picture import Shown, films
-from elman.tasks._supervised import Part
-from elman.tasks._table import TableTask
+from elman.tasks._motion_picture import Film, films
+from elman.tasks._source import Source
+from elman.tasks._supervised import Part, Supervised
+from elman.tasks._task import Metrics, Table
 
-SHOWN = 4
+FILMS = 4
 """Videos in a picture."""
 
 
-class Video(NamedTuple):
-    """Frames (steps, size, size), and where things are in each (steps, balls, 2)."""
+class Frames(Feature):
+    """The frames of a video (steps, size, size), as bytes."""
 
-    frames: NDArray[np.uint8]
-    positions: NDArray[np.float32]
+    columns = ("frames",)
+
+    def parse(self, values: Mapping[str, Any]) -> NDArray[np.uint8]:
+        frames: NDArray[np.uint8] = values["frames"]
+        if len(frames) < 3:
+            raise BadValue("", f"at least 3 frames were expected, got {len(frames)}")
+        return frames
+
+    def key(self, value: NDArray[np.uint8]) -> bytes:
+        return value.tobytes()
+
+    def encode(self, values: Sequence[NDArray[np.uint8]]) -> Ragged:
+        return Ragged.of(values, torch.uint8)
 
 
-class Motion(TableTask):
+class Positions(Feature):
+    """The position of each ball in each frame (steps, balls, 2).
+
+    Attributes:
+        balls: how many balls there are; the first video says.
+        box: the least and the largest coordinates in training (2, 2).
+    """
+
+    columns = ("positions",)
+    balls = 0
+    box: Tensor
+
+    def parse(self, values: Mapping[str, Any]) -> NDArray[np.float32]:
+        positions: NDArray[np.float32] = values["positions"]
+        balls = positions.shape[1]
+        self.balls = self.balls or balls
+        if balls != self.balls:
+            raise BadValue("", f"positions of {self.balls} things were expected, got {balls}")
+        return positions
+
+    def fit(self, values: Sequence[NDArray[np.float32]]) -> None:
+        positions = np.concatenate(values)
+        self.box = torch.from_numpy(np.stack([positions.min(0), positions.max(0)]))
+
+    def encode(self, values: Sequence[NDArray[np.float32]]) -> Ragged:
+        return Ragged.of(values, torch.float32)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"balls": self.balls, "box": self.box.tolist()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.balls, self.box = state["balls"], torch.tensor(state["box"])
+
+
+class MotionPredictions(NamedTuple):
+    """The network's predictions for a split.
+
+    Attributes:
+        rows: the videos.
+        paths: the next position after each frame, and the roll-outs.
+        truth: the true positions.
+        pixel_mse: the error of the pixels of the next frames, where the network paints them.
+    """
+
+    rows: Rows
+    paths: Paths
+    truth: Truth
+    pixel_mse: float | None
+
+
+class Motion(Supervised):
     r"""Many to many: from each frame on, where everything is in the next one, and k steps later.
 
     .. math:: L = \frac1N \sum_{b,t} |\hat p_{b,t+1} - p_{b,t+1}| + |z_{b,t} - p_{b,t}|
@@ -65,7 +128,6 @@ class Motion(TableTask):
 
     Example:
         >>> task = Motion.prepare(MotionData(rows=30, size=8, batch=8), MotionNet(hidden=4))
-        >>> task.network = task.build()
         >>> list(task.evaluate("test"))
         ['rmse', 'rollout_rmse', 'inside', 'bounces', 'true_bounces']
 
@@ -75,70 +137,37 @@ class Motion(TableTask):
     """
 
     name: ClassVar[str] = "motion"
-    suits: ClassVar[str] = "motion"
     unit: ClassVar[str] = "distance"
+    metric = Metric("rmse")
     counted: ClassVar[str] = "frames"
     sort_by = "x"
     data: MotionData
     network: MotionNetwork
 
     def __init__(self, data: MotionData, model: MotionNet) -> None:
-        super().__init__(data, model)
-        self.model: MotionNet = model
-        self.balls = 0
+        self.positions = Positions()
+        features: Any = {"inputs": {"x": Frames()}, "targets": {"p": self.positions}}
+        super().__init__(data, model, **features, read=_read)
 
-    def wanted(self) -> list[str]:
-        return ["frames", "positions"]
-
-    def making(self) -> dict[str, Any]:
+    def generator_options(self) -> dict[str, Any]:
         return {name: getattr(self.data, name) for name in FILMED} | {"size": self.data.size}
 
-    def read(self, path: Path) -> Iterator[Record]:
-        return read_videos(path, self.data.size, self.bad)
-
-    def parse(self, values: Mapping[str, Any]) -> Video:
-        video = Video(values["frames"], values["positions"])
-        if len(video.frames) < 3:
-            raise BadValue("", f"at least 3 frames were expected, got {len(video.frames)}")
-        balls = video.positions.shape[1]
-        self.balls = self.balls or balls
-        if balls != self.balls:
-            raise BadValue("", f"positions of {self.balls} things were expected, got {balls}")
-        return video
-
-    def key(self, example: Video) -> bytes:
-        return example.frames.tobytes()
-
-    def learn(self, examples: Sequence[Video]) -> None:
-        places = np.concatenate([example.positions for example in examples])
-        self.box = torch.from_numpy(np.stack([places.min(0), places.max(0)]))
-
-    def encode(self, examples: Sequence[Video]) -> Rows:
-        frames, positions = zip(*examples, strict=True)
-        return Rows({"x": Ragged.of(frames, torch.uint8), "p": Ragged.of(positions, torch.float32)})
-
-    def learned(self) -> dict[str, Any]:
-        return {"balls": self.balls, "box": self.box.tolist()}
-
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        self.balls, self.box = learned["balls"], torch.tensor(learned["box"])
-
     def build(self) -> MotionNetwork:
-        return MotionNetwork(self.model, self.data.size, self.balls)
+        return MotionNetwork(self.model, self.data.size, self.positions.balls)
 
     def terms(self, rows: Rows, indices: Tensor) -> int:
         return int(rows.lengths("x")[indices].sum()) - len(indices)
 
     def run(self, batch: Part, cut: int, ahead: int) -> Run:
-        """See the first ``cut`` frames, or what there is of them, and go on for so many steps."""
+        """Read at most the first ``cut`` frames, then go on for ``ahead`` steps without frames."""
         columns = batch.columns()
         frames = (columns["x"][:, :cut].float() / 255).transpose(0, 1)
         lengths = columns["x_lengths"].clamp(max=cut)
-        seen = self.network.look(frames)
-        said, state = self.network(seen, lengths)
-        last = said[lengths - 1, torch.arange(len(lengths), device=said.device)]
+        detected = self.network.detect(frames)
+        following, state = self.network(detected, lengths)
+        last = following[lengths - 1, torch.arange(len(lengths), device=following.device)]
         more = self.network.go_on(last, state, ahead - 1)
-        return Run(seen, said, torch.cat([last[None], more])[:ahead])
+        return Run(detected, following, torch.cat([last[None], more])[:ahead])
 
     def criterion(self, batch: Part) -> Tensor:
         columns = batch.columns()
@@ -148,12 +177,12 @@ class Motion(TableTask):
         run = self.run(batch, cut, steps - cut)
         true = columns["p"].transpose(0, 1)
         real = mask(lengths, steps, device=true.device).T
-        said = torch.cat([run.said[:-1], run.ahead])
-        loss: Tensor = (said - true[1:])[real[1:]].norm(dim=-1).sum()
-        loss = loss + (run.seen.places - true[:cut])[real[:cut]].norm(dim=-1).sum()
+        following = torch.cat([run.following[:-1], run.ahead])
+        loss: Tensor = (following - true[1:])[real[1:]].norm(dim=-1).sum()
+        loss = loss + (run.detected.places - true[:cut])[real[:cut]].norm(dim=-1).sum()
         if self.network.brush is not None:
             loss = loss + self._painting(true[real], columns["x"].transpose(0, 1)[real])
-        return loss / self.balls
+        return loss / self.positions.balls
 
     def _painting(self, places: Tensor, frames: Tensor) -> Tensor:
         assert self.network.brush is not None
@@ -163,43 +192,44 @@ class Motion(TableTask):
         return total
 
     def paths(self, rows: Rows) -> Paths:
-        """What is said of rows after each of their frames, and rolled out after ``model.seen``."""
+        """The next position after each frame, and the roll-out after ``model.seen`` frames."""
 
         def each(batch: Part) -> list[Paths]:
-            said = self.run(batch, batch.columns()["x"].shape[1], 1).said
+            following = self.run(batch, batch.columns()["x"].shape[1], 1).following
             ahead = self.run(batch, self.model.seen, self.model.ahead).ahead
-            return list(map(Paths, _by_row(said), _by_row(ahead)))
+            return list(map(Paths, _by_row(following), _by_row(ahead)))
 
-        found = self.in_order(rows, each)
-        said = pad_sequence([paths.said for paths in found], batch_first=True)
-        return Paths(said[:, :-1], torch.stack([paths.ahead for paths in found]))
+        paths = self.in_order(rows, each)
+        following = pad_sequence([path.following for path in paths], batch_first=True)
+        return Paths(following[:, :-1], torch.stack([path.ahead for path in paths]))
 
     def truth(self, rows: Rows) -> Truth:
         """Where things were, and for how many of the steps a roll-out has seen frames."""
         columns = rows.take(torch.arange(len(rows)))
         return Truth(columns["p"], columns["p_lengths"], self.model.seen)
 
-    def evaluate(self, split: str) -> Metrics:
+    def predict(self, split: str) -> MotionPredictions:
         rows = self.part(split)
-        metrics = measured(self.paths(rows), self.truth(rows), self.box)
-        if self.network.brush is not None:
-            metrics["pixel_mse"] = self._pixels(rows)
-        return metrics
+        pixels = None if self.network.brush is None else self._pixels(rows)
+        return MotionPredictions(rows, self.paths(rows), self.truth(rows), pixels)
 
-    def score(self, metrics: Metrics) -> float:
-        return metrics["rmse"]
+    def metrics(self, predictions: MotionPredictions) -> Metrics:
+        metrics = measured(predictions.paths, predictions.truth, self.positions.box)
+        if predictions.pixel_mse is not None:
+            metrics["pixel_mse"] = predictions.pixel_mse
+        return metrics
 
     def next_frames(self, batch: Part) -> Tensor:
         """The frames after each (steps, batch, size, size), between 0 and 1, as they are painted.
 
         Raises:
-            ConfigError: the network says positions alone.
+            ConfigError: the network predicts positions only.
         """
         if self.network.brush is None:
-            raise ConfigError("no frames are told here: train with --model.predict frames")
-        said = self.run(batch, batch.columns()["x"].shape[1], 1).said
-        frames: Tensor = self.network.brush(said.flatten(0, 1)).sigmoid()
-        return frames.view(*said.shape[:2], *frames.shape[1:])
+            raise ConfigError("this network predicts no frames: train with --model.predict frames")
+        following = self.run(batch, batch.columns()["x"].shape[1], 1).following
+        frames: Tensor = self.network.brush(following.flatten(0, 1)).sigmoid()
+        return frames.view(*following.shape[:2], *frames.shape[1:])
 
     def _pixels(self, rows: Rows) -> float:
         """The mean squared error of the next frame's pixels, once two frames were seen."""
@@ -213,32 +243,31 @@ class Motion(TableTask):
 
         return float(torch.cat(self.in_order(rows, each)).double().mean())
 
-    def tables(self, split: str) -> list[Table]:
-        """How far off a roll-out is after so many steps."""
-        rows, steps = self.part(split), self.model.ahead
-        found = by_steps(self.paths(rows).ahead, self.truth(rows))
-        shown = sorted({1, 2, 5, 10, steps} & set(range(steps + 1)))
-        columns = ["steps ahead", "rmse"]
-        return (
-            [Table("roll-outs", columns, [[str(n), found[n - 1]] for n in shown])] if found else []
-        )
+    def tables(self, predictions: MotionPredictions) -> list[Table]:
+        """The error of roll-outs by the number of steps."""
+        steps, errors = self.model.ahead, by_steps(predictions.paths.ahead, predictions.truth)
+        if not errors:
+            return []
+        numbers = sorted({1, 2, 5, 10, steps} & set(range(steps + 1)))
+        cells: list[list[str | float]] = [[str(n), errors[n - 1]] for n in numbers]
+        return [Table("roll-outs", ["steps ahead", "rmse"], cells)]
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """From the true positions: on with the same velocity; the best guess from one of them."""
         models: dict[str, Next] = {"constant_velocity": straight}
         if has_scikit_learn():
             models["one_frame"] = self._one_frame()
-        found: dict[str, dict[str, Metrics]] = {name: {} for name in models}
+        metrics: dict[str, dict[str, Metrics]] = {name: {} for name in models}
         for split, rows in self.parts.items():
             if split == "train":
                 continue
             truth = self.truth(rows)
             for name, after in models.items():
-                paths = foretold(after, truth, self.model.ahead)
-                found[name][split] = measured(paths, truth, self.box)
+                paths = predicted(after, truth, self.model.ahead)
+                metrics[name][split] = measured(paths, truth, self.positions.box)
             if self.model.predict == "frames":
-                found.setdefault("last_frame", {})[split] = {"pixel_mse": copied(_frames(rows))}
-        return found
+                metrics.setdefault("last_frame", {})[split] = {"pixel_mse": copied(_frames(rows))}
+        return metrics
 
     def _one_frame(self) -> Next:
         path = self.truth(self.parts["train"]).path
@@ -247,38 +276,37 @@ class Motion(TableTask):
         model = Neighbors(flat[:, :-1][real].numpy(), flat[:, 1:][real].numpy())
         return lambda last: torch.from_numpy(model(last[1].flatten(1).numpy())).view_as(last[1])
 
-    def pictures(self, split: str) -> list[Picture]:
-        """Some videos, with the path that things took and the one that was expected."""
-        rows = self.part(split)
-        return [films("path", self.shown(rows.only(range(min(SHOWN, len(rows))))))]
+    def plots(self, predictions: MotionPredictions) -> list[Picture]:
+        """Some videos, with the true path and the predicted one."""
+        count = min(FILMS, len(predictions.rows))
+        return [films("path", [self.film(predictions, row) for row in range(count)])]
 
-    def shown(self, rows: Rows) -> list[Shown]:
-        """What a picture shows of rows: frames, true and expected path."""
-        truth, ahead = self.truth(rows), self.paths(rows).ahead
-        return [
-            Shown(frames, truth.path[i, : truth.lengths[i]], truth.seen, ahead[i])
-            for i, frames in enumerate(_frames(rows))
-        ]
+    def film(self, predictions: MotionPredictions, row: int) -> Film:
+        """A video with its true path and the predicted one."""
+        rows, paths, truth, _ = predictions
+        path = truth.path[row, : truth.lengths[row]]
+        return Film(rows["x"][row], path, truth.seen, paths.ahead[row])
 
-    def reads(self, path: Path) -> bool:
+    def accepts(self, path: Path) -> bool:
         return is_video(path)
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        return (v for _, v in read_videos(path, self.data.size, self.bad, located=False))
+        videos = read_videos(path, self.data.size, self.source.bad, located=False)
+        return (values for _, values in videos)
 
-    def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Where things will be in the ``model.ahead`` steps after each video's last frame."""
-        videos = list(given)
+    def answers(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The positions in the ``model.ahead`` steps after the last frame of each video."""
+        videos = list(rows)
         return [
             {"video": values["video"], "frames": len(values["frames"]), "positions": path.tolist()}
             for values, path in zip(videos, self._after(videos), strict=True)
         ]
 
-    def portraits(self, given: Iterable[Mapping[str, Any]]) -> list[Picture]:
-        """Each video with the path that is expected after its end."""
-        videos = list(given)
+    def plots_of(self, rows: Iterable[Mapping[str, Any]]) -> list[Picture]:
+        """Each video with the predicted path after its end."""
+        videos = list(rows)
         return [
-            films(Path(v["video"]).stem, [Shown(torch.from_numpy(v["frames"]), None, 0, path)])
+            films(Path(v["video"]).stem, [Film(torch.from_numpy(v["frames"]), None, 0, path)])
             for v, path in zip(videos, self._after(videos), strict=True)
         ]
 
@@ -289,6 +317,11 @@ class Motion(TableTask):
             return _by_row(self.run(batch, batch.columns()["x"].shape[1], self.model.ahead).ahead)
 
         return self.in_order(Rows({"x": frames}), each)
+
+
+def _read(source: Source[Any], files: Sequence[Path]) -> Iterator[Record]:
+    for file in files:
+        yield from read_videos(file, source.data.size, source.bad)
 
 
 def _by_row(places: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""The network of motion: an eye for where things are, and recurrence over where they were."""
+"""The network of motion: a detector of positions in frames, and recurrence over positions."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LARGE = 4.0
 """Positions enter with their middle at 0 and so many times larger, so that steps are not small."""
 
 
-class Seen(NamedTuple):
-    """Where each ball is in a frame (..., balls, 2), and how surely it was seen (..., balls, 1)."""
+class Detected(NamedTuple):
+    """The position of each ball in a frame (..., balls, 2), and the confidence (..., balls, 1)."""
 
     places: Tensor
-    surely: Tensor
+    confidence: Tensor
 
 
 class Run(NamedTuple):
-    """What is seen in frames, said after each (steps, batch, balls, 2), and of those to come."""
+    """Positions in the frames, the next after each (steps, batch, balls, 2), and the roll-out."""
 
-    seen: Seen
-    said: Tensor
+    detected: Detected
+    following: Tensor
     ahead: Tensor
 
 
@@ -53,16 +53,16 @@ class Eye(nn.Module):
         )
         self.scale, self.offset = nn.Parameter(torch.ones(balls)), nn.Parameter(torch.ones(balls))
 
-    def forward(self, frames: Tensor) -> Seen:
+    def forward(self, frames: Tensor) -> Detected:
         """Frames (N, size, size)."""
-        found = self.layers(frames.unsqueeze(1))
-        height, width = found.shape[-2:]
-        x = (torch.arange(width, device=found.device) + 0.5) / width
-        y = 1 - (torch.arange(height, device=found.device) + 0.5) / height
-        shares = found.flatten(2).softmax(-1).view_as(found)
+        maps = self.layers(frames.unsqueeze(1))
+        height, width = maps.shape[-2:]
+        x = (torch.arange(width, device=maps.device) + 0.5) / width
+        y = 1 - (torch.arange(height, device=maps.device) + 0.5) / height
+        shares = maps.flatten(2).softmax(-1).view_as(maps)
         places = torch.stack([shares.sum(-2) @ x, shares.sum(-1) @ y], -1)
-        surely = torch.sigmoid(self.scale * found.amax((-2, -1)) + self.offset)
-        return Seen(places, surely.unsqueeze(-1))
+        confidence = torch.sigmoid(self.scale * maps.amax((-2, -1)) + self.offset)
+        return Detected(places, confidence.unsqueeze(-1))
 
 
 class LinearEye(nn.Module):
@@ -72,10 +72,10 @@ class LinearEye(nn.Module):
         super().__init__()
         self.layer = nn.Linear(size * size, 3 * balls)
 
-    def forward(self, frames: Tensor) -> Seen:
+    def forward(self, frames: Tensor) -> Detected:
         """Frames (N, size, size)."""
         numbers = self.layer(frames.flatten(1)).view(len(frames), -1, 3)
-        return Seen(numbers[..., :2] + 0.5, torch.sigmoid(numbers[..., 2:]))
+        return Detected(numbers[..., :2] + 0.5, torch.sigmoid(numbers[..., 2:]))
 
 
 class Brush(nn.Module):
@@ -117,8 +117,8 @@ class MotionNetwork(nn.Module):
 
     Example:
         >>> network = MotionNetwork(MotionNet(hidden=8), size=12, balls=2)
-        >>> places, surely = network.look(torch.rand(5, 3, 12, 12))  # 5 frames of 3 films
-        >>> ahead, state = network(Seen(places, surely), torch.tensor([5, 4, 5]))
+        >>> detected = network.detect(torch.rand(5, 3, 12, 12))  # 5 frames of 3 films
+        >>> ahead, state = network(detected, torch.tensor([5, 4, 5]))
         >>> ahead.shape, network.go_on(ahead[-1], state, 7).shape
         (torch.Size([5, 3, 2, 2]), torch.Size([7, 3, 2, 2]))
     """
@@ -135,14 +135,14 @@ class MotionNetwork(nn.Module):
         self.output = nn.Linear(config.hidden, 2 * balls)
         self.brush = Brush(balls, size) if config.predict == "frames" else None
 
-    def look(self, frames: Tensor) -> Seen:
+    def detect(self, frames: Tensor) -> Detected:
         """What is where in frames (time, batch, size, size)."""
-        seen: Seen = self.eye(frames.flatten(0, 1))
-        return Seen(*(part.view(*frames.shape[:2], *part.shape[1:]) for part in seen))
+        detected: Detected = self.eye(frames.flatten(0, 1))
+        return Detected(*(part.view(*frames.shape[:2], *part.shape[1:]) for part in detected))
 
-    def forward(self, seen: Seen, lengths: Tensor) -> tuple[Tensor, Any]:
+    def forward(self, detected: Detected, lengths: Tensor) -> tuple[Tensor, Any]:
         """Where each ball is after each step (time, batch, balls, 2), and the last state."""
-        held, x = _input(seen)
+        held, x = _input(detected)
         if self.alone is None:
             hidden, state = self.recurrent(x, lengths=lengths)
         else:
@@ -153,7 +153,7 @@ class MotionNetwork(nn.Module):
         """So many steps more after (batch, balls, 2), each from the one before it, time first."""
         paths = []
         for _ in range(steps):
-            held, x = _input(Seen(places, torch.ones_like(places[..., :1])))
+            held, x = _input(Detected(places, torch.ones_like(places[..., :1])))
             if self.alone is None:
                 hidden, state = self.recurrent.step(x, state)
             else:
@@ -174,7 +174,7 @@ class MotionNetwork(nn.Module):
         return hidden.view(*x.shape[:-1], -1)
 
 
-def _input(seen: Seen) -> tuple[Tensor, Tensor]:
-    """Positions from the middle, as far as they were seen; and what enters the recurrence."""
-    held = seen.surely * (seen.places - 0.5)
-    return held, torch.cat([LARGE * held, seen.surely], -1).flatten(-2)
+def _input(detected: Detected) -> tuple[Tensor, Tensor]:
+    """Positions from the middle, times the confidence; and the input of the recurrence."""
+    held = detected.confidence * (detected.places - 0.5)
+    return held, torch.cat([LARGE * held, detected.confidence], -1).flatten(-2)

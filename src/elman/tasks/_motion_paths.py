@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from elman.scan import mask
-from elman.tasks._base import Metrics
+from elman.tasks._task import Metrics
 
 OUTSIDE = 0.02
 """A path is inside the box if it leaves it by no more."""
@@ -18,7 +18,7 @@ OUTSIDE = 0.02
 class Paths(NamedTuple):
     """The next positions after each step of rows (rows, steps, balls, 2), and roll-outs."""
 
-    said: Tensor
+    following: Tensor
     ahead: Tensor
 
 
@@ -43,11 +43,11 @@ def straight(last: Tensor) -> Tensor:
     return 2 * last[1] - last[0]
 
 
-def foretold(after: Next, truth: Truth, steps: int) -> Paths:
-    """What a function of the last two positions says of each step, and rolled out.
+def predicted(after: Next, truth: Truth, steps: int) -> Paths:
+    """The predictions of a function of the last two positions: step by step, and rolled out.
 
-    After one position alone it says that nothing moves. Where all rows are shorter than what is to
-    be seen, they are rolled out from their end.
+    After the first position alone, nothing moves. Rows with fewer steps than ``truth.seen`` are
+    rolled out from their end.
     """
     path, seen = truth.path, min(truth.seen, truth.path.shape[1])
     pairs = torch.stack([path[:, :-2], path[:, 1:-1]])
@@ -63,7 +63,7 @@ def measured(paths: Paths, truth: Truth, box: Tensor) -> Metrics:
     path, lengths, seen = truth
     real = mask(lengths - 1, path.shape[1] - 1).clone()
     real[:, 0] = False  # one frame tells nobody a velocity
-    metrics = {"rmse": _rmse(paths.said, path[:, 1:], real)}
+    metrics = {"rmse": _rmse(paths.following, path[:, 1:], real)}
     steps = paths.ahead.shape[1]
     whole = lengths >= seen + steps
     if whole.any():
@@ -94,8 +94,8 @@ def by_steps(ahead: Tensor, truth: Truth) -> list[float]:
     if not whole.any():
         return []
     squares = _squares(ahead[whole], truth.path[whole, truth.seen : end])
-    found: list[float] = squares.mean(0).sqrt().tolist()
-    return found
+    errors: list[float] = squares.mean(0).sqrt().tolist()
+    return errors
 
 
 def bounces(path: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ STRIP = 6
 """Frames side by side above the paths."""
 
 
-class Shown(NamedTuple):
-    """A video: frames, the true path if it is known, how many were seen, and what was expected."""
+class Film(NamedTuple):
+    """A video: frames, the true path if it is known, how many frames were read, the roll-out."""
 
     frames: Tensor
     path: Tensor | None
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
     ahead: Tensor
 
 
-def films(name: str, videos: Sequence[Shown]) -> Picture:
+def films(name: str, videos: Sequence[Film]) -> Picture:
     """A panel for each video."""
 
     def draw(figure: Any) -> None:
@@ -42,7 +42,7 @@ def films(name: str, videos: Sequence[Shown]) -> Picture:
 def side_by_side(
     tasks: Mapping[str, Motion], split: str = "test", row: int = 0, name: str = "ball"
 ) -> Picture:
-    """What several trained tasks expect of the same video, below some of its frames.
+    """The predictions of several trained tasks for the same video, below some of its frames.
 
     Each panel is titled with its name and its ``rmse`` on the split, in per cent of the box.
 
@@ -52,29 +52,30 @@ def side_by_side(
         row: which of them.
         name: of the picture's file.
     """
-    found = {}
+    videos = {}
     for title, task in tasks.items():
-        (video,) = task.shown(task.part(split).only([row]))
-        found[f"{title}: {100 * task.evaluate(split)['rmse']:.2f} %"] = video
+        predictions = task.predict(split)
+        rmse = task.metrics(predictions)["rmse"]
+        videos[f"{title}: {100 * rmse:.2f} %"] = task.film(predictions, row)
 
     def draw(figure: Any) -> None:
         above, below = figure.subfigures(2, 1, height_ratios=(1, 2.4))
-        first = next(iter(found.values()))
+        first = next(iter(videos.values()))
         count = min(first.seen + len(first.ahead), len(first.frames))
         at = torch.linspace(0, count - 1, STRIP).long().tolist()
         for axes, step in zip(above.subplots(1, STRIP), at, strict=True):
             _show(axes, first.frames[step])
             axes.set_title(f"frame {step + 1}" + ("" if step < first.seen else ", hidden"))
-        panels = below.subplots(1, len(found), squeeze=False)[0]
-        for axes, (title, video) in zip(panels, found.items(), strict=True):
+        panels = below.subplots(1, len(videos), squeeze=False)[0]
+        for axes, (title, video) in zip(panels, videos.items(), strict=True):
             _panel(axes, video)
             axes.set_title(title)
         _legend(below, panels[0])
 
-    return Picture(name, draw, (2.4 * len(found), 4.9))
+    return Picture(name, draw, (2.4 * len(videos), 4.9))
 
 
-def _panel(axes: Any, video: Shown) -> None:
+def _panel(axes: Any, video: Film) -> None:
     """The frames that were seen as one image, and the paths on top of it."""
     seen = video.seen or len(video.frames)
     _show(axes, _exposed(video.frames[:seen], video.frames.float().median(0).values))
@@ -88,9 +89,9 @@ def _panel(axes: Any, video: Shown) -> None:
 
 def _exposed(frames: Tensor, background: Tensor) -> Tensor:
     """Some frames on one plate, the last the brightest: how far each is from the background."""
-    shown = frames[(len(frames) - 1) % 2 :: 2].float() - background
-    shown *= torch.linspace(0.15, 0.9, len(shown))[:, None, None]
-    return background + shown.gather(0, shown.abs().argmax(0, keepdim=True))[0]
+    apart = frames[(len(frames) - 1) % 2 :: 2].float() - background
+    apart *= torch.linspace(0.15, 0.9, len(apart))[:, None, None]
+    return background + apart.gather(0, apart.abs().argmax(0, keepdim=True))[0]
 
 
 def _show(axes: Any, frame: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from elman import pictures
 from elman._errors import DataError
 from elman.baselines import LastFrame, Marginal
 from elman.bptt import State
-from elman.data import BadRows, BadValue, Record, Rows
+from elman.data import BadRows, BadValue, Ragged, Record, Rows
 from elman.data._midi import synthesize, write_midi
 from elman.data._music import (
     KEYS,
@@ -28,25 +28,68 @@ from elman.data._music import (
     piano_roll,
     read_music,
 )
+from elman.metrics import Metric
 from elman.scan import mask
-from elman.tasks._base import Metrics
+from elman.tasks._features import Feature
 from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
 from elman.tasks._music_net import MusicNetwork
-from elman.tasks._music_pictures import composed, foreseen
-from elman.tasks._music_rows import Pieces, rolls, rows_of
-from elman.tasks._supervised import Part
-from elman.tasks._table import TableTask
+from elman.tasks._music_pictures import composed, expected
+from elman.tasks._music_rows import Pieces, frames_of, rolls
+from elman.tasks._source import Source
+from elman.tasks._supervised import Part, Supervised
+from elman.tasks._task import Metrics
 
 
-class Music(TableTask):
+class PianoRoll(Feature):
+    """A piece as frames (frames, 88), each key sounding or not."""
+
+    columns = ("notes",)
+
+    def __init__(self, step: str) -> None:
+        self.step = STEPS[step]
+
+    def parse(self, values: Mapping[str, Any]) -> Roll:
+        roll: Roll | None = values.get("roll")
+        if roll is None:
+            roll = piano_roll(values["notes"], self.step)
+        if len(roll) < 2:
+            raise BadValue("", f"a piece of at least 2 frames was expected, got {len(roll)}")
+        return roll
+
+    def key(self, value: Roll) -> tuple[int, bytes]:
+        """Equal for pieces that are the same in another key."""
+        lowest = int(value.any(0).argmax())
+        return len(value), np.roll(value, -lowest, 1).tobytes()
+
+    def encode(self, values: Sequence[Roll]) -> Ragged:
+        return frames_of(values)
+
+
+class FramePredictions(NamedTuple):
+    """The network's predictions for pieces; each list has one entry a piece.
+
+    Attributes:
+        rows: the pieces.
+        nll: -ln p of each frame (T,).
+        frames: the likeliest frames (T, 88), booleans.
+        probabilities: P(key) in each frame (T, 88).
+    """
+
+    rows: Rows
+    nll: list[Tensor]
+    frames: list[Tensor]
+    probabilities: list[Tensor]
+
+
+class Music(Supervised):
     r"""The next frame of a piece, over and over: polyphonic music as rolls of 88 keys.
 
     .. math:: L = -\frac1N \sum_{b,t} \ln p(v_{b,t} \mid v_{b,<t}), \qquad v_{b,t} \in \{0, 1\}^{88}
 
     The metric "nll" is this sum over the keys of a frame, and the mean over all frames but a
     piece's first, as the papers below have it; "accuracy" is TP / (TP + FP + FN) over the same
-    frames, of the keys that are said without chance. Make one with `prepare`, train it with
-    `elman.training.fit`, get it back with `elman.load`.
+    frames, of the likeliest keys. Make one with `prepare`, train it with
+    `elman.training.fit`, load it with `elman.load`.
 
     Example:
         >>> import tempfile
@@ -55,7 +98,6 @@ class Music(TableTask):
         >>> for i in range(10):
         ...     write_midi(folder / f"{i}.mid", [Note(t, t + 1, 60 + i * t % 7) for t in range(5)])
         >>> task = Music.prepare(MusicData(train=[folder]), MusicNet(hidden=4))
-        >>> task.network = task.build()
         >>> sorted(task.evaluate("test")), task.compose(3).shape
         (['accuracy', 'nll'], (3, 88))
 
@@ -67,53 +109,17 @@ class Music(TableTask):
     """
 
     name: ClassVar[str] = "music"
-    suits: ClassVar[str] = "music"
     unit: ClassVar[str] = "nll"
+    metric = Metric("nll")
     counted: ClassVar[str] = "frames"
     sort_by = "frames"
     data: MusicData
     network: MusicNetwork
 
     def __init__(self, data: MusicData, model: MusicNet) -> None:
-        super().__init__(data, model)
-        self.model: MusicNet = model
-
-    def wanted(self) -> list[str]:
-        return ["notes"]
-
-    def read(self, path: Path) -> Iterator[Record]:
-        records = read_music(path, self.bad)
-        if self.known:  # of a set with parts, what is not for training
-            return (record for record in records if self.split_of(record.values) in (None, "test"))
-        return records
-
-    def split_of(self, values: Mapping[str, Any]) -> str | None:
-        return values.get("split")
-
-    def parse(self, values: Mapping[str, Any]) -> Roll:
-        roll: Roll | None = values.get("roll")
-        if roll is None:
-            roll = piano_roll(values["notes"], STEPS[self.data.step])
-        if len(roll) < 2:
-            raise BadValue("", f"a piece of at least 2 frames was expected, got {len(roll)}")
-        return roll
-
-    def key(self, example: Roll) -> tuple[int, bytes]:
-        """Pieces are alike if one is the other in another key."""
-        lowest = int(example.any(0).argmax())
-        return len(example), np.roll(example, -lowest, 1).tobytes()
-
-    def learn(self, examples: Sequence[Roll]) -> None:
-        """All 88 keys are known beforehand."""
-
-    def encode(self, examples: Sequence[Roll]) -> Rows:
-        return rows_of(examples)
-
-    def learned(self) -> dict[str, Any]:
-        return {}
-
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        """There is nothing to recall."""
+        self.roll = PianoRoll(data.step)
+        features: Any = {"inputs": {"frames": self.roll}, "targets": {}}
+        super().__init__(data, model, **features, read=_read, splits=True)
 
     def facts(self) -> dict[str, Any]:
         frames = {s: int((rows.lengths("frames") - 1).sum()) for s, rows in self.parts.items()}
@@ -125,7 +131,7 @@ class Music(TableTask):
     def terms(self, rows: Rows, indices: Tensor) -> int:
         return int((rows.lengths("frames")[indices] - 1).sum())
 
-    def some(self, rows: Rows, indices: Tensor) -> Pieces:
+    def batch_of(self, rows: Rows, indices: Tensor) -> Pieces:
         return Pieces(rows, indices, self.terms(rows, indices), self.device)
 
     def lengths(self) -> list[int]:
@@ -155,52 +161,52 @@ class Music(TableTask):
         nll = F.binary_cross_entropy_with_logits(scores, frames, reduction="none").sum(-1)
         return scores.sigmoid(), nll
 
-    def foretold(self, rows: Rows) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Of each piece: -ln p of its frames (T,), the frames said, and P(key) (T, 88)."""
+    def frames(self, rows: Rows) -> FramePredictions:
+        """The predictions for any pieces, in their order."""
 
         def run(batch: Part) -> list[tuple[Tensor, Tensor, Tensor]]:
             assert isinstance(batch, Pieces)
             frames, after, lengths = batch.window(0, batch.steps)
             hidden, _ = self.network(frames, None, lengths)
-            found = []
+            pieces = []
             for row, steps in enumerate(lengths.tolist()):
                 states, real = hidden[:steps, row], after[:steps, row]
                 p, nll = self._nll(states, real)
-                said = self.network.output.draw(states, torch.zeros_like(real))
-                found.append((nll.double().cpu(), said.bool().cpu(), p.cpu()))
-            return found
+                likeliest = self.network.output.draw(states, torch.zeros_like(real))
+                pieces.append((nll.double().cpu(), likeliest.bool().cpu(), p.cpu()))
+            return pieces
 
-        return self.in_order(rows, run)
+        nll, frames, probabilities = map(list, zip(*self.in_order(rows, run), strict=True))
+        return FramePredictions(rows, nll, frames, probabilities)
 
-    def evaluate(self, split: str) -> Metrics:
-        rows = self.part(split)
-        nll, said, _ = zip(*self.foretold(rows), strict=True)
-        return self._measured(torch.cat([n[1:] for n in nll]), [s[1:] for s in said], rows)
+    def predict(self, split: str) -> FramePredictions:
+        return self.frames(self.part(split))
 
-    def _measured(self, nll: Tensor, said: Sequence[Tensor], rows: Rows) -> Metrics:
+    def metrics(self, predictions: FramePredictions) -> Metrics:
+        nll = torch.cat([each[1:] for each in predictions.nll])
+        return self._measured(nll, [each[1:] for each in predictions.frames], predictions.rows)
+
+    def _measured(self, nll: Tensor, frames: Sequence[Tensor], rows: Rows) -> Metrics:
         """Of frames from each piece's second on."""
         true = torch.cat([roll[1:] for roll in rolls(rows)])
-        accuracy = measure.frame_accuracy(torch.cat(list(said)), true)
+        accuracy = measure.frame_accuracy(torch.cat(list(frames)), true)
         return {"nll": float(nll.mean()), "accuracy": accuracy}
-
-    def score(self, metrics: Metrics) -> float:
-        return metrics["nll"]
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """How often each key sounds, and how often where it did, or did not, a frame before."""
         train = [roll.numpy() for roll in rolls(self.parts["train"])]
-        found: dict[str, dict[str, Metrics]] = {}
         models: dict[str, Marginal | LastFrame] = {
             "marginal": Marginal(train),
             "last_frame": LastFrame(train),
         }
-        for name, model in models.items():
-            found[name] = {
+        return {
+            name: {
                 split: self._measured_of(model, rows)
                 for split, rows in self.parts.items()
                 if split != "train"
             }
-        return found
+            for name, model in models.items()
+        }
 
     def _measured_of(self, model: Marginal | LastFrame, rows: Rows) -> Metrics:
         pieces = rolls(rows)
@@ -209,11 +215,10 @@ class Music(TableTask):
         nll = F.binary_cross_entropy(torch.cat(p), true, reduction="none").sum(-1)
         return self._measured(nll, [q > 0.5 for q in p], rows)
 
-    def pictures(self, split: str) -> list[pictures.Picture]:
-        """A piece, and what was expected of each of its frames."""
-        roll = rolls(self.part(split))[0].numpy()
-        ((_, _, p),) = self.foretold(rows_of([roll]))
-        return [foreseen(roll, p.numpy(), STEPS[self.data.step])]
+    def plots(self, predictions: FramePredictions) -> list[pictures.Picture]:
+        """A piece, over the probability of each key in each of its frames."""
+        roll, p = rolls(predictions.rows)[0].numpy(), predictions.probabilities[0].numpy()
+        return [expected(roll, p, STEPS[self.data.step])]
 
     @torch.no_grad()
     def compose(
@@ -241,14 +246,18 @@ class Music(TableTask):
         roll: Roll = torch.cat(frames[1:]).to(torch.uint8).numpy()
         return roll
 
-    def generated(self, asked: MusicAsked, folder: Path) -> Iterator[dict[str, Any]]:
+    def generated(self, options: MusicAsked, folder: Path) -> Iterator[dict[str, Any]]:
         """A piece as a MIDI file, a picture, and sound where a synthesizer is installed."""
-        prime = None if asked.prime is None else self._prime(asked.prime)[: asked.prime_frames]
-        roll = self.compose(asked.length, prime, temperature=asked.temperature, seed=asked.seed)
+        prime = (
+            None if options.prime is None else self._prime(options.prime)[: options.prime_frames]
+        )
+        roll = self.compose(
+            options.length, prime, temperature=options.temperature, seed=options.seed
+        )
         step = STEPS[self.data.step]
-        midi = asked.output or folder / "generated" / f"seed-{asked.seed}.mid"
-        write_midi(midi, notes_of(roll, step), asked.tempo)
-        answer = {"midi": str(midi), "frames": len(roll), "seed": asked.seed}
+        midi = options.output or folder / "generated" / f"seed-{options.seed}.mid"
+        write_midi(midi, notes_of(roll, step), options.tempo)
+        answer = {"midi": str(midi), "frames": len(roll), "seed": options.seed}
         if pictures.available():
             picture = composed(midi.stem, roll, 0 if prime is None else len(prime), step)
             answer["picture"] = str(pictures.save([picture], midi.parent)[0])
@@ -264,23 +273,29 @@ class Music(TableTask):
         bad = BadRows()
         place, values = next(read_music(path, bad))
         with bad.caught(place):
-            return self.parse(values)
+            return self.roll.parse(values)
 
-    def reads(self, path: Path) -> bool:
+    def accepts(self, path: Path) -> bool:
         return is_music(path) or path.is_dir()
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
-        for place, values in self.read(path):
-            with self.bad.caught(place):
-                yield {"piece": values["piece"], "roll": self.parse(values)}
+        for place, values in self.source.records([path]):
+            with self.source.bad.caught(place):
+                if values.get("split") in (None, "test"):
+                    yield {"piece": values["piece"], "roll": self.roll.parse(values)}
 
-    def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def answers(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """How likely the frames of a piece are, and the keys that are expected after its end."""
-        pieces = list(given)
-        found = self.foretold(self.encode([values["roll"] for values in pieces]))
+        pieces = list(rows)
+        predictions = self.frames(self.input_rows(pieces))
         answers = []
-        for values, (nll, _, _) in zip(pieces, found, strict=True):
+        for values, nll in zip(pieces, predictions.nll, strict=True):
             following = self.compose(1, values["roll"], temperature=0)[-1]
             answer = {"piece": values["piece"], "frames": len(nll), "nll": float(nll[1:].mean())}
             answers.append(answer | {"next": [key_name(key) for key in following.nonzero()[0]]})
         return answers
+
+
+def _read(source: Source[Any], files: Sequence[Path]) -> Iterator[Record]:
+    for file in files:
+        yield from read_music(file, source.bad)

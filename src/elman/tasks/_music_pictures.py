@@ -1,4 +1,4 @@
-"""Pictures of music: piano rolls, heard and foretold."""
+"""Pictures of music: piano rolls, composed and predicted."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ LONGEST = 64.0
 """Quarter notes that are shown of a piece."""
 
 
-def foreseen(roll: NDArray[Any], p: NDArray[Any], step: float) -> Picture:
+def expected(roll: NDArray[Any], p: NDArray[Any], step: float) -> Picture:
     """A piece (frames, 88), over how probable each key was before its frame was heard."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        shown = slice(0, round(LONGEST / step))
+        start = slice(0, round(LONGEST / step))
         image = axes.imshow(
-            p[shown].T, vmin=0, vmax=1, cmap="Greys", **_placed(len(p[shown]), step)
+            p[start].T, vmin=0, vmax=1, cmap="Greys", **_placed(len(p[start]), step)
         )
-        time, key = roll[shown].nonzero()
+        time, key = roll[start].nonzero()
         axes.plot((time + 0.5) * step, key, ".", color=COLORS[1], ms=2.5, label="sounds")
         figure.colorbar(image, label="probability before it is heard")
         axes.legend(loc="upper right", frameon=True)
-        _scaled(axes, np.concatenate([roll[shown], p[shown] > 0.1]))
+        _scaled(axes, np.concatenate([roll[start], p[start] > 0.1]))
 
     return Picture("foreseen", draw, (9.0, 4.0))
 
 
 def composed(name: str, roll: NDArray[Any], primed: int, step: float) -> Picture:
-    """A piece that was made, and how much of it was given."""
+    """A generated piece, and the frames of it that were its prime."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        given = np.arange(len(roll)) < primed
-        for part, color, label in ((given, 6, "given"), (~given, 0, "composed")):
+        prime = np.arange(len(roll)) < primed
+        for part, color, label in ((prime, 6, "prime"), (~prime, 0, "composed")):
             time, key = (roll * part[:, None]).nonzero()
             width, height = np.full(len(time), step), 0.8
             axes.barh(key, width, height, left=time * step, color=COLORS[color], label=label)

@@ -15,11 +15,11 @@ from elman.data._music import KEYS
 from elman.tasks._supervised import Part
 
 
-def rows_of(rolls: Iterable[NDArray[Any]]) -> Rows:
-    """Pieces, each after a silent frame, from which its first is foretold."""
+def frames_of(rolls: Iterable[NDArray[Any]]) -> Ragged:
+    """Pieces, each after a silent frame, from which its first frame is predicted."""
     silence = np.zeros((1, KEYS), np.uint8)
     frames = (np.concatenate([silence, roll]) for roll in rolls)
-    return Rows({"frames": Ragged.of(frames, torch.uint8)})
+    return Ragged.of(frames, torch.uint8)
 
 
 def rolls(rows: Rows) -> list[Tensor]:

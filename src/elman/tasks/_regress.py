@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from elman.baselines import Linear, has_scikit_learn
-from elman.data import BadValue, Rows
-from elman.tasks._base import Metrics
-from elman.tasks._inputs import Series
+from elman.data import Rows
+from elman.metrics import Metric
+from elman.tasks._classify import missing_baselines
+from elman.tasks._features import Number
 from elman.tasks._regress_config import RegressData, RegressNet
-from elman.tasks._sequence import SequenceTask, flat
-from elman.tasks._supervised import Part
+from elman.tasks._sequence_net import SequenceNetwork
+from elman.tasks._sequences import Series, flat, sequence_feature
+from elman.tasks._supervised import Part, Supervised
+from elman.tasks._task import Metrics
 
 
-class Regress(SequenceTask):
+class Numbers(NamedTuple):
+    """The rows of a split, and the network's number for each (rows,), float64."""
+
+    rows: Rows
+    numbers: Tensor
+
+
+class Regress(Supervised):
     r"""Many to one: a number for a whole sequence.
 
     .. math:: L = \frac1N \sum_b \Big(\frac{y_b - \hat y_b}{\sigma}\Big)^2, \qquad
         \hat y_b = \mu + \sigma f(x_b)
 
     :math:`\mu` and :math:`\sigma` are those of the training targets with ``data.standardize``, else
-    0 and 1. Metrics are in the targets' own unit.
+    0 and 1. Metrics are in the unit of the targets.
 
     Example:
         >>> task = Regress.prepare(RegressData(rows=50, steps=9), RegressNet(hidden=4))
-        >>> task.network = task.build()
         >>> sorted(task.evaluate("test"))
         ['mse', 'rmse']
 
@@ -38,76 +46,47 @@ class Regress(SequenceTask):
     """
 
     name: ClassVar[str] = "regress"
-    suits: ClassVar[str] = "regress"
     unit: ClassVar[str] = "mse"
-    data: RegressData
+    metric = Metric("mse")
+    sort_by = "x"
+    network: SequenceNetwork
 
     def __init__(self, data: RegressData, model: RegressNet) -> None:
-        super().__init__(data, model)
-        self.middle, self.spread = 0.0, 1.0
+        self.input = sequence_feature(data, model)
+        self.number = Number(data.target, standardize=bool(data.standardize))
+        super().__init__(data, model, inputs={"x": self.input}, targets={"y": self.number})
 
-    @property
-    def outputs(self) -> int:
-        return 1
+    def build(self) -> SequenceNetwork:
+        return SequenceNetwork(self.input.layer(self.model), self.model, 1, self.input.longest)
 
-    def wanted(self) -> list[str]:
-        return [*self.input.wanted(), self.data.target]
-
-    def parse_target(self, values: Mapping[str, Any]) -> float:
-        value = values[self.data.target]
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise BadValue(self.data.target, f"a finite number was expected, got {value!r:.80}")
-        return number
-
-    def learn_targets(self, targets: Sequence[float]) -> None:
-        if self.data.standardize:
-            y = torch.tensor(targets, dtype=torch.float64)
-            self.middle = float(y.mean())
-            self.spread = float(y.std(correction=0)) or 1.0
-
-    def encode_targets(self, targets: Sequence[float]) -> Tensor:
-        return torch.tensor(targets, dtype=torch.float64)
-
-    def learned(self) -> dict[str, Any]:
-        return {**super().learned(), "middle": self.middle, "spread": self.spread}
-
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        super().recall(learned)
-        self.middle, self.spread = learned["middle"], learned["spread"]
+    def outputs(self, batch: Part) -> Tensor:
+        """The network's number for each row of a batch, standardized."""
+        columns = batch.columns()
+        outputs: Tensor = self.network(*self.input.read(columns["x"], columns["x_lengths"]))
+        return outputs[:, 0]
 
     def criterion(self, batch: Part) -> Tensor:
-        target = (batch.columns()["y"] - self.middle) / self.spread
-        return (self.scores(batch)[:, 0] - target.float()).square().sum()
+        target = (batch.columns()["y"] - self.number.mean) / self.number.deviation
+        return (self.outputs(batch) - target.float()).square().sum()
 
     def numbers(self, rows: Rows) -> Tensor:
-        """What the network says of all rows in their order, in the targets' unit: float64."""
-        return self.middle + self.spread * self.all_scores(rows)[:, 0].double()
+        """The network's number for each row, in the unit of the targets: float64."""
+        outputs = self.in_order(rows, lambda batch: list(self.outputs(batch).cpu()))
+        return self.number.mean + self.number.deviation * torch.stack(outputs).double()
 
-    def evaluate(self, split: str) -> Metrics:
+    def predict(self, split: str) -> Numbers:
         rows = self.part(split)
-        return _measured(self.numbers(rows), rows)
+        return Numbers(rows, self.numbers(rows))
 
-    def score(self, metrics: Metrics) -> float:
-        return metrics["mse"]
+    def metrics(self, predictions: Numbers) -> Metrics:
+        return _measured(predictions.numbers, predictions.rows)
 
-    def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """A number for each row, which needs no target, beside its columns.
+    def answer(self, rows: Rows) -> list[dict[str, Any]]:
+        """The number."""
+        return [{"number": number} for number in self.numbers(rows).tolist()]
 
-        The sequence is in the column that ``data.series`` or ``data.text`` names.
-
-        Raises:
-            DataError: a row has no such column, or no sequence in it.
-        """
-        rows = list(given)
-        found = self.numbers(self.sequences(rows)).tolist()
-        return [
-            self.answered(values, {"number": number})
-            for values, number in zip(rows, found, strict=True)
-        ]
+    def facts(self) -> dict[str, Any]:
+        return {**super().facts(), **missing_baselines()}
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The mean of the training targets; ridge regression on the numbers by place."""
@@ -115,10 +94,9 @@ class Regress(SequenceTask):
         target = _target(train)
         models: dict[str, Any] = {"mean": lambda rows: target.mean().expand(len(rows))}
         if has_scikit_learn() and isinstance(self.input, Series):
-            linear = Linear(flat(train, self.longest), target.numpy(), classes=False)
-            models["linear"] = lambda rows: torch.from_numpy(
-                linear.numbers(flat(rows, self.longest))
-            )
+            steps = self.input.longest
+            linear = Linear(flat(train, steps), target.numpy(), classes=False)
+            models["linear"] = lambda rows: torch.from_numpy(linear.numbers(flat(rows, steps)))
         return {
             name: {
                 split: _measured(model(rows), rows)

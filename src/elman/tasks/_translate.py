@@ -2,45 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from elman import metrics as measure
-from elman._errors import ConfigError
+from elman._errors import ConfigError, DataError
 from elman.baselines import WordByWord
-from elman.data import Ragged, Rows, Vocabulary, crop
+from elman.data import BadValue, Ragged, Record, Rows, Vocabulary, crop, read_parallel
+from elman.data._table import FORMATS
 from elman.decode import Hypothesis
+from elman.metrics import Metric
 from elman.pictures import Picture
 from elman.tasks import _translate_report as report
-from elman.tasks._answers import beside
-from elman.tasks._base import BY_LENGTH, Metrics, Table, evaluating
-from elman.tasks._pairs import Pair, PairTask
-from elman.tasks._supervised import Part
+from elman.tasks._answers import value_of
+from elman.tasks._features import Feature
+from elman.tasks._source import Labeled, Source
+from elman.tasks._supervised import Example, Part, Supervised
+from elman.tasks._task import Metrics, Table, evaluating
 from elman.tasks._translate_config import TranslateData, TranslateNet
 from elman.tasks._translate_net import TranslateNetwork
 
-SHOWN = 4
+EXAMPLES = 4
 """Rows whose attention is drawn."""
 
 
-class Translate(PairTask):
+class Tokens(Feature):
+    """A text, or the first of several, as tokens with <eos> at their end."""
+
+    vocabulary: Vocabulary
+
+    def __init__(self, column: str, level: str, data: TranslateData) -> None:
+        self.columns, self.level, self.data = (column,), level, data
+
+    def parse(self, values: Mapping[str, Any]) -> str:
+        return _texts(self.columns[0], values, lowercase=self.data.lowercase)[0]
+
+    def fit(self, values: Sequence[str]) -> None:
+        data = self.data
+        self.vocabulary = Vocabulary.train(
+            (text + "\n" for text in values),
+            self.level,
+            eos=True,
+            min_count=data.min_count,
+            max_size=data.vocabulary,
+            punctuation=data.punctuation and self.level == "word",
+        )
+
+    def encode(self, values: Sequence[str]) -> Ragged:
+        lines = self.vocabulary.encode_lines([text + "\n" for text in values])
+        return Ragged.of(lines, torch.int32)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"tokenizer": self.vocabulary.to_json()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.vocabulary = Vocabulary.from_json(state["tokenizer"])
+
+    def row_of(self, text: str) -> dict[str, Any]:
+        if not text.strip():
+            raise BadValue("", "the text is empty: give one to translate")
+        return {self.columns[0]: text}
+
+    def unknown(self, value: str) -> list[str]:
+        return self.vocabulary.unknown(value)
+
+
+class References(Feature):
+    """All translations of a source, as bytes, a line each."""
+
+    def __init__(self, data: TranslateData) -> None:
+        self.columns, self.data = (data.target,), data
+
+    def parse(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        texts = _texts(self.columns[0], values, lowercase=self.data.lowercase)
+        return tuple(dict.fromkeys(texts))
+
+    def encode(self, values: Sequence[Sequence[str]]) -> Ragged:
+        return Ragged.of([list("\n".join(texts).encode()) for texts in values], torch.uint8)
+
+
+def _texts(column: str, values: Mapping[str, Any], *, lowercase: bool) -> list[str]:
+    """The text in a column, or the texts of a list there."""
+    value = value_of(values, column)
+    texts = []
+    for each in value if isinstance(value, list) and value else [value]:
+        text = " ".join(str(each if each is not None else "").split())
+        if not text:
+            raise BadValue(column, "is empty")
+        texts.append(text.lower() if lowercase else text)
+    return texts
+
+
+class Translations(NamedTuple):
+    """The network's predictions for a split.
+
+    Attributes:
+        rows: the rows of the split.
+        texts: the translation of each.
+        nats: the mean loss of the reference translations.
+        alignments: where the decoder attended in a few rows, from short to long.
+    """
+
+    rows: Rows
+    texts: list[str]
+    nats: float
+    alignments: list[report.Alignment]
+
+
+class Translate(Supervised):
     r"""Many to many, of other lengths: a text in, its translation out, one token after the other.
 
     .. math:: L = -\frac1N \sum_{b,t} \ln p(y_{b,t} \mid y_{b,<t}, x_b)
 
-    A source that has several translations is one row to validate and test, and all are right; in
-    training each is a row. Make one with `prepare`, train it with `elman.training.fit`, get it back
-    with `elman.load`. ``beam`` is how many sequences a search keeps; 1 is greedy.
+    A source that has several translations is one row in validation and test, and each is
+    correct; in training each is a row. Make one with `prepare`, train it with
+    `elman.training.fit`, load it with `elman.load`. ``beam`` is the number of sequences that a
+    search keeps; 1 is greedy.
 
     Example:
         >>> import pathlib, tempfile
         >>> file = pathlib.Path(tempfile.mkdtemp(), "small.tsv")
         >>> _ = file.write_text("source\ttarget\n" + "".join(f"{i}\t{i}!\n" for i in range(60)))
         >>> task = Translate.prepare(TranslateData(train=[file]), TranslateNet(hidden=4))
-        >>> task.network = task.build()
         >>> task.answers([{"source": "7"}])[0]["source"]
         '7'
 
@@ -49,71 +136,77 @@ class Translate(PairTask):
     """
 
     name: ClassVar[str] = "translate"
-    suits: ClassVar[str] = "translate"
     counted: ClassVar[str] = "tokens"
     sort_by = "x"
     data: TranslateData
     network: TranslateNetwork
-    source: Vocabulary
-    target: Vocabulary
 
     def __init__(self, data: TranslateData, model: TranslateNet) -> None:
-        super().__init__(data, model)
-        self.model: TranslateNet = model
+        self.source_text = Tokens(data.source, data.level, data)
+        self.target_text = Tokens(data.target, data.target_level, data)
+        targets = {"y": self.target_text, "references": References(data)}
+        super().__init__(data, model, inputs={"x": self.source_text}, targets=targets, read=_read)
         self.beam = model.beam
         self.ratio = 1.0  # target tokens for each of the source
         if data.aim == "bleu" and not measure.has_sacrebleu():
             raise ConfigError('BLEU needs the package sacrebleu: pip install "elman[data]"')
 
-    def learn(self, examples: Sequence[Pair]) -> None:
-        data = self.data
-        self.source = self._vocabulary(data.level, [pair.source for pair in examples])
-        self.target = self._vocabulary(data.target_level, [pair.targets[0] for pair in examples])
+    @property
+    def vocabularies(self) -> tuple[Vocabulary, Vocabulary]:
+        """Those of the source and of the target."""
+        return self.source_text.vocabulary, self.target_text.vocabulary
+
+    def key(self, example: Example) -> Any:
+        return example["x"], example["references"]
+
+    def merged(self, examples: list[Labeled[Example]]) -> list[Labeled[Example]]:
+        """Each source once, with all its translations, so that it is in one split only."""
+        if not self.data.unique:
+            return examples
+        references: dict[tuple[str, str | None], dict[str, None]] = {}
+        for pair, split, _ in examples:
+            several = references.setdefault((pair["x"], split), {})
+            several.update(dict.fromkeys(pair["references"]))
+        count = sum(len(pair["references"]) for pair, *_ in examples)
+        self.source.duplicates += count - sum(map(len, references.values()))
+        return [
+            Labeled(_pair(source, *several), split)
+            for (source, split), several in references.items()
+        ]
+
+    def divide(self, examples: Sequence[Labeled[Example]]) -> dict[str, list[Example]]:
+        parts = super().divide(examples)
+        parts["train"] = [
+            _pair(pair["x"], text) for pair in parts["train"] for text in pair["references"]
+        ]
+        return parts
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        super().fit(examples)
         rows = self.encode(examples)
         self.ratio = float(rows.lengths("y").sum() / rows.lengths("x").sum())
 
-    def _vocabulary(self, level: str, texts: Sequence[str]) -> Vocabulary:
-        data = self.data
-        return Vocabulary.train(
-            (text + "\n" for text in texts),
-            level,
-            eos=True,
-            min_count=data.min_count,
-            max_size=data.vocabulary,
-            punctuation=data.punctuation and level == "word",
-        )
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "ratio": self.ratio}
 
-    def encode(self, examples: Sequence[Pair]) -> Rows:
-        """Tokens of both sides, and all translations as bytes, a line each."""
-        right = [list("\n".join(pair.targets).encode()) for pair in examples]
-        return Rows(
-            {
-                "x": _numbers(self.source, [pair.source for pair in examples]),
-                "y": _numbers(self.target, [pair.targets[0] for pair in examples]),
-                "right": Ragged.of(right, torch.uint8),
-            }
-        )
-
-    def learned(self) -> dict[str, Any]:
-        sides = {"source": self.source, "target": self.target}
-        return {"ratio": self.ratio} | {name: side.to_json() for name, side in sides.items()}
-
-    def recall(self, learned: Mapping[str, Any]) -> None:
-        self.ratio = float(learned["ratio"])
-        self.source = Vocabulary.from_json(learned["source"])
-        self.target = Vocabulary.from_json(learned["target"])
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.ratio = float(state["ratio"])
 
     def build(self) -> TranslateNetwork:
-        return TranslateNetwork(self.model, len(self.source), len(self.target), self._end)
+        source, target = self.vocabularies
+        return TranslateNetwork(self.model, len(source), len(target), self._end)
 
     @property
     def _end(self) -> int:
-        assert self.target.eos is not None
-        return self.target.eos
+        eos = self.target_text.vocabulary.eos
+        assert eos is not None
+        return eos
 
     def facts(self) -> dict[str, Any]:
         facts = super().facts()
-        facts["vocabulary"] = {"source": len(self.source), "target": len(self.target)}
+        source, target = map(len, self.vocabularies)
+        facts["vocabulary"] = {"source": source, "target": target}
         most = self.data.max_length
         longer = {
             split: int(((rows.lengths("x") > most) | (rows.lengths("y") > most)).sum())
@@ -142,7 +235,8 @@ class Translate(PairTask):
 
     def translations(self, rows: Rows) -> list[list[Hypothesis]]:
         """The best token sequences for each row, the best first, in the order of the rows."""
-        unknown = [] if self.target.unk is None else [self.target.unk]
+        unk = self.target_text.vocabulary.unk
+        unknown = [] if unk is None else [unk]
 
         def run(batch: Part) -> list[list[Hypothesis]]:
             x, lengths = self._read(batch, "x")
@@ -156,127 +250,148 @@ class Translate(PairTask):
 
         return self.in_order(rows, run)
 
-    def said(self, rows: Rows) -> list[str]:
-        """The translation of each row."""
-        return [self.target.decode(several[0].tokens) for several in self.translations(rows)]
+    @property
+    def metric(self) -> Metric:
+        """That of ``data.aim``."""
+        return Metric(self.data.aim, higher_is_better=self.data.aim != "phoneme_error")
 
-    def _said_of(self, split: str) -> list[str]:
-        return self.once(("said", split), lambda: self.said(self.part(split)))
+    def predict(self, split: str) -> Translations:
+        rows = self.part(split)
+        best = [several[0] for several in self.translations(rows)]
+        texts = [self._decode(each.tokens) for each in best]
+        order = rows.lengths("x").argsort(stable=True).tolist()
+        places = [order[len(order) * (2 * i + 1) // (2 * EXAMPLES)] for i in range(EXAMPLES)]
+        alignments = [self.alignment(rows.select(torch.tensor([i])), best[i]) for i in places]
+        return Translations(
+            rows, texts, self.mean_loss(split), [each for each in alignments if each is not None]
+        )
 
-    def evaluate(self, split: str) -> Metrics:
-        said, right = self._said_of(split), _right(self.part(split))
-        nats = super().evaluate(split)["nats"]
-        return {**report.measured(self.data.aim, said, right), "nats": nats}
+    def metrics(self, predictions: Translations) -> Metrics:
+        measured = report.measured(self.data.aim, predictions.texts, _references(predictions.rows))
+        return {**measured, "nats": predictions.nats}
 
     def text_rows(self, text: str) -> Rows:
-        """A source, and as its target what the network says of it."""
-        source = self.source_of(self.row_of(text))
-        (said,) = self.said(Rows({"x": _numbers(self.source, [source])}))
-        return self.encode([Pair(source, (said,))])
+        """A source, and as its target the translation by the network."""
+        row = self.row_of(text)
+        [[best, *_]] = self.translations(self.input_rows([row]))
+        return self.encode([_pair(self.source_text.parse(row), self._decode(best.tokens))])
 
-    def words_of(self, rows: Rows) -> dict[str, list[str]]:
+    def step_names(self, rows: Rows) -> Mapping[str, Sequence[str]]:
         row = rows.take(torch.tensor([0]))
         most = self.data.max_length
         source, target = row["x"][0, :most], row["y"][0, :most]
-        told = torch.cat([target.new_tensor([self._end]), target[:-1]])
-        return {
-            "encoder": _named(self.source, source),
-            "decoder": _named(self.target, told),
-        }
+        inputs = torch.cat([target.new_tensor([self._end]), target[:-1]])
+        from_, to = self.vocabularies
+        return {"encoder": _named(from_, source), "decoder": _named(to, inputs)}
 
-    def score(self, metrics: Metrics) -> float:
-        return metrics[self.data.aim] * (1 if self.data.aim == "phoneme_error" else -1)
-
-    def _by_length(self, rows: Rows, said: Sequence[str]) -> Any:
-        right, lengths = _right(rows), (rows.lengths("x") - 1).tolist()  # without the end
+    def _by_length(self, predictions: Translations) -> report.ByLength:
+        rows, texts, references = predictions.rows, predictions.texts, _references(predictions.rows)
         return report.by_length(
-            lengths,
+            (rows.lengths("x") - 1).tolist(),  # without the end
             lambda here: report.measured(
-                self.data.aim, [said[i] for i in here], [right[i] for i in here]
+                self.data.aim, [texts[i] for i in here], [references[i] for i in here]
             ),
         )
 
-    def tables(self, split: str) -> list[Table]:
-        """The measures by the length of the source."""
-        rows = self.part(split)
-        said = self._said_of(split)
-        title = f"{BY_LENGTH} of the source"
+    def tables(self, predictions: Translations) -> list[Table]:
+        """The metrics by the length of the source."""
+        title = "by length of the source"
         if self.data.aim == "bleu":
-            title += f"; BLEU|{measure.bleu(said, _right(rows)).signature}"
-        found = self._by_length(rows, said)
-        cells = [
+            references = _references(predictions.rows)
+            title += f"; BLEU|{measure.bleu(predictions.texts, references).signature}"
+        groups = self._by_length(predictions)
+        cells: list[list[str | float | int]] = [
             [f"{first}-{last}" if last > first else str(first), count, *metrics.values()]
-            for (first, last), (count, metrics) in found.items()
+            for (first, last), (count, metrics) in groups.items()
         ]
-        return [Table(title, ["tokens", "rows", *next(iter(found.values()))[1]], cells)]
+        columns = ["tokens", "rows", *next(iter(groups.values()))[1]]
+        return [Table(title, columns, cells, by_length=True)]
 
-    def pictures(self, split: str) -> list[Picture]:
-        """The aim by the length of the source, and where the tokens of some rows looked."""
-        rows = self.part(split)
-        looks = []
-        if self.network.decoder.attention is not None:
-            order = rows.lengths("x").argsort(stable=True)
-            at = [len(order) * (2 * i + 1) // (2 * SHOWN) for i in range(SHOWN)]
-            looks = [self.look(rows.select(order[i : i + 1])) for i in at]
-        lengths = self._by_length(rows, self._said_of(split))
-        return report.pictures(self.data.aim, lengths, looks)
+    def plots(self, predictions: Translations) -> list[Picture]:
+        """The metric by the length of the source, and the attention of a few rows."""
+        groups = self._by_length(predictions)
+        return report.plots(self.data.aim, groups, predictions.alignments)
 
-    def portraits(self, given: Iterable[Mapping[str, Any]]) -> list[Picture]:
-        """For each source where the tokens of its translation looked, if they could."""
-        if self.network.decoder.attention is None:
-            return []
-        texts = [self.source_of(values) for values in given]
-        rows = [Rows({"x": _numbers(self.source, [text])}) for text in texts]
+    def plots_of(self, rows: Iterable[Mapping[str, Any]]) -> list[Picture]:
+        """For each source where the decoder attended, if it has attention."""
+        read = list(rows)
+        texts = [self.source_text.parse(values) for values in read]
+        encoded = [self.input_rows([values]) for values in read]
+        best = [self.translations(row)[0][0] for row in encoded]
+        alignments = [self.alignment(*pair) for pair in zip(encoded, best, strict=True)]
         return [
-            report.attention(report.file_name(text), [self.look(row)])
-            for text, row in zip(texts, rows, strict=True)
+            report.attention(report.file_name(text), [alignment])
+            for text, alignment in zip(texts, alignments, strict=True)
+            if alignment is not None
         ]
 
-    def look(self, row: Rows) -> report.Look:
-        """Where each token of the translation of one row looked."""
-        [several] = self.translations(row)
-        said = torch.tensor([[*several[0].tokens, self._end]], device=self.device)
+    def alignment(self, row: Rows, translation: Hypothesis) -> report.Alignment | None:
+        """The attention of each token of a row's translation; None without attention."""
+        if self.network.decoder.attention is None:
+            return None
+        target = torch.tensor([[*translation.tokens, self._end]], device=self.device)
         [batch] = self.batched(row)
         x, lengths = self._read(batch, "x")
         with evaluating(self.network):
-            weights = self.network.looks(x, lengths, said, torch.tensor([said.shape[1]]))
+            weights = self.network.attention(x, lengths, target, torch.tensor([target.shape[1]]))
         assert weights is not None
-        return report.Look(
-            _shown(self.source, x[0]), _shown(self.target, said[0]), weights[:, 0].cpu()
+        from_, to = self.vocabularies
+        return report.Alignment(
+            _printable(from_, x[0]), _printable(to, target[0]), weights[:, 0].cpu()
         )
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """Each token of the source by itself, as it is most often translated."""
         train = self.parts["train"]
         model = WordByWord(_tokens(train, "x"), _tokens(train, "y"))
-        found: dict[str, Metrics] = {}
+        metrics: dict[str, Metrics] = {}
         for split, rows in self.parts.items():
             if split != "train":
-                said = [self.target.decode(model.translate(x)) for x in _tokens(rows, "x")]
-                found[split] = report.measured(self.data.aim, said, _right(rows))
-        return {"word_by_word": found}
+                texts = [self._decode(model.translate(x)) for x in _tokens(rows, "x")]
+                metrics[split] = report.measured(self.data.aim, texts, _references(rows))
+        return {"word_by_word": metrics}
 
-    def answers(self, given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """The translation of each row's source, beside its columns; with a beam the others, too."""
-        rows = list(given)
-        texts = [self.source_of(values) for values in rows]
-        found = self.translations(Rows({"x": _numbers(self.source, texts)}))
+    def _decode(self, tokens: Sequence[int]) -> str:
+        return self.target_text.vocabulary.decode(tokens)
+
+    def accepts(self, path: Path) -> bool:
+        return _is_table(path)
+
+    def answer(self, rows: Rows) -> list[dict[str, Any]]:
+        """The translation; with a beam the others, too."""
         answers = []
-        for row, text, (best, *others) in zip(rows, texts, found, strict=True):
+        for best, *others in self.translations(rows):
             answer: dict[str, Any] = {
-                "translation": self.target.decode(best.tokens),
+                "translation": self._decode(best.tokens),
                 "log_probability": best.log_probability,
-                "unknown": self.source.unknown(text),
             }
             if others:
-                answer["others"] = {self.target.decode(h.tokens): h.score for h in others}
-            answers.append(beside(row, answer))
+                answer["others"] = {self._decode(h.tokens): h.score for h in others}
+            answers.append(answer)
         return answers
 
 
-def _numbers(vocabulary: Vocabulary, texts: Sequence[str]) -> Ragged:
-    """The tokens of each text, and the end."""
-    return Ragged.of(vocabulary.encode_lines([text + "\n" for text in texts]), torch.int32)
+def _pair(source: str, *targets: str) -> Example:
+    return {"x": source, "y": targets[0], "references": targets}
+
+
+def _is_table(path: Path) -> bool:
+    return path.is_dir() or bool(set(path.suffixes) & set(FORMATS))
+
+
+def _read(source: Source[Any], files: Sequence[Path]) -> Iterator[Record]:
+    """The rows of tables; or of text files, two by two: a source and its translation."""
+    data, texts = source.data, [file for file in files if not _is_table(file)]
+    if len(texts) % 2:
+        raise DataError(
+            f"{texts[-1]} has no translation: give parallel files two by two, the source first"
+            f", or a table ({', '.join(FORMATS)}) with columns {data.source} and {data.target}; "
+            "--valid and --test are repeated for each file"
+        )
+    yield from source.tables([file for file in files if _is_table(file)])
+    for one, other in zip(texts[::2], texts[1::2], strict=True):
+        names = data.source, data.target
+        yield from read_parallel(one, other, names, source.bad, encoding=data.encoding)
 
 
 def _tokens(rows: Rows, name: str) -> list[list[int]]:
@@ -286,9 +401,9 @@ def _tokens(rows: Rows, name: str) -> list[list[int]]:
     return [row[:-1].tolist() for row in torch.split(column.values, column.lengths.tolist())]
 
 
-def _right(rows: Rows) -> list[list[str]]:
-    """For each row its translations."""
-    column = rows["right"]
+def _references(rows: Rows) -> list[list[str]]:
+    """For each row its translations by people."""
+    column = rows["references"]
     assert isinstance(column, Ragged)
     texts = torch.split(column.values, column.lengths.tolist())
     return [bytes(text.tolist()).decode().split("\n") for text in texts]
@@ -299,7 +414,7 @@ def _named(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
     return [vocabulary.decode([t]).strip() or vocabulary.token(t) for t in tokens.tolist()]
 
 
-def _shown(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
-    """Each token as a picture can show it: a dot for what has no look of its own."""
+def _printable(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:
+    """Each token as text that a picture can show: a dot where there is nothing to print."""
     texts = (vocabulary.decode([token]).strip() for token in tokens.tolist())
     return [text if text.isprintable() and text else "·" for text in texts]

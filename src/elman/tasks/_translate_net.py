@@ -100,8 +100,8 @@ class TranslateNetwork(nn.Module):
             reduction="sum",
         )
 
-    def looks(self, x: Tensor, lengths: Tensor, y: Tensor, y_lengths: Tensor) -> Tensor | None:
-        """Where each target token looked: (target time, batch, source time)."""
+    def attention(self, x: Tensor, lengths: Tensor, y: Tensor, y_lengths: Tensor) -> Tensor | None:
+        """The attention weights of each target token: (target time, batch, source time)."""
         state, memory = self.encode(x, lengths)
         weights: Tensor | None = self.decoder(self._told(y.T), state, memory, y_lengths).weights
         return weights

@@ -1,4 +1,4 @@
-"""How good translations are, by the length of the source, and where the decoder looked."""
+"""Metrics of translations, also by the length of the source, and pictures of the attention."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from elman import metrics as measure
 from elman.pictures import Picture
-from elman.tasks._base import Metrics
+from elman.tasks._task import Metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,37 +20,39 @@ if TYPE_CHECKING:
 RANGES = 8
 """Ranges of lengths that a report looks at, about so many."""
 
-Right = Sequence[Sequence[str]]
-"""For each row the translations that are right."""
+References = Sequence[Sequence[str]]
+"""For each row its correct translations."""
+
+ByLength = Mapping[tuple[int, int], tuple[int, Metrics]]
+"""By the first and last length of a group: its number of rows, and their metrics."""
 
 
-class Look(NamedTuple):
-    """A source, what was said of it, and where each token of that looked: (said, source)."""
+class Alignment(NamedTuple):
+    """The tokens of a source and of its translation, and the attention (target, source)."""
 
     source: list[str]
-    said: list[str]
+    target: list[str]
     weights: Tensor
 
 
-def measured(aim: str, said: Sequence[str], right: Right) -> Metrics:
-    """What a run is judged by, first, and the share that is right to the letter."""
-    exact = sum(one in several for one, several in zip(said, right, strict=True)) / len(said)
+def measured(aim: str, texts: Sequence[str], references: References) -> Metrics:
+    """The metric of ``aim``, and the share of exact matches."""
+    pairs = zip(texts, references, strict=True)
+    exact = sum(text in variants for text, variants in pairs) / len(texts)
     match aim:
         case "bleu":
-            return {"bleu": measure.bleu(said, right).score, "exact_match": exact}
+            return {"bleu": measure.bleu(texts, references).score, "exact_match": exact}
         case "phoneme_error":
-            variants = [[text.split() for text in several] for several in right]
-            error = measure.error_rate([text.split() for text in said], variants)
+            variants = [[text.split() for text in several] for several in references]
+            error = measure.error_rate([text.split() for text in texts], variants)
             return {"phoneme_error": error, "exact_match": exact}
     return {"exact_match": exact}
 
 
-def by_length(
-    lengths: Sequence[int], measures: Callable[[list[int]], Metrics]
-) -> dict[tuple[int, int], tuple[int, Metrics]]:
-    """For each range of lengths, first and last, its number of rows and their measures.
+def by_length(lengths: Sequence[int], measures: Callable[[list[int]], Metrics]) -> ByLength:
+    """For each range of lengths, first and last, its number of rows and their metrics.
 
-    Ranges are equally wide; the last takes what is longer than 98 of 100 rows.
+    Ranges are equally wide; the last also has the longest 2 % of the rows.
 
     >>> by_length([1, 2, 1, 9], lambda rows: {"mean": sum(rows) / len(rows)})
     {(1, 1): (2, {'mean': 1.0}), (2, 9): (2, {'mean': 2.0})}
@@ -58,27 +60,26 @@ def by_length(
     low, top = min(lengths), max(lengths)
     usual = sorted(lengths)[(98 * (len(lengths) - 1)) // 100]
     width = max(1, -(-(usual - low + 1) // RANGES))
-    found = {}
+    groups = {}
     for first in range(low, usual + 1, width):
         last = first + width - 1 if first + width <= usual else top
         if here := [row for row, length in enumerate(lengths) if first <= length <= last]:
-            found[first, last] = len(here), measures(here)
-    return found
+            groups[first, last] = len(here), measures(here)
+    return groups
 
 
-def pictures(
-    aim: str, found: Mapping[tuple[int, int], tuple[int, Metrics]], looks: Sequence[Look]
-) -> list[Picture]:
-    """The aim by the length of the source; and the attention, if there is any."""
-    drawn = [Picture("by-length", partial(_draw_lengths, aim, found))]
-    if looks:
-        drawn.append(attention("attention", looks))
-    return drawn
+def plots(aim: str, groups: ByLength, alignments: Sequence[Alignment]) -> list[Picture]:
+    """The metric by the length of the source; and the attention, if there is any."""
+    pictures = [Picture("by-length", partial(_draw_lengths, aim, groups))]
+    if alignments:
+        pictures.append(attention("attention", alignments))
+    return pictures
 
 
-def attention(name: str, looks: Sequence[Look]) -> Picture:
-    """Where the tokens of one translation, or of several side by side, looked."""
-    return Picture(name, partial(_draw_looks, looks), (9.0, 8.0) if len(looks) > 1 else (5.5, 4.5))
+def attention(name: str, alignments: Sequence[Alignment]) -> Picture:
+    """The attention of one translation, or of several side by side."""
+    size = (9.0, 8.0) if len(alignments) > 1 else (5.5, 4.5)
+    return Picture(name, partial(_draw_alignments, alignments), size)
 
 
 def file_name(text: str) -> str:
@@ -91,15 +92,13 @@ def file_name(text: str) -> str:
     return f"{'-'.join(words)[:40] or 'text'}-{zlib.crc32(text.encode()):08x}"
 
 
-def _draw_lengths(
-    aim: str, found: Mapping[tuple[int, int], tuple[int, Metrics]], figure: Figure
-) -> None:
+def _draw_lengths(aim: str, groups: ByLength, figure: Figure) -> None:
     axes = figure.subplots()
-    names = [f"{a}-{b}" if b > a else str(a) for a, b in found]
-    values = [metrics[aim] for _, metrics in found.values()]
+    names = [f"{a}-{b}" if b > a else str(a) for a, b in groups]
+    values = [metrics[aim] for _, metrics in groups.values()]
     axes.plot(range(len(names)), values, marker="o")
     axes.set_xticks(range(len(names)), names)
-    for at, (value, (rows, _)) in enumerate(zip(values, found.values(), strict=True)):
+    for at, (value, (rows, _)) in enumerate(zip(values, groups.values(), strict=True)):
         axes.annotate(
             f"{rows:,}", (at, value), (0, 6), textcoords="offset points", ha="center", size=7
         )
@@ -107,15 +106,15 @@ def _draw_lengths(
     axes.set_ylim(0, 1.15 * max([*values, 1e-6]))
 
 
-def _draw_looks(looks: Sequence[Look], figure: Figure) -> None:
-    """A square for each pair of tokens, the darker the more the one looked at the other."""
-    columns = min(2, len(looks))
-    grid = figure.subplots(-(-len(looks) // columns), columns, squeeze=False)
-    for axes in grid.flat[len(looks) :]:
+def _draw_alignments(alignments: Sequence[Alignment], figure: Figure) -> None:
+    """A square for each pair of tokens, darker for a larger weight."""
+    columns = min(2, len(alignments))
+    grid = figure.subplots(-(-len(alignments) // columns), columns, squeeze=False)
+    for axes in grid.flat[len(alignments) :]:
         axes.set_axis_off()
-    for axes, look in zip(grid.flat, looks, strict=False):
-        axes.imshow(look.weights.numpy(), vmin=0, vmax=1, aspect="auto", cmap="Blues")
-        axes.set_xticks(range(len(look.source)), look.source, rotation=90)
-        axes.set_yticks(range(len(look.said)), look.said)
+    for axes, each in zip(grid.flat, alignments, strict=False):
+        axes.imshow(each.weights.numpy(), vmin=0, vmax=1, aspect="auto", cmap="Blues")
+        axes.set_xticks(range(len(each.source)), each.source, rotation=90)
+        axes.set_yticks(range(len(each.target)), each.target)
         axes.grid(visible=False)
         axes.tick_params(labelsize=7)

@@ -104,9 +104,9 @@ def gradients_are_right(make: MakeCell) -> None:
     names = [name for name, _ in layer.named_parameters()]
 
     def run(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        given = dict(zip(names, tensors[len(state) :], strict=True))
+        parameters = dict(zip(names, tensors[len(state) :], strict=True))
         inputs = (x, layer.cell.State(*tensors[: len(state)]))
-        output, final = torch.func.functional_call(layer, given, inputs)
+        output, final = torch.func.functional_call(layer, parameters, inputs)
         return (output, *final)
 
     inputs = [t.detach().clone().requires_grad_() for t in (x, *state, *layer.parameters())]

@@ -33,7 +33,7 @@ from elman.testing._random import check_configuration
 
 EngineContract = Callable[[str, MakeCell], None]
 
-_ASKED: tuple[tuple[str, ...], ...] = (
+_OPTIONS: tuple[tuple[str, ...], ...] = (
     (),
     ("lengths",),
     ("reset",),
@@ -56,16 +56,16 @@ def agrees_with_the_reference(name: str, make: MakeCell, declines: Collection[st
             "reset": reset.to(x.device),
             "reverse": True,
         }
-        for asked in _ASKED:
-            options = {option: masks[option] for option in asked}
+        for subset in _OPTIONS:
+            options = {option: masks[option] for option in subset}
             case = engines.Recurrence(cell, x, state, **options)
-            shown = f"steps={steps}, batch={batch}, {', '.join(asked) or 'dense'}"
-            if not set(asked).isdisjoint(declines):
-                expect(_raises_the_reason(case, name), f"{name} declines aloud ({shown})")
+            case_name = f"steps={steps}, batch={batch}, {', '.join(subset) or 'dense'}"
+            if not set(subset).isdisjoint(declines):
+                expect(_raises_the_reason(case, name), f"{name} declines aloud ({case_name})")
                 continue
-            expect(engines.choose(case, name) == name, f"{name} is the engine that runs")
+            expect(engines.choose(case, name)[0] == name, f"{name} is the engine that runs")
             ours, theirs = _run_with_gradients(case, name), _run_with_gradients(case, "reference")
-            expect(close(ours, theirs), f"{name} agrees with the reference ({shown})")
+            expect(close(ours, theirs), f"{name} agrees with the reference ({case_name})")
 
 
 def _raises_the_reason(case: engines.Recurrence, name: str) -> bool:

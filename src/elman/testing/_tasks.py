@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from elman.bptt import State
-from elman.metrics import leading
 from elman.tasks import Supervised, Task
-from elman.tasks._base import Metrics, NamedTask, evaluating
+from elman.tasks._task import Metrics, evaluating
 from elman.testing._base import expect
 
 MakeTask = Callable[[], Task]
@@ -107,14 +106,14 @@ def a_batch_is_its_rows(make: MakeTask) -> None:
     if not isinstance(task, Supervised):
         return
     rows = task.part(_measured(task)[0] if _measured(task) else "train")
-    found: list[tuple[float, int]] = []
+    losses: list[tuple[float, int]] = []
     with evaluating(task.network):
         for size in (1, len(rows)):
             task.batch_rows = size
             batches = task.batched(rows)
             total = sum(float(task.criterion(batch)) for batch in batches)
-            found.append((total, sum(batch.terms for batch in batches)))
-    (alone, terms), (together, same) = found
+            losses.append((total, sum(batch.terms for batch in batches)))
+    (alone, terms), (together, same) = losses
     expect(_close(alone, together), "the loss of a batch is the sum of its rows' losses")
     expect(terms == same, "the terms of a batch are those of its rows")
 
@@ -159,17 +158,18 @@ def evaluation_leaves_no_trace(make: MakeTask) -> None:
 
 
 def metrics_are_numbers(make: MakeTask) -> None:
-    """Metrics are finite numbers by name, the score is one, and baselines have the leading one."""
+    """Metrics are finite numbers; the network and every baseline have the one of the task."""
     task = _task(make)
     baselines = task.baselines()
     for split in _measured(task):
         metrics = task.evaluate(split)
         _expect_numbers(metrics, split)
-        expect(math.isfinite(task.score(metrics)), "the score is a finite number")
-        for name, measured in baselines.items():
-            found = measured.get(split, {})
-            expect(leading(metrics)[0] in found, f"{name} has {leading(metrics)[0]} on {split}")
-            _expect_numbers(found, f"{name} on {split}")
+        for metric in (task.metric, task.selection):
+            expect(metric.name in metrics, f"{metric.name} is among the metrics of {split}")
+        for model, measured in baselines.items():
+            values = measured.get(split, {})
+            expect(task.metric.name in values, f"{model} has {task.metric.name} on {split}")
+            _expect_numbers(values, f"{model} on {split}")
 
 
 def _expect_numbers(metrics: Metrics, what: str) -> None:
@@ -187,10 +187,11 @@ def reports_are_well_formed(make: MakeTask) -> None:
     except (TypeError, ValueError) as error:
         expect(False, f"facts are JSON: {error}")
     for split in _measured(task):
-        for table in task.tables(split):
+        predictions = task.predict(split)
+        for table in task.tables(predictions):
             kept = all(len(row) == len(table.columns) for row in table.rows)
             expect(kept, f"each row of {table.title!r} has a value for each column")
-        names = [picture.name for picture in task.pictures(split)]
+        names = [picture.name for picture in task.plots(predictions)]
         expect(len(names) == len(set(names)), f"each picture has a name of its own: {names}")
 
 
@@ -199,24 +200,24 @@ def an_excerpt_is_a_batch(make: MakeTask) -> None:
     task = _task(make)
     if "valid" not in task.splits:
         return
-    shown = task.excerpt(2)
+    excerpt = task.excerpt(2)
     with evaluating(task.network):
-        loss, _ = task.loss(shown.batch, 0, shown.batch.steps, None)
+        loss, _ = task.loss(excerpt.batch, 0, excerpt.batch.steps, None)
     expect(bool(loss.isfinite()), "an excerpt is a batch that the loss can be computed of")
-    expect(all(map(len, shown.words.values())), "where steps have names, there are some")
+    expect(all(map(len, excerpt.words.values())), "where steps have names, there are some")
 
 
 def saved_is_restored(make: MakeTask) -> None:
     """A task that was saved and restored measures what the first one did.
 
-    For a `NamedTask`, which keeps its sections as ``data`` and ``model``.
+    For a task that has a configuration, and keeps its sections as ``data`` and ``model``.
     """
     task: Any = _task(make)
-    if not isinstance(task, NamedTask):
+    if not hasattr(task, "restore") or getattr(task, "data", None) is None:
         return
     with TemporaryDirectory() as folder:
         task.save(Path(folder))
-        again: Any = type(task).restore(Path(folder), task.data, task.model)  # type: ignore[attr-defined]
+        again: Any = type(task).restore(Path(folder), task.data, task.model)
         again.seed, again.network = task.seed, again.build()
         again.network.load_state_dict(task.network.state_dict())
         expect(set(again.splits) == set(task.splits), "a restored task has the same splits")

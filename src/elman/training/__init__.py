@@ -1,6 +1,6 @@
-"""Training: one loop, its configuration, and the run folder it keeps.
+"""Training: the loop, its configuration, and the run folder.
 
-The names are loaded when they are first used: the configuration needs no torch.
+The names are loaded when they are first used: the configuration does not need torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, as named tensors and JSON: never pickle, so loading one runs no code."""
+"""Checkpoints as named tensors and JSON, never pickle, so that loading one runs no code."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from elman._errors import CheckpointError
+from elman._files import read_json, read_plain, why
 from elman.bptt import State
-from elman.data._plain_file import read_json, read_plain, why
 from elman.training._config import FORMAT
 from elman.training._folder import write
 from elman.training._run_config import check_format
@@ -26,7 +26,7 @@ Tensors: TypeAlias = dict[str, Tensor]
 
 @dataclass
 class Checkpoint:
-    """Everything a run needs to go on, or, with the first field alone, to predict."""
+    """All that a run needs to continue; the first field is enough to predict."""
 
     model: Tensors
     optimizer: Tensors = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Checkpoint:
     progress: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write it into an empty folder."""
+        """Write the checkpoint into an empty folder."""
         for name in ("model", "optimizer", "state"):
             tensors: Tensors = getattr(self, name)
             write(folder / f"{name}.safetensors", safetensors.torch.save(tensors))
@@ -43,7 +43,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, folder: Path) -> Checkpoint:
-        """Read what `write` wrote; a CheckpointError says which file is damaged, and how."""
+        """Read a checkpoint; a CheckpointError names a damaged file and the reason."""
         progress = _read_json(folder / "state.json")
         check_format(folder / "state.json", progress.pop("format", None))
         names = ("model", "optimizer", "state")
@@ -52,15 +52,15 @@ class Checkpoint:
 
 
 def pack_module(module: nn.Module) -> Tensors:
-    """Parameters and buffers of a module; a shared one appears once, under its first name."""
+    """The parameters and buffers of a module; a shared one has only its first name."""
     return {name: _copy(tensor) for name, tensor in _unique(module).items()}
 
 
 def unpack_module(module: nn.Module, tensors: Tensors, path: Path) -> None:
-    """Copy tensors into a module that must have the same names, shapes and dtypes.
+    """Copy tensors into a module with the same names, shapes and dtypes.
 
     Raises:
-        CheckpointError: it has others, or a weight is not finite.
+        CheckpointError: names, shapes or dtypes differ, or a weight is not finite.
     """
     own = _unique(module)
     problems = [f"{name} is missing" for name in own.keys() - tensors.keys()]
@@ -75,7 +75,7 @@ def unpack_module(module: nn.Module, tensors: Tensors, path: Path) -> None:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> Tensors:
-    """The optimizer's state, named ``INDEX.KEY``; its settings are the configuration's."""
+    """The state of an optimizer, named ``INDEX.KEY``; its settings are in the configuration."""
     packed = {}
     for index, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
@@ -85,14 +85,14 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> Tensors:
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, path: Path) -> None:
-    """Give an optimizer over the same parameters the state that was packed."""
+    """Restore the state of an optimizer over the same parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     problems = []
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
         if not index.isdecimal() or int(index) >= len(parameters):
-            problems.append(f"{name} belongs to no parameter")
+            problems.append(f"{name} has no parameter")
         elif tensor.ndim and tensor.shape != parameters[int(index)].shape:
             problems += _differences(name, parameters[int(index)], tensor)
         else:
@@ -103,7 +103,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, path: P
 
 
 def pack_state(carried: State) -> Tensors:
-    """The carried recurrent state and the state of torch's generators."""
+    """The carried recurrent state, and the state of torch's random generators."""
     leaves = [leaf for leaf in tree_flatten(carried)[0] if leaf is not None]
     packed = {f"carried.{i}": _copy(leaf) for i, leaf in enumerate(leaves)}
     packed["random.cpu"] = torch.get_rng_state()
@@ -113,7 +113,7 @@ def pack_state(carried: State) -> Tensors:
 
 
 def unpack_state(template: State, tensors: Tensors, path: Path) -> State:
-    """Set torch's generators, and shape the carried state like the template."""
+    """Restore torch's random generators, and return the carried state, shaped like a template."""
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
@@ -123,15 +123,15 @@ def unpack_state(template: State, tensors: Tensors, path: Path) -> State:
     leaves, structure = tree_flatten(template)
     if len(leaves) != saved or None in leaves:
         raise CheckpointError(
-            f"{path}: the state carried over the batches has {saved} tensors, "
-            f"and the task's initial_state() has {sum(leaf is not None for leaf in leaves)}"
+            f"{path}: the carried state must have as many tensors as the task's initial_state(), "
+            f"{sum(leaf is not None for leaf in leaves)}, got {saved}"
         )
     loaded = [tensors[f"carried.{i}"].to(leaf.device) for i, leaf in enumerate(leaves)]
     return tree_unflatten(loaded, structure)
 
 
 def _unique(module: nn.Module) -> Tensors:
-    """The tensors of the state_dict that a tied one has not already given."""
+    """The tensors of the state_dict, each under its first name."""
     named = module.state_dict(keep_vars=True)
     first = {id(tensor): name for name, tensor in reversed(named.items())}
     return {name: named[name] for name in sorted(first.values())}
@@ -143,17 +143,19 @@ def _copy(tensor: Tensor) -> Tensor:
 
 def _differences(name: str, own: Tensor, saved: Tensor) -> list[str]:
     expected, got = (f"{tuple(t.shape)} of {t.dtype}" for t in (own, saved))
-    return [f"{name}: {expected} was expected, got {got}"] if expected != got else []
+    return [f"{name} must be {expected}, got {got}"] if expected != got else []
 
 
 def _refuse(path: Path, problems: list[str]) -> None:
     if problems:
-        shown = "\n  ".join(sorted(problems)[:10])
-        raise CheckpointError(f"{path}: does not fit the model of this configuration:\n  {shown}")
+        listed = "\n  ".join(sorted(problems)[:10])
+        raise CheckpointError(
+            f"{path}: does not match the model of this configuration:\n  {listed}"
+        )
 
 
 def _require_finite(path: Path, parameters: Tensors) -> None:
-    """Every answer of such a network would be NaN; a buffer may hold infinity, as a mask does."""
+    """Reject weights that make every prediction NaN; buffers such as masks may be infinite."""
     for name, tensor in parameters.items():
         wrong = int((~tensor.isfinite()).sum())
         if wrong:
@@ -176,7 +178,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if not isinstance(loaded, Mapping):
-        raise _unreadable(path, ValueError("an object was expected"))
+        raise _unreadable(path, ValueError("expected a JSON object"))
     return dict(loaded)
 
 

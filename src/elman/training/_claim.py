@@ -1,4 +1,4 @@
-"""Who trains in a folder: one process at a time, and the folder that it began with."""
+"""Locks of run folders: one process at a time trains in a folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ except ImportError:  # Windows, where a folder cannot be opened either
 
 
 class Claim:
-    """A folder kept open and locked; the lock goes with the process, however that ends.
+    """An open and locked folder; the lock ends with the process, however it ends.
 
-    An open folder keeps its number, so that one which was deleted and made again is not taken for
-    it. Where a file system has no locks, ``exclusive`` is false, and others are not kept out.
+    An open folder keeps its inode, so a folder that was deleted and created again is not mistaken
+    for it. On file systems without locks ``exclusive`` is false, and others are not kept out.
 
     Raises:
-        BlockingIOError: another claim holds it.
+        BlockingIOError: another process has locked the folder.
         OSError: there is no such folder.
     """
 
@@ -41,12 +41,12 @@ class Claim:
             self.exclusive = False
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         if self._handle is not None:
             self._release()
 
     def holds(self, folder: Path) -> bool:
-        """Whether that path still leads to the folder that was claimed."""
+        """Whether the path still leads to the locked folder."""
         if self._handle is None:
             return folder.is_dir()
         try:

@@ -13,7 +13,7 @@ from elman._errors import DtypeError, kind_of
 from elman.tasks import sections
 from elman.tasks._section import Section
 
-FORMAT = 1
+FORMAT = 2
 """The version of the run folder's format, see `elman.training.Run`."""
 
 BUDGETS = {"epochs", "max_steps"}
@@ -22,7 +22,7 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Training(Section):
-    """How to train whole sequences: the section ``[train]`` where nothing is cut in time.
+    """The section ``[train]`` of a task that trains on whole sequences.
 
     >>> Training.parse({"lr": -1, "epoch": 3})
     Traceback (most recent call last):
@@ -30,63 +30,65 @@ class Training(Section):
     epoch: unknown key; did you mean 'epochs'? ...
     """
 
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of weights, dropout and data order")
-    device: str = Field("cpu", description="where to train: cpu, cuda, cuda:1 ...")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="random seed of weights, dropout and data order"
+    )
+    device: str = Field("cpu", description="device to train on: cpu, cuda, cuda:1 ...")
     threads: int | None = Field(
-        None, ge=1, le=1024, description="CPU threads; torch's own choice if unset"
+        None, ge=1, le=1024, description="CPU threads (default: chosen by torch)"
     )
 
-    epochs: int | None = Field(None, ge=1, description="stop after so many passes over the data")
-    max_steps: int | None = Field(None, ge=1, description="stop after so many updates")
+    epochs: int | None = Field(None, ge=1, description="number of passes over the data")
+    max_steps: int | None = Field(None, ge=1, description="number of updates")
     patience: int | None = Field(
-        None, ge=1, description="stop after so many validations without a better one"
+        None,
+        ge=1,
+        description="early stopping: validations without improvement before training stops",
     )
 
     loss: Literal["mean", "sum"] = Field(
-        "mean", description="mean over tokens, or sum over a window's steps and mean over rows"
+        "mean", description="mean over tokens, or sum over the steps of a window and mean over rows"
     )
-    optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="the update rule")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="optimizer")
     lr: float = Field(1e-3, gt=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd: momentum")
-    betas: tuple[Decay, Decay] = Field((0.9, 0.999), description="adam: decay of the two averages")
-    weight_decay: float = Field(0.0, ge=0, description="pull of the weights toward 0")
-    accumulate: int = Field(1, ge=1, description="windows whose gradients make one update")
+    betas: tuple[Decay, Decay] = Field(
+        (0.9, 0.999), description="adam: decay rates of the moment estimates"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="weight decay")
+    accumulate: int = Field(1, ge=1, description="gradient accumulation: windows per update")
 
     schedule: Literal["constant", "step", "cosine"] = Field(
-        "constant", description="how the learning rate changes"
+        "constant", description="learning rate schedule"
     )
-    decay_after: int = Field(4, ge=0, description="step: epochs at the full rate")
-    decay: float = Field(0.5, gt=0, le=1, description="step: factor of each later epoch")
-    warmup: int = Field(0, ge=0, description="cosine: updates until the full rate")
-    final: float = Field(0.0, ge=0, le=1, description="cosine: factor of the rate at the end")
+    decay_after: int = Field(4, ge=0, description="step: epochs at the full learning rate")
+    decay: float = Field(0.5, gt=0, le=1, description="step: factor for each later epoch")
+    warmup: int = Field(0, ge=0, description="cosine: warm-up updates")
+    final: float = Field(0.0, ge=0, le=1, description="cosine: final learning rate, relative to lr")
 
     clip: Literal["none", "norm", "value", "adaptive"] = Field(
-        "norm", description="bound the gradients: all together, each element, or each unit"
+        "norm", description="gradient clipping: by global norm, by value, or adaptive by unit"
     )
     clip_limit: float = Field(
-        1.0, gt=0, description="largest norm or value; adaptive: factor of the weights' norm"
+        1.0, gt=0, description="clipping threshold; adaptive: relative to the norm of the weights"
     )
 
     validate_every: int | None = Field(
-        None, ge=1, description="updates between validations, besides one after each epoch"
+        None, ge=1, description="updates between validations, in addition to one per epoch"
     )
     checkpoint_every: int | None = Field(
-        None, ge=1, description="updates between checkpoints, besides one after each validation"
+        None, ge=1, description="updates between checkpoints, in addition to one per validation"
     )
-    log_every: int = Field(100, ge=1, description="updates between two lines of progress")
-    watch: bool = Field(
-        False, description="look at gradients, updates and gates, and write it to metrics.jsonl"
-    )
-    watch_every: int = Field(200, ge=1, description="updates between two looks of the watch")
-    baselines: bool = Field(
-        True, description="at the end, measure what a network has to beat on the same data"
-    )
-    tensorboard: bool = Field(False, description="write events for TensorBoard into the run folder")
+    log_every: int = Field(100, ge=1, description="updates between log entries")
+    watch: bool = Field(False, description="record gradients, updates and gates in metrics.jsonl")
+    watch_every: int = Field(200, ge=1, description="updates between recordings of --watch")
+    baselines: bool = Field(True, description="train and score the baselines at the end")
+    tensorboard: bool = Field(False, description="write TensorBoard events into the run folder")
 
     @model_validator(mode="before")
     @classmethod
     def _one_budget(cls, values: Any) -> Any:
-        """A budget that is given replaces the default one, whichever its kind."""
+        """Any budget replaces the default one."""
         if not isinstance(values, Mapping) or not BUDGETS & values.keys():
             return values
         return {**dict.fromkeys(BUDGETS), **values}
@@ -94,12 +96,12 @@ class Training(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.epochs is None and self.max_steps is None:
-            raise ValueError("set epochs or max_steps: a run needs a budget")
+            raise ValueError("a run needs a budget: set epochs or max_steps")
         return self
 
 
 class TrainConfig(Training):
-    """How to train on windows of time, too: the section ``[train]`` of a language model.
+    """The section ``[train]`` of a task that trains on windows of time, such as a language model.
 
     >>> TrainConfig.parse({"epochs": 1, "k1": 20, "k2": 10})
     Traceback (most recent call last):
@@ -107,13 +109,13 @@ class TrainConfig(Training):
     """
 
     bptt: Literal["truncated", "full", "checkpointed"] = Field(
-        "truncated", description="how far back the gradient flows"
+        "truncated", description="gradient policy: how far back the gradient flows"
     )
-    k1: int = Field(32, ge=1, description="truncated: steps between two backward passes")
+    k1: int = Field(32, ge=1, description="truncated: steps between backward passes")
     k2: int | None = Field(
-        None, ge=1, description="truncated: steps the gradient flows back; k1 if unset"
+        None, ge=1, description="truncated: steps that the gradient flows back (default: k1)"
     )
-    every: int = Field(32, ge=1, description="checkpointed: steps between two saved states")
+    every: int = Field(32, ge=1, description="checkpointed: steps between saved states")
 
     @model_validator(mode="after")
     def _reaches_back(self) -> Self:
@@ -123,32 +125,32 @@ class TrainConfig(Training):
 
 
 class Config(Section):
-    """The configuration of a task and its training: what a run's config.toml holds.
+    """The configuration of a task and its training, as stored in config.toml.
 
-    `config_class` makes the class of a task, whose sections have the task's keys and defaults.
+    `config_class` returns the class of a task, whose sections have the task's keys and defaults.
     """
 
     task: ClassVar[str]
 
-    data: Section = Field(description="what is read")
-    model: Section = Field(description="what is trained")
-    train: Training = Field(description="how it is trained")
+    data: Section = Field(description="the data")
+    model: Section = Field(description="the network")
+    train: Training = Field(description="the training")
 
     @model_validator(mode="after")
     def _full_of_what(self) -> Self:
-        # A lane of a text has no end that memory reaches: the whole of it only if that is said.
+        # A stream of text is too long for full backpropagation, unless its length is limited.
         bptt = getattr(self.train, "bptt", None)
         if bptt == "full" and getattr(self.data, "length", 0) is None:
             raise ValueError(
-                "train.bptt = full goes back over a whole lane: set data.length to the steps "
-                "it may take, or take truncated"
+                "train.bptt = full backpropagates through a whole stream of text: limit it with "
+                "data.length, or use truncated"
             )
         return self
 
     @model_validator(mode="before")
     @classmethod
     def _of_this_task(cls, values: Any) -> Any:
-        """Accept a run's config.toml, which also says its task and format."""
+        """Accept a config.toml, which also has a task and a format."""
         if not isinstance(values, Mapping):
             return values
         for key, expected in {"task": cls.task, "format": FORMAT}.items():
@@ -157,7 +159,7 @@ class Config(Section):
         return {key: value for key, value in values.items() if key not in ("task", "format")}
 
     def toml(self) -> dict[str, Any]:
-        """Everything resolved, in types that TOML has; what is not set is left out."""
+        """The resolved configuration in TOML types, without keys that are not set."""
         return {
             "task": self.task,
             "format": FORMAT,
@@ -166,11 +168,11 @@ class Config(Section):
 
 
 def check_config(config: object) -> None:
-    """A clear error where something else stands for a configuration: a table, or a dictionary."""
+    """Raise a clear error if ``config`` is not a configuration, but a dictionary, say."""
     if not isinstance(config, Config):
         raise DtypeError(
-            "expected a configuration, as elman.training.config_class('classify').parse({...}) "
-            f"makes it, got {kind_of(config)}"
+            "expected a configuration, such as "
+            f"elman.training.config_class('classify').parse({{...}}), got {kind_of(config)}"
         )
 
 
@@ -202,20 +204,20 @@ def config_class(task: str) -> type[Config]:
 
 
 def own_config_class(task: str, *, windows: bool) -> type[Config]:
-    """The same of a task of one's own, which has no settings but those of its training.
+    """The configuration class of a custom task, which has only training settings.
 
     >>> own_config_class("tones", windows=False).parse({"train": {"epochs": 2}}).train.epochs
     2
     """
     none = (Section, Field(default_factory=Section, description="none"))
-    train: Any = (TrainConfig if windows else Training, Field(description="how it is trained"))
+    train: Any = (TrainConfig if windows else Training, Field(description="the training"))
     made = create_model("OwnConfig", __base__=Config, data=none, model=none, train=train)
     made.task = task
     return made
 
 
 def _defaults(base: type[Training], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of the base with other defaults."""
+    """Fields of a base class with other defaults."""
     changed = {name: copy(base.model_fields[name]) for name in values}
     for name, field in changed.items():
         field.default = values[name]

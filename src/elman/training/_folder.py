@@ -1,8 +1,7 @@
-"""New folders, and replacing one whole: killed at any moment, the old one or the new stays.
+"""Creating folders, and replacing them atomically: after a kill, the old or the new one is whole.
 
-A folder cannot be renamed over another. So the new one is filled as ``NAME.partial``, and counts
-from the moment it is renamed to ``NAME.ready``; what follows only tidies up, and whoever comes next
-can finish it.
+A folder cannot be renamed over another. So the new one is filled as ``NAME.partial``, and is valid
+once it is renamed to ``NAME.ready``; the rest is cleanup that the next process can finish.
 """
 
 from __future__ import annotations
@@ -15,52 +14,52 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from elman._errors import ConfigError
-from elman.data._files import writing_in
+from elman._files import sync_file, sync_folder, writing_in
 
 LONGEST_NAME = 200
-"""Bytes of a run's name; file systems take 255, and a number and a suffix are added."""
+"""Bytes of a run's name; file systems allow 255, and a number and a suffix are added."""
 
 
 def named(name: str) -> str:
-    """The name of a run, if a folder can have it.
+    """The name of a run, if it is a valid folder name.
 
     Raises:
-        ConfigError: it is empty, leads elsewhere, or would be taken for something else.
+        ConfigError: it is empty, a path, or could be mistaken for something else.
     """
     wrong = None
     if not name:
         wrong = "it is empty"
     elif set(name) & {"/", "\\", ":"}:
-        wrong = "it leads to another folder, which is what --runs is for"
+        wrong = "it is a path; use --runs to choose the folder"
     elif name[0] in ".-~":
         wrong = f"it begins with {name[0]!r}"
     elif not name.isprintable():
-        wrong = "it has signs that cannot be printed"
+        wrong = "it has characters that cannot be printed"
     elif len(os.fsencode(name)) > LONGEST_NAME:
         wrong = f"it is longer than {LONGEST_NAME} bytes"
     if wrong:
         raise ConfigError(
-            f"no run can be called {shortened(name)}: {wrong}; expected a plain name, as my-run"
+            f"the name of a run must be a plain word such as my-run, got {shortened(name)}: {wrong}"
         )
     return name
 
 
 def shortened(text: str) -> str:
-    """A text in quotes, cut where it is too long for a message."""
+    """A text in quotes, shortened for a message."""
     return repr(text) if len(text) <= 60 else f"{text[:57]!r}..."
 
 
 def next_folder(directory: Path, name: str) -> Path:
-    """Make ``directory/NAME-N`` with the first free number above all that there are.
+    """Create ``directory/NAME-N`` with the next number after all that exist.
 
     Raises:
-        ConfigError: no folder can have that name.
+        ConfigError: the name is not valid.
         DataError: the directory cannot be written.
     """
     named(name)
     with writing_in(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        # A run that is just changing places with another is hidden, and its number taken.
+        # A run that is being replaced is hidden, and its number is taken.
         pattern = re.compile(r"\.?" + re.escape(name) + r"-(\d+)(?:\.ready|\.old)?")
         taken = (pattern.fullmatch(entry.name) for entry in directory.iterdir())
         number = max((int(match[1]) for match in taken if match), default=0)
@@ -69,39 +68,39 @@ def next_folder(directory: Path, name: str) -> Path:
             path = directory / f"{name}-{number}"
             try:
                 path.mkdir()
-            except FileExistsError:  # another process was quicker
+            except FileExistsError:  # another process was faster
                 continue
             return path
 
 
 def current(folder: Path) -> Path:
-    """Where the newest complete contents of the folder are to be read; it may not exist."""
+    """The path of the newest complete version of a folder; it may not exist."""
     ready = beside(folder, "ready")
     return ready if ready.exists() else folder
 
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of ``folder`` if the block ends well."""
+    """An empty folder to fill, which replaces ``folder`` if the block succeeds."""
     settle(folder)
     partial = beside(folder, "partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        sync(partial)
+        sync_folder(partial)
         partial.rename(beside(folder, "ready"))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    sync(folder.parent)
+    sync_folder(folder.parent)
     settle(folder)
 
 
 def settle(folder: Path, *, hidden: bool = False) -> None:
-    """Finish a replacement that was cut short after its new folder was complete.
+    """Finish a replacement that was interrupted after its new folder was complete.
 
-    ``hidden`` ones are those of whole runs, among which people have names of their own.
+    Replacements of whole runs are ``hidden``, since users choose the names beside them.
     """
     ready, old = beside(folder, "ready", hidden), beside(folder, "old", hidden)
     if ready.exists():
@@ -109,28 +108,17 @@ def settle(folder: Path, *, hidden: bool = False) -> None:
         if folder.exists():
             folder.rename(old)
         ready.rename(folder)
-        sync(folder.parent)
+        sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file and see it onto the disk."""
+    """Write a file and flush it to disk."""
     with path.open("wb") as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync(folder: Path) -> None:
-    """See the names in a folder onto the disk; only POSIX needs it and can."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_file(file)
 
 
 def beside(folder: Path, suffix: str, hidden: bool = False) -> Path:
-    """Where a folder that takes the place of another one is meanwhile."""
+    """The path beside a folder that is used while it is replaced."""
     return folder.with_name(f"{'.' * hidden}{folder.name}.{suffix}")

@@ -18,8 +18,10 @@ from torch import Tensor
 from elman import pictures
 from elman._errors import Diverged, Interrupted
 from elman.bptt import State
+from elman.metrics import Metric
 from elman.nn import FeedForward
-from elman.tasks._base import Batch, Metrics, NamedTask, Task
+from elman.tasks import is_named
+from elman.tasks._task import Batch, Metrics, Table, Task
 from elman.training import _parts as parts
 from elman.training._checkpoint import (
     Checkpoint,
@@ -31,7 +33,7 @@ from elman.training._checkpoint import (
     unpack_state,
 )
 from elman.training._config import Training
-from elman.training._progress import Progress, Tally
+from elman.training._progress import Progress, RunningMeans
 from elman.training._run import Run
 from elman.training._signals import Stop, stop_on_signals
 from elman.training._subnormals import subnormals_as_zero
@@ -41,23 +43,34 @@ from elman.training._watch import Watch
 log = logging.getLogger(__name__)
 
 LATE = 3
-"""Validations in vain at the end of a run, after which it is told of early stopping."""
+"""Validations without improvement after which early stopping is suggested."""
 
 Report = Callable[[dict[str, Any]], object]
-"""Called with each event; what is printed about it is the caller's affair."""
+"""Called with each event; the caller decides what to print."""
 
 
 class Result(NamedTuple):
-    """What a run came to: its folder, metrics of its best checkpoint and of baselines, pictures."""
+    """What a run came to.
+
+    Attributes:
+        run: its folder.
+        metric: what it is judged by.
+        metrics: of the best checkpoint, by split.
+        baselines: the metrics of simple models, by name and split.
+        tables: about the last split.
+        pictures: the files of the pictures of the last split.
+    """
 
     run: Run
+    metric: Metric
     metrics: dict[str, Metrics]
     baselines: dict[str, dict[str, Metrics]]
+    tables: list[Table]
     pictures: list[Path]
 
 
 class Trainer:
-    """One training run of a task, from its first update or from a checkpoint to its end."""
+    """One training run of a task, from its start or from a checkpoint."""
 
     def __init__(self, task: Task, config: Training, run: Run, report: Report) -> None:
         if config.threads is not None:
@@ -75,14 +88,16 @@ class Trainer:
         self.at = Progress()
         self.state: State = None
         self.stop = Stop()
-        self.unheard: OSError | None = None  # that whom we report to is gone
+        self.unheard: OSError | None = None  # the error of a report whose reader is gone
         self.board = TensorBoard() if config.tensorboard else None
-        self.watch = Watch(task.network, self.policy)  # of a run without, where it diverges
+        self.watch = Watch(
+            task.network, self.policy
+        )  # also locates the first NaN in a run without --watch
         self.begun = self.resumed_at = time.perf_counter()
         self.loss, self.terms, self.windows = torch.zeros(()), 0, 0  # since the last update
 
     def fit(self) -> Result:
-        """Train until the budget or the patience is used up, then measure the best weights."""
+        """Train until the budget or the patience is used up, then evaluate the best weights."""
         sparse = [
             e for e in parts.sparse_embeddings(self.config, self.task.network) if not e.sparse
         ]
@@ -95,7 +110,7 @@ class Trainer:
                     self._epoch()
             result = self._finish()
         finally:
-            for embedding in sparse:  # the network may go to another optimizer
+            for embedding in sparse:  # another optimizer may use the network
                 embedding.sparse = False
             if self.board:
                 self.board.close()
@@ -134,7 +149,7 @@ class Trainer:
                 [p.grad for p in self.parameters if p.grad is not None], self.windows
             )
         report = self.clip(self.parameters)
-        # The one wait for the device in an update.
+        # The only synchronization with the device per update.
         loss, norm, clipped = torch.stack([t.to(self.loss) for t in (self.loss, *report)]).tolist()
         self._check_finite(loss, norm)
         for group in self.optimizer.param_groups:
@@ -164,13 +179,13 @@ class Trainer:
             self._validate()
         if validates or (config.checkpoint_every and update % config.checkpoint_every == 0):
             self._save()
-        self._stop_if_asked()
+        self._stop_if_signaled()
 
     def _end_epoch(self) -> None:
         self.at.epoch, self.at.batch, self.state = self.at.epoch + 1, 0, None
         self._validate()
         self._save()
-        self._stop_if_asked()
+        self._stop_if_signaled()
         self.resumed_at = time.perf_counter()
 
     @property
@@ -195,7 +210,7 @@ class Trainer:
         self.loss, self.terms, self.windows = torch.zeros(()), 0, 0
 
     def _check_finite(self, loss: float, norm: float) -> None:
-        """Before the update, so that the weights stay the last good ones."""
+        """Check before the update, so that the weights stay finite."""
         if math.isfinite(loss) and math.isfinite(norm):
             return
         what = "gradient's norm" if math.isfinite(loss) else "loss"
@@ -203,13 +218,13 @@ class Trainer:
             self.at.norms.append(norm)
             self._look()
         where = self.watch.first_bad()
-        found = {"first_bad": asdict(where)} if where else {}
-        self._emit("diverged", **{self.task.unit: loss / max(1, self.terms)}, norm=norm, **found)
+        origin = {"first_bad": asdict(where)} if where else {}
+        self._emit("diverged", **{self.task.unit: loss / max(1, self.terms)}, norm=norm, **origin)
         in_data = where is not None and where.source == "data"
         raise Diverged(
             f"the {what} is not finite at update {self.at.update + 1} (epoch {self.at.epochs})"
             + (f", {where}" if where else "")
-            + (": mend the data" if in_data else ": lower train.lr or train.clip_limit")
+            + (": correct the data" if in_data else ": lower train.lr or train.clip_limit")
             + f"; the last good checkpoint is in {self.run.path}"
         )
 
@@ -217,7 +232,7 @@ class Trainer:
         if "valid" not in self.task.splits:
             return
         metrics = self.task.evaluate("valid")
-        score, best = self.task.score(metrics), self.at.best
+        score, best = self.task.selection.cost(metrics), self.at.best
         better = best is None or score < best
         self.at.best, self.at.stale = (score, 0) if better else (best, self.at.stale + 1)
         self.at.validated = self.at.update
@@ -240,7 +255,7 @@ class Trainer:
         self.run.save("last", checkpoint)
 
     def restore(self) -> None:
-        """Stand where the checkpoint "last" was saved."""
+        """Restore the checkpoint "last"."""
         run, checkpoint = self.run, self.run.load("last")
         unpack_module(self.task.network, checkpoint.model, run.where("last", "model"))
         unpack_optimizer(self.optimizer, checkpoint.optimizer, run.where("last", "optimizer"))
@@ -252,21 +267,21 @@ class Trainer:
         template = self.task.initial_state(rows)
         self.state = unpack_state(template, checkpoint.state, run.where("last", "state"))
 
-    def _stop_if_asked(self) -> None:
+    def _stop_if_signaled(self) -> None:
         if self.over or not (self.stop.signal or self.unheard):
             return
         self._save()
         if self.unheard:
             raise self.unheard
         raise Interrupted(
-            f"stopped by {self.stop.signal} after update {self.at.update}: "
-            f"saved in {self.run.path}, to be resumed",
+            f"stopped by {self.stop.signal} after update {self.at.update}; "
+            f"saved in {self.run.path}",
             self._resumption(),
         )
 
     def _resumption(self) -> tuple[str, ...]:
-        """The command that goes on; of a task of one's own there is none."""
-        if not isinstance(self.task, NamedTask):
+        """The command that continues the run; empty for a custom task."""
+        if not is_named(self.task):
             return ()
         return ("train", self.task.name, "--resume", str(self.run.path))
 
@@ -278,21 +293,29 @@ class Trainer:
             self._save_best()
         if self.at.stale >= LATE and self.config.patience is None:
             log.info(
-                "the last %d validations were no better than the best: --train.patience 2 stops "
-                "a run that no longer improves",
+                "no improvement in the last %d validations: --train.patience 2 stops training "
+                "early",
                 self.at.stale,
             )
         best = self.run.load("best")
         unpack_module(self.task.network, best.model, self.run.where("best", "model"))
-        if self.task.settle():
-            settled = Checkpoint(pack_module(self.task.network), progress=best.progress)
-            self.run.save("best", settled)
-        measured = [split for split in self.task.splits if split != "train"]
-        metrics = {}
-        for split in measured:
-            log.info("measuring the best weights on the %s data", split)
-            metrics[split] = self.task.evaluate(split)
-        result = Result(self.run, metrics, self._baselines(), self._pictures(measured))
+        if self.task.calibrate():
+            calibrated = Checkpoint(pack_module(self.task.network), progress=best.progress)
+            self.run.save("best", calibrated)
+        metrics, predictions = {}, None
+        for split in self.task.splits:
+            if split != "train":
+                log.info("evaluating the best weights on the %s data", split)
+                predictions = self.task.predict(split)
+                metrics[split] = self.task.metrics(predictions)
+        result = Result(
+            self.run,
+            self.task.metric,
+            metrics,
+            self._baselines(),
+            [] if predictions is None else self.task.tables(predictions),
+            [] if predictions is None else self._pictures(predictions),
+        )
         self._emit(
             "end",
             run=str(self.run.path),
@@ -305,19 +328,19 @@ class Trainer:
     def _baselines(self) -> dict[str, dict[str, Metrics]]:
         if not self.config.baselines:
             return {}
-        log.info("measuring simple models on the same data; --no-baselines leaves them out")
+        log.info("training baselines on the same data; --no-baselines skips them")
         return self.task.baselines()
 
-    def _pictures(self, measured: list[str]) -> list[Path]:
-        """Those of the last split that was measured, saved in the run folder."""
-        if not measured or not pictures.available():
+    def _pictures(self, predictions: Any) -> list[Path]:
+        """Save the plots of predictions in the run folder."""
+        if not pictures.available():
             return []
-        log.info("drawing pictures of the %s data", measured[-1])
+        log.info("drawing plots of the predictions")
         self.run.check()
-        return pictures.save(self.task.pictures(measured[-1]), self.run.path / "pictures")
+        return pictures.save(self.task.plots(predictions), self.run.path / "pictures")
 
     def _fixed_input(self) -> dict[str, int]:
-        """How many steps a network without recurrence sees; nothing of one that has it."""
+        """The input length of a network without recurrence, for the start event."""
         steps = [m.steps for m in self.task.network.modules() if isinstance(m, FeedForward)]
         return {"input_steps": max(steps)} if steps else {}
 
@@ -325,8 +348,7 @@ class Trainer:
         resumed = self.at.update > 0
         self.begun = time.perf_counter() - self.at.seconds
         if not resumed:
-            if isinstance(self.task, NamedTask):
-                self.task.save(self.run.path)
+            self.task.save(self.run.path)
             self._save()
         if self.board:
             self.board.open(self.run.path / "tensorboard")
@@ -334,6 +356,8 @@ class Trainer:
             "start",
             run=str(self.run.path),
             task=self.task.name,
+            metric=self.task.metric.name,
+            higher_is_better=self.task.metric.higher_is_better,
             seed=self.config.seed,
             device=str(self.device),
             threads=torch.get_num_threads(),
@@ -348,7 +372,7 @@ class Trainer:
     def _log(self) -> None:
         means = self.at.tally.means(self.task.unit, self.task.counted)
         self._emit("train", **means, lr=self.optimizer.param_groups[0]["lr"])
-        self.at.tally = Tally()
+        self.at.tally = RunningMeans()
 
     def _looks_after(self, update: int) -> bool:
         return update in (1, self.updates) or update % self.config.watch_every == 0
@@ -356,7 +380,7 @@ class Trainer:
     def _look(self) -> None:
         at = self.at
         clipped = at.clipped / max(1, len(at.norms))
-        self._emit("watch", norms=at.norms, clipped=clipped, **self.watch.look())
+        self._emit("watch", norms=at.norms, clipped=clipped, **self.watch.measure())
         at.norms, at.clipped = [], 0
 
     def _emit(self, event: str, **values: Any) -> None:
@@ -371,14 +395,14 @@ class Trainer:
             return
         try:
             self.report(line)
-        except OSError as error:  # a pipe or a terminal that is gone must not cost the run
+        except OSError as error:  # a lost pipe or terminal must not end the run
             self.unheard = error
 
     def _clock(self) -> None:
         self.at.seconds = time.perf_counter() - self.begun
 
     def _planned_updates(self) -> int:
-        """The updates of the whole run, as far as its budget says."""
+        """The number of updates of the whole run by its budget."""
         config = self.config
         if config.epochs is None and config.schedule != "cosine":
             assert config.max_steps is not None

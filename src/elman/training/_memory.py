@@ -1,4 +1,4 @@
-"""What a network takes and what the machine has, before either is put to the test."""
+"""Estimates of a network's memory, to refuse one that the machine cannot hold."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from elman.training._config import Config, Training
 
 FLOAT = 4
 LAYER = 20_000
-"""Bytes of Python's objects for a layer, however few units it has."""
+"""Bytes of the Python objects of a layer of any size."""
 
 SMALL_INPUTS, SMALL_HIDDEN = (8, 16), (8, 16, 24)
-"""Sizes at which a cell's parameters are counted; a polynomial through them gives all others."""
+"""Sizes at which a cell's parameters are counted; a polynomial extends them to all sizes."""
 
 
 def require_memory(config: Config, *, training: bool = False) -> None:
-    """Refuse a network that this machine cannot hold, before anything of its size is made.
+    """Refuse a network that does not fit into memory, before it is built.
 
-    Only the weights of the recurrent layers count, and in training their gradients and what the
-    optimizer keeps of them: what is refused surely does not fit.
+    Only the weights of recurrent layers are counted, and in training their gradients and optimizer
+    state, so a network that fits is never refused.
 
     Raises:
-        ConfigError: the message has both amounts.
+        ConfigError: the network needs more memory than there is.
     """
     model: Any = config.model
     count = parameters(model)
@@ -44,14 +44,14 @@ def require_memory(config: Config, *, training: bool = False) -> None:
         sizes = ("layers", "hidden", "embedding")
         named = ", ".join(f"model.{k} = {v}" for k in sizes if (v := getattr(model, k, None)))
         raise ConfigError(
-            f"{named}: at least {_shown(needed)} would be needed for {count:.3g} weights"
-            + (f", {copies} times each in training" if training else "")
-            + f", and {device} has {_shown(there)}: take smaller sizes"
+            f"{named}: {count:.3g} weights need at least {_gigabytes(needed)}"
+            + (f" in training ({copies} copies)" if training else "")
+            + f", and {device} has {_gigabytes(there)}: use smaller sizes"
         )
 
 
 def parameters(model: Any) -> int:
-    """At least so many weights have the recurrent layers of a ``[model]`` section."""
+    """A lower bound of the number of recurrent weights of a ``[model]`` section."""
     hidden, layers = getattr(model, "hidden", 1), getattr(model, "layers", 1)
     inputs = getattr(model, "embedding", None) or 1
     count = _counting(model.cell) if getattr(model, "cell", "") in dict(CELLS) else _dense
@@ -60,7 +60,7 @@ def parameters(model: Any) -> int:
 
 @cache
 def _counting(cell: str) -> Callable[[int, int], int]:
-    """How many parameters a cell of any sizes has: linear in its inputs, quadratic in its units."""
+    """The number of parameters of a cell by its sizes, extrapolated from small ones."""
     with torch.random.fork_rng(), torch.device("meta"):
         counted = {
             (inputs, hidden): sum(
@@ -85,7 +85,7 @@ def _dense(inputs: int, hidden: int) -> int:
 
 
 def through(at: Sequence[int], values: Sequence[Fraction | int], x: int) -> Fraction:
-    """The polynomial through those points, exactly.
+    """The value at x of the polynomial through some points, exactly.
 
     >>> int(through((1, 2, 3), (1, 4, 9), 10**30)) == 10**60
     True
@@ -101,32 +101,32 @@ def through(at: Sequence[int], values: Sequence[Fraction | int], x: int) -> Frac
 
 
 def _copies(train: Training) -> int:
-    """Weights, gradients, and what the optimizer keeps."""
+    """The number of copies of each weight: itself, its gradient and optimizer state."""
     return 2 + (bool(train.momentum) if train.optimizer == "sgd" else 2)
 
 
 def _memory(device: str) -> tuple[str, int]:
-    """Whose memory it is, and its bytes."""
-    found = parts.device(device)
-    if found.type == "cuda":
-        return str(found), torch.cuda.get_device_properties(found).total_memory
+    """The device and its memory in bytes."""
+    where = parts.device(device)
+    if where.type == "cuda":
+        return str(where), torch.cuda.get_device_properties(where).total_memory
     return "this machine", _of_machine()
 
 
 def _of_machine() -> int:
-    """Bytes of memory and swap, or fewer where the process is held to that."""
+    """Bytes of memory and swap, or the limit of the process if that is lower."""
     try:
         physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not POSIX
         return 1 << 62
     limits = [physical + _kilobytes("SwapTotal")]
-    with suppress(OSError, ValueError):  # no such file; or no limit, which is called "max"
+    with suppress(OSError, ValueError):  # no such file, or no limit ("max")
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
     return min(limits)
 
 
 def _kilobytes(name: str) -> int:
-    """An entry of /proc/meminfo in bytes; 0 where there is none."""
+    """An entry of /proc/meminfo in bytes; 0 if there is none."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -134,5 +134,5 @@ def _kilobytes(name: str) -> int:
     return next((int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{name}:")), 0)
 
 
-def _shown(size: int) -> str:
+def _gigabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size < 10**15 else f"{size / 1e9:.3g} GB"

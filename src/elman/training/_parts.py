@@ -1,4 +1,4 @@
-"""From the names in a configuration to the objects that train."""
+"""The objects that a training configuration names."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from elman.training._schedules import Constant, Cosine, Schedule, StepDecay
 
 
 def device(name: str) -> torch.device:
-    """The device of that name, which must be there; "auto" is CUDA where there is one.
+    """The device of a name; "auto" is CUDA if available, otherwise the CPU.
 
     Raises:
-        ConfigError: there is none, or this torch cannot use it.
+        ConfigError: there is no such device, or torch cannot use it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        found = torch.device(name)
+        choice = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"no device is called {name!r}: use auto, cpu, cuda or cuda:N") from error
-    if found.type == "cpu":
-        return found
+        raise ConfigError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N") from error
+    if choice.type == "cpu":
+        return choice
     try:
-        there = found.type != "meta" and bool(torch.zeros(1, device=found).cpu().isfinite())
+        usable = choice.type != "meta" and bool(torch.zeros(1, device=choice).cpu().isfinite())
     except (RuntimeError, AssertionError, NotImplementedError, ImportError):
-        there = False  # torch says it at length, and of each backend in other words
-    if not there:
-        cuda = f": torch sees {torch.cuda.device_count()} CUDA devices" * (found.type == "cuda")
+        usable = False  # each backend has a long message of its own
+    if not usable:
+        cuda = f": torch sees {torch.cuda.device_count()} CUDA devices" * (choice.type == "cuda")
         raise ConfigError(
-            f"device {name!r} is not there{cuda}; use cpu, or install a torch that has it"
+            f"device {name!r} is not available{cuda}; use cpu, or install a torch that supports it"
         )
-    return found
+    return choice
 
 
 def policy(config: Training) -> GradientPolicy:
-    """How far back the gradient flows: all the way, unless windows of time are set."""
+    """The gradient policy: full backpropagation, unless the task trains on windows of time."""
     if not isinstance(config, TrainConfig):
         return FullBPTT()
     match config.bptt:
@@ -55,7 +55,7 @@ def policy(config: Training) -> GradientPolicy:
 
 
 def clip(config: Training) -> Clip:
-    """What bounds the gradients."""
+    """The gradient clipping."""
     match config.clip:
         case "none":
             return NoClip()
@@ -68,7 +68,7 @@ def clip(config: Training) -> Clip:
 
 
 def optimizer(config: Training, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The update rule; fused, which on a CPU takes Adam a quarter of the time."""
+    """The optimizer; Adam is fused, which takes a quarter of the time on a CPU."""
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             parameters, config.lr, momentum=config.momentum, weight_decay=config.weight_decay
@@ -80,10 +80,10 @@ def optimizer(config: Training, parameters: Iterable[nn.Parameter]) -> torch.opt
 
 
 def sparse_embeddings(config: Training, network: nn.Module) -> list[nn.Embedding]:
-    """The embeddings whose gradient may be that of the rows which occurred, with equal results.
+    """The embeddings that may have sparse gradients without changing the result.
 
-    Plain SGD leaves a row alone that has no gradient; momentum, weight decay and Adam move it. A
-    weight that is used elsewhere too, as tied ones are, has a gradient in every row.
+    Plain SGD does not move a row without a gradient; momentum, weight decay and Adam do. A weight
+    that is also used elsewhere, such as a tied one, has gradients in all rows.
     """
     if config.optimizer != "sgd" or config.momentum or config.weight_decay:
         return []
@@ -94,7 +94,7 @@ def sparse_embeddings(config: Training, network: nn.Module) -> list[nn.Embedding
 
 
 def schedule(config: Training, updates: int) -> Schedule:
-    """The learning rate of a run of so many updates."""
+    """The learning rate schedule of a run with this number of updates."""
     match config.schedule:
         case "constant":
             return Constant()

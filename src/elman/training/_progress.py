@@ -1,4 +1,4 @@
-"""Where a run stands: what a checkpoint keeps beside tensors, to go on as if never stopped."""
+"""The position of a run: what a checkpoint stores besides tensors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 @dataclass
-class Tally:
-    """Sums since the last line of progress, from which its means are made."""
+class RunningMeans:
+    """Sums since the previous log entry, for the means of the next one."""
 
     loss: float = 0.0
     terms: int = 0
@@ -36,23 +36,23 @@ class Tally:
 
 @dataclass
 class Progress:
-    """The position in the data, counted from 0, and what early stopping counts."""
+    """The position in the data, counted from 0, and the counters of early stopping."""
 
     epoch: int = 0
     batch: int = 0
     window: int = 0
     update: int = 0
-    validated: int = -1  # the update after which the last validation was
+    validated: int = -1  # the update of the last validation
     best: float | None = None
     stale: int = 0  # validations since the best
     seconds: float = 0.0
-    tally: Tally = field(default_factory=Tally)
-    norms: list[float] = field(default_factory=list)  # of the gradients since the last watch
+    tally: RunningMeans = field(default_factory=RunningMeans)
+    norms: list[float] = field(default_factory=list)  # gradient norms since the last watch event
     clipped: int = 0  # how many of them were clipped
 
     @property
     def epochs(self) -> int:
-        """Epochs that have begun: the number to show."""
+        """The number of epochs that have begun, for display."""
         return self.epoch + (self.batch + self.window > 0)
 
     def packed(self) -> dict[str, Any]:
@@ -61,6 +61,6 @@ class Progress:
 
     @classmethod
     def unpacked(cls, values: dict[str, Any]) -> Progress:
-        """From JSON that `packed` made."""
+        """The progress from its JSON."""
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        return cls(**{**known, "tally": Tally(**values["tally"])})
+        return cls(**{**known, "tally": RunningMeans(**values["tally"])})

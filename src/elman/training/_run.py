@@ -1,4 +1,4 @@
-"""The run folder: where a training run keeps all that it was told and all that came of it."""
+"""The run folder: configuration, log and checkpoints of a training run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import tomli_w
 
 from elman._errors import CheckpointError, ConfigError, ElmanError, check_path
-from elman.data._files import replacing, writing_in
-from elman.data._plain_file import read_plain, require_plain, why
+from elman._files import read_plain, replacing, require_plain, why, writing_in
 from elman.training._checkpoint import Checkpoint
 from elman.training._claim import Claim
 from elman.training._folder import current, next_folder, replacing_folder
@@ -26,23 +25,23 @@ log = logging.getLogger(__name__)
 
 
 class Run:
-    """A run folder on the disk.
+    """A run folder on disk.
 
     ==============================  ===============================================================
     config.toml                     the resolved configuration, the task's name and ``format``
-    metrics.jsonl                   one event a line, as `elman.training.fit` reports them
+    metrics.jsonl                   one event per line, as `elman.training.fit` reports them
     tokenizer.json, tokens/         the vocabulary and the encoded text of a language model
-    task.json, rows/                what other tasks learned of their data, and the rows as numbers
-    checkpoints/last, .../best      each is replaced as a whole, and holds:
+    task.json, rows/                what other tasks fitted to their data, and the rows as numbers
+    checkpoints/last, .../best      each is replaced atomically, and holds:
     .../model.safetensors           parameters and buffers, tied ones once
     .../optimizer.safetensors       the optimizer's state, ``INDEX.KEY``; empty in best
     .../state.safetensors           the carried recurrent state, and torch's random state
-    .../state.json                  ``format``, the position in the data, what early stopping
-                                    counts, and how long metrics.jsonl was
+    .../state.json                  ``format``, the position in the data, the counters of early
+                                    stopping, and the size of metrics.jsonl
     ==============================  ===============================================================
 
-    A folder ``last.ready`` is newer than ``last``: a process was killed while it changed places. A
-    run that replaces another by force is made in ``.NAME.partial`` until its first checkpoint.
+    A folder ``last.ready`` is newer than ``last``: its process was killed while replacing it. A run
+    that replaces another by force is in ``.NAME.partial`` until its first checkpoint.
 
     Example:
         >>> import tempfile
@@ -59,15 +58,15 @@ class Run:
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any], *, force: bool = False) -> Run:
-        """Make a new run folder.
+        """Create a run folder.
 
-        With ``force``, a run that is there stays until this one's first checkpoint is saved; till
-        then this one is in a folder beside it, its ``path``.
+        With ``force``, an existing run is kept until the first checkpoint of the new one is saved;
+        until then the ``path`` of the new run is a folder beside it.
 
         Raises:
-            ConfigError: the folder exists, without ``force``, or it is no run folder, or another
+            ConfigError: the folder exists without ``force``, is not a run folder, or another
                 process trains in it.
-            DataError: it cannot be written.
+            DataError: the folder cannot be written.
         """
         successor = Successor(path) if _taken(path, force) else None
         if successor is None:
@@ -80,7 +79,7 @@ class Run:
 
     @classmethod
     def create_next(cls, directory: Path, name: str, config: Mapping[str, Any]) -> Run:
-        """Make ``directory/NAME-N`` with the first free number above all that there are."""
+        """Create ``directory/NAME-N`` with the next number after all that exist."""
         return cls.create(next_folder(directory, name), config)
 
     @classmethod
@@ -88,8 +87,8 @@ class Run:
         """Open a run folder.
 
         Raises:
-            CheckpointError: it is none, or one of another format.
-            DtypeError: it is no path.
+            CheckpointError: the path is not a run folder, or has another format.
+            DtypeError: it is not a path.
         """
         check_path("a run folder", path)
         path = Path(path)
@@ -97,16 +96,16 @@ class Run:
         return cls(path, read_config(path))
 
     def claim(self) -> None:
-        """Let no other process train in it, until `release`.
+        """Lock the run folder until `release`.
 
         Raises:
-            ConfigError: another process does.
+            ConfigError: another process trains in it.
         """
         if self._claim is None:
             self._claim = self._successor.claim if self._successor else claimed(self.path)
 
     def release(self) -> None:
-        """Let others train in it; one that was to replace another and saved nothing is removed."""
+        """Unlock the run folder; a replacement without a checkpoint is deleted."""
         if self._successor:
             self._successor.abandon()
             self._successor = None
@@ -115,7 +114,7 @@ class Run:
             self._claim = None
 
     def check(self) -> None:
-        """Refuse to go on where the folder that was claimed is no longer there.
+        """Check that the locked folder still exists.
 
         Raises:
             ElmanError: it was deleted, moved or replaced, or its disk is gone.
@@ -124,12 +123,12 @@ class Run:
             return
         if not self._claim.holds(self.path) or not (self.path / "config.toml").exists():
             raise ElmanError(
-                f"{self.path}: this run folder was deleted, moved or replaced while it was in use, "
-                "and what came of the run is lost with it: leave it in its place, and train again"
+                f"{self.path}: the run folder was deleted, moved or replaced during training, so "
+                "the run is lost: train again, and do not move its folder"
             )
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        """Write the configuration anew."""
+        """Replace the configuration."""
         self.config = config
         with replacing(self.path / "config.toml") as file:
             tomli_w.dump(config, file)
@@ -138,7 +137,7 @@ class Run:
         """Replace the checkpoint ``which``: "last" or "best".
 
         Raises:
-            CheckpointError: it cannot be written; the one before is still there.
+            CheckpointError: it cannot be written; the previous one is kept.
         """
         self.check()
         checkpoint.progress["metrics_bytes"] = self.metrics_bytes
@@ -156,28 +155,28 @@ class Run:
         """Read the checkpoint ``which``: "last" or "best".
 
         Raises:
-            CheckpointError: there is none, or it is damaged.
+            CheckpointError: it does not exist, or is damaged.
         """
         self.check()
         folder = current(self._folder(which))
         if not folder.exists():
             raise CheckpointError(
-                f"{self.path}: has no checkpoint {which!r}: it was stopped before its first one, "
-                "so start it again; or the name is wrong (last, best)"
+                f"{self.path}: no checkpoint {which!r}: their names are last and best; if the run "
+                "was stopped before its first checkpoint, start it again"
             )
         return Checkpoint.read(folder)
 
     @property
     def begun(self) -> bool:
-        """Whether it has a checkpoint to go on from."""
+        """Whether the run has a checkpoint."""
         return current(self._folder("last")).exists()
 
     def where(self, which: str, part: str) -> Path:
-        """The file of a part of a checkpoint, for messages."""
+        """The file of a part of a checkpoint, for error messages."""
         return current(self._folder(which)) / f"{part}.safetensors"
 
     def log(self, event: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl, whole or not at all; what JSON does not have is null."""
+        """Append an event to metrics.jsonl, completely or not at all; NaN and infinity are null."""
         self.check()
         line = json.dumps(_finite(event), allow_nan=False) + "\n"
         before = self.metrics_bytes
@@ -194,7 +193,7 @@ class Run:
             ) from error
 
     def events(self) -> list[dict[str, Any]]:
-        """All events of metrics.jsonl; a line that is none, or half of one, is named and left out.
+        """All events of metrics.jsonl; damaged lines are skipped with a warning.
 
         Raises:
             CheckpointError: the file cannot be read.
@@ -206,19 +205,18 @@ class Run:
         except OSError as error:
             raise CheckpointError(f"{self._metrics}: cannot be read: {why(error)}") from error
         read = [_event(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-        for lost in (event for event in read if isinstance(event, Lost)):
-            log.warning("%s, line %d: left out: %s", self._metrics, *lost)
-        return [event for event in read if not isinstance(event, Lost)]
+        for bad in (event for event in read if isinstance(event, BadLine)):
+            log.warning("%s, line %d: skipped: %s", self._metrics, *bad)
+        return [event for event in read if not isinstance(event, BadLine)]
 
     @property
     def metrics_bytes(self) -> int:
         return self._metrics.stat().st_size if self._metrics.exists() else 0
 
     def rewind_metrics(self, size: int) -> None:
-        """Drop the lines that were written after a checkpoint, which will be written again.
+        """Cut metrics.jsonl to its size at a checkpoint; later lines will be written again.
 
-        Half a line at the end, as a machine that failed leaves it, goes too: a new one would be
-        added to it.
+        An incomplete last line, as a crash leaves it, is cut, too, or the next one would follow it.
         """
         if not self.metrics_bytes:
             return
@@ -232,13 +230,13 @@ class Run:
 
     def _remedy(self, which: str) -> str:
         if self._successor:
-            return f"{self._successor.target} is as it was: make room, then start it again"
+            return f"{self._successor.target} is unchanged: make room, then start again"
         if not current(self._folder(which)).exists():
-            return "make room, then start it again"
-        return "the checkpoint before it is unharmed: make room, then resume the run"
+            return "make room, then start again"
+        return "the previous checkpoint is intact: make room, then resume the run"
 
     def _take_place(self) -> None:
-        """Replace the run that was to be replaced, now that this one has a checkpoint."""
+        """Replace the previous run, once this one has a checkpoint."""
         if self._successor is None:
             return
         target = self._successor.target
@@ -260,32 +258,32 @@ class Run:
         return self.path / "checkpoints" / which
 
 
-class Lost(NamedTuple):
-    """A line of metrics.jsonl that is no event, and why."""
+class BadLine(NamedTuple):
+    """A line of metrics.jsonl that is not an event, and why."""
 
     line: int
     reason: str
 
 
-def _event(number: int, line: bytes) -> dict[str, Any] | Lost:
+def _event(number: int, line: bytes) -> dict[str, Any] | BadLine:
     try:
         event = json.loads(line)
     except RecursionError:
-        return Lost(number, "nested too deeply")
+        return BadLine(number, "nested too deeply")
     except ValueError:
-        return Lost(number, "not a whole line of JSON, as after a failure of the machine")
+        return BadLine(number, "not a complete line of JSON, as after a crash")
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return Lost(number, "not an event: an object with the key event was expected")
+        return BadLine(number, "expected an object with the key event")
     return event
 
 
 def _taken(path: Path, force: bool) -> bool:
-    """Whether there is a run at that path, which may be replaced."""
+    """Whether there is a run to replace at a path."""
     recover(path)
     if not path.exists():
         return False
     if not path.is_dir() or (any(path.iterdir()) and not (path / "config.toml").exists()):
-        raise ConfigError(f"{path}: exists and is no run folder: choose another path")
+        raise ConfigError(f"{path}: exists and is not a run folder: choose another path")
     if any(path.iterdir()) and not force:
         raise ConfigError(
             f"{path}: this run exists: resume it, choose another path, or force its replacement"

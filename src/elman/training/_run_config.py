@@ -1,4 +1,4 @@
-"""A run folder's config.toml, without torch: a mistyped path is named at once."""
+"""Reads the config.toml of a run without torch, so that a wrong path fails at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from elman._errors import CheckpointError
-from elman.data._plain_file import read_toml, why
+from elman._files import read_toml, why
 from elman.training._config import FORMAT
 
 
@@ -14,15 +14,15 @@ def read_config(path: Path) -> dict[str, Any]:
     """The resolved configuration of a run.
 
     Raises:
-        CheckpointError: there is no run at that path, or one of another format.
+        CheckpointError: the path is not a run folder, or has another format.
     """
     file = path / "config.toml"
     try:
         config = read_toml(file)
     except (FileNotFoundError, NotADirectoryError) as error:
-        missing = "there is no config.toml in it" if path.is_dir() else "there is no such folder"
+        missing = "it has no config.toml" if path.is_dir() else "no such folder"
         raise CheckpointError(
-            f"{path}: not a run folder: {missing}; give one that `elman train` made, "
+            f"{path}: not a run folder: {missing}; expected a folder written by `elman train`, "
             "such as runs/language-1"
         ) from error
     except (OSError, ValueError) as error:
@@ -33,10 +33,10 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def check_format(path: Path, found: Any) -> None:
-    """Refuse another version of the run folder's format."""
-    if found != FORMAT:
+def check_format(path: Path, version: Any) -> None:
+    """Refuse a run folder of another format."""
+    if version != FORMAT:
         raise CheckpointError(
-            f"{path}: format {FORMAT} was expected, got {found!r}: "
-            "use the version of elman that wrote this run, or train again"
+            f"{path}: the run folder's format must be {FORMAT}, got {version!r}: "
+            "use the elman version that wrote this run, or train again"
         )

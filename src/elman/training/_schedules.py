@@ -1,4 +1,4 @@
-"""Learning rate schedules: functions of the epoch and the update, with no state to save."""
+"""Learning rate schedules: functions of the epoch and the update, without state."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Protocol
 
 
 class Schedule(Protocol):
-    """The factor of the learning rate; epoch and update count from 0."""
+    """Returns the factor of the learning rate; epoch and update count from 0."""
 
     def __call__(self, epoch: int, update: int) -> float: ...
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The full rate throughout.
+    """A constant learning rate.
 
     >>> Constant()(epoch=3, update=1000)
     1.0
@@ -27,13 +27,13 @@ class Constant:
 
 @dataclass(frozen=True)
 class StepDecay:
-    r"""The full rate for some epochs, then a fixed factor less every epoch.
+    r"""The full rate for some epochs, then a decay by a fixed factor in each epoch.
 
     .. math:: \eta_e = \eta \, \gamma^{\max(0,\ e + 1 - n)}
 
     Args:
         after: epochs at the full rate, n.
-        factor: what each later epoch multiplies the rate by, gamma.
+        factor: decay of the rate in each later epoch, gamma.
 
     Example:
         >>> halve = StepDecay(after=4, factor=0.5)
@@ -53,14 +53,14 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    r"""A linear warm-up, then half a cosine down.
+    r"""A linear warm-up, then a cosine decay.
 
     .. math:: \eta_t = \eta_\mathrm{end} + \tfrac12 (\eta - \eta_\mathrm{end})
         \Big(1 + \cos \pi \frac{t - t_w}{T - t_w}\Big)
 
     Args:
-        updates: all updates of the run, T.
-        warmup: updates until the full rate is reached.
+        updates: number of updates of the run, T.
+        warmup: number of warm-up updates.
         final: factor of the rate after the last update.
 
     Example:

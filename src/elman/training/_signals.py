@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a lost terminal as a wish that the loop grants at its next update."""
+"""Ctrl-C, SIGTERM and SIGHUP as requests that the loop checks after each update."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ SIGNALS = tuple(filter(None, (signal.SIGINT, signal.SIGTERM, HANGUP)))
 
 
 class Stop:
-    """Whether the user has asked to stop, and by which signal."""
+    """The signal that asked to stop, if any."""
 
     signal: str | None = None
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Note the first Ctrl-C, SIGTERM or SIGHUP; another Ctrl-C or SIGTERM acts at once.
+    """Record the first Ctrl-C, SIGTERM or SIGHUP; a second Ctrl-C or SIGTERM acts at once.
 
-    A terminal that is lost may send SIGHUP twice, so that one never ends the saving. A process that
-    was started to ignore it, as by nohup, goes on ignoring it. Signals reach the main thread only;
-    in another one nothing is noted.
+    A lost terminal may send SIGHUP twice, so a second SIGHUP never interrupts the saving. If SIGHUP
+    is ignored, as under nohup, it stays ignored. Signals reach the main thread only; in other
+    threads nothing is recorded.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

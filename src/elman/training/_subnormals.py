@@ -1,4 +1,4 @@
-"""Very small numbers as zero."""
+"""Flushing of subnormal numbers to zero."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 @contextmanager
 def subnormals_as_zero() -> Iterator[None]:
-    """Within, floats that are too small for full precision (below 1e-38) count as 0.
+    """Treat subnormal floats (below 1e-38) as 0 in this block.
 
-    A gradient that fades over hundreds of steps ends among them, and there a CPU takes twenty times
-    as long for every product. The native engine's threads compute as the one that calls them.
+    A gradient that vanishes over hundreds of steps becomes subnormal, and a CPU multiplies such
+    numbers twenty times slower. The threads of the native engine use the setting of their caller.
 
     >>> with subnormals_as_zero():
     ...     (torch.tensor([1e-38]) * 0.01).item()

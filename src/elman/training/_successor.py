@@ -1,8 +1,8 @@
-"""A run that is to replace another one: it is made beside that, and takes its place when it counts.
+"""A run that replaces another one: it is created beside it, and takes its place when it is ready.
 
-Until its first checkpoint it lives in ``.NAME.partial``, locked by its process. Then it is renamed
-to ``.NAME.ready``, the old run to ``.NAME.old``, the new one to ``NAME``: whoever opens ``NAME``
-after a kill in between finishes that.
+Until its first checkpoint it is in ``.NAME.partial``, locked by its process. Then it is renamed to
+``.NAME.ready``, the old run to ``.NAME.old``, and the new one to ``NAME``; after a kill in between,
+the next process that opens ``NAME`` finishes that.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import time
 from pathlib import Path
 
 from elman._errors import CheckpointError, ConfigError
-from elman.data._files import writing_in
+from elman._files import sync_folder, writing_in
 from elman.training._claim import Claim
-from elman.training._folder import beside, settle, sync
+from elman.training._folder import beside, settle
 
 PATIENCE = 2.0
-"""Seconds to wait for another process that is just renaming."""
+"""Seconds to wait for another process that is renaming."""
 
 
 class Successor:
-    """An empty folder, ``path``, that is to take the place of the run ``target``.
+    """An empty folder, ``path``, for a run that replaces the run ``target``.
 
     Raises:
-        ConfigError: another process trains that run, or replaces it already.
-        DataError: the folder cannot be made.
+        ConfigError: another process trains or replaces that run.
+        DataError: the folder cannot be created.
     """
 
     def __init__(self, target: Path) -> None:
@@ -41,24 +41,24 @@ class Successor:
             empty(self.path)
 
     def take_place(self) -> None:
-        """Be the run, in one step that whoever comes next can finish; an OSError leaves the old."""
+        """Replace the old run; an interruption can be finished later, an OSError keeps the old."""
         self.path.rename(beside(self.target, "ready", hidden=True))
-        sync(self.target.parent)
+        sync_folder(self.target.parent)
         settle(self.target, hidden=True)
         self.before.close()
 
     def abandon(self) -> None:
-        """Leave the run as it was."""
+        """Keep the old run."""
         shutil.rmtree(self.path, ignore_errors=True)
         self.before.close()
         self.claim.close()
 
 
 def claimed(path: Path) -> Claim:
-    """The claim of a run folder.
+    """Lock a run folder.
 
     Raises:
-        ConfigError: another process has it.
+        ConfigError: another process has locked it.
     """
     try:
         return Claim(path)
@@ -70,10 +70,10 @@ def claimed(path: Path) -> Claim:
 
 
 def recover(path: Path) -> None:
-    """Finish or tidy up what a process that was killed left of a replacement of this run.
+    """Finish or clean up a replacement of this run whose process was killed.
 
     Raises:
-        CheckpointError: the new run is complete, and cannot be moved to its place.
+        CheckpointError: the new run is complete, but cannot be moved to its place.
     """
     ready, old, partial = (beside(path, s, hidden=True) for s in ("ready", "old", "partial"))
     if ready.exists() and not _moves(ready):
@@ -81,7 +81,7 @@ def recover(path: Path) -> None:
             settle(path, hidden=True)
         except OSError as error:
             raise CheckpointError(
-                f"{path}: its successor is complete in {ready} and cannot be moved here: "
+                f"{path}: the new run is complete in {ready}, but cannot be moved here: "
                 f"{error.strerror or error}; make {path.parent} writable"
             ) from error
     if path.exists() and not ready.exists() and old.exists():
@@ -91,13 +91,13 @@ def recover(path: Path) -> None:
 
 
 def empty(folder: Path) -> None:
-    """Remove what is in a folder, but not the folder."""
+    """Delete the content of a folder, but not the folder."""
     for entry in folder.iterdir():
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
 def _moves(ready: Path) -> bool:
-    """Whether its process still lives, and has moved it within a moment."""
+    """Whether a live process moves the folder within a moment."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
@@ -112,7 +112,7 @@ def _moves(ready: Path) -> bool:
 
 
 def _sweep(partial: Path) -> None:
-    """Remove what a process that was killed had begun; not what one that lives is making."""
+    """Delete the folder of a killed process, but not that of a live one."""
     try:
         claim = Claim(partial)
     except OSError:

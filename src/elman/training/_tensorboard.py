@@ -1,4 +1,4 @@
-"""Events as TensorBoard's scalars, where TensorBoard is installed and asked for."""
+"""Events as TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoard:
-    """Writes the numbers of "train" and "valid" events, by update, as ``train/nats`` and so on.
+    """Writes the numbers of "train" and "valid" events by update, such as ``train/nats``.
 
     Raises:
         ConfigError: TensorBoard is not installed.
@@ -23,12 +23,12 @@ class TensorBoard:
         if find_spec("tensorboard") is None:
             raise ConfigError(
                 "train.tensorboard needs the package tensorboard: "
-                'pip install "elman[tensorboard]", or leave it off'
+                'pip install "elman[tensorboard]", or turn it off'
             )
         self._writer: SummaryWriter | None = None
 
     def open(self, folder: Path) -> None:
-        """Write into this folder from now on."""
+        """Start writing into a folder."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder))

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from elman.bptt import CheckpointedBPTT, GradientPolicy, Segment, State, Window
-from elman.inspection._first_bad import Bad, find
-from elman.inspection._look import Look
+from elman.inspection import Bad, first_bad_of, summarize
 
 
 class Watch:
-    """Looks at a network after an update: how far it moved, and its last window once more.
+    """Measures a network after an update: how far the weights moved, and its last window again.
 
     That window is run again, apart from training: on weights that just moved, without dropout. A
     checkpointed policy is for sequences whose graph does not fit into memory, so there the gradient
@@ -24,7 +23,7 @@ class Watch:
     def __init__(self, network: nn.Module, policy: GradientPolicy) -> None:
         self._parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
         self._network = network
-        self._policy, self._look = policy, Look(network)
+        self._policy = policy
         self._forward: Callable[[], Tensor] = lambda: torch.zeros(())
         self._held: list[Tensor] = []
 
@@ -36,14 +35,15 @@ class Watch:
         """Keep the weights of before an update."""
         self._held = [p.detach().clone() for p in self._parameters.values()]
 
-    def look(self) -> dict[str, Any]:
-        """What a "watch" event says beside the norms."""
-        layers = self._look(self._forward, gradient=not isinstance(self._policy, CheckpointedBPTT))
+    def measure(self) -> dict[str, Any]:
+        """The fields of a "watch" event beside the gradient norms."""
+        gradient = not isinstance(self._policy, CheckpointedBPTT)
+        layers = summarize(self._network, self._forward, gradient=gradient)
         return {"ratios": self._ratios(), "layers": layers}
 
     def first_bad(self) -> Bad | None:
         """Where in the last window the first NaN or infinity arises, if it is there."""
-        return find(self._network, self._forward)
+        return first_bad_of(self._network, self._forward)
 
     def _ratios(self) -> dict[str, float]:
         """The norm of what an update added to each parameter, over the norm of the parameter."""

@@ -18,6 +18,7 @@ from elman import EngineError
 from elman.engine import _reference, _select
 from elman.engine.runtime import _library
 from elman.testing import ContractError
+from plans import engine_of
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_the_contract_is_that_of_the_engine_and_the_cell(monkeypatch: pytest.Mon
         output, final = _reference.run(case)
         return output * 1.0001, final
 
-    broken = SimpleNamespace(why_not=lambda _: None, run=wrong)
+    broken = engine_of(wrong)
     monkeypatch.setitem(_select._ENGINES, "broken", broken)
     assert "broken agrees with the reference" in (broken_contract("gru", "broken") or "")
     assert "broken agrees with the reference" in (broken_contract("gru", "reference+broken") or "")

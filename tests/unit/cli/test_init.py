@@ -8,7 +8,7 @@ import pytest
 
 from elman.cli import main
 from elman.cli._request import preset_file
-from elman.cli._settings import leaves
+from elman.cli._settings import settings_of
 from elman.tasks import TASKS
 from elman.training import config_class
 
@@ -21,10 +21,10 @@ def test_the_file_gives_the_defaults_back(task: str, capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     default = config_class(task).parse({})
     assert config_class(task).parse(tomllib.loads(text)) == default
-    for leaf in leaves(default):
-        assert leaf.description, f"{leaf.key} says nothing about itself"
-        assert f"# {leaf.description}" in text
-        assert f"{leaf.key.partition('.')[2]} =" in text
+    for setting in settings_of(default):
+        assert setting.description, f"{setting.key} says nothing about itself"
+        assert f"# {setting.description}" in text
+        assert f"{setting.key.partition('.')[2]} =" in text
 
 
 def test_a_key_without_a_value_is_a_comment(capsys: pytest.CaptureFixture[str]) -> None:

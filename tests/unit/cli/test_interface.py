@@ -7,20 +7,23 @@ from typing import Literal
 
 import pytest
 
-from elman.cli._interface import Given, Interface
-from elman.cli._settings import Leaf
+from elman.cli._interface import Interface, ParsedLine
+from elman.cli._settings import Setting
 
 SETTINGS = (
-    Leaf("model.cell", Literal["lstm", "gru"], "lstm", "the recurrent cell"),
-    Leaf("model.hidden", int, 200, "hidden units"),
-    Leaf("model.tied", bool, False, "share weights"),
-    Leaf("data.files", list[Path], [], "more files"),
-    Leaf("data.min_count", int, 1, "rarer words become <unk>"),
-    Leaf("train.seed", int, 0, "random"),
-    Leaf("train.betas", tuple[float, float], (0.9, 0.99), "averages"),
-    Leaf("train.clip", float | None, None, "norm"),
+    Setting("model.cell", Literal["lstm", "gru"], "lstm", "the recurrent cell"),
+    Setting("model.hidden", int, 200, "hidden units"),
+    Setting("model.tied", bool, False, "share weights"),
+    Setting("data.files", list[Path], [], "more files"),
+    Setting("data.min_count", int, 1, "rarer words become <unk>"),
+    Setting("train.seed", int, 0, "random"),
+    Setting("train.betas", tuple[float, float], (0.9, 0.99), "averages"),
+    Setting("train.clip", float | None, None, "norm"),
 )
-OPTIONS = (Leaf("name", str | None, None, "of the run"), Leaf("force", bool, False, "replace"))
+OPTIONS = (
+    Setting("name", str | None, None, "of the run"),
+    Setting("force", bool, False, "replace"),
+)
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def interface() -> Interface:
     return Interface("elman train x", "Train.", OPTIONS, SETTINGS, {"seed": "train.seed"})
 
 
-def read(interface: Interface, line: str) -> Given:
+def read(interface: Interface, line: str) -> ParsedLine:
     return interface.read(line.split())
 
 
@@ -62,11 +65,11 @@ def test_kinds_of_flags(interface: Interface, tokens: str, values: dict[str, obj
 @pytest.mark.parametrize(
     ("tokens", "problem"),
     [
-        ("--name a --name b", "--name was given twice, as a and as b: it takes one value"),
-        ("--seed 3 --train.seed 4", "--train.seed was given twice, as 3 and as 4"),
-        ("--model.tied --model.no-tied", "--model.no-tied was given twice, as true and as false"),
-        ("--train.betas 0.8 0.9 --train.betas 0.7 0.9", "twice, as 0.8 0.9 and as 0.7 0.9"),
-        ("--train.clip none --train.clip 3", "--train.clip was given twice, as none and as 3"),
+        ("--name a --name b", "--name takes one value, got a and b"),
+        ("--seed 3 --train.seed 4", "--train.seed takes one value, got 3 and 4"),
+        ("--model.tied --model.no-tied", "--model.no-tied takes one value, got true and false"),
+        ("--train.betas 0.8 0.9 --train.betas 0.7 0.9", "takes one value, got 0.8 0.9 and 0.7 0.9"),
+        ("--train.clip none --train.clip 3", "--train.clip takes one value, got none and 3"),
     ],
 )
 def test_what_is_no_list_is_given_once(interface: Interface, tokens: str, problem: str) -> None:
@@ -88,7 +91,7 @@ def test_every_problem_is_reported_and_the_rest_is_read(interface: Interface) ->
         "unknown option --modl.hidden: did you mean '--model.hidden'?",
         "unknown option --hidden: did you mean --model.hidden?",
         "--name needs a value",
-        "unknown option --xyz: --help lists all",
+        "unknown option --xyz: --help lists them",
         "--seed needs a value",
     ]
     assert given.words == ["a"]

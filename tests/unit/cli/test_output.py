@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from elman.cli._output import duration, emit, installed, metrics_table, number, table
+from elman.metrics import Metric
 
 
 def test_emit_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,15 +49,11 @@ def test_metrics_table_has_the_best_first_and_gaps_for_what_is_missing() -> None
         "bigram": {"valid": {"nats": 2.0, "perplexity": 7.0}},
         "ours": {"valid": {"nats": 1.0, "perplexity": 3.0}, "test": {"perplexity": 4.0}},
     }
-    assert metrics_table(models).splitlines() == [
+    assert metrics_table(models, Metric("perplexity")).splitlines() == [
         "perplexity  valid   test",
         "ours        3.000  4.000",
         "bigram      7.000",
     ]
-
-
-def test_metrics_table_without_perplexity_takes_the_first_measure() -> None:
-    assert metrics_table({"a": {"test": {"nll": 2.0}}}).startswith("nll")
 
 
 def test_installed() -> None:

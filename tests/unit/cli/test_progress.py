@@ -32,8 +32,9 @@ def test_a_line_for_each_kind_of_event() -> None:
         "run runs/x-1\nseed 7, cpu, 2 threads, 12,345 parameters, 200 updates"
     )
     assert described({**START, "resumed": True, "update": 50}).startswith(
-        "run runs/x-1 goes on from update 50\n"
+        "run runs/x-1, continued from update 50\n"
     )
+    assert "cpu, 1 thread, " in described({**START, "threads": 1})
     assert described(TRAIN) == "  update 50/200  nats 5.250  4,321 tokens/s  0:30 left"
     assert described(VALID) == "epoch 1, update 50: valid nats 5.000  perplexity 148.4  (best)"
     assert described({**AT, "event": "end"}) == ""
@@ -96,8 +97,8 @@ def test_the_bar_is_gone_after_an_error(
 
 def test_rows_that_are_cut_are_told_in_a_sentence() -> None:
     longer = {"than": 20, "read": "tail", "train": 1200, "test": 0}
-    end = "of which the last 20 are read: train 1,200, test 0"
+    end = "cut to the last 20: train 1,200, test 0"
     assert list(facts({"longer": longer})) == [f"rows longer than 20 steps, {end}"]
     (pairs,) = facts({"longer": {"than": 9, "train": 3}})
-    assert pairs == "rows longer than 9 steps, of which the first 9 are read: train 3"
+    assert pairs == "rows longer than 9 steps, cut to the first 9: train 3"
     assert longer["read"] == "tail"  # an event is written down after it was shown

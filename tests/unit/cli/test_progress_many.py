@@ -28,9 +28,9 @@ ENDED = {"event": "ended", "status": "diverged", "message": "it grew", **WHO}
 
 
 def test_each_line_says_whose_it_is() -> None:
-    assert lines(START) == ["gru seed 1: begins: 200 updates"]
+    assert lines(START) == ["gru seed 1: started, 200 updates"]
     assert lines({**START, "resumed": True, "update": 50}) == [
-        "gru seed 1: begins, from update 50: 200 updates"
+        "gru seed 1: started at update 50, 200 updates"
     ]
     assert lines(TRAIN) == ["gru seed 1: update 50/200  nats 5.250  4,321 tokens/s  0:30 left"]
     assert lines(VALID) == ["gru seed 1: epoch 1, update 50: valid nats 5.000  (best)"]
@@ -41,7 +41,7 @@ def test_each_line_says_whose_it_is() -> None:
 
 def test_the_plan_says_sizes_and_seeds() -> None:
     said = "\n".join(lines(PLAN))
-    assert "equal parameters for 1,200" in said
+    assert "equal parameters (1,200)" in said
     assert "seeds 0, 1;" in said
     assert "gru       9       1,210" in said
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from elman._errors import ConfigError
-from elman.cli._request import preset_file, request
+from elman.cli._request import parse_request, preset_file
 
 
 def asked(*tokens: str) -> Any:
-    return request("train", "Train.", ["language", *tokens])
+    return parse_request("train", "Train.", ["language", *tokens])
 
 
 def test_files_replace_the_named_data_set_and_the_other_way_round(tmp_path: Path) -> None:
@@ -66,20 +66,23 @@ def test_unknown_flags_alone_are_an_error() -> None:
         asked("--xyz")
 
 
-@pytest.mark.parametrize(("tokens", "message"), [([], "which task"), (["lang"], "'language'")])
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [([], "expected a task, got none: choose from"), (["lang"], "'language'")],
+)
 def test_a_task_must_be_named(tokens: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        request("train", "Train.", tokens)
+        parse_request("train", "Train.", tokens)
 
 
 @pytest.mark.parametrize("tokens", [["--help"], ["language", "-h"]])
 def test_help(tokens: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert request("train", "Train.", tokens) is None
+    assert parse_request("train", "Train.", tokens) is None
     assert "--model.hidden INT" in capsys.readouterr().out
 
 
 def test_a_preset_of_another_task() -> None:
-    found = request("train", "Train.", ["regress", "--preset", "adding-irnn"])
+    found = parse_request("train", "Train.", ["regress", "--preset", "adding-irnn"])
     assert found
     assert (found.config.model.activation, found.config.model.init) == ("relu", "identity")
     with pytest.raises(ConfigError, match="task must be 'language', got 'regress'"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from elman.cli import main
 from elman.engine import _reference, _select
 from elman.engine.runtime import _library
 from elman.testing import CELL_CONTRACTS, ENGINE_CONTRACTS, _selftest
+from plans import engine_of
 
 pytestmark = [
     pytest.mark.unchecked,
@@ -110,7 +110,7 @@ def test_an_engine_that_is_wrong(
         output, final = _reference.run(case)
         return output + 1e-6, final
 
-    wrong = SimpleNamespace(why_not=lambda _: None, run=run_wrongly)
+    wrong = engine_of(run_wrongly)
     monkeypatch.setitem(_select._ENGINES, "native", wrong)
     code, lines, err = run(capsys)
     assert code == 1
@@ -172,8 +172,8 @@ def test_a_cell_that_breaks_a_contract(capsys: pytest.CaptureFixture[str], file:
         ("own.txt:Leaky", "expected --cell as FILE.py:Class, got"),
         ("missing.py:Leaky", "missing.py: no such file"),
         ("own.py:Leeky", "own.py has no Leeky: did you mean 'Leaky'. choose from: Leaky, "),
-        ("own.py:Other", "Other of .*own.py is no elman.cells.Cell: .* got Other"),
-        ("own.py:function", "function of .*own.py is no elman.cells.Cell: .* got function"),
+        ("own.py:Other", "Other in .*own.py must be a subclass of elman.cells.Cell, got Other"),
+        ("own.py:function", "function in .*own.py must be a subclass of elman.cells.Cell, got f"),
         ("own.py:Needy", r"own.py.*: Needy\(3, 5\) raised TypeError: .*more.*\(input_size, hid"),
     ],
 )
@@ -191,7 +191,7 @@ def test_what_is_no_cell_is_named(
         ("import elman\n\ndef broken(:\n", "bad.py:3: invalid syntax"),
         ("import elman\nx = 1\ny = x / 0\n", "bad.py:3: ZeroDivisionError: division by zero"),
         ("import nosuchmodule\n", "bad.py:1: ModuleNotFoundError: No module named 'nosuchmodule'"),
-        ("x = 1\n", "bad.py has no Leaky: it defines no cell"),
+        ("x = 1\n", "bad.py has no Leaky: the file defines no cell"),
     ],
 )
 def test_a_file_that_does_not_run_is_named_with_its_line(

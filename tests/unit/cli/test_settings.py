@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from elman._errors import ConfigError
-from elman.cli._settings import leaves, merged, read_toml
+from elman.cli._settings import merged, read_toml, settings_of
 
 
 class Net(BaseModel):
@@ -40,7 +40,7 @@ def toml(folder: Path, text: str, name: str = "a.toml") -> Path:
 
 
 def test_leaves_have_dotted_keys_and_the_values_of_the_instance() -> None:
-    found = {leaf.key: leaf for leaf in leaves(CONFIG)}
+    found = {setting.key: setting for setting in settings_of(CONFIG)}
     assert list(found) == ["model.cell", "model.hidden", "model.clip", "data.files", "data.betas"]
     assert found["model.hidden"].default == 64
     assert found["model.hidden"].description == "units"
@@ -103,5 +103,5 @@ def test_a_file_that_is_no_toml_is_named(
     path = tmp_path / "bad.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=rf"bad\.toml: not a readable TOML file .*{reason}"):
+    with pytest.raises(ConfigError, match=rf"bad\.toml: cannot be read as TOML: .*{reason}"):
         read_toml(path)

@@ -11,7 +11,7 @@ import pytest
 
 from elman._errors import ConfigError
 from elman.cli._output import as_json, log
-from elman.cli._streams import logging_shown, text_of
+from elman.cli._streams import logging_to_stderr, text_of
 
 COMMAND = f"{sys.executable} -m elman.cli"
 
@@ -31,7 +31,7 @@ def shell(line: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_a_closed_standard_output_is_said_at_once(arguments: str) -> None:
     done = shell(f"{COMMAND} {arguments} >&-")
     assert done.returncode == 2
-    assert done.stderr.startswith("elman: the standard output is closed, and there is nowhere")
+    assert done.stderr.startswith("elman: standard output is closed, so results cannot be written")
 
 
 def test_both_closed_leave_the_exit_code() -> None:
@@ -46,7 +46,7 @@ def test_what_is_logged_never_goes_to_the_results() -> None:
 def test_a_full_standard_output() -> None:
     done = shell(f"{COMMAND} data list --json >/dev/full")
     assert done.returncode == 1
-    message = "elman: the standard output cannot be written: the disk is full; make room, or"
+    message = "elman: cannot write to standard output: the disk is full; make room, or"
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
 
@@ -68,7 +68,7 @@ def test_a_locale_without_letters_prints_them_all_the_same() -> None:
 def test_a_word_whose_bytes_the_locale_could_not_read() -> None:
     assert text_of("café") == "café"
     assert text_of("caf\udcc3\udca9") == "café"
-    with pytest.raises(ConfigError, match="is no text in UTF-8"):
+    with pytest.raises(ConfigError, match="is not valid UTF-8"):
         text_of("caf\udce9")
 
 
@@ -80,7 +80,7 @@ def test_json_names_bytes_that_are_no_text() -> None:
 def test_what_the_library_logs_is_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("elman.training")
     for quiet in (False, True):
-        with logging_shown(quiet=quiet):
+        with logging_to_stderr(quiet=quiet):
             logger.info("slow")
             logger.warning("wrong")
     logger.info("nobody hears it")

@@ -9,10 +9,10 @@ import pytest
 from elman import pictures
 from elman._errors import CheckpointError, ConfigError
 from elman.cli._compare import summary
-from elman.comparison import Comparison, Outcome, Plan, load, markdown
+from elman.comparison import Comparison, Design, Outcome, load, markdown
+from elman.comparison._design import Share
 from elman.comparison._folder import Folder, Job
 from elman.comparison._pictures import drawings
-from elman.comparison._plan import Share
 from elman.training import config_class
 from elman.training._claim import Claim
 
@@ -25,6 +25,8 @@ def done(seed: int, accuracy: float) -> Outcome:
         status="done",
         seconds=2.0 + seed,
         peak_memory=300_000_000,
+        metric="accuracy",
+        higher_is_better=True,
         metrics={split: {"accuracy": accuracy, "nats": 0.3} for split in ("valid", "test")},
         baselines={"most_frequent": {"test": {"accuracy": 0.5}}},
         curve=[(10, accuracy / 2), (20, accuracy)],
@@ -37,8 +39,8 @@ def done(seed: int, accuracy: float) -> Outcome:
 def folder(tmp_path: Path) -> Folder:
     """Two candidates, three seeds; the second candidate's last one diverged."""
     made = Folder.make(tmp_path / "c", force=False)
-    found = {n: (c, 700) for n, c in Plan(cells=["lstm", "gru"]).settings(CONFIG).items()}
-    made.ask(Plan(), Share(2, 1), 710, found)
+    found = {n: (c, 700) for n, c in Design(cells=["lstm", "gru"]).settings(CONFIG).items()}
+    made.write_design(Design(), Share(2, 1), 710, found)
     for seed in (5, 6, 7):
         made.save("lstm", done(seed, 0.9 + seed / 1000))
     for seed in (5, 6):
@@ -85,11 +87,11 @@ def test_the_table_as_json_comes_back(folder: Folder) -> None:
 
 def test_the_page_says_what_was_equal_and_what_ended_badly(folder: Folder) -> None:
     page = markdown(load(folder.path))
-    assert "Equal parameters: 710, met to 1.4%." in page
+    assert "Equal parameters: 710, matched to within 1.4%." in page
     assert "| lstm | 96 | 700 | 0.906 ± 0.001 | 0.906 ± 0.001 | 8 ± 1 | 300 | 3 |" in page
     assert "| 2 of 3 |" in page
     assert "- gru, seed 7, diverged: the loss is not finite" in page
-    assert "- gru: no verdict: only 2 seeds came to their end" in page
+    assert "- gru: only 2 seeds finished; a significance test needs 3" in page
     assert "| most_frequent |  | 0.5 |" in page
     assert "test share right by steps:" in page
     assert "| 2 to 4 | 0.806 | 0.6055 |" in page
@@ -112,9 +114,9 @@ def test_a_comparison_of_which_nothing_has_ended(folder: Folder) -> None:
 
 
 def test_folders_that_are_none(folder: Folder, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"no comparison: there is no comparison.toml"):
+    with pytest.raises(CheckpointError, match=r"not a comparison: it has no comparison.toml"):
         load(tmp_path)
-    with pytest.raises(ConfigError, match="exists and is no comparison"):
+    with pytest.raises(ConfigError, match="exists and is not a comparison"):
         Folder.make(tmp_path, force=True)
     with pytest.raises(ConfigError, match="this comparison exists: resume it"):
         Folder.make(folder.path, force=False)
@@ -123,10 +125,12 @@ def test_folders_that_are_none(folder: Folder, tmp_path: Path) -> None:
         load(folder.path)
     made = Folder.make(folder.path, force=True)
     assert list(folder.path.iterdir()) == []
-    assert made.replaced
-    made.replaced.hear({"event": "start"})
+    assert made.predecessor
+    made.predecessor.hear({"event": "start"})
     (folder.path / "comparison.toml").write_text("format = 0")
-    with pytest.raises(CheckpointError, match="format 1 was expected, got 0"):
+    with pytest.raises(
+        CheckpointError, match="format must be 1, got 0: use the elman version that wrote it, or"
+    ):
         load(folder.path)
 
 
@@ -135,14 +139,14 @@ def test_one_that_is_replaced_comes_back_unless_its_successor_has_begun(folder: 
     before = sorted(file.name for file in path.rglob("*"))
     made = Folder.make(path, force=True)
     assert list(path.iterdir()) == []
-    assert made.replaced
-    made.replaced.hear({"event": "reading"})
-    assert made.replaced.restore()
+    assert made.predecessor
+    made.predecessor.hear({"event": "reading"})
+    assert made.predecessor.restore()
     assert sorted(file.name for file in path.rglob("*")) == before
     again = Folder.make(path, force=True)
-    assert again.replaced
-    again.replaced.hear({"event": "start"})
-    assert not again.replaced.restore()
+    assert again.predecessor
+    again.predecessor.hear({"event": "start"})
+    assert not again.predecessor.restore()
     assert [entry.name for entry in path.parent.iterdir()] == ["c"]
 
 
@@ -153,7 +157,7 @@ def test_after_a_kill_the_next_start_puts_it_right(folder: Folder, begun: bool) 
         last = folder.path / "runs/gru-5/checkpoints/last"
         last.mkdir(parents=True)
         (last / "state.json").write_text("{}")
-        with pytest.raises(CheckpointError, match="no comparison"):
+        with pytest.raises(CheckpointError, match="not a comparison"):
             load(folder.path)
     else:
         assert load(folder.path).done

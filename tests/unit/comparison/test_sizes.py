@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elman._errors import ConfigError
-from elman.comparison import Plan
+from elman.comparison import Design
 from elman.comparison._sizes import counting, nearest, resized
 from elman.tasks import by_name
 from elman.training import Config, config_class
@@ -16,10 +16,10 @@ CONFIG = config_class("classify").parse(
 
 
 def test_no_other_size_is_nearer() -> None:
-    plan = Plan(cells=["elman", "lstm", "gru", "feedforward"])
+    design = Design(cells=["elman", "lstm", "gru", "feedforward"])
     with counting(CONFIG) as count:
         target = count(CONFIG)
-        for name, settings in plan.settings(CONFIG).items():
+        for name, settings in design.settings(CONFIG).items():
             found = nearest(settings, target, count)
             size = found.model.hidden  # type: ignore[attr-defined]
             off = [abs(count(resized(found, h)) - target) for h in (size - 1, size, size + 1)]
@@ -39,7 +39,9 @@ def test_a_network_that_is_too_large_at_one_unit_has_one_unit() -> None:
 
 
 def test_a_network_that_does_not_grow_is_refused() -> None:
-    with pytest.raises(ConfigError, match="131,072 hidden units have 5 parameters, and 50 were"):
+    with pytest.raises(
+        ConfigError, match="target is 50 parameters, and 131,072 hidden units have only 5"
+    ):
         nearest(CONFIG, 50, lambda _: 5)
 
 

@@ -44,10 +44,9 @@ def test_lower_can_be_better() -> None:
 def test_two_seeds_allow_nothing() -> None:
     said = Verdict.of({"a": BAD[:2], "b": GOOD[:2]}, "mse", higher_is_better=False)
     assert said.pairs == []
-    end = "came to their end, and it takes at least 3"
-    assert said.sentences[0] == f"a: no verdict: only 2 seeds {end}"
+    assert said.sentences[0] == "a: only 2 seeds finished; a significance test needs 3"
     (one,) = Verdict.of({"a": BAD[:1]}, "mse", higher_is_better=False).sentences
-    assert one == "a: no verdict: only 1 seed came to its end, and it takes at least 3"
+    assert one == "a: only 1 seed finished; a significance test needs 3"
 
 
 def test_without_scipy_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_pad_keeps_each_sequence_and_fills_with_zeros() -> None:
 def test_pad_refuses_nothing_and_unlike_sequences() -> None:
     with pytest.raises(ShapeError, match="at least one sequence"):
         pad([])
-    with pytest.raises(ShapeError, match=r"one trailing shape, got \[\(2,\), \(3,\)\]"):
+    with pytest.raises(ShapeError, match=r"the same trailing shape, got \[\(2,\), \(3,\)\]"):
         pad([torch.zeros(1, 2), torch.zeros(1, 3)])
 
 
@@ -130,13 +130,13 @@ def test_lanes_refuse_what_is_no_stream() -> None:
         Lanes(torch.zeros(4), 1)
     with pytest.raises(ConfigError, match="at least 1, got 0"):
         Lanes(torch.arange(4), 0)
-    with pytest.raises(DataError, match="32 lanes need at least 33 tokens, and the text has 10"):
+    with pytest.raises(DataError, match="32 lanes need at least 33 tokens, got 10"):
         Lanes(torch.arange(10), 32)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 2), (2, 2), (3, 2), (0, 5)])
 def test_a_window_lies_within_the_lanes(start: int, stop: int) -> None:
-    with pytest.raises(ConfigError, match=f"within 4 steps was expected, got {start} to {stop}"):
+    with pytest.raises(ConfigError, match=f"a window within 4 steps, got {start} to {stop}"):
         Lanes(torch.arange(9), 2).window(start, stop)
 
 

@@ -136,7 +136,7 @@ def test_reviews_to_punctuate_are_the_reviews_again() -> None:
             "kjv is a data set for language, not for classify: use movie",
         ),
         ("adding", "language", "adding is a data set for regress, not for language"),
-        ("addings", "regress", "no data set is called 'addings': did you mean 'adding'"),
+        ("addings", "regress", "unknown data set 'addings': did you mean 'adding'"),
     ],
 )
 def test_a_data_set_must_fit_the_task(name: str, task: str, message: str) -> None:
@@ -145,7 +145,7 @@ def test_a_data_set_must_fit_the_task(name: str, task: str, message: str) -> Non
 
 
 def test_only_made_rows_have_a_length_to_choose() -> None:
-    with pytest.raises(ConfigError, match=r"rows of digits are as long as they are"):
+    with pytest.raises(ConfigError, match=r"rows of digits have a fixed length"):
         records("digits", "classify", steps=3)
 
 

@@ -53,18 +53,18 @@ def test_two_columns_or_more(tmp_path: Path, gap: str) -> None:
 
 def test_a_malformed_line_spoils_its_sentence_only(tmp_path: Path) -> None:
     content = "a\tX\n\nb\tX\nlonely\n\nc\tX\n"
-    with pytest.raises(DataError, match=r"a.tsv, line 4: a word and a label .* 'lonely'"):
+    with pytest.raises(DataError, match=r"a.tsv, line 4: expected a word .*, got 'lonely'"):
         read(tmp_path / "a.tsv", content)
     first, last, skipped = read(tmp_path / "a.tsv", content, "skip")
     assert (first, last) == ((["a"], ["X"]), (["c"], ["X"]))
     assert "line 4" in str(skipped)
-    with pytest.raises(DataError, match=r"line 1: 10 fields were expected, got 2"):
+    with pytest.raises(DataError, match=r"line 1: expected 10 fields, got 2"):
         read(tmp_path / "a.conllu", content)
 
 
 @pytest.mark.parametrize("tag", ["upos", "0", "-1"])
 def test_a_column_of_labels_has_a_number(tmp_path: Path, tag: str) -> None:
-    with pytest.raises(ConfigError, match="the number of the labels' column"):
+    with pytest.raises(ConfigError, match="the number of the label's column"):
         read(tmp_path / "a.txt", "a X\n", tag=tag)
 
 

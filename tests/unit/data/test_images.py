@@ -135,15 +135,15 @@ def test_bad_rows_are_named(tmp_path: Path) -> None:
     file.write_text("dog.png#0\ta dog\ncat.png a cat\ncat.png#1\t \ndog.png#1\tone dog\n")
     assert captions(file, bad) == {"dog.png": ["a dog", "one dog"]}
     assert [line.removeprefix(f"{file}, ") for line in bad.skipped] == [
-        "line 2: NAME#NUMBER, a tab and a text were expected, got 'cat.png a cat\\n'",
-        "line 3, column 'caption': a text was expected, got ' '",
+        "line 2: expected NAME#NUMBER, a tab and a text, got 'cat.png a cat\\n'",
+        "line 3, column 'caption': expected a text, got ' '",
     ]
-    with pytest.raises(DataError, match=r"a.txt, line 2: NAME#NUMBER.*--on-bad-row skip"):
+    with pytest.raises(DataError, match=r"a.txt, line 2: expected NAME#NUMBER.*--on-bad-row skip"):
         captions(file)
 
 
 def test_a_folder_with_more_than_one_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"one file of captions was expected .* got none"):
+    with pytest.raises(DataError, match=r"expected one file of captions .* got none"):
         captions(tmp_path)
     for name in ("a.csv", "b.tsv"):
         (tmp_path / name).touch()

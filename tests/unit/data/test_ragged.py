@@ -37,7 +37,7 @@ def test_lengths_must_fit_the_values() -> None:
         Ragged(torch.arange(3), torch.tensor([2, 2]))
     with pytest.raises(ShapeError, match="at least 0"):
         Ragged(torch.arange(3), torch.tensor([4, -1]))
-    with pytest.raises(ShapeError, match="one shape"):
+    with pytest.raises(ShapeError, match="the same shape"):
         Ragged.of([[[1.0, 2.0]], [[1.0]]])
 
 

@@ -79,5 +79,5 @@ def test_what_is_tested_is_nowhere_else() -> None:
 
 
 def test_there_are_four_corners() -> None:
-    with pytest.raises(ConfigError, match=r"1 to 4 groups: data.steps is 5"):
+    with pytest.raises(ConfigError, match=r"data.steps must be from 1 to 4 groups, got 5"):
         scenes(rows=1, steps=5)

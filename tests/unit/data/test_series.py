@@ -24,9 +24,15 @@ def readings(*pairs: tuple[float, float], series: str = "a") -> list[Reading]:
 
 
 BAD_TIMES = {
-    "twice": ((2.0, 9.0), "line 4, column 't': 2 of series 'a' was there before, at f.csv, line 3"),
+    "twice": (
+        (2.0, 9.0),
+        "line 4, column 't': 2 of series 'a' is repeated, first at f.csv",
+    ),
     "late": ((0.0, 9.0), "line 4, column 't': 0 of series 'a' comes after 2 of series 'a': sort"),
-    "beside": ((2.5, 9.0), "2.5 of series 'a' is no whole number of steps of 1 after 2 of series"),
+    "beside": (
+        (2.5, 9.0),
+        "2.5 of series 'a' is not a whole number of steps of 1 after 2",
+    ),
 }
 
 
@@ -56,7 +62,7 @@ def test_series_may_be_mixed_and_steps_left_out() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (((1.0, 5.0), (2.0, NAN), (3.0, 6.0)), "line 3: a target was expected, got none at 2 of"),
+        (((1.0, 5.0), (2.0, NAN), (3.0, 6.0)), "line 3: expected a target, got none at 2 of"),
         (((1.0, 5.0), (3.0, 6.0)), "line 3: steps are left out at 3 of series 'a': fill it"),
     ],
 )

@@ -72,11 +72,14 @@ def test_a_byte_order_mark_and_another_encoding(tmp_path: Path) -> None:
 
 
 BROKEN = {
-    "a.csv": (b"text,label\nx,1\ny\nz,0\n", "line 3: 2 fields were expected, got 1"),
+    "a.csv": (b"text,label\nx,1\ny\nz,0\n", "line 3: expected 2 fields, got 1"),
     "b.csv": (b"text,label\nx,1\n\xff,1\nz,0\n", "line 3, column 'text': byte 0xff is not utf-8"),
     "c.csv": (b"text,label\nx,1\ny\0,1\nz,0\n", "line 3, column 'text': holds a NUL byte"),
     "d.jsonl": (b'{"text":"x","label":1}\n{"text"\n{"text":"z","label":0}\n', "line 2: not JSON"),
-    "e.jsonl": (b'{"text":"x","label":1}\n[1]\n{"text":"z","label":0}\n', "line 2: an object was"),
+    "e.jsonl": (
+        b'{"text":"x","label":1}\n[1]\n{"text":"z","label":0}\n',
+        "line 2: expected",
+    ),
     "f.jsonl": (b'{"text":"x","label":1}\n{"text":""}\n{"text":"z","label":0}\n', "line 2, column"),
 }
 
@@ -111,7 +114,7 @@ def test_a_missing_column_is_an_error_whatever_the_policy(tmp_path: Path, suffix
 
 
 def test_what_is_no_table(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a table was expected \(.csv, .* got .txt"):
+    with pytest.raises(DataError, match=r"expected a table \(.csv, .* got .txt"):
         read(written(tmp_path / "a.txt", "x"))
     with pytest.raises(DataError, match=r"got .txt: rename it if it is one$"):
         read(tmp_path / "a.txt")
@@ -144,7 +147,7 @@ def test_patterns() -> None:
 def test_a_bad_value_of_ones_own() -> None:
     bad = BadRows()
     with (
-        pytest.raises(DataError, match=r"a.csv, line 3, column 'y': is empty; mend"),
+        pytest.raises(DataError, match=r"a.csv, line 3, column 'y': is empty; fix"),
         bad.caught("a.csv, line 3"),
     ):
         raise BadValue("y", "is empty")
@@ -158,7 +161,7 @@ def test_json_that_is_nested_too_deep_is_a_bad_row(tmp_path: Path, opening: str)
     path = written(tmp_path / "a.jsonl", "\n".join([*rows, *closed]))
     records, skipped = read(path, "skip")
     assert [record.place for record in records] == [f"{path}, line 5"]
-    assert "line 1: lists or objects at most 64 deep were expected, got deeper" in skipped[0]
+    assert "line 1: expected lists or objects at most 64 deep, got deeper" in skipped[0]
     assert len(skipped) == 4
 
 

@@ -78,13 +78,13 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the folder holds no file"):
+    with pytest.raises(DataError, match="expected files in this folder, got none"):
         TextSource(tmp_path)
 
 
 def test_an_empty_file(file: Path) -> None:
     file.write_text("")
-    with pytest.raises(DataError, match=r"text\.txt: empty, there is no text in it"):
+    with pytest.raises(DataError, match=r"text\.txt: expected a text, got nothing"):
         read(file)
 
 
@@ -92,7 +92,7 @@ def test_no_path_and_no_such_encoding(file: Path) -> None:
     file.write_text("text")
     with pytest.raises(ConfigError, match="at least one file or folder"):
         TextSource()
-    with pytest.raises(ConfigError, match="no encoding is called 'latin9x'"):
+    with pytest.raises(ConfigError, match="unknown encoding 'latin9x'"):
         TextSource(file, encoding="latin9x")
 
 
@@ -228,7 +228,7 @@ def test_the_head_of_a_text_is_its_first_lines(lines: int) -> None:
 
 def test_one_line_cannot_be_split(file: Path) -> None:
     file.write_text("just one line")
-    message = r"text\.txt: has 1 line, .* 3 parts it needs 3: give separate validation and test"
+    message = r"text\.txt: expected at least 3 lines .*, got 1: give separate validation and test"
     with pytest.raises(DataError, match=message):
         TextSource(file).split()
 

@@ -22,7 +22,7 @@ def test_formats(tmp_path: Path, header: str, suffix: str) -> None:
     content = (header + GLOVE).encode()
     path.write_bytes(gzip.compress(content) if suffix.endswith("gz") else content)
     vectors = read_vectors(path, ["<unk>", "cat", "new york", "the", "Cat"])
-    assert vectors.found.tolist() == [False, True, True, True, False]
+    assert vectors.mask.tolist() == [False, True, True, True, False]
     assert vectors.values.tolist() == [[0, 0], [5, 6], [3, 4], [1, 2], [0, 0]]
 
 
@@ -31,12 +31,12 @@ def test_formats(tmp_path: Path, header: str, suffix: str) -> None:
     [
         (
             "the 1 2\ncat 5\n",
-            r"v.vec, line 2: a word and 2 numbers were expected, .* got 1 numbers: .* take it out",
+            r"v.vec, line 2: expected a word and 2 numbers, .* got 1 numbers: .* take it out",
         ),
-        ("the\n", "line 1: a word and its numbers were expected, .* got 0 numbers"),
+        ("the\n", "line 1: expected a word and its numbers, .* got 0 numbers"),
         ("the 1 2\ncat 5 x\n", "line 2: could not convert"),
-        ("the 1 2\ncat 5 nan\n", "line 2: a number is not finite"),
-        ("dog 1 2\n", "none of the 2 tokens has a vector"),
+        ("the 1 2\ncat 5 nan\n", "line 2: expected finite numbers"),
+        ("dog 1 2\n", "no vector for any of the 2 tokens"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, content: str, message: str) -> None:

@@ -66,11 +66,11 @@ def test_positions_are_pixels_from_the_upper_left_corner(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("x,y\n1,2\n", r"a: positions.csv has 1 rows for 3 frames"),
-        ("x,y\n1,2\n1,b\n1,2\n", r"a: positions.csv: a number was expected: .*'b'"),
-        ("x,y\n1,2\n1,nan\n1,2\n", r"a: positions.csv: a finite x and y for each ball"),
-        ("x,y\n1,2\n1\n1,2\n", r"positions.csv, line 3: 2 fields were expected, got 1"),
-        ("x1,x2,y1\n1,2,3\n", r"a: positions.csv: a finite x and y for each ball"),
+        ("x,y\n1,2\n", r"a: positions.csv: expected 3 rows, as many as frames, got 1"),
+        ("x,y\n1,2\n1,b\n1,2\n", r"a: positions.csv: expected a number: .*'b'"),
+        ("x,y\n1,2\n1,nan\n1,2\n", r"a: positions.csv: expected a finite x and y for each ball"),
+        ("x,y\n1,2\n1\n1,2\n", r"positions.csv, line 3: expected 2 fields, got 1"),
+        ("x1,x2,y1\n1,2,3\n", r"a: positions.csv: expected a finite x and y for each ball"),
     ],
 )
 def test_positions_that_cannot_be_used(tmp_path: Path, table: str, message: str) -> None:
@@ -96,7 +96,7 @@ def test_bad_videos_are_named_or_left_out(tmp_path: Path) -> None:
     found = list(read_videos(tmp_path, 12, bad))
     assert [Path(record.place).name for record in found] == ["a", "c"]
     assert "d.gif: cannot be read as a video" in bad.skipped[1]
-    assert "e: frame 1: nothing there moves" in bad.skipped[2]
+    assert "e: frame 1: nothing moves" in bad.skipped[2]
 
 
 def test_where_there_is_no_video(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_where_there_is_no_video(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no video: give a GIF"):
         read(tmp_path)
     (tmp_path / "a.csv").write_text("x")
-    with pytest.raises(DataError, match=r"a.csv: a video was expected \(a folder of images"):
+    with pytest.raises(DataError, match=r"a.csv: expected a video \(a folder of images"):
         read(tmp_path / "a.csv")
 
 
@@ -132,8 +132,8 @@ def test_without_a_decoder_the_package_is_named(
 ) -> None:
     (tmp_path / "a.mp4").write_bytes(b"")
     monkeypatch.setattr(_video, "find_spec", lambda name: None if name == "av" else object())
-    with pytest.raises(DataError, match=r"a.mp4: .*package av is needed: .*elman\[video\]"):
+    with pytest.raises(DataError, match=r"a.mp4: .*needs the package av: .*elman\[video\]"):
         read(tmp_path)
     monkeypatch.setattr(_video, "find_spec", lambda _: None)
-    with pytest.raises(DataError, match=r"package pillow is needed: .*elman\[data\]"):
+    with pytest.raises(DataError, match=r"needs the package pillow: .*elman\[data\]"):
         read(tmp_path)

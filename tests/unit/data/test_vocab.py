@@ -144,10 +144,10 @@ def test_tokens_and_indices_are_inverse() -> None:
     assert [words.index(token) for token in words.tokens] == list(range(len(words)))
     assert "cat" in words
     assert "dog" not in words
-    with pytest.raises(DataError, match=r"'dog' is not among the 13 tokens"):
+    with pytest.raises(DataError, match=r"'dog' is not one of the 13 tokens"):
         words.index("dog")
     for index in (-1, len(words)):
-        with pytest.raises(DataError, match=f"from 0 to 12 was expected, got {index}"):
+        with pytest.raises(DataError, match=f"expected a token index from 0 to 12, got {index}"):
             words.token(index)
 
 
@@ -207,10 +207,10 @@ def test_a_vocabulary_of_one(kind: str, lines: list[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "wrod"}, "no kind of vocabulary is called 'wrod': did you mean 'word'"),
-        ({"kind": "char", "punctuation": True}, "punctuation=True splits words"),
+        ({"kind": "wrod"}, "unknown kind of vocabulary 'wrod': did you mean 'word'"),
+        ({"kind": "char", "punctuation": True}, "punctuation=True needs kind='word'"),
         ({"min_count": 0}, "min_count must be at least 1"),
-        ({"kind": "unigram", "min_count": 2}, "got 2; use max_size there"),
+        ({"kind": "unigram", "min_count": 2}, "got 2: use max_size"),
         ({"max_size": 3, "eos": True}, "max_size of kind='word' must be at least 4, got 3"),
         ({"kind": "bpe", "max_size": 100}, "max_size of kind='bpe' must be at least 256, got 100"),
     ],

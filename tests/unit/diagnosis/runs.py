@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from elman.diagnosis import Course, Measures, Reach, Standing, Use
+from elman.diagnosis import Evidence, LossCurve, Reach, Standing, Use
 from elman.training import config_class, train
 
 BASE = {"max_steps": 30, "lr": 0.01, "schedule": "constant", "log_every": 5, "threads": 1}
@@ -16,7 +16,7 @@ def trained(path: Path, task: str, data: Any, model: Any, **values: Any) -> Path
     return train(config_class(task).parse(tree), path).run.path
 
 
-def measures(task: str = "classify", **values: Any) -> Measures:
+def evidence(task: str = "classify", **values: Any) -> Evidence:
     """Those of a run in which all is well, but for what is given."""
     train = values.pop("train", {"max_steps": 100})
     config = config_class(task).parse(
@@ -42,23 +42,23 @@ def measures(task: str = "classify", **values: Any) -> Measures:
         "bias": None,
         "enough": None,
         "scale": 1.0,
-        "course": course(),
+        "losses": losses(),
         "standing": standing(),
         "rows": 16,
     }
-    return Measures(**{**usual, **values})
+    return Evidence(**{**usual, **values})
 
 
-def course(
+def losses(
     train: tuple[float, ...] = (0.7, 0.5, 0.4, 0.3, 0.2),
     valid: tuple[float, ...] = (0.6, 0.5, 0.4),
     begun: float = 0.7,
-) -> Course:
+) -> LossCurve:
     """Losses that were logged every ten updates."""
     lines, checks = (
         tuple((10 * i, loss) for i, loss in enumerate(each, 1)) for each in (train, valid)
     )
-    return Course("nats", lines, checks, begun)
+    return LossCurve("nats", lines, checks, begun)
 
 
 def standing(margin: float = -0.5, gain: float = -0.8, **more: Any) -> Standing:

@@ -55,15 +55,15 @@ def test_a_task_of_ones_own_is_examined_and_left_as_it_is(path: Path) -> None:
     network = task.network
     examination = diagnose(path, task=task)
     assert "E-LR" in [finding.code for finding in examination.findings]
-    assert examination.measures.first.steps == 9
+    assert examination.evidence.first.steps == 9
     assert task.network is network
     assert all(torch.equal(before[name], t) for name, t in network.state_dict().items())
 
 
 def test_without_baselines_the_untrained_network_is_one(path: Path) -> None:
-    standing = diagnose(path, task=Sums()).measures.standing
+    standing = diagnose(path, task=Sums()).evidence.standing
     assert standing is not None
-    assert (standing.name, standing.origin) == ("untrained", "the network as it began")
+    assert (standing.name, standing.origin) == ("untrained", "the initial weights")
 
 
 def test_remedies_are_settings_of_training_and_can_be_tried(path: Path) -> None:
@@ -79,7 +79,7 @@ def test_remedies_are_settings_of_training_and_can_be_tried(path: Path) -> None:
 
 def test_evaluate_takes_the_task(path: Path) -> None:
     assert evaluate(path, split="valid", task=Sums())["nats"] > 0
-    with pytest.raises(ConfigError, match="reads no files"):
+    with pytest.raises(ConfigError, match="does not read files"):
         evaluate(path, split="valid", task=Sums(), lanes=2)
 
 
@@ -89,7 +89,7 @@ def test_the_command_line_says_how(
 ) -> None:
     code = main([command, str(path)])
     err = capsys.readouterr().err
-    assert "a task of your own" in err
+    assert "is a custom task" in err
     assert "task=" in err
     if command != "report":  # it makes a page of what there is
         assert code == 2

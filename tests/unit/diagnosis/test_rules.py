@@ -1,4 +1,4 @@
-"""From measures to findings: how a run came out is first, then why; remedies are the run's own."""
+"""From evidence to findings: how a run came out is first, then why; remedies are the run's own."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch
 import elman.cells
 from elman.cells import PointwiseCell
 from elman.cells import by_name as cell_named
-from elman.diagnosis import CODES, Course, Reach, Use
+from elman.diagnosis import CODES, LossCurve, Reach, Use
 from elman.diagnosis._remedies import changed, memory
 from elman.diagnosis._rules import findings
 from elman.init import initialize
 from elman.inspection import Bad
 from elman.training import Config, config_class
-from unit.diagnosis.runs import course, measures, standing
+from unit.diagnosis.runs import evidence, losses, standing
 
 BAD = Bad("nan", "data", "add", "layer", 3, None, (), (1, 2), False, "")
 BLIND = {"first": Reach(0.6, 9.0, 40), "last": Reach(0.7, 11.0, 40)}
-LEVEL = course(train=(0.7, 0.7, 0.7, 0.7), valid=(0.7, 0.7))
+LEVEL = losses(train=(0.7, 0.7, 0.7, 0.7), valid=(0.7, 0.7))
 
 SICK: dict[str, dict[str, Any]] = {
     "E-UNLEARNED": {"standing": standing(margin=0.01)},
-    "E-OVERFIT": {"course": course(valid=(0.6, 0.49, 0.85))},
+    "E-OVERFIT": {"losses": losses(valid=(0.6, 0.49, 0.85))},
     "E-NAN-DATA": {"bad": BAD},
     "E-NAN": {"bad": BAD.__class__(**{**BAD.__dict__, "source": "operation"})},
     "E-LR": {"ratio": 3.0},
@@ -44,7 +44,7 @@ SICK: dict[str, dict[str, Any]] = {
 
 
 def codes(**values: Any) -> list[str]:
-    return [finding.code for finding in findings(measures(**values))]
+    return [finding.code for finding in findings(evidence(**values))]
 
 
 def test_a_run_in_which_all_is_well_has_no_finding() -> None:
@@ -54,7 +54,7 @@ def test_a_run_in_which_all_is_well_has_no_finding() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_each_fault_is_named_by_its_measure(code: str) -> None:
     assert code in codes(**SICK[code])
-    finding = next(f for f in findings(measures(**SICK[code])) if f.code == code)
+    finding = next(f for f in findings(evidence(**SICK[code])) if f.code == code)
     assert finding.figure
     assert math.isnan(finding.value) or finding.value > finding.limit or code == "E-VANISH"
 
@@ -95,7 +95,7 @@ def test_what_is_right_throughout_is_learned_whatever_a_baseline_is() -> None:
 
 def test_the_figures_are_in_the_words() -> None:
     first, second = findings(
-        measures(standing=standing(margin=0.02), course=course(valid=(0.6, 0.49, 0.85)))
+        evidence(standing=standing(margin=0.02), losses=losses(valid=(0.6, 0.49, 0.85)))
     )
     assert "validation accuracy 0.9, bag of words 0.8" in first.figure
     assert "E-OVERFIT" in first.figure
@@ -116,7 +116,7 @@ def test_the_figures_are_in_the_words() -> None:
 def test_overfitting_is_a_fall_in_training_and_a_rise_in_validation(
     train: tuple[float, ...], valid: tuple[float, ...], named: bool
 ) -> None:
-    assert ("E-OVERFIT" in codes(course=course(train, valid))) == named
+    assert ("E-OVERFIT" in codes(losses=losses(train, valid))) == named
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_overfitting_is_a_fall_in_training_and_a_rise_in_validation(
 def test_a_loss_that_rises_is_a_rate_too_high(
     train: tuple[float, ...], begun: float, named: bool
 ) -> None:
-    assert ("E-LR" in codes(course=course(train, (), begun))) == named
+    assert ("E-LR" in codes(losses=losses(train, (), begun))) == named
 
 
 def test_a_rate_too_high_is_no_overfitting() -> None:
-    wild = course(train=(2.0, 1.0, 0.1, 1.8), valid=(2.0, 1.9, 5.0))
-    assert codes(course=wild) == ["E-LR"]
+    wild = losses(train=(2.0, 1.0, 0.1, 1.8), valid=(2.0, 1.9, 5.0))
+    assert codes(losses=wild) == ["E-LR"]
 
 
 def test_clipping_is_no_fault_under_adam() -> None:
@@ -145,9 +145,9 @@ def test_clipping_is_no_fault_under_adam() -> None:
 
 
 def test_the_budget_is_a_remedy_only_where_no_cause_is_known() -> None:
-    (alone,) = findings(measures(standing=standing(margin=0.02), ratio=0.01, course=LEVEL))
+    (alone,) = findings(evidence(standing=standing(margin=0.02), ratio=0.01, losses=LEVEL))
     assert [r.flags for r in alone.remedies] == ["--train.lr 0.02", "--train.max_steps 400"]
-    (first, second) = findings(measures(standing=standing(margin=0.02), ratio=3.0))
+    (first, second) = findings(evidence(standing=standing(margin=0.02), ratio=3.0))
     assert not first.remedies
     assert second.remedies
 
@@ -165,7 +165,7 @@ def test_no_gate_is_opened_in_a_cell_that_has_none(monkeypatch: pytest.MonkeyPat
     cells = (*elman.cells.CELLS, ("gateless", f"{__name__}:Gateless"))
     monkeypatch.setattr("elman.diagnosis._remedies.CELLS", cells)
     monkeypatch.setattr(elman.cells, "CELLS", cells)
-    plain = measures()
+    plain = evidence()
     object.__setattr__(plain.config.model, "cell", "gateless")
     schemes = [remedy.changes.get("model.init") for remedy in memory(plain)]
     assert not {"chrono", "forget_bias"} & set(schemes)
@@ -175,7 +175,7 @@ def test_no_gate_is_opened_in_a_cell_that_has_none(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("cell", [name for name, _ in elman.cells.CELLS])
 @pytest.mark.parametrize("code", CODES)
 def test_remedies_are_settings_that_the_run_can_have(code: str, cell: str) -> None:
-    m = measures(**{**SICK[code], "model": {"cell": cell}})
+    m = evidence(**{**SICK[code], "model": {"cell": cell}})
     for finding in findings(m):
         for remedy in finding.remedies:
             if remedy.changes:
@@ -192,6 +192,6 @@ def builds(config: Config) -> None:
 
 
 def test_the_loss_counts_even_if_one_line_is_logged() -> None:
-    one = Course("nats", ((100, 92.0),), (), 9.2)
-    assert codes(course=one) == ["E-LR"]
-    assert config_class("classify") is type(measures().config)
+    one = LossCurve("nats", ((100, 92.0),), (), 9.2)
+    assert codes(losses=one) == ["E-LR"]
+    assert config_class("classify") is type(evidence().config)

@@ -11,7 +11,7 @@ import pytest
 import elman
 from elman.cli import main
 from elman.diagnosis import diagnose
-from elman.diagnosis._sample import Head, longest, windows
+from elman.diagnosis._sample import BatchPrefix, longest, windows
 from elman.tasks import LanguageModel, Part
 from elman.training import Run, config_of
 from unit.diagnosis.runs import trained
@@ -30,7 +30,7 @@ def recall(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_longest_rows_are_measured(recall: Path) -> None:
     task = elman.load(recall)
     lengths = task.part("train").lengths("x")
-    m = diagnose(recall).measures
+    m = diagnose(recall).evidence
     assert m.first.steps == int(lengths.max()) > 3 * int(lengths.min())
     assert m.first.steps > task.batches("train")[0].of.lengths("x").float().mean()
     assert m.rows == 16
@@ -47,7 +47,7 @@ def test_longest_rows_come_from_any_place(recall: Path) -> None:
 def test_a_head_is_taken_for_its_batch(recall: Path) -> None:
     task = elman.load(recall)
     batch = task.batches("train")[0]
-    head = Head(batch, 7)
+    head = BatchPrefix(batch, 7)
     assert isinstance(head, Part)
     assert head.steps == 7
     assert head.rows == batch.rows
@@ -78,7 +78,7 @@ def test_long_pieces_of_music(
     model = {"output": "frames", "hidden": 8}
     train = {"bptt": bptt, "max_steps": 3}
     path = trained(tmp_path / bptt, "music", {"train": [str(pieces)]}, model, **train)
-    m = diagnose(path).measures
+    m = diagnose(path).evidence
     assert m.first.steps == (128 if bptt == "full" else 256)  # four windows of 64
     assert (m.bias is not None) == (bptt == "truncated")
     assert main(["doctor", str(path)]) == 0
@@ -125,7 +125,7 @@ def test_a_text_is_searched_in_windows_where_the_run_diverged(
     path = language(tmp_path / "run", 60_000)
     Run.open(path).log({"event": "diverged", "epoch": 1, "update": 30, "nats": None, "norm": None})
     read.clear()
-    assert diagnose(path).measures.bad is None
+    assert diagnose(path).evidence.bad is None
     assert sum(read) < 60_000
 
 

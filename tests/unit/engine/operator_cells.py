@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from elman.cells import Cell
-from elman.engine import Recurrence, _native, _reference
+from elman.engine import Plan, Recurrence
+from elman.engine._native import NativePlan
+from elman.engine._reference import ReferencePlan
 from elman.engine.compiler import _trace
 from unit.engine.operator_samples import ROWS, Sample
 
@@ -160,7 +162,7 @@ def program_of(cell: Applied) -> Any:
     projection = _trace.Projection(kind, widths, tuple(g.dtype for g in sample.gates))
     # What it reads, all that a sample consists of, is no matter here: it is traced once.
     nothing = SimpleNamespace(containers=[])
-    with patch.object(_trace, "followed", lambda *_: nothing):
+    with patch.object(_trace, "walk_cell", lambda *_: nothing):
         return _trace._traced(cell, sample.dtype, projection, False)
 
 
@@ -171,15 +173,14 @@ def recurrence(cell: Applied) -> Recurrence:
     state = cell.State(torch.zeros(ROWS, sample.units, dtype=dtype))
     r = Recurrence(cell, torch.zeros(3, ROWS, 1, dtype=dtype), state)
     gates = [g.clone().requires_grad_(g.is_floating_point()) for g in sample.gates]
-    r.found["projected"] = _gates(len(gates))(*gates)
+    r.projection = _gates(len(gates))(*gates)
     return r
 
 
-def results(engine: Any, cell: Applied, program: Any) -> tuple[Tensor, list[Tensor]]:
+def results(plan: Plan, cell: Applied) -> tuple[Tensor, list[Tensor]]:
     """The output, and the gradients of gates and parameters."""
-    r = recurrence(cell)
-    r.found["program"] = program
-    output, _ = engine.run(r)
+    r = plan.recurrence
+    output, _ = plan.run()
     inputs = [t for t in (*r.projected(), *cell.parameters()) if t.requires_grad]
     if not inputs or not output.requires_grad:
         return output, [torch.zeros_like(t) for t in inputs]
@@ -200,8 +201,8 @@ _EITHER_ZERO = ("native_dropout_backward",)
 
 def difference(cell: Applied, program: Any) -> str | None:
     """Where native and torch differ by more than torch allows itself; None where they do not."""
-    ours, our_gradients = results(_native, cell, program)
-    theirs, their_gradients = results(_reference, cell, program)
+    ours, our_gradients = results(NativePlan(recurrence(cell), program, None), cell)
+    theirs, their_gradients = results(ReferencePlan(recurrence(cell)), cell)
     relative, absolute = cell.sample.tolerance
     pairs = [(ours, theirs), *zip(our_gradients, their_gradients, strict=True)]
     for number, (a, b) in enumerate(pairs):

@@ -15,7 +15,7 @@ import elman
 from elman import EngineError
 from elman.cells import GRU, LSTM, PointwiseCell
 from elman.engine._stream import _call_of
-from elman.engine.compiler._trace import traced
+from elman.engine.compiler._trace import compile_cell
 from elman.engine.runtime import _library, _operators
 from elman.engine.runtime._library import CrossEntropy, Encoded, Scan, library
 from elman.engine.runtime._tensors import KINDS, described
@@ -30,16 +30,16 @@ class Call:
 
     def __init__(self, kind: type[PointwiseCell], shape: Any = (4, 3, 5, 6), **dtype: Any) -> None:
         r = case(kind, shape, ragged=True, resets=True, **dtype)
-        self.text, names, _ = traced(r.cell, r.x.dtype, None)
+        self.text, names, _ = compile_cell(r.cell, r.x.dtype, None)
         tensors = dict(r.cell.named_parameters()) | dict(r.cell.named_buffers())
         ih, hh, b_ih, b_hh, _ = r.cell.weights
         own = [hh, *(tensors[name] for name, _ in names)]
         start, states = list(r.start), len(r.state)
         incoming = [r.x, ih, b_ih, b_hh]
-        call = _operators._Call(
-            self.text, False, states, states, r.lengths, r.reset,
+        call = _operators.NativeCall(
+            _operators.ScanSpec(self.text, False, states, states, r.lengths, r.reset),
             [t.detach() for t in (*incoming, *r.state, *start, *own)],
-        )  # fmt: skip
+        )
         self.code, self.scan, self.keep = call.code, call.scan, call
         matrices = len(self.code.matrices)
         cell = [
@@ -335,8 +335,7 @@ class Streams:
             x = torch.randn(1, 3, cell.input_size)
             state = cell.State(*(torch.zeros(3, 6) for _ in cell.states))
             r = elman.engine.Recurrence(cell, x, state)
-            assert elman.engine._native.why_not(r) is None
-            self.calls.append(_call_of(r))
+            self.calls.append(_call_of(elman.engine._native.plan(r)))
         self.layers = [
             (call.scan, call.tensors(), adds)
             for call, adds in zip(self.calls, ((), (1,)), strict=True)
@@ -356,11 +355,10 @@ def test_a_stream_checks_its_layers() -> None:
         library().stream([s.layers[0]] * 65)
     with pytest.raises(EngineError, match="tensors are expected"):
         library().stream([(scan, tensors[:-2], ())])
-    text = traced(Statistics(5, 6), torch.float32, None).text
+    text = compile_cell(Statistics(5, 6), torch.float32, None).text
     other = Encoded(text.replace("r0 = i0 + W0[0,0] p0", "r0 = i0 + W0[0,0] p1"))
     r = case(Statistics, (1, 3, 5, 6), dtype=torch.float32)
-    assert elman.engine._native.why_not(r) is None
-    call = _call_of(r)
+    call = _call_of(elman.engine._native.plan(r))
     library().stream([(call.scan, call.tensors(), ())])
     with pytest.raises(EngineError, match="matrix products are of the last state alone"):
         library().stream([(call.scan._replace(program=other.address), call.tensors(), ())])

@@ -79,8 +79,10 @@ def test_any_lengths_in_any_order(name: str, lengths: list[int], reverse: bool, 
     r.x.requires_grad_()
     r = replace(r, lengths=torch.tensor(lengths))
     results = []
-    for engine in (_cudnn, _reference):
-        output, final = engine.run(r)
+    kernel = _cudnn._kernel(r.cell)
+    assert kernel is not None
+    for plan in (_cudnn.CudnnPlan(r, kernel), _reference.plan(r)):
+        output, final = plan.run()
         loss = output.square().sum() + sum(s.sin().sum() for s in final)
         inputs = [r.x, *r.cell.parameters()]
         gradients = (
@@ -153,8 +155,9 @@ def test_weights_that_are_computed() -> None:
     cell = LSTM(3, 5)
     parametrizations.weight_norm(cell, "weight_hh")
     r = recurrence(cell)
-    assert choose(r) == "cudnn"
-    assert torch.allclose(_cudnn.run(r)[0], _reference.run(r)[0], atol=1e-6)
+    name, plan = choose(r)
+    assert name == "cudnn"
+    assert torch.allclose(plan.run()[0], _reference.run(r)[0], atol=1e-6)
 
 
 @pytest.mark.usefixtures("anywhere")
@@ -199,8 +202,8 @@ DECLINED: dict[str, tuple[Callable[[], Recurrence], str]] = {
 @pytest.mark.parametrize(("make", "reason"), DECLINED.values(), ids=DECLINED.keys())
 def test_tasks_it_declines(make: Callable[[], Recurrence], reason: str) -> None:
     r = make()
-    assert _cudnn.why_not(r) == reason
-    assert choose(r) == "reference"
+    assert _cudnn.plan(r) == reason
+    assert choose(r)[0] == "reference"
     with pytest.raises(elman.EngineError):
         choose(r, "cudnn")
 
@@ -211,7 +214,7 @@ def test_transforms_it_declines() -> None:
     r, reasons = recurrence(GRU(3, 5)), []
 
     def run(x: Tensor) -> Tensor:
-        reasons.append(_cudnn.why_not(replace(r, x=x)))
+        reasons.append(_cudnn.plan(replace(r, x=x)))
         return elman.engine.run(replace(r, x=x))[0]
 
     _, tangent = torch.func.jvp(run, (r.x,), (torch.ones_like(r.x),))
@@ -221,7 +224,7 @@ def test_transforms_it_declines() -> None:
     torch.func.vmap(run)(r.x[None])
     reason = "it has no rule for torch.func's transforms and forward-mode gradients"
     assert reasons == [reason] * 3
-    assert _cudnn.why_not(r) is None
+    assert isinstance(_cudnn.plan(r), _cudnn.CudnnPlan)
 
 
 @pytest.mark.compile

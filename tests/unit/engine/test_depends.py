@@ -29,7 +29,7 @@ from elman.cells import LSTM, PointwiseCell
 from elman.engine.compiler import _trace
 from elman.engine.compiler._cache_key import Dependence
 from elman.engine.compiler._lower import Untraceable
-from elman.engine.compiler._trace import traced
+from elman.engine.compiler._trace import compile_cell
 from unit.engine import readings
 from unit.engine.readings import stepping
 
@@ -376,11 +376,11 @@ def test_what_depends_on_a_cell_does_not_keep_it() -> None:
     cell.act = lambda z: torch.tanh(z * cell.scale)
     cell.scale = 2.0
     run(cell, "native")
-    known, counted = weakref.ref(cell), len(_trace._known)
+    known, counted = weakref.ref(cell), len(_trace._entries)
     del cell
     gc.collect()
     assert known() is None
-    assert len(_trace._known) < counted
+    assert len(_trace._entries) < counted
 
 
 def test_a_change_while_it_is_traced_is_not_traced_into_another_program() -> None:
@@ -396,7 +396,7 @@ def test_a_change_while_it_is_traced_is_not_traced_into_another_program() -> Non
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(_trace._Step, "_check", changes)
         with pytest.raises(Untraceable, match="changed while it was traced"):
-            traced(cell, torch.float32, None)
+            compile_cell(cell, torch.float32, None)
     for factor["k"] in (1.0, 2.0):
         torch.testing.assert_close(run(cell, "native"), run(cell, "reference"))
 

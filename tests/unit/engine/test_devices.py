@@ -51,12 +51,12 @@ def test_masks_of_a_recurrence(part: str) -> None:
     cell, x = elman.cells.GRU(3, 5), torch.randn(6, 4, 3)
     masks = {"lengths": torch.ones(4, dtype=torch.int64), "reset": torch.zeros(6, 4).bool()}
     elsewhere = Recurrence(cell, x, cell.initial_state(4), **{part: masks[part].to("meta")})
-    assert _native.why_not(elsewhere) == f"it runs on the CPU, and {part} is on meta"
+    assert _native.plan(elsewhere) == f"it runs on the CPU, and {part} is on meta"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
 def test_a_buffer_of_any_type(dtype: torch.dtype) -> None:
     cell, x = elman.cells.GRU(3, 5), torch.randn(6, 4, 3)
     cell.register_buffer("level", torch.ones(5, dtype=dtype, device="meta"))
-    reason = _native.why_not(Recurrence(cell, x, cell.initial_state(4)))
+    reason = _native.plan(Recurrence(cell, x, cell.initial_state(4)))
     assert reason == "it runs on the CPU, and this layer is on meta"

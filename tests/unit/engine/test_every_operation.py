@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from elman.engine import _native
+from elman.engine._native import NativePlan
 from elman.engine.compiler._lower import RULES
 from sampling import cases, is_full, record
 from unit.engine import operator_cells
@@ -137,12 +137,12 @@ def test_a_dropped_option_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_mask_that_is_taken_for_another_type_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    sample, arguments = _sample("where", "bool:own1"), _native.arguments
+    sample, arguments = _sample("where", "bool:own1"), NativePlan.arguments
     assert judged(sample) == Verdict("equal")
 
-    def misread(r: Any) -> Any:
-        incoming, own = arguments(r)
+    def misread(plan: NativePlan) -> Any:
+        incoming, own = arguments(plan)
         return incoming, [torch.full_like(t, 1e-42) if t.dim() else t for t in own]
 
-    monkeypatch.setattr(_native, "arguments", misread)
+    monkeypatch.setattr(NativePlan, "arguments", misread)
     assert judged(sample).kind == "differs"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ import elman
 from elman import explain
 from elman.cells import GRU, LSTM
 from elman.engine import Recurrence, _reference, _select
+from plans import engine_of
 
 CUDNN = ("cudnn", "x is on cpu, and cuDNN runs on cuda")
 X = torch.randn(2, 4, 3)
@@ -131,7 +131,7 @@ def double(engines: None, monkeypatch: pytest.MonkeyPatch) -> list[Recurrence]:
         ran.append(r)
         return _reference.run(r)
 
-    engine = SimpleNamespace(why_not=lambda _: None, run=run, LIMITS="no moon")
+    engine = engine_of(run, without="no moon")
     monkeypatch.setattr(_select, "_ENGINES", {"double": engine} | _select._ENGINES)
     return ran
 
@@ -176,7 +176,7 @@ def test_an_error_of_the_model_is_raised_and_the_watch_ends() -> None:
     layer = elman.Recurrent(GRU(3, 5))
     with pytest.raises(elman.ShapeError, match="input_size=3"):
         explain(layer, torch.randn(2, 4, 7))
-    assert _select._here.witness is None
+    assert _select._context.on_choice is None
 
 
 def test_under_autocast_what_runs_is_explained() -> None:

@@ -17,7 +17,7 @@ import elman
 from elman.cells import Cell, PointwiseCell
 from elman.engine import Recurrence, _native, _reference
 from elman.engine.compiler._lower import Untraceable
-from elman.engine.compiler._trace import traced
+from elman.engine.compiler._trace import compile_cell
 
 UNITS = 5
 INTEGERS = [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64]
@@ -47,8 +47,7 @@ def both(made: Cell, steps: int = 2, batch: int = 3) -> list[list[Tensor]]:
     found = []
     for engine in (_native, _reference):
         r = Recurrence(made, x.clone().requires_grad_(), made.initial_state(batch))
-        assert engine.why_not(r) is None
-        output, _ = engine.run(r)
+        output, _ = engine.plan(r).run()
         weights = torch.linspace(0.5, 1.5, output.numel(), dtype=dtype).view_as(output)
         inputs = [r.x, *made.parameters()]
         gradients = torch.autograd.grad(output, inputs, weights, materialize_grads=True)
@@ -167,7 +166,7 @@ def test_integers_that_would_wrap_around_are_refused_by_name_and_line(
     large = torch.tensor([1, 2**24 + 1, 3, 4, 2**40])
     made = cell(step, small=SMALL, bytes=SMALL.to(torch.uint8), large=large)
     with pytest.raises(Untraceable, match=rf"{name}.*test_kinds.py:\d+: .*lambda"):
-        traced(made, torch.float32, None)
+        compile_cell(made, torch.float32, None)
     layer, x = elman.Recurrent(made), torch.randn(2, 4, 3)
     (choice,) = elman.explain(layer, x).choices
     assert choice.engine == "reference"
@@ -178,7 +177,7 @@ def test_a_number_of_another_float_type_gives_way_or_is_refused() -> None:
     equal(cell(lambda s, a, b, h: torch.where(a > 0, 0.1, b)))
     equal(cell(lambda s, a, b, h: torch.where(a > 0, 0.1, b)).double())
     made = cell(lambda s, a, b, h: a * s.other, other=torch.rand(5, dtype=torch.float64))
-    reason = _native.why_not(Recurrence(made, torch.randn(4, 3, 3), made.initial_state(3)))
+    reason = _native.plan(Recurrence(made, torch.randn(4, 3, 3), made.initial_state(3)))
     assert "other is torch.float64" in str(reason)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn, sigmoid, tanh
 import elman
 from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.engine import Recurrence, _native, _reference
-from elman.engine.compiler._trace import traced
+from elman.engine.compiler._trace import compile_cell
 from elman.scan import Observation
 from unit.engine.test_native import LARGER_THAN_A_CHUNK, OPTIONS, SHAPES, agree, case, share
 
@@ -64,8 +64,7 @@ def observed(
     )
     look = Observation()
     again = replace(r, x=x, state=state, start=start, observe=look)
-    assert engine.why_not(again) is None
-    output, final = engine.run(again)
+    output, final = engine.plan(again).run()
     seen = look.stacked(0)
     draw = torch.Generator().manual_seed(1)
     results = [output, *final, *(seen[name] for name in sorted(seen))]
@@ -132,8 +131,7 @@ def test_without_gradients() -> None:
         looks = [Observation(), Observation()]
         for engine, look in zip((_native, _reference), looks, strict=True):
             again = replace(wanted, observe=look)
-            assert engine.why_not(again) is None
-            engine.run(again)
+            engine.plan(again).run()
     ours, theirs = (look.stacked(0) for look in looks)
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, rtol=0, atol=1e-12)
@@ -143,8 +141,7 @@ def test_any_observer_is_called_step_by_step() -> None:
     calls: list[tuple[int, Any]] = []
     wanted = case(GRU, (4, 2, 3, 5), reverse=True)
     again = replace(wanted, observe=lambda t, values: calls.append((t, values)))
-    assert _native.why_not(again) is None
-    output, _ = _native.run(again)
+    output, _ = _native.plan(again).run()
     assert [t for t, _ in calls] == [3, 2, 1, 0]
     assert all(torch.equal(values["h"], output[t]) for t, values in calls)
 
@@ -201,10 +198,10 @@ def test_layers_of_layers_observe_natively() -> None:
 
 def test_a_program_that_nobody_watches_is_as_before() -> None:
     cell = LSTM(3, 5)
-    plain = traced(cell, torch.float32, None).text
+    plain = compile_cell(cell, torch.float32, None).text
     assert "watched 0" in plain
     assert " o0 " not in plain
-    text, _, names = traced(cell, torch.float32, None, watches=True)
+    text, _, names = compile_cell(cell, torch.float32, None, watches=True)
     assert names == ("store", "forget", "output", "h", "c")
     assert "watched 5" in text
 

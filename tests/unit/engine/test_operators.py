@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from elman.cells import GRU, LSTM, PointwiseCell
-from elman.engine.compiler._trace import traced
+from elman.engine.compiler._trace import compile_cell
 from elman.engine.runtime import _operators, _pool
 from unit.engine.own_cells import NormedGRU, Peephole
 from unit.engine.test_native import case
@@ -31,10 +31,10 @@ def arguments(kind: type[PointwiseCell], *, ragged: bool, save: bool) -> tuple[A
     r.cell.requires_grad_(False)
     start = tuple(r.start) if ragged else ()
     ih, hh, b_ih, b_hh, _ = r.cell.weights
-    text, names, _ = traced(r.cell, r.x.dtype, None)
+    text, names, _ = compile_cell(r.cell, r.x.dtype, None)
     own = (hh, *(attrgetter(name)(r.cell) for name, _ in names))
     tensors = [r.x, ih, b_ih, b_hh, *r.state, *start, *own]
-    return text, r.reverse, save, len(r.state), len(start), r.lengths, r.reset, tensors
+    return text, r.reverse, len(r.state), len(start), r.lengths, r.reset, save, tensors
 
 
 @pytest.mark.parametrize("save", [False, True])
@@ -47,9 +47,9 @@ def test_the_forward(kind: type[PointwiseCell], ragged: bool, save: bool) -> Non
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_backward(kind: type[PointwiseCell], ragged: bool) -> None:
-    text, reverse, _, *rest, tensors = arguments(kind, ragged=ragged, save=True)
-    *outputs, record = torch.ops.elman.recurrence(text, reverse, True, *rest, tensors)
+    *spec, save, tensors = arguments(kind, ragged=ragged, save=True)
+    *outputs, record = torch.ops.elman.recurrence(*spec, save, tensors)
     gradients = [torch.randn_like(o) for o in outputs]
     needs = [i % 3 != 1 for i in range(len(tensors))]
-    asked = (text, reverse, *rest, needs, outputs[0], record, gradients, tensors)
+    asked = (*spec, needs, outputs[0], record, gradients, tensors)
     torch.library.opcheck(torch.ops.elman.recurrence_backward, asked)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from elman.engine.compiler import _codegen  # noqa: F401 - registers all rules
 from elman.engine.compiler._lower import RULES, Untraceable
-from elman.engine.compiler._trace import traced
+from elman.engine.compiler._trace import compile_cell
 from unit.engine.test_kinds import cell, equal
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -78,7 +78,7 @@ def test_options_are_honored(step: Step, dtype: torch.dtype) -> None:
 def test_what_has_no_native_form_is_refused_by_name_and_line(reason: str, step: Step) -> None:
     made = cell(lambda s, a, b, h: step(a, b))
     with pytest.raises(Untraceable, match=rf"({reason}).*test_options.py:\d+"):
-        traced(made, torch.float32, None)
+        compile_cell(made, torch.float32, None)
 
 
 def test_what_torch_refuses_within_a_gradient_has_its_name_and_line() -> None:
@@ -89,7 +89,7 @@ def test_what_torch_refuses_within_a_gradient_has_its_name_and_line() -> None:
         index=index,
     )
     with pytest.raises(Untraceable, match=r"gradient: .*scatter_reduce.*test_options.py:\d+"):
-        traced(made, torch.float32, None)
+        compile_cell(made, torch.float32, None)
 
 
 def test_a_cell_of_one_unit_may_join_nothing() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 import elman
 from elman import use_engine
 from elman.engine import Recurrence, _reference, _select
+from plans import absent_engine, engine_of
 
 X = torch.randn(2, 4, 3)
 
@@ -25,8 +25,8 @@ def _doubled(r: Recurrence) -> Any:
 @pytest.fixture(autouse=True)
 def engines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the reference, one whose output tells that it ran, and one that never can."""
-    double = SimpleNamespace(why_not=lambda _: None, run=_doubled)
-    absent = SimpleNamespace(why_not=lambda _: "it is not built", run=_doubled)
+    double = engine_of(_doubled)
+    absent = absent_engine("it is not built")
     known = {"reference": _reference, "double": double, "absent": absent}
     monkeypatch.setattr(_select, "_ENGINES", known)
 
@@ -96,7 +96,7 @@ def test_an_unknown_name_is_an_error() -> None:
         use_engine("referense"),
     ):
         pass
-    assert _select._here.engine == "auto"
+    assert _select._context.engine == "auto"
 
 
 def test_what_the_block_asks_for_runs_or_raises(layer: elman.Recurrent) -> None:
@@ -120,7 +120,7 @@ def test_auto_takes_the_first_that_can(
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is compiled yet, and this thread has never asked for an engine."""
     torch._dynamo.reset()
-    monkeypatch.setattr(_select, "_here", _select._Here())
+    monkeypatch.setattr(_select, "_context", _select._Context())
 
 
 @pytest.mark.compile

@@ -59,8 +59,7 @@ class Run:
         again = replace(
             r, x=x, state=states[0], start=states[1], observe=look if observed else None
         )
-        assert engine.why_not(again) is None
-        output, final = engine.run(again)
+        output, final = engine.plan(again).run()
         self.results = [output, *final, *(look.stacked(0).values() if observed else ())]
         self.inputs = [x, *states[0], *states[1], *r.cell.parameters()]
 

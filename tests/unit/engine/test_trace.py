@@ -14,12 +14,12 @@ import elman
 from elman.cells import PointwiseCell
 from elman.engine.compiler import _trace
 from elman.engine.compiler._lower import Untraceable
-from elman.engine.compiler._trace import traced
+from elman.engine.compiler._trace import compile_cell
 from unit.engine.own_cells import Sine
 
 
 def program_text(made: PointwiseCell, dtype: torch.dtype) -> str:
-    return traced(made, dtype, None).text
+    return compile_cell(made, dtype, None).text
 
 
 def cell(step: Any, **attributes: Any) -> PointwiseCell:
@@ -159,9 +159,9 @@ def test_a_cell_of_a_notebook_has_no_file() -> None:
 
 
 def test_a_trace_leaves_no_cycles_behind() -> None:
-    traced(elman.cells.LSTM(3, 5), torch.float32, None)  # imports what it needs
+    compile_cell(elman.cells.LSTM(3, 5), torch.float32, None)  # imports what it needs
     new = elman.cells.LSTM(3, 29)
     gc.collect()
-    traced(new, torch.float32, None)
+    compile_cell(new, torch.float32, None)
     assert gc.collect() < 1000
     assert gc.isenabled()

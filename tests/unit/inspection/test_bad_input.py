@@ -140,7 +140,7 @@ def test_of_no_steps_at_all_there_is_nothing_or_an_error() -> None:
     assert first_bad(layer, X, **none) is None
     with pytest.raises(ConfigError, match="no step is left to count"):
         lyapunov(layer, X, **none)
-    with pytest.raises(ConfigError, match="full gradient to compare with, got one of norm 0"):
+    with pytest.raises(ConfigError, match="must be finite and not 0, got a norm of 0"):
         truncation_bias(layer, X, loss, **none)
     with pytest.raises(ConfigError, match="rows of one length"):
         memory(layer, X, delays=2, **none)
@@ -193,4 +193,4 @@ def test_commands_on_a_run_without_a_checkpoint(
         assert "has no checkpoint" in capsys.readouterr().err
     assert main(["report", str(run)]) == 0  # it shows the training
     assert "without a look inside" in capsys.readouterr().err
-    assert "nobody has looked inside yet" in (run / "report/report.html").read_text("utf-8")
+    assert "not measured yet" in (run / "report/report.html").read_text("utf-8")

@@ -192,7 +192,7 @@ def test_with_a_loss_of_ones_own_and_what_cannot_be_seen() -> None:
     assert bad is not None
     assert (bad.value, bad.name, bad.layer, bad.step) == ("inf", "log", "", None)
     assert bad.line.endswith("(h - h).sum().log())")
-    with pytest.raises(ConfigError, match="cannot be seen inside"):
+    with pytest.raises(ConfigError, match="cannot be recorded"):
         first_bad(nn.LSTM(3, 4), X)
 
 

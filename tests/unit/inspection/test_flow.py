@@ -95,9 +95,9 @@ def test_the_trap_the_output_has_no_gradient_where_the_states_do() -> None:
 def test_contributions_are_the_gradients_of_each_step_of_the_loss() -> None:
     layer = Stack(Recurrent(LSTM(3, 4)), Residual(Recurrent(GRU(4, 4)))).double()
     x = torch.randn(2, 6, 3, dtype=torch.float64)
-    flow = gradient_flow(layer, x, lambda h: h.square().sum(), at=(2, -1))
-    assert flow.at == (2, 5)
-    for number, step in enumerate(flow.at):
+    flow = gradient_flow(layer, x, lambda h: h.square().sum(), loss_steps=(2, -1))
+    assert flow.loss_steps == (2, 5)
+    for number, step in enumerate(flow.loss_steps):
         alone = gradient_flow(layer, x, lambda h, step=step: h[:, step].square().sum())
         torch.testing.assert_close(flow.contribution[:, number], alone.norm)
     assert not flow.contribution[:, 0, 3:].any()
@@ -118,7 +118,7 @@ class Reader(nn.Module):
 def test_a_loss_on_the_final_state_enters_at_each_rows_last_step() -> None:
     model, x = Reader(Recurrent(GRU(3, 4)).double()), torch.randn(3, 6, 3, dtype=torch.float64)
     lengths = torch.tensor([6, 2, 4])
-    flow = gradient_flow(model, x, lambda h: h.square().sum(), at=(3, 5), lengths=lengths)
+    flow = gradient_flow(model, x, lambda h: h.square().sum(), loss_steps=(3, 5), lengths=lengths)
     whole = flow.per_row[0]
     torch.testing.assert_close(flow.contribution[0, 0], whole[:, 2])
     torch.testing.assert_close(flow.contribution[0, 1], whole[:, 0])
@@ -168,7 +168,7 @@ def test_a_loop_over_steps_is_as_a_layer_and_a_cut_stays_one() -> None:
     def loss(h: Tensor) -> Tensor:
         return h.square().sum()
 
-    a, b = (gradient_flow(model, x, loss, at=(4,)) for model in (loop, layer))
+    a, b = (gradient_flow(model, x, loss, loss_steps=(4,)) for model in (loop, layer))
     torch.testing.assert_close(a.norm, b.norm)
     torch.testing.assert_close(a.contribution, b.contribution)
     torch.testing.assert_close(a.falls, b.falls, equal_nan=True)
@@ -224,7 +224,7 @@ def test_memory_grows_with_the_steps_and_no_faster() -> None:
             return t
 
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-            gradient_flow(Recurrent(LSTM(3, 32)), torch.randn(4, steps, 3), last, at=(-1,))
+            gradient_flow(Recurrent(LSTM(3, 32)), torch.randn(4, steps, 3), last, loss_steps=(-1,))
         return sum(storages.values())
 
     assert kept(80) < 2.1 * kept(40)
@@ -249,8 +249,8 @@ def test_every_estimate_is_in_its_interval(rows: int) -> None:
 
 def test_what_is_not_there_is_refused() -> None:
     layer, x = Recurrent(GRU(3, 4)), torch.randn(2, 6, 3)
-    with pytest.raises(ConfigError, match="expected loss steps among 6, got 6"):
-        gradient_flow(layer, x, last, at=(6,))
+    with pytest.raises(ConfigError, match="expected loss steps from -6 to 5, got 6"):
+        gradient_flow(layer, x, last, loss_steps=(6,))
     with pytest.raises(ConfigError, match="between 0 and 1, got 2"):
         gradient_flow(layer, x, last).horizon(2)
     flow: Flow = gradient_flow(layer, x, lambda h: h.sum(), lengths=torch.tensor([0, 1]))
@@ -259,7 +259,7 @@ def test_what_is_not_there_is_refused() -> None:
     model = elman.GRU(3, 4)
     assert gradient_flow(model, packed, lambda h: h.data.sum()).norm.all()
     with pytest.raises(ConfigError, match="PackedSequence"):
-        gradient_flow(model, packed, lambda h: h.data.sum(), at=(1,))
+        gradient_flow(model, packed, lambda h: h.data.sum(), loss_steps=(1,))
 
 
 def test_ragged_rows_fall_together_by_steps_before_their_loss() -> None:
@@ -298,6 +298,6 @@ def test_loss_steps_do_not_cost_a_pass_through_the_loss_each() -> None:
     passes = []
     for at in ((1,), (0, 1, 2, 3, 4)):
         Counted.backwards = 0
-        gradient_flow(layer, x, Counted.apply, at=at)
+        gradient_flow(layer, x, Counted.apply, loss_steps=at)
         passes.append(Counted.backwards)
     assert passes[0] == passes[1]

@@ -100,7 +100,7 @@ def test_layers_directions_wrappers_and_a_cell_of_ones_own() -> None:
     assert found.gate("keep").time_constant is None  # it is not said
     kept = gates(Recurrent(Leaky(3, 4)), X, keeps="keep").gate("keep")
     torch.testing.assert_close(kept.time_constant, 1 / (1 - kept.unit_mean))
-    with pytest.raises(ConfigError, match="found 2; there are"):
+    with pytest.raises(ConfigError, match="got 2: choose from"):
         gates(Stack(Recurrent(GRU(3, 3)), Recurrent(GRU(3, 3))), X).gate("update")
     projected = gates(Recurrent(Projected(LSTM(3, 5), 2)), X)
     assert projected.gate("forget").time_constant is not None

@@ -151,7 +151,7 @@ def test_padding_keeps_a_state_and_a_reset_cuts() -> None:
     torch.testing.assert_close(
         counted.growth[:5, 1].nanmean(0), alone.exponents, rtol=0.2, atol=0.2
     )
-    with pytest.raises(ConfigError, match="no row is longer"):
+    with pytest.raises(ConfigError, match="warm_up must be shorter than the longest row"):
         lyapunov(layer, x, lengths=torch.tensor([0, 1]), warm_up=1)
 
 
@@ -206,11 +206,11 @@ def test_what_is_not_there_is_refused() -> None:
     assert jacobian(layer, x, 4, 1, of="c", wrt="h").shape == (2, 4, 2)
     assert factors(layer, x, torch.sum).weight == "cell.weight_hh"
     for wrong, message in (
-        (lambda: jacobian(layer, x, 6, 1), "expected t among 6 steps, got 6"),
+        (lambda: jacobian(layer, x, 6, 1), "t must be from -6 to 5, got 6"),
         (lambda: jacobian(layer, x, 4, 1, of="z"), "unknown state 'z'"),
-        (lambda: jacobian(layer, x, 4, 1, of="c", state="h"), "state= stands for both"),
-        (lambda: lyapunov(layer, x, k=7), "expected k from 1 to 6"),
-        (lambda: lyapunov(layer, x, warm_up=6), "expected warm_up from 0 to 5"),
+        (lambda: jacobian(layer, x, 4, 1, of="c", state="h"), "pass either state="),
+        (lambda: lyapunov(layer, x, k=7), "k must be from 1 to 6"),
+        (lambda: lyapunov(layer, x, warm_up=6), "warm_up must be from 0 to 5"),
         (lambda: spectrum(layer, x, k=5), "expected steps after k=5"),
         (lambda: factors(layer, x, torch.sum, weight="w"), "unknown weight 'w'"),
         (lambda: factors(layer.requires_grad_(False), x, torch.sum), "is frozen"),

@@ -64,11 +64,11 @@ def test_it_is_repeatable_and_takes_ones_own_data() -> None:
 
 
 def test_what_cannot_be_measured_is_said() -> None:
-    with pytest.raises(ConfigError, match="expected more steps: 20 steps of 2 rows"):
+    with pytest.raises(ConfigError, match="expected more steps, got 20 of 2 rows"):
         memory(GRU(2, 30), torch.randn(2, 20, 2), delays=5)
-    with pytest.raises(ConfigError, match="give x"):
+    with pytest.raises(ConfigError, match="pass x="):
         memory(torch.nn.ModuleList([Recurrent(GRU(2, 3))]))
-    with pytest.raises(ConfigError, match="delays of 0 or more"):
+    with pytest.raises(ConfigError, match="delays must be 0 or more"):
         memory(GRU(2, 3), delays=[-1])
 
     class Ragged(torch.nn.Module):

@@ -46,7 +46,7 @@ def language(tmp_path: Path) -> LanguageModel:
 
 def test_a_language_model_by_hand_at_the_last_step(language: LanguageModel) -> None:
     batch = next(iter(language.batches("train")))
-    flow = gradient_flow(language, batch, at=(3, -1))
+    flow = gradient_flow(language, batch, loss_steps=(3, -1))
     assert flow.layers == ("recurrent.layers.0", "recurrent.layers.1")
     assert flow.norm.shape == (2, 12)
     inputs, targets = batch.window(0, 12)

@@ -150,7 +150,7 @@ def test_what_cannot_be_measured_is_said() -> None:
 
     with pytest.raises(ConfigError, match="expected loss="):
         truncation_bias(layer, X)
-    with pytest.raises(ConfigError, match="full gradient to compare with, got one of norm 0"):
+    with pytest.raises(ConfigError, match="must be finite and not 0, got a norm of 0"):
         truncation_bias(layer, X, lambda h: (h * 0).sum())
     with pytest.raises(ConfigError, match="at least 1 step, got 0"):
         truncation_bias(layer, X, Tensor.sum, k2=[0, 3])

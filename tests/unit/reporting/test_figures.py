@@ -23,7 +23,7 @@ def layer(name: str = "one", **values: Any) -> LayerMeasures:
 
 def measures(*layers: LayerMeasures, at: tuple[int, ...] = (0, 1, 2)) -> Measures:
     return Measures(
-        task="mine", checkpoint="best", rows=2, steps=3, at=list(at), layers=list(layers)
+        task="mine", checkpoint="best", rows=2, steps=3, loss_steps=list(at), layers=list(layers)
     )
 
 
@@ -98,5 +98,5 @@ def test_ragged_rows_fall_together(tmp_path: Path) -> None:
     assert 6 <= len(fall) <= 22  # as many as half of the rows have
     assert (np.diff(np.log(fall)) < 0.1).all()  # no saw
     assert not [f for f in figures({"run": found}) if f.picture.name == "contribution"] or (
-        len(found.at) > 1
+        len(found.loss_steps) > 1
     )

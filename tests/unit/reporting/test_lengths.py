@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from elman.pictures import drawn
-from elman.reporting import Measures, Said, _measure, measure, report
+from elman.reporting import Measures, ReportTable, _measure, measure, report
 from elman.reporting._lengths import lengths
 from elman.tasks import Translate
 from elman.training import config_class, train
@@ -15,9 +15,12 @@ from elman.training import config_class, train
 
 def measured(title: str, *rows: list[str | float | None], task: str = "translate") -> Measures:
     columns = ["tokens", "rows", "phoneme_error", "exact_match"]
-    said = [Said(title="true label", columns=["", "a"], rows=[["a", 1.0]])]
-    said.append(Said(title=title, columns=columns, rows=[*rows]))
-    return Measures(task=task, checkpoint="best", rows=1, steps=1, at=[0], layers=[], said=said)
+    tables = [ReportTable(title="true label", columns=["", "a"], rows=[["a", 1.0]])]
+    grouped = title.startswith("by length")
+    tables.append(ReportTable(title=title, columns=columns, rows=[*rows], by_length=grouped))
+    return Measures(
+        task=task, checkpoint="best", rows=1, steps=1, loss_steps=[0], layers=[], tables=tables
+    )
 
 
 def test_each_run_is_a_line_over_the_same_rows() -> None:
@@ -52,9 +55,9 @@ def test_translation_with_and_without_attention(
     words = ["a" * n + b for n in range(1, 9) for b in "bcdefgh"]
     table.write_text("source\ttarget\n" + "".join(f"{w}\t{w.upper()}\n" for w in words))
     searches = []
-    search = Translate.said
+    search = Translate.translations
 
-    def counted(task: Translate, rows: object) -> list[str]:
+    def counted(task: Translate, rows: object) -> object:
         searches.append(task)
         return search(task, rows)  # type: ignore[arg-type]
 
@@ -72,7 +75,7 @@ def test_translation_with_and_without_attention(
         }
         runs.append(train(config_class("translate").parse(tree), tmp_path / attention).run.path)
         with monkeypatch.context() as patch:
-            patch.setattr(Translate, "said", counted)
+            patch.setattr(Translate, "translations", counted)
             patch.setattr(_measure, "_layers", lambda *_: [])  # which takes longest
             measure(runs[-1])
     assert len(searches) == len(runs)  # once each, for the table and the pictures

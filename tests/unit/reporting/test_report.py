@@ -15,9 +15,9 @@ import pytest
 from elman._errors import CheckpointError, ConfigError
 from elman.baselines import NAMES
 from elman.cli import main
-from elman.cli._request import ALIASES, request
+from elman.cli._request import ALIASES, parse_request
 from elman.cli._train import OPTIONS
-from elman.reporting import Measures, Said, _page, measure, report
+from elman.reporting import Measures, ReportTable, _page, measure, report
 from elman.reporting._command import SHORT, command
 from elman.reporting._measures import FILE
 from elman.reporting._page import el
@@ -76,7 +76,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def both(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     findings = {str(trained / EVIL): [finding()], str(trained / "plain"): []}
-    checked = {str(trained / "plain"): ["gates <b>: 0 % saturated", "clipping, always: 3 %"]}
+    checked = {str(trained / "plain"): {"gates <b>": "0% saturated", "clipping": "3%"}}
     runs = [trained / EVIL, trained / "plain"]
     return report(runs, tmp_path_factory.mktemp("p"), findings=findings, checked=checked)
 
@@ -117,7 +117,7 @@ def test_every_figure_is_there_and_beside_it(both: Path) -> None:
     for name in names:
         assert (both.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (both.parent / f"{name}.svg").exists()
-    for text in (EVIL, "<b>sat</b>", "猫", "5$", "E-X: it <u>explodes", "No fault found."):
+    for text in (EVIL, "<b>sat</b>", "猫", "5$", "E-X: it <u>explodes", "No problems found."):
         assert text in seen.text
 
 
@@ -125,16 +125,16 @@ def test_a_sentence_on_top_says_what_it_is_how_good_and_what_was_checked(both: P
     seen = Seen(both.read_text(encoding="utf-8"))
     assert len([a for a in seen.tags("p") if a.get("class") == "lead"]) == 2
     top = seen.text.partition("parameters")[2].partition("best validation")[0]
-    assert "trained for language on book.txt in 4 updates (1 epoch): its perplexity on" in top
-    assert "than that of its best baseline, " in top
-    assert "the doctor found E-X." in top
-    assert "the doctor, which checked gates <b>, clipping, found no fault." in top
-    assert "gates <b>: 0 % saturated" in seen.text.partition("what was checked")[2]
+    assert "trained on book.txt (language) for 4 updates (1 epoch): test perplexity" in top
+    assert "than the best baseline (" in top
+    assert "The doctor found E-X." in top
+    assert "The doctor found no problems (checked: gates <b>, clipping)." in top
+    assert "gates <b>: 0% saturated" in seen.text.partition("what was checked")[2]
 
 
 def test_baselines_stand_beside_the_runs(both: Path) -> None:
     text = Seen(both.read_text(encoding="utf-8")).text
-    table = text.partition("Beside simple models")[2].partition("Findings")[0]
+    table = text.partition("Baselines")[2].partition("Findings")[0]
     assert {"unigram", "bigram"} <= {name for name in NAMES if name in table}
     assert EVIL in table
     assert "best validation" in text
@@ -197,32 +197,40 @@ def test_pictures_that_do_not_fit_are_said_to_be_left_out(monkeypatch: pytest.Mo
     assert ["".join(figure.itertext()) for figure in body] == [
         "the gradient",
         "",
-        *(["too large for this page: see the run's folder"] * 2),
+        *(["too large for this page: see the run folder"] * 2),
     ]
 
 
 def test_a_table_of_many_classes_has_the_whole_width(trained: Path) -> None:
     classes = [f"class{n}" for n in range(7)]
-    wide = Said(title="taken for", columns=["", *classes], rows=[[c, *range(7)] for c in classes])
+    wide = ReportTable(
+        title="taken for", columns=["", *classes], rows=[[c, *range(7)] for c in classes]
+    )
     narrow = wide.model_copy(update={"columns": ["", "a"], "rows": [["a", 1.0]]})
     run = Run.open(trained / "plain")
-    for said, kind in ((wide, "whole"), (narrow, None)):
-        found = Measures(
-            task="x", checkpoint="best", rows=1, steps=1, at=[], layers=[], said=[said]
+    for table, kind in ((wide, "whole"), (narrow, None)):
+        measures = Measures(
+            task="x", checkpoint="best", rows=1, steps=1, loss_steps=[], layers=[], tables=[table]
         )
-        shown = _page.Shown("plain", run, [], found, None, ())
-        part = _page._said(shown, several=True)
+        entry = _page.RunEntry("plain", run, [], measures, None, ())
+        part = _page._predictions(entry, several=True)
         assert part.get("class") == kind
-        assert [th.text or "" for th in part.iter("th")] == said.columns
+        assert [th.text or "" for th in part.iter("th")] == table.columns
     css = resources.files("elman.reporting").joinpath("page.css").read_text(encoding="utf-8")
     assert ".whole { grid-column: 1 / -1 }" in css
 
 
 def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(trained / "plain", tmp_path / "copy")
-    (copy / FILE).write_text("{}")
-    with pytest.raises(CheckpointError, match="elman flow writes it anew"):
-        report([copy])
+    for content, problem in (
+        ("{", "damaged"),
+        ("{}", "the format must be 4, got None"),
+        ('{"format": 3}', "the format must be 4, got 3"),
+        ('{"format": 4}', "damaged"),
+    ):
+        (copy / FILE).write_text(content)
+        with pytest.raises(CheckpointError, match=f"flow.json: {problem}: `elman flow` writes it"):
+            report([copy])
     with pytest.raises(ConfigError, match="different ones"):
         report([copy, copy])
 
@@ -231,7 +239,7 @@ def test_the_command_trains_the_same_run(trained: Path) -> None:
     config = Run.open(trained / "plain").config
     said = command(config)
     assert said is not None
-    asked = request("train", "", shlex.split(said)[2:], OPTIONS)
+    asked = parse_request("train", "", shlex.split(said)[2:], OPTIONS)
     assert asked is not None
     assert asked.config.toml() == config
     assert command({"task": "my own"}) is None
@@ -240,7 +248,7 @@ def test_the_command_trains_the_same_run(trained: Path) -> None:
     config = config_class("classify").parse({"data": data, "train": {"watch": True}}).toml()
     said = command(config)
     assert said is not None
-    asked = request("train", "", shlex.split(said)[2:], OPTIONS)
+    asked = parse_request("train", "", shlex.split(said)[2:], OPTIONS)
     assert asked is not None
     assert asked.config.toml() == config
 
@@ -264,7 +272,7 @@ TYPED = """
 @pytest.mark.parametrize("typed", [line.strip() for line in TYPED.strip().splitlines()])
 def test_the_command_is_what_was_typed(typed: str) -> None:
     words = shlex.split(typed)
-    asked = request("train", "", words, OPTIONS)
+    asked = parse_request("train", "", words, OPTIONS)
     assert asked is not None
     assert command(asked.config.toml()) == shlex.join(["elman", "train", *words])
 
@@ -278,13 +286,13 @@ def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]
     assert main(["report", str(run), "--text", "the cat"]) == 0
     out, err = capsys.readouterr()
     assert Path(out.split()[1]).name == "report.html"
-    for stage in ("measuring gradients", "asking the network", "drawing the page"):
+    for stage in ("measuring gradients", "predicting", "writing the report"):
         assert re.search(rf"^{stage} \.\.\. \d+\.\d s$", err, re.MULTILINE), stage
     assert (run / "report" / "gates.svg").exists()
     assert not (run / "flow" / "gates.png").exists()  # nothing is drawn twice
     text = Seen((run / "report" / "report.html").read_text(encoding="utf-8")).text
     assert "what was checked" in text
-    assert "; the doctor, which checked " in text
+    assert "(checked: baselines, " in text
     found = Measures.load(run)
     assert found is not None
     assert found.layers[0].words == ["<eos>", "the", "cat"]

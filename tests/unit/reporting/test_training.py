@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from elman.pictures import drawn
-from elman.reporting._summary import Standing, facts, sentence
-from elman.reporting._training import Course, training
+from elman.reporting._summary import Ranking, facts, sentence
+from elman.reporting._training import TrainingHistory, training
 
 
 def events() -> list[dict[str, Any]]:
@@ -16,6 +16,7 @@ def events() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"event": "start", "parameters": 1234, "seed": 7, "epoch": 0, "update": 0}
     ]
+    found[0] |= {"metric": "accuracy", "higher_is_better": True}
     for update, loss in ((10, 0.9), (20, 0.6)):
         rate = {"rows_per_second": 5e3, "lr": 0.01, "clipped": 0.5, "seconds": 1.0}
         found.append({"event": "train", "nats": loss, "norm": loss / 2, "update": update, **rate})
@@ -35,25 +36,28 @@ def test_training_loss_best_epoch_and_baselines_are_drawn() -> None:
         panels = {axes.get_ylabel(): axes for axes in sheet.axes}
         assert list(panels) == ["nats", "gradient norm", "accuracy"]
         lines = {line.get_label(): line for line in panels["nats"].lines}
-        assert set(lines) == {"training", "validation", "best, epoch 2", "guess"}
+        assert set(lines) == {"training", "validation", "best, epoch 2", "bag"}
         assert list(lines["training"].get_ydata()) == [0.9, 0.6]
         assert list(lines["training"].get_xdata()) == [10, 20]
         assert list(lines["validation"].get_ydata()) == [0.8, 0.5, 0.7]
         assert list(lines["best, epoch 2"].get_xdata()) == [16, 16]
-        assert list(lines["guess"].get_ydata()) == [0.69, 0.69]  # fewer nats are better
+        assert list(lines["bag"].get_ydata()) == [0.9, 0.9]  # of the best by the metric
         more = {line.get_label(): line for line in panels["accuracy"].lines}
-        assert list(more["bag"].get_ydata()) == [0.75, 0.75]  # and more accuracy
+        assert list(more["bag"].get_ydata()) == [0.75, 0.75]
         assert "training" not in more
         assert lines["training"].get_linestyle() != lines["validation"].get_linestyle()
 
 
 def test_a_run_that_did_not_end_has_what_there_is() -> None:
-    course = Course.of(events()[:3])
+    course = TrainingHistory.of(events()[:3])
     assert (course.best, course.baselines) == (None, {})
     assert list(course.curves) == ["nats", "gradient norm"]
     watched = [{"event": "watch", "norms": [1.0, None, 3.0], "update": 4}]
-    assert Course.of(watched).curves["gradient norm"]["largest"] == ([4], [3.0])
-    assert Course.of([{"event": "train", "nats": None, "norm": None, "update": 1}]).curves == {}
+    assert TrainingHistory.of(watched).curves["gradient norm"]["largest"] == ([4], [3.0])
+    assert (
+        TrainingHistory.of([{"event": "train", "nats": None, "norm": None, "update": 1}]).curves
+        == {}
+    )
 
 
 CONFIG = {
@@ -64,48 +68,44 @@ CONFIG = {
 
 
 def test_the_sentence() -> None:
-    assert sentence(CONFIG, events(), [], ["the baselines: worse", "gates and units: fine"]) == (
-        "A network with 2 lstm layers of 8 units in each direction (1,234 parameters), trained for "
-        "classify on b.csv, c.csv, d.csv and 1 more in 24 updates (3 epochs): its accuracy on test "
-        "is 0.7, worse than that of its best baseline, bag, 0.75; the doctor, which checked the "
-        "baselines, gates and units, found no fault."
+    assert sentence(CONFIG, events(), [], ["baselines", "saturation"]) == (
+        "2 lstm layers of 8 units in each direction (1,234 parameters), trained on b.csv, c.csv, "
+        "d.csv and 1 more (classify) for 24 updates (3 epochs): test accuracy 0.7, worse than the "
+        "best baseline (bag, 0.75). The doctor found no problems (checked: baselines, saturation)."
     )
     found = [{"code": "E-UNLEARNED"}, {"code": "E-LR"}]
-    assert sentence(CONFIG, events(), found).endswith("; the doctor found E-UNLEARNED, E-LR.")
+    assert sentence(CONFIG, events(), found).endswith(". The doctor found E-UNLEARNED, E-LR.")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"metrics": {"test": {"accuracy": 0.75}}}, "is 0.75, the same as that of its best"),
-        ({"metrics": {"test": {"accuracy": 0.9}}}, "is 0.9, better than that of its best baseline"),
-        ({"metrics": {"valid": {"accuracy": 0.9}}}, "its accuracy on valid is 0.9"),
-        ({"metrics": {"test": {"nats": 0.8}}}, "better"),
-        ({"metrics": {"test": {"accuracy": None}}}, "is not known, and no baseline"),
-        ({"baselines": {}}, "is 0.7, and no baseline was measured"),
-        ({"metrics": {}}, "it was measured on nothing, since nothing is held out"),
+        ({"metrics": {"test": {"accuracy": 0.75}}}, "accuracy 0.75, the same as the best baseline"),
+        ({"metrics": {"test": {"accuracy": 0.9}}}, "accuracy 0.9, better than the best baseline"),
+        ({"metrics": {"valid": {"accuracy": 0.9}}}, "valid accuracy 0.9"),
+        ({"metrics": {"test": {"accuracy": None}}}, "test accuracy unknown. Not"),
+        ({"baselines": {}}, "test accuracy 0.7, without a baseline"),
+        ({"metrics": {}}, ": no validation or test data. "),
     ],
 )
 def test_how_good_it_is(change: dict[str, Any], said: str) -> None:
     *rest, end = events()
     text = sentence(CONFIG, [*rest, {**end, **change}])
-    if said == "better":
-        said = "its nats on test is 0.8, worse than that of its best baseline, guess, 0.69"
     assert said in text
-    assert text.endswith("; the doctor has not examined it.")
+    assert text.endswith(". Not diagnosed yet.")
 
 
 def test_a_run_that_stopped_says_so() -> None:
-    assert ": it has not come to its end; " in sentence(CONFIG, events()[:4])
+    assert ": not finished. " in sentence(CONFIG, events()[:4])
     diverged = [*events()[:3], {"event": "diverged", "update": 31, "epoch": 2}]
-    assert ": it diverged after update 31; " in sentence(CONFIG, diverged)
-    assert sentence({"task": "mine"}, []).startswith("A network, trained for mine: it has not")
+    assert ": diverged after update 31. " in sentence(CONFIG, diverged)
+    assert sentence({"task": "mine"}, []).startswith("A network, trained for mine: not finished")
 
 
 def test_the_best_comes_first_and_what_lacks_the_measure_last() -> None:
     *rest, end = events()
     end["baselines"]["other"] = {"test": {"nats": 0.1}}
-    standing = Standing.of([*rest, end])
+    standing = Ranking.of([*rest, end])
     assert standing is not None
     assert [name for name, _ in standing.ranked()] == ["bag", "", "guess", "other"]
     told = dict(facts(CONFIG, [*rest, end]))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from elman.bptt import State
+from elman.metrics import Metric
 from elman.tasks import Task
 
 
@@ -81,5 +82,5 @@ def test_defaults() -> None:
     assert task.lengths() == [4, 7]
     assert task.baselines() == {}
     assert task.initial_state(3) is None
-    assert task.score({"nats": 1.5, "perplexity": 2}) == 1.5
+    assert task.selection == task.metric == Metric("perplexity")
     assert task.device == torch.device("cpu")

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path, draw = tmp_path_factory.mktemp("images"), random.Random(0)
     lines = ["image,caption"]
     for number in range(90):
-        color, side = draw.choice([*COLORS]), draw.choice(["left", "right"])
+        color, side = draw.choice([*COLORS]), draw.choice(["left", "references"])
         pixels = np.random.default_rng(number).integers(0, 40, (12, 12, 3)).astype(np.uint8)
         pixels[:, slice(6) if side == "left" else slice(6, 12)] = COLORS[color]
         Image.fromarray(pixels).save(path / f"{number}.png")
@@ -55,7 +55,7 @@ def test_the_loss_is_over_the_words_of_all_captions(folder: Path) -> None:
     batch = task.batches("valid")[0]
     columns, total, count = batch.columns(), 0.0, 0
     for row in range(batch.rows):
-        seen = task.network.look(columns["image"][row : row + 1])
+        seen = task.network.encode(columns["image"][row : row + 1])
         real = columns["tokens"][row, : columns["tokens_lengths"][row]].tolist()
         text = task.vocabulary.decode(real).strip().split("\n")
         assert len(text) == 2
@@ -84,9 +84,9 @@ def test_the_search_is_that_of_each_image_alone(folder: Path, model: dict[str, A
         torch.nn.init.normal_(parameter, std=0.4)
     task.network.double().output.bias.data[task.end] -= 3
     rows = task.part("valid")
-    together = task.said(rows)
+    together = task.captions(rows)
     task.batch_rows = 1
-    alone = task.said(rows)
+    alone = task.captions(rows)
     assert [one.tokens for one in together] == [one.tokens for one in alone]
     assert len({round(one.log_probability, 3) for one in alone}) > 1
     for image, caption in zip(rows["image"], alone, strict=True):
@@ -95,7 +95,7 @@ def test_the_search_is_that_of_each_image_alone(folder: Path, model: dict[str, A
         with torch.no_grad():
             task.network.eval()
             scores, _ = task.network(
-                task.network.look(image[None]), before, torch.tensor([len(words)])
+                task.network.encode(image[None]), before, torch.tensor([len(words)])
             )
         logs = scores[:, 0].log_softmax(-1)
         total = float(logs[torch.arange(len(words)), words].sum())
@@ -119,10 +119,10 @@ def test_it_learns_what_is_where(folder: Path, tmp_path: Path) -> None:
     assert task.evaluate("test") == result.metrics["test"]
     facts = task.facts()
     assert facts["captions"]["train"] == 2 * facts["rows"]["train"]
-    [table] = task.tables("test")
+    [table] = task.tables(task.predict("test"))
     assert "refs:2" in table.title
     assert table.rows[0][0] in str(table.rows[0][1]).split(" / ")
-    looked = task.looked(task.part("test")["image"][0], task.said(task.part("test"))[0])
+    looked = task.attended(task.part("test")["image"][0], task.captions(task.part("test"))[0])
     assert looked.weights.shape == (len(looked.words), 3, 3)
     torch.testing.assert_close(looked.weights.sum((1, 2)), torch.ones(len(looked.words)))
 
@@ -133,14 +133,15 @@ def test_it_learns_what_is_where(folder: Path, tmp_path: Path) -> None:
 def test_captions_are_measured_as_sacrebleu_does(folder: Path) -> None:
     task = prepared(folder)
     rows = task.part("test")
-    said = ["red on the left", "blue on a left"] + ["the right is it"] * (len(rows) - 2)
-    measured = task._measured(said, rows)
-    right = [bytes(rows["right"][i].tolist()).decode().split("\n")[:2] for i in range(len(rows))]
+    texts = ["red on the left", "blue on a left"] + ["the right is it"] * (len(rows) - 2)
+    measured = task._measured(texts, rows)
+    texts_of = [bytes(rows["references"][i].tolist()).decode() for i in range(len(rows))]
+    right = [text.split("\n")[:2] for text in texts_of]
     streams = [list(stream) for stream in zip(*right, strict=True)]
     for name, order in (("bleu", 4), ("bleu_1", 1), ("bleu_3", 3)):
-        expected = BLEU(max_ngram_order=order).corpus_score(said, streams).score
+        expected = BLEU(max_ngram_order=order).corpus_score(texts, streams).score
         assert measured[name] == pytest.approx(expected)
-    hits = sum(text in texts for text, texts in zip(said, right, strict=True))
+    hits = sum(text in texts for text, texts in zip(texts, right, strict=True))
     assert measured["exact_match"] == hits / len(rows)
     assert all(text == text.lower() and "  " not in text for texts in right for text in texts)
 
@@ -156,7 +157,7 @@ def test_an_image_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=bad + ".*--on-bad-row skip"):
         prepared(tmp_path)
     task = prepared(folder, on_bad_row="skip")
-    moved = task.on([tmp_path])
+    moved = task.with_data([tmp_path])
     facts = moved.facts()
     assert (facts["rows"], facts["bad_rows"]) == ({"test": 3}, 2)
     assert "4.png: no such file" in facts["first_bad"][1]
@@ -165,7 +166,7 @@ def test_an_image_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
         str(given[0]["image"]),
         str(given[2]["image"]),
     ]
-    task.bad.action = "error"
+    task.source.bad.action = "error"
     with pytest.raises(DataError, match=r"2.png, column 'image': .*cannot be read"):
         task.answers(given)
 
@@ -192,11 +193,11 @@ def test_named_sets_say_what_they_need() -> None:
         CaptionNet.parse({"bidirectional": True})
 
 
-def test_a_sheet_marks_what_nobody_says(folder: Path) -> None:
+def test_a_sheet_marks_a_wrong_caption(folder: Path) -> None:
     task = prepared(folder)
-    sheet = task.pictures("test")[0]
+    sheet = task.plots(task.predict("test"))[0]
     with drawn(sheet) as figure:
         titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     rows = task.part("test")
     assert len(titles) == min(12, len(rows))
-    assert all("(right: " in " ".join(title.split("\n")) for title in titles)  # it is untrained
+    assert all("(reference: " in " ".join(title.split("\n")) for title in titles)  # it is untrained

@@ -69,7 +69,7 @@ def test_duplicates_are_left_out_and_counted(reviews: Path) -> None:
 BROKEN = {
     ",pos": "column 'text': a text was expected, got none",
     "a text,": "column 'label': a label was expected, got none",
-    "a text": "2 fields were expected, got 1",
+    "a text": "expected 2 fields, got 1",
 }
 
 
@@ -88,8 +88,8 @@ def test_a_label_that_training_did_not_have(reviews: Path, tmp_path: Path) -> No
     other.write_text("text,label\ngood,pos\nso so,neutral\n")
     task = prepared(reviews)
     with pytest.raises(DataError, match=r"other.csv, line 3, column 'label': 'neutral' was not"):
-        task.on([other])
-    skipping = prepared(reviews, on_bad_row="skip").on([other])
+        task.with_data([other])
+    skipping = prepared(reviews, on_bad_row="skip").with_data([other])
     assert skipping.facts()["rows"] == {"test": 1}
     assert skipping.facts()["bad_rows"] == 1
 
@@ -231,7 +231,7 @@ def test_it_learns_what_only_order_tells(reviews: Path, tmp_path: Path) -> None:
     assert set(result.baselines) == {"most_frequent", "bag_of_words", "tfidf_logistic"}
     task = elman.load(result.run.path)
     assert task.evaluate("test") == result.metrics["test"]
-    confusion, *_, order = task.tables("test")
+    confusion, *_, order = task.tables(task.predict("test"))
     assert [row[1:] for row in confusion.rows] == [[3, 0], [0, 3]]
     (_, first, _, bag, p), (_, second, _, same, q) = order.rows
     assert (first, second) == ("neg", "pos")
@@ -277,7 +277,7 @@ def test_accuracy_by_length_counts_each_row_once(tmp_path: Path) -> None:
     rows = [f"{'w ' * (1 + i % 9)}{i},{'long' if i % 9 > 4 else 'short'}" for i in range(90)]
     path.write_text("text,label\n" + "\n".join(rows))
     task = prepared(path)
-    table = task.tables("train")[1]
+    table = task.tables(task.predict("train"))[1]
     counts, shares = ([row[i] for row in table.rows] for i in (1, 2))
     assert sum(counts) == len(task.parts["train"])
     assert min(counts) > 0
@@ -292,7 +292,7 @@ def test_no_group_of_lengths_is_empty(tmp_path: Path) -> None:
     rows = [f"{'w ' * n}{i},{i % 2}" for i, n in enumerate(lengths)]
     path.write_text("text,label\n" + "\n".join(rows))
     task = prepared(path)
-    assert all(row[1] for row in task.tables("train")[1].rows)
+    assert all(row[1] for row in task.tables(task.predict("train"))[1].rows)
 
 
 def test_save_and_restore(reviews: Path, tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_pretrained_vectors_once_read_are_not_needed_again(reviews: Path, tmp_pa
     vectors = tmp_path / "v.vec"
     vectors.write_text("good 1 2 3\nbad 4 5 6\n")
     task = prepared(reviews, {"vectors": vectors, "freeze": True})
-    good = task.input.vocabulary.index("good")
+    good = task.input.tokens.index("good")
     assert task.network.first.weight[good].tolist() == [1, 2, 3]
     assert not task.network.first.weight.requires_grad
     assert task.facts()["with_vector"] == 2

@@ -76,7 +76,7 @@ def test_a_caption_is_named_from_the_end_before_it() -> None:
     )
     task.network = task.build()
     shown = task.excerpt(1)
-    first = bytes(task.part("valid").take(torch.tensor([0]))["right"][0].tolist()).decode()
+    first = bytes(task.part("valid").take(torch.tensor([0]))["references"][0].tolist()).decode()
     assert shown.words == {"decoder": ["<eos>", *first.splitlines()[0].split()]}
     with pytest.raises(ConfigError, match="reads no texts"):
         task.excerpt(1, "a red ball")

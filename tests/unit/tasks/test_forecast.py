@@ -56,7 +56,7 @@ def prepared(file: Path, model: dict[str, Any] | None = None, **data: Any) -> Fo
 
 def test_every_series_is_divided_in_time(two: Path) -> None:
     task = prepared(two, valid_steps=8, test_steps=7)
-    assert (task.season, str(task.grid)) == (SEASON, "1")
+    assert (task.series.season, str(task.series.grid)) == (SEASON, "1")
     assert task.facts() == {
         "windows": {"train": 44 + 34, "valid": 2 * 3, "test": 2 * 2},
         "series": 2, "steps": 130, "missing": 0, "grid": "1", "season": 6,
@@ -64,7 +64,7 @@ def test_every_series_is_divided_in_time(two: Path) -> None:
         "measured": "the last 7 steps of each series alone (valid: the 8 before them), "
         "in windows of 6",
     }  # fmt: skip
-    ends = task.panel.ends.tolist()
+    ends = task.series.panel.ends.tolist()
     for split, (low, high) in {"test": (7, 0), "valid": (15, 7), "train": (99, 15)}.items():
         lines, origins = columns(task.parts[split])
         for line, origin in zip(lines.tolist(), origins.tolist(), strict=True):
@@ -75,27 +75,27 @@ def test_every_series_is_divided_in_time(two: Path) -> None:
 def test_a_forecast_sees_nothing_from_its_origin_on(two: Path, cell: str) -> None:
     task = prepared(two, {"cell": cell})
     rows = task.part("test")
-    said, _ = task.forecasts(rows)
+    interval = task.forecasts(rows).interval
     before = task.evaluate("valid"), task.baselines()
-    panel = task.panel
+    panel = task.series.panel
     kept = panel.values.clone()
     for line, origin in zip(*(c.tolist() for c in columns(rows)), strict=True):
         panel.values[origin : panel.stops[line]] += 1e4
-    assert torch.equal(task.forecasts(rows)[0].high, said.high)
+    assert torch.equal(task.forecasts(rows).interval.high, interval.high)
     assert task.evaluate("valid") == before[0]
     assert task.baselines()["seasonal_drift"]["valid"] == before[1]["seasonal_drift"]["valid"]
     panel.values[:] = kept
     panel.values[columns(rows)[1][0] - 1] += 1  # the last step that may be seen
-    assert not torch.equal(task.forecasts(rows)[0].value[0], said.value[0])
+    assert not torch.equal(task.forecasts(rows).interval.value[0], interval.value[0])
 
 
 @pytest.mark.parametrize("output", ["gaussian", "quantiles"])
 def test_what_is_said_of_a_window_moves_and_grows_with_it(two: Path, output: str) -> None:
     task = prepared(two, {"output": output, "scale": "standard"})
-    said = task.forecasts(task.part("test"))[0]
-    task.panel.values[:, 0] = 7 + 3 * task.panel.values[:, 0]
-    other = task.forecasts(task.part("test"))[0]
-    for a, b in zip(said, other, strict=True):
+    interval = task.forecasts(task.part("test")).interval
+    task.series.panel.values[:, 0] = 7 + 3 * task.series.panel.values[:, 0]
+    other = task.forecasts(task.part("test")).interval
+    for a, b in zip(interval, other, strict=True):
         torch.testing.assert_close(7 + 3 * a, b, rtol=1e-5, atol=1e-3)
 
 
@@ -103,10 +103,10 @@ def test_short_windows_in_a_batch_are_what_they_are_alone(two: Path) -> None:
     for cell in ("lstm", "feedforward"):
         task = prepared(two, {"cell": cell}, context=20)
         rows = task.part("train")
-        together = task.forecasts(rows)[0].value
+        together = task.forecasts(rows).interval.value
         one = type(rows)(rows.take(torch.tensor([0])))
         assert int(columns(one)[1][0]) == SEASON  # fewer steps than the context
-        torch.testing.assert_close(task.forecasts(one)[0].value[0], together[0])
+        torch.testing.assert_close(task.forecasts(one).interval.value[0], together[0])
 
 
 def test_missing_values_are_flagged_masked_and_counted(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_missing_values_are_flagged_masked_and_counted(tmp_path: Path) -> None:
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad is None or p.grad.isfinite().all() for p in task.network.parameters())
-    task.panel.values[58] = 1e6
+    task.series.panel.values[58] = 1e6
     assert task.criterion(batch) > loss
     assert all(math.isfinite(v) for v in task.evaluate("valid").values())
 
@@ -133,8 +133,8 @@ BAD_ROWS = {
     "a,70,inf": "line 132, column 'value': a finite number was expected, got 'inf'",
     "a,70,much": "line 132, column 'value': a finite number was expected, got 'much'",
     "a,soon,5": "line 132, column 'time': a date or a number was expected, got 'soon'",
-    "a,2020-01-01,5": "line 132, column 'time': 2020-01-01 00:00:00 of series 'a' is no whole",
-    "a,69,5": "line 132, column 'time': 69 of series 'a' was there before, at",
+    "a,2020-01-01,5": "line 132, column 'time': 2020-01-01 00:00:00 of series 'a' is not a whole",
+    "a,69,5": "line 132, column 'time': 69 of series 'a' is repeated, first at",
     ",0,5": "line 132, column 'series': the name of a series was expected, got none",
     "c,0,5": "line 132: series 'c', which begins here: has 1 steps up to its last target, and 24",
 }
@@ -157,7 +157,7 @@ def test_an_empty_target_where_none_may_be(two: Path) -> None:
     text[9] = "a,8,NaN"
     two.write_text("\n".join(text))
     assert prepared(two).facts()["missing"] == 1
-    with pytest.raises(DataError, match=r"two.csv, line 10: a target was expected, got none at 8"):
+    with pytest.raises(DataError, match=r"two.csv, line 10: expected a target, got none at 8"):
         prepared(two, missing=False)
 
 
@@ -168,10 +168,10 @@ def test_counts_are_whole_and_not_negative(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"line 62, column 'value': negative-binomial has coun"):
             prepared(written(tmp_path / "a.csv", rows), model)
     task = prepared(written(tmp_path / "a.csv", {"a": list(enumerate(values(60).round()))}), model)
-    task.settle()
-    said, _ = task.forecasts(task.part("test"))
-    assert (said.low >= 0).all()
-    assert (said.value > 0).all()
+    task.calibrate()
+    interval = task.forecasts(task.part("test")).interval
+    assert (interval.low >= 0).all()
+    assert (interval.value > 0).all()
     with pytest.raises(ConfigError, match="counts stay positive"):
         ForecastNet.parse({**model, "scale": "standard"})
 
@@ -188,19 +188,19 @@ def test_outputs_are_those_of_scipy_and_scikit_learn() -> None:
     expected = -stats.norm.logpdf(target, mean, 1.5 * deviation)
     loss = gaussian.loss(raw[..., :2], target, middle, scale, wide)
     np.testing.assert_allclose(loss, expected)
-    said = gaussian.said(raw[..., :2], middle, scale)
-    np.testing.assert_allclose(said.high, stats.norm.ppf(0.95, mean, deviation))
+    interval = gaussian.interval(raw[..., :2], middle, scale)
+    np.testing.assert_allclose(interval.high, stats.norm.ppf(0.95, mean, deviation))
 
     mean, shape = Counts._moments(raw[..., :2], scale)
     size, p = 1 / shape, 1 / (1 + mean * shape)
     counts = Counts(0.9)
     loss = counts.loss(raw[..., :2], target, middle, scale, one)
     np.testing.assert_allclose(loss, -stats.nbinom.logpmf(target, size, p), rtol=1e-9)
-    said = counts.said(raw[..., :2], middle, scale)
-    reached = stats.nbinom.cdf(said.high, size, p)
+    interval = counts.interval(raw[..., :2], middle, scale)
+    reached = stats.nbinom.cdf(interval.high, size, p)
     assert (reached > 0.93).all()
-    assert (stats.nbinom.cdf(said.high - 1, size, p) < 0.97).all()
-    np.testing.assert_allclose(said.value, mean)
+    assert (stats.nbinom.cdf(interval.high - 1, size, p) < 0.97).all()
+    np.testing.assert_allclose(interval.value, mean)
 
     quantiles = Quantiles(0.9)
     assert quantiles.levels == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95])
@@ -220,7 +220,7 @@ def test_intervals_are_widened_until_they_hold_on_validation(two: Path, output: 
     two.write_text("\n".join([text[0], *whole]))
     task = prepared(two, {"output": output}, valid_steps=20)
     before = task.evaluate("test")
-    assert task.settle()
+    assert task.calibrate()
     valid = task.evaluate("valid")
     assert 0.9 <= valid["coverage"] < 0.95
     assert task.evaluate("test")["rmse"] == before["rmse"]
@@ -229,18 +229,18 @@ def test_intervals_are_widened_until_they_hold_on_validation(two: Path, output: 
 
 def test_measures_are_what_they_say(two: Path) -> None:
     task = prepared(two, test_steps=9)
-    said, _ = task.forecasts(task.part("test"))
+    interval = task.forecasts(task.part("test")).interval
     found = task.evaluate("test")
     errors, scaled, inside = [], [], []
     for row, (line, origin) in enumerate(
         zip(*(c.tolist() for c in columns(task.part("test"))), strict=True)
     ):
-        true = task.panel.values[origin : origin + SEASON, 0]
-        training = task.panel.past(line)[:-15]
+        true = task.series.panel.values[origin : origin + SEASON, 0]
+        training = task.series.panel.past(line)[:-15]
         naive = (training[SEASON:] - training[:-SEASON]).abs().mean()
-        errors.append((said.value[row] - true) ** 2)
-        scaled.append((said.value[row] - true).abs() / naive)
-        inside.append((said.low[row] <= true) & (true <= said.high[row]))
+        errors.append((interval.value[row] - true) ** 2)
+        scaled.append((interval.value[row] - true).abs() / naive)
+        inside.append((interval.low[row] <= true) & (true <= interval.high[row]))
     assert found["rmse"] == pytest.approx(float(torch.cat(errors).mean().sqrt()))
     assert found["mase"] == pytest.approx(float(torch.cat(scaled).mean()))
     assert found["coverage"] == pytest.approx(float(torch.cat(inside).double().mean()))
@@ -248,14 +248,14 @@ def test_measures_are_what_they_say(two: Path) -> None:
     line, origin = (c[0] for c in columns(task.part("test")))
     assert simple["mase"] == pytest.approx(1, abs=0.3)
     assert torch.equal(
-        task._simple(elman.baselines.SeasonalNaive(SEASON), task.part("test"))[0],
-        task.panel.values[origin - SEASON : origin, 0],
+        task.series._simple(elman.baselines.SeasonalNaive(SEASON), task.part("test"))[0],
+        task.series.panel.values[origin - SEASON : origin, 0],
     )
     assert int(line) == 0
     assert found["mse"] == pytest.approx(found["rmse"] ** 2)
-    off = said.value - task.panel.targets(task.part("test"), SEASON)
+    off = interval.value - task.series.panel.targets(task.part("test"), SEASON)
     assert found["mae"] == pytest.approx(float(off.abs().mean()))
-    ahead, by_series = task.tables("test")
+    ahead, by_series = task.tables(task.predict("test"))
     assert [row[0] for row in ahead.rows] == ["1 to 2", "3 to 3", "4 to 4", "5 to 6"]
     assert by_series.columns == [
         "series", "from", "to", "windows", "values", "rmse", "mae", "mase",
@@ -278,14 +278,14 @@ def test_covariates_of_the_future_are_needed_and_used(tmp_path: Path) -> None:
     chosen = {"series": None, "known": ["sale"]}
     task = prepared(file, **chosen)
     with pytest.raises(DataError, match="sale must be known of the steps to forecast: add rows"):
-        task.answers(task.upcoming())
+        task.answers(task.continuation())
     file.write_text("\n".join(["time,value,sale", *rows, "60,,0", "61,,0", "62,,1"]))
     again = prepared(file, **chosen)
     assert again.evaluate("test") == pytest.approx(task.evaluate("test"))  # rows ahead are no past
-    (answer,) = again.answers(again.upcoming())
+    (answer,) = again.answers(again.continuation())
     assert [step["time"] for step in answer["steps"]] == ["60", "61", "62"]
-    again.panel.values[61, 1] = 1
-    (other,) = again.answers(again.upcoming())
+    again.series.panel.values[61, 1] = 1
+    (other,) = again.answers(again.continuation())
     assert other["steps"][1]["value"] != answer["steps"][1]["value"]
     file.write_text("\n".join(["time,value,sale", *rows[:30], "30,20,", *rows[31:]]))
     with pytest.raises(DataError, match=r"line 32, column 'sale': a finite number was expected"):
@@ -306,19 +306,19 @@ def test_columns_of_the_past_are_read_up_to_the_origin_and_never_after(
     assert (window.x.shape[-1], window.known.shape[-1]) == (3, 2)
     for split in task.parts:
         rows_of = task.part(split)
-        said = task.forecasts(rows_of)[0]
+        interval = task.forecasts(rows_of).interval
         origins = columns(rows_of)[1]
-        kept = task.panel.values.clone()
+        kept = task.series.panel.values.clone()
         for row, origin in enumerate(origins.tolist()):
-            ahead = task.panel.values[origin:, 1]
+            ahead = task.series.panel.values[origin:, 1]
             ahead[:] = ahead[torch.randperm(len(ahead))] + 1e3  # the future of that column alone
             one = type(rows_of)(rows_of.take(torch.tensor([row])))
-            for before, now in zip(said, task.forecasts(one)[0], strict=True):
+            for before, now in zip(interval, task.forecasts(one).interval, strict=True):
                 torch.testing.assert_close(now[0], before[row], rtol=1e-4, atol=1e-4)
-            task.panel.values[:] = kept
-        task.panel.values[int(origins[0]) - 1, 1] += 3  # the last step that may be seen
-        assert not torch.equal(task.forecasts(rows_of)[0].value[0], said.value[0])
-        task.panel.values[:] = kept
+            task.series.panel.values[:] = kept
+        task.series.panel.values[int(origins[0]) - 1, 1] += 3  # the last step that may be seen
+        assert not torch.equal(task.forecasts(rows_of).interval.value[0], interval.value[0])
+        task.series.panel.values[:] = kept
 
 
 def test_columns_of_the_past_need_nothing_ahead(tmp_path: Path) -> None:
@@ -327,11 +327,11 @@ def test_columns_of_the_past_need_nothing_ahead(tmp_path: Path) -> None:
     head = "time,value,lead,day"
     file.write_text("\n".join([head, *rows, "60,,,4", "61,,,5"]))
     task = prepared(file, series=None, past=["lead"], known=["day"])
-    (answer,) = task.answers(task.upcoming())
+    (answer,) = task.answers(task.continuation())
     assert [step["time"] for step in answer["steps"]] == ["60", "61"]
     window = task.window(task.batches("test")[0])
     assert (window.x.shape[-1], window.known.shape[-1]) == (4, 3)
-    (mean, _), deviation = task.moments.mean, task.moments.deviation[0]
+    (mean, _), deviation = task.series.moments.mean, task.series.moments.deviation[0]
     held = [t % 7 for t in range(54, 60)]  # the first of the columns is that which is known ahead
     expected = (torch.tensor(held) - mean) / deviation
     torch.testing.assert_close(window.known[-1, :, 2], expected.float())
@@ -340,7 +340,7 @@ def test_columns_of_the_past_need_nothing_ahead(tmp_path: Path) -> None:
         prepared(file, series=None, past=["lead"], known=["day"])
 
 
-def test_a_column_is_said_to_be_known_ahead_or_not() -> None:
+def test_a_column_is_interval_to_be_known_ahead_or_not() -> None:
     with pytest.raises(ConfigError, match="covariates HUFL, day: name in data"):
         ForecastData.parse({"covariates": ["HUFL", "day"]})
     with pytest.raises(ConfigError, match="one part to play, and day has two"):
@@ -365,12 +365,15 @@ def hourly(steps: int, *, day: float, seed: int = 0) -> list[tuple[str, float]]:
 def test_the_season_of_hours_is_a_day_however_small(tmp_path: Path, steps: int, seed: int) -> None:
     file = written(tmp_path / "h.csv", {"oil": hourly(steps, day=3.0, seed=seed)})
     task = prepared(file)
-    assert task.season == 24
+    assert task.series.season == 24
     assert task.facts()["season_from"] == "a day, as the autocorrelation has it"
-    restored = {**task.learned()}
-    task.season, task.season_from = 0, ""
-    task.recall(restored)
-    assert (task.season, task.season_from) == (24, "a day, as the autocorrelation has it")
+    restored = {**task.state_dict()}
+    task.series.season, task.series.season_from = 0, ""
+    task.load_state_dict(restored)
+    assert (task.series.season, task.series.season_from) == (
+        24,
+        "a day, as the autocorrelation has it",
+    )
 
 
 def test_a_season_is_named_or_none_stands_out(tmp_path: Path) -> None:
@@ -385,7 +388,7 @@ def test_answers_for_new_history_continue_its_dates(two: Path, tmp_path: Path) -
     days = [(f"2021-{1 + m % 12:02}", v) for m, v in enumerate(values(12))]
     file = written(tmp_path / "months.csv", {"a": [*days, ("2022-01", 20), ("2022-02", 24.0)]})
     task = prepared(two)
-    with pytest.raises(DataError, match="lies beside the grid of 1"):
+    with pytest.raises(DataError, match="is not on the grid of 1"):
         list(task.rows_of(file))
     more = written(tmp_path / "more.csv", {"new": list(enumerate(values(9), start=7))})
     (answer,) = task.answers(task.rows_of(more))
@@ -415,9 +418,9 @@ def test_a_wave_is_learned_and_comes_back(tmp_path: Path) -> None:
         assert [file.name for file in result.pictures] == ["forecast.png", "forecast.svg"]
     back = elman.load(result.run.path)
     assert back.evaluate("test") == ours
-    assert back.answers(back.upcoming())[0]["steps"][0]["time"] == "200"
+    assert back.answers(back.continuation())[0]["steps"][0]["time"] == "200"
     fresh = written(tmp_path / "c.csv", {"c": list(enumerate(values(50, seed=3)))})
-    other = back.on([fresh])
+    other = back.with_data([fresh])
     assert other.facts()["windows"] == {"test": 35}  # fewer than 40 - 6 + 1 where history is short
     assert other.evaluate("test")["rmse"] < 5
     assert back.evaluate("test") == ours

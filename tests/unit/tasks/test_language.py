@@ -196,13 +196,13 @@ def test_on_other_files_and_lanes(text: Path, tmp_path: Path) -> None:
     task = prepared(text)
     other = tmp_path / "other.txt"
     other.write_text("the cat sat\n" * 5)
-    moved = task.on([other], rows=2)
+    moved = task.with_data([other], rows=2)
     assert moved.lanes("test").lanes == 2
     assert moved.vocabulary.decode(moved.tokens["test"]) == "the cat sat\n" * 5
     assert moved.network is task.network
     assert task.lanes("test").lanes == 3
     task.data = task.data.model_copy(update={"eval_lanes": 1})
-    assert task.on().lanes("valid").lanes == 1
+    assert task.with_data().lanes("valid").lanes == 1
 
 
 def test_temporary_token_files_go_with_the_task(text: Path) -> None:

@@ -19,7 +19,7 @@ from elman.data import records
 from elman.data._ball import ball
 from elman.pictures import save
 from elman.tasks import Motion, MotionData, MotionNet, side_by_side
-from elman.tasks._motion_paths import Truth, bounces, foretold, measured, straight
+from elman.tasks._motion_paths import Truth, bounces, measured, predicted, straight
 from elman.training import config_class, train
 
 SMALL: dict[str, Any] = {"rows": 40, "steps": 12, "size": 12, "batch": 8}
@@ -69,12 +69,12 @@ def test_a_step_at_a_time_gives_what_the_whole_gives_and_the_future_changes_noth
     task = prepared()
     task.network.eval()
     rows, batch = task.part("valid"), task.batches("valid")[0]
-    whole = task.run(batch, 12, 1).said
+    whole = task.run(batch, 12, 1).following
     for cut in (2, 7):
         run = task.run(batch, cut, 3)
-        torch.testing.assert_close(run.said, whole[:cut])
+        torch.testing.assert_close(run.following, whole[:cut])
         torch.testing.assert_close(run.ahead[0], whole[cut - 1])
-    assert len(task.paths(rows).said) == len(rows)
+    assert len(task.paths(rows).following) == len(rows)
 
 
 def test_padding_changes_nothing(tmp_path: Path) -> None:
@@ -86,7 +86,9 @@ def test_padding_changes_nothing(tmp_path: Path) -> None:
     task.batch_rows = 1
     alone = task.paths(task.part("train"))
     for row, length in enumerate(lengths.tolist()):
-        torch.testing.assert_close(alone.said[row, : length - 1], together.said[row, : length - 1])
+        torch.testing.assert_close(
+            alone.following[row, : length - 1], together.following[row, : length - 1]
+        )
         torch.testing.assert_close(alone.ahead[row], together.ahead[row])
     assert set(task.evaluate("valid")) >= {"rmse"}
 
@@ -102,8 +104,8 @@ def test_films_that_are_shorter_than_what_is_to_be_seen(tmp_path: Path, predict:
     assert not {"rollout_rmse", "inside"} & set(metrics)  # no film goes on for so long
     assert "rmse" in metrics
     assert set(baselines["constant_velocity"]["test"]) == {"rmse"}
-    assert task.tables("test") == []
-    drawn = [*task.pictures("test"), side_by_side({"one": task})]
+    assert task.tables(task.predict("test")) == []
+    drawn = [*task.plots(task.predict("test")), side_by_side({"one": task})]
     assert [file.suffix for file in save(drawn, tmp_path / "drawn")] == [".png", ".svg"] * 2
 
 
@@ -112,15 +114,15 @@ def test_metrics_of_what_is_known() -> None:
     path[0, :, 0, 0] = torch.arange(8) / 10
     truth = Truth(path, torch.tensor([8, 5]), seen=3)
     box = torch.tensor([[[0.0, 0.0]], [[0.6, 0.0]]])
-    right = measured(foretold(straight, truth, 5), truth, box)
+    right = measured(predicted(straight, truth, 5), truth, box)
     assert right["rmse"] == pytest.approx(0, abs=1e-6)
     assert right["rollout_rmse"] == pytest.approx(0, abs=1e-6)
     assert right["inside"] == 0  # it is at 0.7 in the end
-    still = measured(foretold(lambda last: last[1], truth, 5), truth, box)
+    still = measured(predicted(lambda last: last[1], truth, 5), truth, box)
     assert still["rmse"] == pytest.approx((6 * 0.01 / 9) ** 0.5)  # 6 steps move by 0.1, 3 do not
     assert still["rollout_rmse"] == pytest.approx((0.01 * (1 + 4 + 9 + 16 + 25) / 5) ** 0.5)
     assert still["inside"] == 1
-    short = measured(foretold(straight, truth, 6), truth, box)
+    short = measured(predicted(straight, truth, 6), truth, box)
     assert set(short) == {"rmse"}  # no row has six frames to come
 
 
@@ -134,7 +136,7 @@ def test_only_what_is_made_can_be_chosen(tmp_path: Path) -> None:
         MotionData.parse({"train": [tmp_path], "balls": 2, "noise": 0.1})
     task = prepared()
     batch = task.batches("valid")[0]
-    with pytest.raises(ConfigError, match=r"no frames are told here"):
+    with pytest.raises(ConfigError, match="this network predicts no frames"):
         task.next_frames(batch)
 
 

@@ -206,7 +206,7 @@ def test_a_tune_in_another_key_is_the_same_tune(folder: Path) -> None:
 
 def test_a_file_without_notes(folder: Path) -> None:
     write_midi(folder / "empty.mid", [])
-    with pytest.raises(DataError, match=r"empty.mid: there are no notes in it.*--on-bad-row skip"):
+    with pytest.raises(DataError, match=r"empty.mid: expected notes.*--on-bad-row skip"):
         prepared(folder)
     facts = prepared(folder, on_bad_row="skip").facts()
     assert facts["bad_rows"] == 1
@@ -226,7 +226,7 @@ def test_a_set_that_is_divided(tmp_path: Path) -> None:
     scipy.io.savemat(file, cells)
     task = prepared(file)
     assert task.facts()["rows"] == {"train": 5, "valid": 2, "test": 3}
-    assert task.on([file]).evaluate("test") == task.evaluate("test")
+    assert task.with_data([file]).evaluate("test") == task.evaluate("test")
     with pytest.raises(ConfigError, match="holds all its parts"):
         MusicData.parse({"train": [tmp_path], "valid": [file]})
     with pytest.raises(ConfigError, match="pieces are no text"):

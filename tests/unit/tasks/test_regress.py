@@ -32,7 +32,7 @@ def series(tmp_path: Path) -> Path:
 def test_targets_of_files_are_standardized_and_measured_in_their_own_unit(series: Path) -> None:
     task = prepared({"train": [series], "series": "x"})
     train_targets = task.parts["train"]["y"]
-    assert task.middle == pytest.approx(float(train_targets.mean()))
+    assert task.number.mean == pytest.approx(float(train_targets.mean()))
     assert task.criterion(task.batches("train")[0]).item() < 100
     rows = task.parts["test"]
     numbers = task.numbers(rows)

@@ -13,7 +13,8 @@ from elman._errors import DataError, Interrupted
 from elman.cells import GRU
 from elman.data import Ragged, Rows
 from elman.layers import Recurrent
-from elman.tasks import Part, Supervised
+from elman.metrics import Metric
+from elman.tasks import Part, Predictions, Supervised
 from elman.training import Run, Training, fit
 
 
@@ -21,6 +22,7 @@ class Sums(Supervised):
     """The sum of numbers, however many."""
 
     name, unit, sort_by, batch_rows = "sums", "mse", "x", 4
+    metric = Metric("mse")
 
     def __init__(self, rows: int = 30) -> None:
         draw = torch.Generator().manual_seed(0)
@@ -33,7 +35,7 @@ class Sums(Supervised):
     def build(self) -> nn.Module:
         return nn.ModuleList([Recurrent(GRU(1, 4)), nn.Linear(4, 1)])
 
-    def predict(self, batch: Part) -> Tensor:
+    def output(self, batch: Part) -> Tensor:
         rows = batch.columns()
         recurrent, output = self.network
         _, state = recurrent(rows["x"], lengths=rows["x_lengths"])
@@ -43,13 +45,10 @@ class Sums(Supervised):
     def criterion(self, batch: Part) -> Tensor:
         if self.network.training:
             self.seen += batch.indices.tolist()
-        return (self.predict(batch) - batch.columns()["y"]).square().sum()
+        return (self.output(batch) - batch.columns()["y"]).square().sum()
 
-    def metrics(self, loss: float, split: str) -> dict[str, float]:
-        return {"mse": loss}
-
-    def score(self, metrics: dict[str, float]) -> float:
-        return metrics["mse"]
+    def metrics(self, predictions: Predictions) -> dict[str, float]:
+        return {"mse": predictions.loss}
 
 
 def built(**values: Any) -> Sums:
@@ -61,9 +60,9 @@ def built(**values: Any) -> Sums:
 def test_answers_come_in_the_order_of_the_rows() -> None:
     task = built()
     rows = task.parts["valid"]
-    together = torch.stack(task.in_order(rows, lambda part: list(task.predict(part))))
+    together = torch.stack(task.in_order(rows, lambda part: list(task.output(part))))
     task.batch_rows = 1
-    alone = torch.stack(task.in_order(rows, lambda part: list(task.predict(part))))
+    alone = torch.stack(task.in_order(rows, lambda part: list(task.output(part))))
     torch.testing.assert_close(together, alone)
     loss = (together - rows["y"]).square().mean()
     assert task.evaluate("valid")["mse"] == pytest.approx(float(loss), rel=1e-5)

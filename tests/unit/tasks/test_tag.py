@@ -15,6 +15,7 @@ from torch.nn import functional as F
 import elman
 from elman._errors import DataError
 from elman.data import Ragged
+from elman.metrics import Metric
 from elman.tasks import Tag, TagData, TagNet
 from elman.tasks._tag_net import Forms
 from elman.training import config_class, train
@@ -56,7 +57,7 @@ def test_the_loss_is_over_real_words(corpus: Path) -> None:
     total = 0.0
     for row in batch.indices.tolist():
         x, y = (batch.of[name][row].long() for name in ("x", "y"))
-        scores = task.network(x[None], torch.tensor([len(x)]), task.forms)
+        scores = task.network(x[None], torch.tensor([len(x)]), task.words.forms)
         total += F.cross_entropy(scores[0], y, reduction="sum").item()
     assert task.criterion(batch).item() == pytest.approx(total, rel=1e-5)
 
@@ -83,14 +84,14 @@ def test_it_learns_from_context_and_characters(corpus: Path, tmp_path: Path) -> 
 def test_new_words_of_other_files_do_not_stay(corpus: Path, tmp_path: Path) -> None:
     task, other = prepared(corpus), tmp_path / "other.tsv"
     other.write_text("Zyzzy\tNAME\nmay\tVERB\n")
-    before = task.forms.all()
-    moved = task.on([other])
-    assert task.forms.all() == before
-    assert "Zyzzy" in moved.forms.all()
+    before = task.words.forms.all()
+    moved = task.with_data([other])
+    assert task.words.forms.all() == before
+    assert "Zyzzy" in moved.words.forms.all()
     assert set(moved.evaluate("test")) >= {"accuracy", "unknown_accuracy"}
     other.write_text("Zyzzy\tPLANET\n")
     with pytest.raises(DataError, match=r"other.tsv, line 1, column 'tags': 'PLANET' was not in"):
-        task.on([other])
+        task.with_data([other])
 
 
 def test_lists_in_json_lines(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_spans_are_scored_where_labels_are_bio(tmp_path: Path) -> None:
     f1 = sklearn.metrics.f1_score(flat[1], flat[0], average="macro", zero_division=0)
     assert measured["macro_f1"] == pytest.approx(f1)
     assert 0 <= measured["span_f1"] <= 1
-    assert task.score(measured) == -measured["span_f1"]
+    assert task.metric == Metric("span_f1", higher_is_better=True)
     assert "span_f1" in task.baselines()["most_frequent_per_word"]["test"]
 
 
@@ -146,7 +147,7 @@ def test_a_window_sees_no_further(corpus: Path) -> None:
     words = ["in", "may", "Aaa", "may", "go"]
 
     def scores(tokens: list[str]) -> torch.Tensor:
-        x = Ragged.of([task.forms.numbers(tokens)])
+        x = Ragged.of([task.words.forms.numbers(tokens)])
         return task.logarithms(elman.data.Rows({"x": x}))[0]
 
     changed = scores([*words[:4], "sleeps"])
@@ -158,5 +159,5 @@ def test_vectors_of_words(corpus: Path, tmp_path: Path) -> None:
     vectors = tmp_path / "v.vec"
     vectors.write_text("may " + " ".join("123456") + "\n")
     task = prepared(corpus, {"vectors": vectors, "freeze": True})
-    may = task.forms.words(torch.tensor(task.forms.numbers(["may"])))
+    may = task.words.forms.words(torch.tensor(task.words.forms.numbers(["may"])))
     assert task.network.words.weight[may].tolist() == [[1, 2, 3, 4, 5, 6]]

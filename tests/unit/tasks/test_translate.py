@@ -51,20 +51,20 @@ def test_a_source_with_several_translations_is_one_row_to_test(table: Path) -> N
         file.writelines(f"{'e' * i}\t{x}\n" for i in range(1, 31) for x in "XYZZ")
     task = prepared(table, valid_share=0.3, test_share=0.3)
     pairs = [*spelled(4, 200), *[("", "")] * 30]  # of each "e...", a Z is one too many
-    assert task.duplicates == len(pairs) - len({*pairs} - {("", "")})
+    assert task.source.duplicates == len(pairs) - len({*pairs} - {("", "")})
     sources = {split: _sources(task, rows) for split, rows in task.parts.items()}
     assert len(sources["test"]) == len(set(sources["test"]))
     assert not set(sources["train"]) & (set(sources["test"]) | set(sources["valid"]))
     assert not set(sources["valid"]) & set(sources["test"])
     assert sources["train"].count(next(s for s in sources["train"] if "e" in s)) == 3
     row = next(i for i, source in enumerate(sources["test"]) if "e" in source)
-    right = bytes(task.parts["test"]["right"][row].tolist()).decode()
+    right = bytes(task.parts["test"]["references"][row].tolist()).decode()
     assert sorted(right.split("\n")) == ["X", "Y", "Z"]
 
 
 def _sources(task: Translate, rows: Rows) -> list[str]:
     return [
-        task.source.decode(row.tolist()).strip()
+        task.source_text.vocabulary.decode(row.tolist()).strip()
         for row in map(rows["x"].__getitem__, range(len(rows)))
     ]
 
@@ -89,12 +89,15 @@ def test_parallel_files(tmp_path: Path) -> None:
         "test": 40,
     }
     x, y = (task.parts["test"][name][7] for name in "xy")
-    assert (task.source.decode(x), task.target.decode(y)) == ("eins 7\n", "one 7\n")
+    assert (task.source_text.vocabulary.decode(x), task.target_text.vocabulary.decode(y)) == (
+        "eins 7\n",
+        "one 7\n",
+    )
 
 
 def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
     files = parallel(tmp_path, "eins\nzwei\ndrei\n", "one\ntwo\n")
-    with pytest.raises(DataError, match=r"a\.de has 3 lines and .*a\.en 2: parallel files need"):
+    with pytest.raises(DataError, match=r"same number of lines, got 3 in .*a\.de and 2 in .*a\.en"):
         Translate.prepare(TranslateData.parse({"train": files, **CHARS}), TranslateNet())
     with pytest.raises(DataError, match=r"a\.de has no translation: give parallel files two by"):
         Translate.prepare(TranslateData.parse({"train": files[:1], **CHARS}), TranslateNet())
@@ -106,7 +109,7 @@ def test_parallel_files_of_different_lengths(tmp_path: Path) -> None:
 def test_an_empty_side_is_a_bad_row(tmp_path: Path) -> None:
     lines = [f"eins {i}" for i in range(30)]
     files = parallel(tmp_path, "\n".join(lines), "\n".join([*lines[:9], " ", *lines[10:]]))
-    with pytest.raises(DataError, match=r"a\.de, line 10, column 'target': is empty; mend the row"):
+    with pytest.raises(DataError, match=r"a\.de, line 10, column 'target': is empty; fix the row"):
         Translate.prepare(TranslateData.parse({"train": files, **CHARS}), TranslateNet())
     skipped = TranslateData.parse({"train": files, "on_bad_row": "skip", **CHARS})
     facts = Translate.prepare(skipped, TranslateNet()).facts()
@@ -198,12 +201,12 @@ def test_it_learns_and_comes_back(tmp_path: Path) -> None:
     [answer] = task.answers([{"source": "abz"}])
     assert answer["unknown"] == ["z"]
     assert len(answer["others"]) == 2
-    [lengths] = task.tables("test")
+    [lengths] = task.tables(task.predict("test"))
     assert [row[0] for row in lengths.rows] == ["1", "2", "3"][-len(lengths.rows) :]
-    look = task.look(task.parts["test"].select(torch.tensor([0])))
-    assert look.weights.shape == (len(look.said), len(look.source))
-    torch.testing.assert_close(look.weights.sum(1), torch.ones(len(look.said)))
-    names = [file.name for file in save(task.pictures("test"), tmp_path)]
+    shortest, *_ = task.predict("test").alignments
+    assert shortest.weights.shape == (len(shortest.target), len(shortest.source))
+    torch.testing.assert_close(shortest.weights.sum(1), torch.ones(len(shortest.target)))
+    names = [file.name for file in save(task.plots(task.predict("test")), tmp_path)]
     assert names == ["by-length.png", "by-length.svg", "attention.png", "attention.svg"]
 
 
@@ -234,8 +237,8 @@ def test_texts_come_out_as_they_went_in(level: str, tmp_path: Path) -> None:
     levels = {"level": level, "target_level": level, "vocabulary": 400}
     task = prepared(files[0], train=files, unique=False, aim="bleu", **levels)
     tokens = [row[:-1] for row in map(task.parts["test"]["y"].__getitem__, range(5))]
-    right = [bytes(task.parts["test"]["right"][i].tolist()).decode() for i in range(5)]
-    assert [task.target.decode(row) for row in tokens] == right
+    right = [bytes(task.parts["test"]["references"][i].tolist()).decode() for i in range(5)]
+    assert [task.target_text.vocabulary.decode(row) for row in tokens] == right
 
 
 def test_too_long_rows_are_read_in_part_and_said(table: Path) -> None:

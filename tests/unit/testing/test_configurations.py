@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +27,7 @@ from elman.testing._composed import BINARY, KINKED, LEAVES, UNARY
 from elman.testing._configurations import LAYOUTS, LENGTHS, SIZES
 from elman.testing._problem import problem
 from elman.testing._random import Tally
+from plans import absent_engine, engine_of
 
 pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
 
@@ -114,9 +114,7 @@ def test_nothing_that_is_set_stays_after_an_error(monkeypatch: pytest.MonkeyPatc
         seen.append(settings())
         raise ValueError("broken")
 
-    monkeypatch.setitem(
-        _select._ENGINES, "broken", SimpleNamespace(why_not=lambda _: None, run=run)
-    )
+    monkeypatch.setitem(_select._ENGINES, "broken", engine_of(run))
     before = settings()
     drawn = replace(
         find(form="recurrence", order="f0 b0", elsewhere=False),
@@ -138,7 +136,7 @@ def test_an_input_lies_as_its_layout_says(layout: str, monkeypatch: pytest.Monke
         assert case.x.shape == (3, 4, 5)
         return _reference.run(case)
 
-    monkeypatch.setitem(_select._ENGINES, "looks", SimpleNamespace(why_not=lambda _: None, run=run))
+    monkeypatch.setitem(_select._ENGINES, "looks", engine_of(run))
     drawn = replace(
         find(form="recurrence", mode="grad", cell="gru"),
         layout=layout, steps=3, batch=4, sizes=(5, 5), lengths=None, states=0, starts=0,
@@ -157,7 +155,7 @@ def test_an_input_lies_as_its_layout_says(layout: str, monkeypatch: pytest.Monke
 
 
 def test_a_refusal_is_told_from_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    refusing = SimpleNamespace(why_not=lambda _: "it is closed", run=_reference.run)
+    refusing = absent_engine("it is closed")
     monkeypatch.setitem(_select._ENGINES, "refuses", refusing)
     tally = check_configurations("refuses", range(5))
     assert tally == Tally(0, tally.refused)
@@ -179,9 +177,7 @@ def test_what_is_wrong_is_named(broken: Any, message: str, monkeypatch: pytest.M
         output, final = _reference.run(case)
         return broken(output), final
 
-    monkeypatch.setitem(
-        _select._ENGINES, "broken", SimpleNamespace(why_not=lambda _: None, run=run)
-    )
+    monkeypatch.setitem(_select._ENGINES, "broken", engine_of(run))
     drawn = replace(
         find(form="recurrence", order="f0 b0", cell="lstm"),
         dtype=torch.float64, steps=3, batch=4, sizes=(5, 5), elsewhere=False,

@@ -113,6 +113,6 @@ def test_no_torch_is_imported_for_a_configuration() -> None:
 
 def test_full_bptt_of_a_text_says_how_far() -> None:
     config = config_class("language")
-    with pytest.raises(ConfigError, match=r"set data\.length to the steps"):
+    with pytest.raises(ConfigError, match=r"limit it with data\.length"):
         config.parse({"train": {"bptt": "full"}})
     assert config.parse({"train": {"bptt": "full"}, "data": {"length": 40}}).data.length == 40

@@ -14,7 +14,7 @@ from elman._errors import CheckpointError, ConfigError, Diverged
 from elman.bptt import State
 from elman.cells import Elman
 from elman.layers import Recurrent
-from elman.tasks import LanguageData, LanguageModel, LanguageNet, Task
+from elman.tasks import LanguageData, LanguageModel, LanguageNet, Predictions, Task
 from elman.training import Run, TrainConfig, fit
 from elman.training._loop import Trainer
 
@@ -83,9 +83,10 @@ class Sums(Task):
     def initial_state(self, rows: int) -> State:
         return self.network.recurrent.initial_state(rows)
 
-    def evaluate(self, split: str) -> dict[str, float]:
-        metrics = super().evaluate(split)
-        return {"nats": next(self.valid_losses)} if self.valid_losses else metrics
+    def metrics(self, predictions: Predictions) -> dict[str, float]:
+        if self.valid_losses:
+            predictions = predictions._replace(loss=next(self.valid_losses))
+        return super().metrics(predictions)
 
 
 def config(**values: Any) -> TrainConfig:
@@ -227,7 +228,7 @@ def test_a_run_that_no_longer_improved_is_told_of_early_stopping(
     task = Sums()
     task.valid_losses = iter([*losses, 9.0])
     run(tmp_path, task, epochs=4)
-    assert ("the last 3 validations were no better" in caplog.text) is told
+    assert ("no improvement in the last 3 validations" in caplog.text) is told
 
 
 def test_schedule_and_seed(tmp_path: Path) -> None:
@@ -291,7 +292,7 @@ def test_a_resumed_run_of_another_model_is_refused(tmp_path: Path) -> None:
             model.output = nn.Linear(3, 2, dtype=torch.float64)
             return model
 
-    with pytest.raises(CheckpointError, match=r"output.weight: \(2, 3\) .* got \(1, 3\)"):
+    with pytest.raises(CheckpointError, match=r"output.weight must be \(2, 3\) .* got \(1, 3\)"):
         fit(Wide(), config(), result.run, resume=True)
 
 

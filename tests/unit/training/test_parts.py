@@ -66,9 +66,9 @@ def test_schedules() -> None:
 def test_devices() -> None:
     assert parts.device("cpu") == torch.device("cpu")
     assert parts.device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ConfigError, match="no device is called 'gpu'"):
+    with pytest.raises(ConfigError, match="unknown device 'gpu': use auto"):
         parts.device("gpu")
-    with pytest.raises(ConfigError, match="'cuda:99' is not there"):
+    with pytest.raises(ConfigError, match="'cuda:99' is not available"):
         parts.device("cuda:99")
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from elman.training._progress import Progress, Tally
+from elman.training._progress import Progress, RunningMeans
 
 
 def test_progress_survives_json() -> None:
@@ -25,9 +25,9 @@ def test_epochs_that_have_begun() -> None:
 
 
 def test_means() -> None:
-    tally = Tally()
+    tally = RunningMeans()
     tally.add(6.0, 2, 1.0, 0.0, 0.5)
     tally.add(2.0, 2, 3.0, 1.0, 0.5)
     means = {"nats": 2.0, "norm": 2.0, "clipped": 0.5, "tokens_per_second": 4.0}
     assert tally.means("nats", "tokens") == means
-    assert Tally().means("mse", "rows")["mse"] == 0
+    assert RunningMeans().means("mse", "rows")["mse"] == 0

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import resource
 import shutil
 import signal
@@ -15,6 +16,7 @@ import torch
 from elman._errors import CheckpointError, ConfigError, ElmanError
 from elman.training import Run, _checkpoint, _folder
 from elman.training._checkpoint import Checkpoint
+from elman.training._config import FORMAT
 
 CONFIG = {"task": "custom", "format": 1, "train": {"epochs": 1}}
 
@@ -54,7 +56,7 @@ def test_a_run_is_not_overwritten_unless_forced(run: Run) -> None:
 def test_force_never_removes_what_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     for path in (tmp_path, tmp_path / "thesis.txt"):
-        with pytest.raises(ConfigError, match="no run folder"):
+        with pytest.raises(ConfigError, match="is not a run folder"):
             Run.create(path, CONFIG, force=True)
     assert (tmp_path / "thesis.txt").exists()
 
@@ -67,10 +69,16 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         Run.open(tmp_path)
 
 
-@pytest.mark.parametrize("line", ["", "format = 2", 'format = "1"'])
-def test_a_run_of_another_version_is_refused(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "version"), [("", None), ("format = 0", 0), ("format = 2", 2), ('format = "1"', "1")]
+)
+def test_a_run_of_another_format_is_refused(tmp_path: Path, line: str, version: object) -> None:
     (tmp_path / "config.toml").write_text(line)
-    with pytest.raises(CheckpointError, match="format 1 was expected"):
+    message = (
+        f"{tmp_path / 'config.toml'}: the run folder's format must be {FORMAT}, got {version!r}: "
+        "use the elman version that wrote this run, or train again"
+    )
+    with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
         Run.open(tmp_path)
 
 
@@ -80,7 +88,9 @@ def test_checkpoints_by_name(run: Run) -> None:
     run.save("last", checkpoint(3))
     assert torch.equal(run.load("last").model["w"], torch.full((2,), 3.0))
     assert torch.equal(run.load("best").model["w"], torch.full((2,), 1.0))
-    with pytest.raises(CheckpointError, match="has no checkpoint 'lats'"):
+    with pytest.raises(
+        CheckpointError, match="no checkpoint 'lats': their names are last and best"
+    ):
         run.load("lats")
 
 
@@ -99,7 +109,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
         _folder.write(path, content)
 
     monkeypatch.setattr(_checkpoint, "write", write)
-    with pytest.raises(CheckpointError, match=r"No space left .* is unharmed: make room"):
+    with pytest.raises(CheckpointError, match=r"No space left .* is intact: make room"):
         run.save("last", checkpoint(2))
     assert run.load("last").progress["update"] == 1
     assert [entry.name for entry in (run.path / "checkpoints").iterdir()] == ["last"]
@@ -128,12 +138,15 @@ def test_metrics_go_back_to_where_a_checkpoint_was(run: Run) -> None:
 
 HALF = b'{"event": "start"}\n{"event": "tra'
 LINES = [
-    (HALF, "line 2: left out: not a whole line of JSON"),
-    (b'{"event": "start"}\n[1, 2]\n', "line 2: left out: not an event"),
-    (b'3\n{"event": "start"}\n', "line 1: left out: not an event"),
-    (b'{"event": "start"}\n{"event": 3}\n', "line 2: left out: not an event"),
-    (b'{"event": "start"}\n\xff\xfe\n', "line 2: left out: not a whole line"),
-    (b'{"event": "start"}\n' + b"[" * 100_000 + b"\n", "line 2: left out: nested too deeply"),
+    (HALF, "line 2: skipped: not a complete line of JSON"),
+    (b'{"event": "start"}\n[1, 2]\n', "line 2: skipped: expected an object with the key event"),
+    (b'3\n{"event": "start"}\n', "line 1: skipped: expected an object with the key event"),
+    (
+        b'{"event": "start"}\n{"event": 3}\n',
+        "line 2: skipped: expected an object with the key event",
+    ),
+    (b'{"event": "start"}\n\xff\xfe\n', "line 2: skipped: not a complete line"),
+    (b'{"event": "start"}\n' + b"[" * 100_000 + b"\n", "line 2: skipped: nested too deeply"),
 ]
 
 
@@ -207,7 +220,7 @@ def test_a_folder_that_is_not_there_any_more(run: Run, how: str) -> None:
         lambda: run.save("best", checkpoint()),
         lambda: run.load("last"),
     ):
-        with pytest.raises(ElmanError, match="was deleted, moved or replaced while") as caught:
+        with pytest.raises(ElmanError, match="was deleted, moved or replaced during") as caught:
             use()
         assert str(run.path) in str(caught.value)
         assert caught.value.exit_code == 1

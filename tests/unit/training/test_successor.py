@@ -169,9 +169,9 @@ def test_a_link_to_a_run_is_followed(old: Run, tmp_path: Path) -> None:
     ("name", "reason"),
     [
         ("", "it is empty"),
-        ("../../x", "leads to another folder"),
-        ("/tmp/x", "leads to another folder"),
-        ("a/b", "leads to another folder"),
+        ("../../x", "it is a path; use --runs"),
+        ("/tmp/x", "it is a path; use --runs"),
+        ("a/b", "it is a path; use --runs"),
         ("..", "begins with '.'"),
         ("-x", "begins with '-'"),
         ("a\0b", "cannot be printed"),

@@ -253,7 +253,7 @@ def test_a_run_that_diverges_says_where(tmp_path: Path, policy: str) -> None:
 
     message, events = diverged(tmp_path, Spoiled(), bptt=policy, every=4)
     assert "what came in has a first NaN at [2, " in message
-    assert "mend the data" in message
+    assert "correct the data" in message
     assert "train.lr" not in message
     assert [event["event"] for event in events[-2:]] == ["watch", "diverged"]
     assert events[-1]["first_bad"]["source"] == "data"
@@ -282,7 +282,9 @@ def test_without_the_watch_it_says_so_too(tmp_path: Path) -> None:
                 batch.inputs[2, 5] = math.nan
                 yield batch
 
-    with pytest.raises(Diverged, match=r"what came in has a first NaN at \[2, .*: mend the data; "):
+    with pytest.raises(
+        Diverged, match=r"what came in has a first NaN at \[2, .*: correct the data; "
+    ):
         run(tmp_path, Spoiled())
     events = Run.open(tmp_path / "run-0").events()
     assert events[-1]["first_bad"]["source"] == "data"

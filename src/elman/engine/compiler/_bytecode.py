@@ -67,15 +67,15 @@ _MAKE = frozenset({"__init__", "__new__", "__post_init__"})
 _BARE = frozenset({()})
 
 
-class Place(NamedTuple):
+class AccessPath(NamedTuple):
     """Where a value is, and who reads it there."""
 
     name: str
     reader: str = ""
 
-    def of(self, part: str) -> Place:
+    def of(self, part: str) -> AccessPath:
         """The place of a part of it."""
-        return Place(f"{self.name}{part}", self.reader)
+        return AccessPath(f"{self.name}{part}", self.reader)
 
     def refusal(self, what: str) -> Untraceable:
         """The reason why it is not taken."""
@@ -83,7 +83,7 @@ class Place(NamedTuple):
         return Untraceable(f"{subject} {what}")
 
 
-class Sought(NamedTuple):
+class ReadNames(NamedTuple):
     """Names that are read of anything, those that may be absent, and classes that are called."""
 
     names: frozenset[str] = _ROOTS
@@ -96,21 +96,21 @@ class Walk:
 
     Attributes:
         reader: of the cell.
-        names, optional, made: what has been found; see :class:`Sought`.
+        names, optional, made: what this walk came upon; see :class:`ReadNames`.
         containers: all that were met, by name, and what they held.
         reads_around: whether it came to code that is not of elman or torch.
     """
 
     reader: Reader
 
-    def __init__(self, own: Iterable[nn.Module], sought: Sought) -> None:
-        self._sought, self._own = sought, set(map(id, own))
+    def __init__(self, own: Iterable[nn.Module], read_names: ReadNames) -> None:
+        self._read_names, self._own = read_names, set(map(id, own))
         self.names, self.optional, self.made = set[str](), set[str](), set[int]()
         self.containers: list[tuple[str, Any, Any]] = []
         self.reads_around = False
-        self._seen: dict[int, Any] = {}
+        self._visited: dict[int, Any] = {}
 
-    def follow(self, value: Any, place: Place) -> Reader | None:
+    def follow(self, value: Any, place: AccessPath) -> Reader | None:
         """How to read a value again; None if it is a leaf."""
         if is_atom(value):
             return None
@@ -132,13 +132,13 @@ class Walk:
 
     def _met(self, value: Any) -> bool:
         """Whether it is followed from another place already."""
-        met = id(value) in self._seen or id(value) in self._own
-        self._seen[id(value)] = value  # kept, so that no other gets its id
+        met = id(value) in self._visited or id(value) in self._own
+        self._visited[id(value)] = value  # kept alive, so that no other object gets its id
         return met
 
     # Containers and records
 
-    def _container(self, value: Any, place: Place) -> Reader:
+    def _container(self, value: Any, place: AccessPath) -> Reader:
         kind = type(value)
         if kind not in CONTAINERS:
             raise place.refusal(f"a {kind.__name__}, whose changes could not be noticed")
@@ -153,10 +153,10 @@ class Walk:
             raise place.refusal(f"a {kind.__name__} whose keys are not all numbers or strings")
         return self._entries(value, keyed, place)
 
-    def _tuple(self, value: Any, place: Place) -> Reader:
+    def _tuple(self, value: Any, place: AccessPath) -> Reader:
         return self._entries(value, False, place)
 
-    def _entries(self, value: Any, keyed: bool, place: Place) -> Reader:
+    def _entries(self, value: Any, keyed: bool, place: AccessPath) -> Reader:
         held = [*value.values()] if keyed else [*value]
         labels = [*map(repr, value)] if keyed else range(len(held))
         of_type = self.follow(type(value), place)
@@ -179,17 +179,17 @@ class Walk:
 
         return read
 
-    def _record(self, value: Any, place: Place) -> Reader:
+    def _record(self, value: Any, place: AccessPath) -> Reader:
         """A dataclass, whose methods are followed too, or a namespace."""
         kind = type(value)
         of_kind = self.follow(kind, place)
         if hasattr(value, "__dict__"):
-            names = self._names_of_class(kind) | (self._sought.names & vars(value).keys())
+            names = self._names_of_class(kind) | (self._read_names.names & vars(value).keys())
             return parts_reader((type, vars), (of_kind, self._namespace(vars(value), names, place)))
         readers = [self.follow(getattr(value, n), place.of(f".{n}")) for n in kind.__slots__]
         return parts_reader((type, *map(attrgetter, kind.__slots__)), (of_kind, *readers))
 
-    def _member(self, value: Any, place: Place) -> Reader:
+    def _member(self, value: Any, place: AccessPath) -> Reader:
         """Of an enumeration."""
         gets = (type, attrgetter("_name_"), attrgetter("_value_"))
         of_value = self.follow(value._value_, place.of(".value"))
@@ -197,7 +197,7 @@ class Walk:
 
     # Functions
 
-    def _function(self, f: types.FunctionType, place: Place) -> Reader | None:
+    def _function(self, f: types.FunctionType, place: AccessPath) -> Reader | None:
         """Its code, its defaults, and what the code takes from around it."""
         trusted = is_trusted(home(f))
         if trusted or is_of_python(home(f)):
@@ -208,53 +208,56 @@ class Walk:
             return None
         if is_check_of_shapes(f):
             return self._wrapped(f, place)
-        if self._met(f):
+        if self._met(f):  # it may call itself; whoever met it first reads it
             return token
         label = f.__qualname__.rpartition("<locals>.")[2]
+        # A closure's variables, by the names that the code has for them.
         cells = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
-        outer = [(Place(name, label), _content(cell)) for name, cell in cells]
+        outer = [(AccessPath(name, label), _content(cell)) for name, cell in cells]
         if trusted:  # as what a decorator of torch holds
             held = [self._called(value, where) for where, value in outer]
             return function_reader((), (), held, None)
-        found = reads(f.__code__)
-        self._allow(found, label)
-        held = [self._named(v, found.outer.get(w.name, _BARE), w) for w, v in outer]
-        around = self._globals(f.__globals__, found.around, label)
+        code = reads(f.__code__)
+        self._allow(code, label)
+        held = [self._named(v, code.outer.get(w.name, _BARE), w) for w, v in outer]
+        around = self._globals(f.__globals__, code.around, label)
         defaults = [
-            (name, self.follow(getattr(f, name), Place(name, label)))
+            (name, self.follow(getattr(f, name), AccessPath(name, label)))
             for name in ("__defaults__", "__kwdefaults__")
         ]
         parts: list[tuple[Callable[[Any], Any], Reader]] = [
             (attrgetter(name), reader) for name, reader in defaults if reader is not None
         ]
-        attributes = (self._sought.names & f.__dict__.keys()) | self._sought.optional
+        attributes = (self._read_names.names & f.__dict__.keys()) | self._read_names.optional
         if attributes:
-            parts.append((vars, self._namespace(f.__dict__, attributes, Place(label))))
+            parts.append((vars, self._namespace(f.__dict__, attributes, AccessPath(label))))
         leaves = [name for name, reader in defaults if reader is None]
         return function_reader(leaves, parts, held, around)
 
-    def _allow(self, found: Reads, label: str) -> None:
+    def _allow(self, code: Reads, label: str) -> None:
         """Goes on with what this reads, unless it does what cannot be followed."""
-        unknown = [name for name in found.imports if not is_trusted(name)]
-        stateful = [n for n in found.attributes for i in found.imports if reads_state(i, n)]
-        problem = found.problem or next((f"imports {name}" for name in unknown + stateful), "")
+        unknown = [name for name in code.imports if not is_trusted(name)]
+        stateful = [n for n in code.attributes for i in code.imports if reads_state(i, n)]
+        problem = code.problem or next((f"imports {name}" for name in unknown + stateful), "")
         if problem:
             raise Untraceable(f"{label} {problem}")
         self.reads_around = True
-        self.names |= found.attributes
-        self.optional |= found.optional
+        self.names |= code.attributes
+        self.optional |= code.optional
 
     def _globals(self, scope: dict[str, Any], around: Chains, label: str) -> Reader:
         readers = {
-            name: self._named(scope[name], chains, Place(name, label))
+            name: self._named(scope[name], chains, AccessPath(name, label))
             for name, chains in around.items()
             if name in scope
         }
         for name in around.keys() - readers.keys() - NAMED_ATTRIBUTES:
-            self.follow(getattr(builtins, name, None), Place(name, label))
+            self.follow(getattr(builtins, name, None), AccessPath(name, label))
         return mapping_reader(readers, around.keys() - readers.keys())
 
-    def _named(self, value: Any, chains: frozenset[tuple[str, ...]], place: Place) -> Reader | None:
+    def _named(
+        self, value: Any, chains: frozenset[tuple[str, ...]], place: AccessPath
+    ) -> Reader | None:
         """What is taken by these chains of attributes from what a name stands for."""
         if isinstance(value, types.ModuleType):
             return self._names_of_module(value, chains, place)
@@ -264,7 +267,7 @@ class Walk:
         return self.follow(value, place if whole else place.of("." + ".".join(min(chains))))
 
     def _names_of_module(
-        self, module: types.ModuleType, chains: frozenset[tuple[str, ...]], place: Place
+        self, module: types.ModuleType, chains: frozenset[tuple[str, ...]], place: AccessPath
     ) -> Reader | None:
         own = not (is_trusted(module.__name__) or is_of_python(module.__name__))
         why = "" if own else objection(module)
@@ -283,7 +286,7 @@ class Walk:
             raise place.of(f".{min(computed)}").refusal("which its module computes at each use")
         return parts_reader((vars,), (mapping_reader(readers),))
 
-    def _called(self, value: Any, place: Place) -> Reader | None:
+    def _called(self, value: Any, place: AccessPath) -> Reader | None:
         """Follows what trusted code may call; whatever else it holds is its own."""
         if isinstance(value, types.MethodType) and is_trusted(type(value.__self__).__module__):
             return presence
@@ -291,15 +294,15 @@ class Walk:
             return presence
         return self.follow(value, place)
 
-    def _method(self, method: types.MethodType, place: Place) -> Reader:
+    def _method(self, method: types.MethodType, place: AccessPath) -> Reader:
         gets = (attrgetter("__func__"), attrgetter("__self__"))
         return parts_reader(gets, [self.follow(get(method), place) for get in gets])
 
-    def _partial(self, partial: functools.partial[Any], place: Place) -> Reader:
+    def _partial(self, partial: functools.partial[Any], place: AccessPath) -> Reader:
         gets = (attrgetter("func"), attrgetter("args"), attrgetter("keywords"))
         return parts_reader(gets, [self.follow(get(partial), place) for get in gets])
 
-    def _wrapped(self, wrapper: Any, place: Place) -> Reader | None:
+    def _wrapped(self, wrapper: Any, place: AccessPath) -> Reader | None:
         """What holds one function: a descriptor of a class, or a check around it."""
         name = next(
             name for name in ("__func__", "fget", "func", "__wrapped__") if hasattr(wrapper, name)
@@ -307,7 +310,7 @@ class Walk:
         reader = self.follow(getattr(wrapper, name), place)
         return None if reader is None else parts_reader((attrgetter(name),), (reader,))
 
-    def _check(self, value: Any, place: Place) -> None:
+    def _check(self, value: Any, place: AccessPath) -> None:
         """A leaf, unless it has state that could change unnoticed."""
         owner = getattr(value, "__self__", None)
         if owner is not None and not isinstance(owner, (type, types.ModuleType)):
@@ -318,7 +321,7 @@ class Walk:
 
     # Classes and modules
 
-    def _class(self, kind: type, place: Place) -> Reader | None:
+    def _class(self, kind: type, place: AccessPath) -> Reader | None:
         """What its bases define of the names that are read, and of what Python calls by itself."""
         bases = [i for i, base in enumerate(kind.__mro__) if not _is_foreign(base)]
         if not bases:
@@ -335,7 +338,7 @@ class Walk:
         inner, direct, below = [], set[str](), set[str]()
         for i in bases:
             base = kind.__mro__[i]
-            own = self._entries_of(vars(base), names, Place(base.__name__))
+            own = self._entries_of(vars(base), names, AccessPath(base.__name__))
             direct |= {n for n in own if own[n] is None and getattr(kind, n, None) is vars(base)[n]}
             known = is_trusted(base.__module__)  # what another class hides of it never changes
             readers = {n: r for n, r in own.items() if r or not (known or n in direct)}
@@ -349,7 +352,7 @@ class Walk:
         return parts_reader((_itself, _members), (own_reader, self.follow(members, place)))
 
     def _entries_of(
-        self, scope: Mapping[str, Any], names: frozenset[str], place: Place
+        self, scope: Mapping[str, Any], names: frozenset[str], place: AccessPath
     ) -> dict[str, Reader | None]:
         present = sorted(names & scope.keys())
         return {name: self.follow(scope[name], place.of(f".{name}")) for name in present}
@@ -359,7 +362,7 @@ class Walk:
         scopes = [vars(base) for base in kind.__mro__ if not _is_foreign(base)]
         fields = {n for scope in scopes for n, v in scope.items() if type(v) is _FIELD}
         defined = frozenset().union(*scopes) - fields
-        names = self._sought.names
+        names = self._read_names.names
         implied = {
             name
             for base in kind.__mro__
@@ -368,29 +371,32 @@ class Walk:
             if name.startswith("__") and isinstance(value, _FUNCTIONS)
         }
         names |= implied - _NEVER_IMPLIED
-        names |= _MAKE if id(kind) in self._sought.made else frozenset()
-        return (names & defined) | self._sought.optional
+        names |= _MAKE if id(kind) in self._read_names.made else frozenset()
+        return (names & defined) | self._read_names.optional
 
-    def _namespace(self, scope: Mapping[str, Any], names: frozenset[str], place: Place) -> Reader:
+    def _namespace(
+        self, scope: Mapping[str, Any], names: frozenset[str], place: AccessPath
+    ) -> Reader:
         own = self._entries_of(scope, names, place)
         return mapping_reader(own, names - own.keys())
 
-    def _foreign_module(self, module: nn.Module, place: Place) -> Reader:
+    def _foreign_module(self, module: nn.Module, place: AccessPath) -> Reader:
         if self._met(module):
             return token
         if [*module.parameters(), *module.buffers()]:
             raise place.refusal("a module with tensors that is no part of the cell")
         return self.module(module, place)
 
-    def module(self, module: nn.Module, place: Place, root: bool = False) -> Reader:
+    def module(self, module: nn.Module, place: AccessPath, root: bool = False) -> Reader:
         """The attributes of a module that can be read, its class and its children."""
         kind, scope = type(module), module.__dict__
         of_class = self._class(kind, place)
         foreign = {base for base in kind.__mro__ if is_trusted(base.__module__)}
         if foreign <= _PLAIN_BASES:
-            names = self._names_of_class(kind) | (self._sought.names & scope.keys())
+            # Of the instance only what is read: anything else may change at any time.
+            names = self._names_of_class(kind) | (self._read_names.names & scope.keys())
             whole = False
-        else:  # what reads its attributes is not looked into
+        else:  # a module of torch, whose code is not followed, may read any of its attributes
             names, whole = frozenset(scope.keys()), True
         slots = [n for n in names if isinstance(getattr(kind, n, None), types.MemberDescriptorType)]
         if slots:
@@ -435,22 +441,29 @@ _RULES: tuple[tuple[Any, Any], ...] = (
 )
 
 
-def followed(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Walk:
-    """Walks until no further name is read; ``kind`` is the type that its ``project`` gives."""
-    sought, own = Sought(), [*cell.modules(), *(twin_of.modules() if twin_of else ())]
+def walk_cell(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Walk:
+    """Walks until no further name is read; ``kind`` is the type that its ``project`` gives.
+
+    Bytecode tells which attributes are read, not of which objects. So each name that any function
+    reads is looked up on every object; that may lead to further functions, which read further
+    names, and the walk begins again with those too.
+    """
+    read_names, own = ReadNames(), [*cell.modules(), *(twin_of.modules() if twin_of else ())]
     while True:
-        walk = Walk(own, sought)
-        of_cell = walk.module(cell, Place(type(cell).__name__), root=True)
-        of_kind = None if kind is None else walk.follow(kind, Place(kind.__name__))
+        walk = Walk(own, read_names)
+        of_cell = walk.module(cell, AccessPath(type(cell).__name__), root=True)
+        of_kind = None if kind is None else walk.follow(kind, AccessPath(kind.__name__))
         walk.reader = of_cell
         if kind is not None and of_kind is not None:
             walk.reader = both_reader(of_cell, of_kind, kind)
-        found = Sought(
-            sought.names | walk.names, sought.optional | walk.optional, sought.made | walk.made
+        union = ReadNames(
+            read_names.names | walk.names,
+            read_names.optional | walk.optional,
+            read_names.made | walk.made,
         )
-        if found == sought:
+        if union == read_names:
             return walk
-        sought = found
+        read_names = union
 
 
 def is_atom(value: Any) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from elman.cells import Cell
-from elman.engine.compiler._bytecode import followed
+from elman.engine.compiler._bytecode import walk_cell
 from elman.engine.compiler._readers import Leaves
 
 AFFINE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -62,7 +62,7 @@ class Dependence:
         freed: Callable[[Any], Any] | None = None,
     ) -> None:
         self._owner, self._apart = weakref.ref(cell, freed), apart
-        walk = followed(cell, kind)
+        walk = walk_cell(cell, kind)
         self._read, self.reads_around = walk.reader, walk.reads_around
         self._leaves: Leaves = []
         self._read(cell, self._leaves)
@@ -80,6 +80,8 @@ class Dependence:
             return False  # something of another type has come in its place
         return (
             len(leaves) == len(self._leaves)
+            # Identity is quick, and strict: 1, 1.0 and True are equal, and -0.0 equals 0.0. For an
+            # equal number that is another object the step is walked again, and not traced.
             and all(map(is_, leaves, self._leaves))
             and self._shapes_of(cell) == self._shapes
         )
@@ -90,13 +92,15 @@ class Dependence:
 
 def _comparable(leaves: Leaves) -> tuple[Any, ...]:
     """Leaves by their types and bits; and objects by which of them are the same, not by who."""
+    # A function made twice of the same code is as good as one. So objects are numbered in the order
+    # in which they come, and their code is a leaf beside them.
     order: dict[Any, int] = {}
 
     def of(leaf: Any) -> Any:
         if isinstance(leaf, weakref.ref):
             return order.setdefault(leaf, len(order))
         if isinstance(leaf, (float, np.floating)):
-            return type(leaf), float(leaf).hex()
+            return type(leaf), float(leaf).hex()  # tells -0.0 from 0.0
         if isinstance(leaf, complex):
             return type(leaf), leaf.real.hex(), leaf.imag.hex()
         if type(leaf) in (tuple, frozenset):

@@ -1,7 +1,7 @@
 """What a cell computes, as a graph of instructions on values without a place yet.
 
 Values are tiles (a number per row and unit) or rows (a number per row). Equal expressions are one
-node, and what is known while tracing is computed here.
+node (value numbering), and constants are folded: autograd multiplies by 1 and adds 0 a great deal.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class Graph:
             return inputs[1] if values[0] else inputs[2]
         if len(inputs) == 2:
             left, right = values
+            # With a constant on one side, an instruction reads one tile instead of two.
             if right is not None and op == "sub":
                 return self.apply("add", inputs[0], self.constant(-right))
             if right is not None and op == "div" and _LEAST < abs(right) < 1 / _LEAST:
@@ -102,6 +103,7 @@ class Graph:
                 return self._with_value(_WITH_VALUE_RIGHT[op], inputs[0], right)
             if left is not None and op in _WITH_VALUE_LEFT:
                 return self._with_value(_WITH_VALUE_LEFT[op], inputs[1], left)
+        # Sums of products of gradients are kept in a normal form, see _add_flow_back.
         if op == "add" and any(self._flow_back(i)[1] is not None for i in inputs):
             return self._add_flow_back(*map(self.as_tile, inputs))
         row = all(self.nodes[i].row for i in inputs)
@@ -130,7 +132,7 @@ class Graph:
         return self.add(op, self.as_tile(node), row=True)
 
     def _quotient(self, a: int, b: int) -> int:
-        """Divided, where a product with the reciprocal would round another way."""
+        """A true division, where a product with the reciprocal would round differently."""
         row = self.nodes[a].row and self.nodes[b].row
         return self.add("div", *((a, b) if row else map(self.as_tile, (a, b))), row=row)
 
@@ -147,7 +149,7 @@ class Graph:
         return self.add("flow_back", *nodes, slot=self._slot(blocks))
 
     def terms(self, node: int) -> list[tuple[int, Block]]:
-        """What :meth:`flow_back` was given."""
+        """The gradients and blocks that :meth:`flow_back` sums over."""
         it = self.nodes[node]
         return list(zip(it.inputs, self.blocks[it.slot], strict=True))
 
@@ -162,13 +164,17 @@ class Graph:
         if it.op == "flow_back":
             return None, node
         if it.op == "add":
-            for at, i in enumerate(it.inputs):
+            for position, i in enumerate(it.inputs):
                 if self.nodes[i].op == "flow_back":
-                    return it.inputs[1 - at], i
+                    return it.inputs[1 - position], i
         return node, None
 
     def _add_flow_back(self, *inputs: int) -> int:
-        """All that flows back in one product, and added last: then it can come a step later."""
+        """A sum in normal form: all products in one, added last.
+
+        As one it is a single call of the GEMM; as the last term it can be left to the next step of
+        the backward (``Builder._carried``).
+        """
         others, products = zip(*map(self._flow_back, inputs), strict=True)
         product = self.flow_back([t for p in products if p is not None for t in self.terms(p)])
         rest = [other for other in others if other is not None]
@@ -186,22 +192,24 @@ class Graph:
         it = self.nodes[node]
         return it.value if it.op == "constant" else None
 
-    def closure(self, wanted: Iterable[int], given: Iterable[int] = ()) -> set[int]:
-        """All that must be computed for ``wanted`` when ``given`` is there."""
-        have, seen, stack = set(given), set[int](), list(wanted)
+    def closure(self, outputs: Iterable[int], available: Iterable[int] = ()) -> set[int]:
+        """All nodes that must be computed for ``outputs`` where ``available`` are in memory."""
+        stop, visited, stack = set(available), set[int](), list(outputs)
         while stack:
             node = stack.pop()
-            if node not in have and node not in seen:
-                seen.add(node)
+            if node not in stop and node not in visited:
+                visited.add(node)
                 stack.extend(self.nodes[node].inputs)
-        return seen
+        return visited
 
 
 _BY_LANES = (
     "pow", "fmod", "atan2", "hypot", "log2", "log10", "exp2", "tan", "asin", "acos", "atan", "sinh",
     "cosh", "asinh", "acosh", "atanh", "erfc", "lgamma",
 )  # fmt: skip
-# What an instruction costs for one vector, in cycles: most of it is reading and writing the tile.
+# What an instruction costs for one vector, in cycles: for most, that of reading and writing the
+# tile. The scheduler weighs it against SAVE_COST. _BY_LANES call the C library for each lane. A
+# product costs more than saving all that could be saved, so none is computed again.
 COST = {
     **dict.fromkeys(ELEMENTWISE, 1.5),
     **dict.fromkeys(("exp", "expm1", "sigmoid", "tanh", "div", "div_into", "sqrt", "rsqrt"), 10.0),

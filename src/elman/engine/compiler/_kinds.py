@@ -18,7 +18,7 @@ Range = tuple[float, float]
 _EXACT = {torch.float32: 2.0**24, torch.float64: 2.0**53}
 
 
-class Kind(Enum):
+class DtypeKind(Enum):
     """What a tensor holds, beside a program's own float type, which is REAL.
 
     NARROW is float32 in a program of float64: what torch makes of booleans or integers and a number
@@ -32,15 +32,15 @@ class Kind(Enum):
     FOREIGN = "foreign"
 
 
-def kind_of(dtype: torch.dtype, own: torch.dtype) -> Kind:
+def kind_of(dtype: torch.dtype, own: torch.dtype) -> DtypeKind:
     """The kind of a dtype in a program of the dtype ``own``."""
     if dtype == own:
-        return Kind.REAL
+        return DtypeKind.REAL
     if dtype == torch.bool:
-        return Kind.BOOL
+        return DtypeKind.BOOL
     if dtype == torch.float32:
-        return Kind.NARROW if own == torch.float64 else Kind.FOREIGN
-    return Kind.WHOLE if is_integer(dtype) else Kind.FOREIGN
+        return DtypeKind.NARROW if own == torch.float64 else DtypeKind.FOREIGN
+    return DtypeKind.WHOLE if is_integer(dtype) else DtypeKind.FOREIGN
 
 
 def is_integer(dtype: torch.dtype) -> bool:
@@ -166,11 +166,17 @@ class Types:
         self.own, self.known = own, known
         self.ranges: dict[fx.Node, Range] = {}
 
-    def kind(self, x: Any) -> Kind:
+    def kind(self, x: Any) -> DtypeKind:
         """Of a tensor or a number."""
         if isinstance(x, fx.Node):
             return kind_of(x.meta["val"].dtype, self.own)
-        return Kind.BOOL if isinstance(x, bool) else Kind.WHOLE if isinstance(x, int) else Kind.REAL
+        return (
+            DtypeKind.BOOL
+            if isinstance(x, bool)
+            else DtypeKind.WHOLE
+            if isinstance(x, int)
+            else DtypeKind.REAL
+        )
 
     def range(self, x: Any) -> Range:
         """The least and the largest that an integer or a boolean can be."""
@@ -178,7 +184,9 @@ class Types:
             return self.ranges.get(x) or range_of(x.meta["val"].dtype)
         return (x, x)
 
-    def wrong_operands(self, node: fx.Node, gives: Collection[Kind], moves: bool) -> str | None:
+    def wrong_operands(
+        self, node: fx.Node, gives: Collection[DtypeKind], moves: bool
+    ) -> str | None:
         """Why the program's type cannot stand in for those that torch computes in here.
 
         Args:
@@ -191,22 +199,22 @@ class Types:
                 return self._wrong(node, x.meta["val"].dtype)
         for tensor in tensors_of(node):
             kind = kind_of(tensor.dtype, self.own)
-            if kind is Kind.NARROW and self._narrows(node):
+            if kind is DtypeKind.NARROW and self._narrows(node):
                 return self._wrong(node, tensor.dtype)
-            if (Kind.REAL if kind is Kind.NARROW else kind) not in gives:
+            if (DtypeKind.REAL if kind is DtypeKind.NARROW else kind) not in gives:
                 return self._wrong(node, tensor.dtype)
-            if kind in (Kind.WHOLE, Kind.BOOL) and not moves:
+            if kind in (DtypeKind.WHOLE, DtypeKind.BOOL) and not moves:
                 return self._inexact_operands(node)
         return None
 
     def _narrows(self, node: fx.Node) -> bool:
         """Whether a number of the program's own type would lose digits."""
         inputs = (x for x in node.all_input_nodes if isinstance(x.meta["val"], Tensor))
-        return any(self.kind(x) is Kind.REAL and self.known(x) is None for x in inputs)
+        return any(self.kind(x) is DtypeKind.REAL and self.known(x) is None for x in inputs)
 
     def _is_foreign(self, x: fx.Node, tensor: Tensor, moves: bool) -> bool:
         """Whether torch would compute in the type of this tensor: a single number's gives way."""
-        if kind_of(tensor.dtype, self.own) is not Kind.FOREIGN:
+        if kind_of(tensor.dtype, self.own) is not DtypeKind.FOREIGN:
             return False
         gives_way = tensor.is_floating_point() and (moves or not tensor.dim())
         return not gives_way or self.known(x) is None
@@ -217,17 +225,17 @@ class Types:
         kind = kind_of(computed, self.own)
         numbers = [x for x in operands if isinstance(x, float)]
         exact = all(x == ctypes.c_float(x).value for x in numbers)
-        if kind is Kind.FOREIGN or (kind is Kind.NARROW and not exact):
+        if kind is DtypeKind.FOREIGN or (kind is DtypeKind.NARROW and not exact):
             return self._wrong(node, computed)
         for x in operands:
-            if kind is Kind.WHOLE and not is_exact(self.range(x), self.own):
+            if kind is DtypeKind.WHOLE and not is_exact(self.range(x), self.own):
                 return self._inexact(node, self.range(x))
         return None
 
     def wrong_result(self, node: fx.Node, name: str, moves: bool) -> str | None:
         """Why the integers that this gives may be others than torch's; notes their range."""
         for tensor in tensors_of(node):
-            if kind_of(tensor.dtype, self.own) is not Kind.WHOLE:
+            if kind_of(tensor.dtype, self.own) is not DtypeKind.WHOLE:
                 continue
             numbers = self.ranges.get(node) or self._result(node, name)
             if numbers is None:
@@ -247,7 +255,10 @@ class Types:
         return hull(*of_inputs) if of_inputs else None
 
     def _counts(self, x: fx.Node) -> bool:
-        return isinstance(x.meta["val"], Tensor) and self.kind(x) in (Kind.WHOLE, Kind.BOOL)
+        return isinstance(x.meta["val"], Tensor) and self.kind(x) in (
+            DtypeKind.WHOLE,
+            DtypeKind.BOOL,
+        )
 
     def _wrong(self, node: fx.Node, dtype: torch.dtype) -> str:
         return f"{node.target} in {dtype}: programs compute in one dtype, and this in {self.own}"

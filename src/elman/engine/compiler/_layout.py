@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import fx
 
-from elman.engine.compiler._lower import Lowering, Untraceable, Value, rule
+from elman.engine.compiler._lower import Lowering, Tiles, Untraceable, rule
 
 
 def _reshaped(low: Lowering, node: fx.Node, a: fx.Node) -> Any:
@@ -55,7 +55,7 @@ def permuted(low: Lowering, node: fx.Node, a: fx.Node, dims: Sequence[int]) -> A
 
 
 @rule("cat", moves=True)
-def _cat(low: Lowering, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0) -> Value:
+def _cat(low: Lowering, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0) -> Tiles:
     shapes = [tuple(t.meta["val"].shape) for t in tensors]
     last = dim % len(shapes[0]) == len(shapes[0]) - 1
     if not last or any(shape[-1] % low.units for shape in shapes):
@@ -67,16 +67,16 @@ def _cat(low: Lowering, node: fx.Node, tensors: Sequence[fx.Node], dim: int = 0)
         value = low.value(tensor)
         count = 1 if not low.is_row(value) else shape[-1] // low.units
         parts += [low.graph.as_tile(part) for part in value.parts * count]
-    return Value(tuple(parts))
+    return Tiles(tuple(parts))
 
 
-def _blocks(low: Lowering, node: fx.Node, a: fx.Node, start: int, stop: int) -> Value:
+def _blocks(low: Lowering, node: fx.Node, a: fx.Node, start: int, stop: int) -> Tiles:
     value = low.value(a)
     if low.is_row(value) or start % low.units or stop % low.units:
         raise Untraceable(
             f"{node.target} of units {start} to {stop}: only whole gates can be cut out", node
         )
-    return Value(value.parts[start // low.units : stop // low.units])
+    return Tiles(value.parts[start // low.units : stop // low.units])
 
 
 @rule("slice", moves=True)
@@ -88,7 +88,7 @@ def _slice(
     start: int | None = None,
     end: int | None = None,
     step: int = 1,
-) -> Value:
+) -> Tiles:
     shape = a.meta["val"].shape
     size = shape[dim]
     start, stop, step = slice(start, end, step).indices(size)
@@ -100,7 +100,7 @@ def _slice(
 
 
 @rule("split", "split_with_sizes", "chunk", moves=True)
-def _split(low: Lowering, node: fx.Node, a: fx.Node, sizes: Any, dim: int = 0) -> list[Value]:
+def _split(low: Lowering, node: fx.Node, a: fx.Node, sizes: Any, dim: int = 0) -> list[Tiles]:
     shape = a.meta["val"].shape
     if dim % len(shape) != len(shape) - 1:
         raise Untraceable(f"{node.target} along dimension {dim}: rows cannot be picked", node)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx
 
 from elman.engine.compiler._ir import Graph
-from elman.engine.compiler._kinds import Kind, Types, kind_of, tensors_of
+from elman.engine.compiler._kinds import DtypeKind, Types, kind_of, tensors_of
 
 
 class Untraceable(Exception):
@@ -29,15 +29,19 @@ class Untraceable(Exception):
 
 
 @dataclass(frozen=True)
-class Value:
-    """A tensor in the graph: its units in blocks of the hidden size, or one number per row."""
+class Tiles:
+    """A tensor in the graph: a tile for each block of units, or one number per row.
+
+    The traced tensor of four gates, (batch, 4 * units), is four tiles (batch, units) here. So
+    ``cat``, ``chunk`` and slices of gates cost nothing: they only pick tiles.
+    """
 
     parts: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Own:
-    """A tensor of the cell's own, of which it is not yet known what it is used for."""
+class CellTensor:
+    """A parameter or buffer of the cell, until its use says whether it is a matrix or numbers."""
 
     number: int
     shape: tuple[int, ...]
@@ -59,14 +63,16 @@ class Lowering:
         batch: int,
         units: int,
         dtype: torch.dtype,
-        load: Callable[[Own], Value],
-        matrix: Callable[[Own, bool], int],
+        load: Callable[[CellTensor], Tiles],
+        matrix: Callable[[CellTensor, bool], int],
     ) -> None:
         self.graph, self.load, self.matrix = graph, load, matrix
         self.batch, self.units, self.dtype = batch, units, dtype
         self.env: dict[fx.Node, Any] = {}
         self.types = Types(dtype, self.known)
-        self.linear: set[fx.Node] = set()  # those that depend on a cotangent, and so linearly
+        # The nodes that depend on a cotangent, and so linearly: there a product is the gradient of
+        # one, and a sum over the batch is that of a parameter.
+        self.linear: set[fx.Node] = set()
 
     def run(self, module: fx.GraphModule, leaves: Sequence[Any], cotangents: int) -> list[Any]:
         """The values of the graph's outputs; the last ``cotangents`` leaves are cotangents."""
@@ -84,31 +90,31 @@ class Lowering:
                 self.env[node] = self._call(node)
         raise AssertionError("a graph has an output")
 
-    def _made_in_the_step(self, node: fx.Node, tensor: Tensor) -> Value:
+    def _made_in_the_step(self, node: fx.Node, tensor: Tensor) -> Tiles:
         """A number that the step itself makes a tensor of; what is from outside was refused."""
         if tensor.numel() != 1 or tensor.is_complex():
             raise Untraceable("a tensor that is neither a parameter nor a buffer of the cell", node)
         node.meta["val"], number = tensor, tensor.item()
-        if self.types.kind(node) is Kind.WHOLE:
+        if self.types.kind(node) is DtypeKind.WHOLE:
             self.types.ranges[node] = (number, number)
         return self.value(number)
 
-    # ---- what an argument is ----
+    # ---- arguments ----
 
     def any(self, x: Any) -> Any:
         """A value, a matrix ..."""
         return self.env[x] if isinstance(x, fx.Node) else self.value(x)
 
-    def value(self, x: Any) -> Value:
+    def value(self, x: Any) -> Tiles:
         """Numbers that can be computed with."""
-        if isinstance(x, Value):
+        if isinstance(x, Tiles):
             return x
         if not isinstance(x, fx.Node):
-            return Value((self.graph.constant(_number(x)),))
+            return Tiles((self.graph.constant(_number(x)),))
         value = self.env[x]
-        if isinstance(value, Own):
+        if isinstance(value, CellTensor):
             value = self.load(value)
-        if not isinstance(value, Value):
+        if not isinstance(value, Tiles):
             raise Untraceable("a matrix is used for more than to be multiplied by", x)
         return value
 
@@ -143,60 +149,62 @@ class Lowering:
     def _lowered(self, node: fx.Node, name: str, one: Rule) -> Any:
         args, options = written(node)
         if not one.takes(args, options):
-            given = [f"{k}={v!r}" for k, v in _named(node, args, options)]
-            raise Untraceable(f"{node.target} with {', '.join(given)} has no native form", node)
+            arguments = [f"{k}={v!r}" for k, v in _named(node, args, options)]
+            raise Untraceable(f"{node.target} with {', '.join(arguments)} has no native form", node)
         self._refuse(self.types.wrong_operands(node, one.gives, one.moves), node)
         result = self._narrowed(node, one.lower(self, node, *args, **options))
         self._refuse(self.types.wrong_result(node, name, one.moves), node)
         values = result if isinstance(result, list) else [result]
         for value, tensor in zip(values, tensors_of(node), strict=False):
-            if isinstance(value, Value):
+            if isinstance(value, Tiles):
                 self._check(node, value, tensor)
         return result
 
     def _narrowed(self, node: fx.Node, result: Any) -> Any:
         """In float32, where that is what torch computes this in."""
-        narrow = any(kind_of(t.dtype, self.dtype) is Kind.NARROW for t in tensors_of(node))
-        return self.map("narrow", result) if narrow and isinstance(result, Value) else result
+        narrow = any(kind_of(t.dtype, self.dtype) is DtypeKind.NARROW for t in tensors_of(node))
+        return self.map("narrow", result) if narrow and isinstance(result, Tiles) else result
 
     def _refuse(self, reason: str | None, node: fx.Node) -> None:
         if reason is not None:
             raise Untraceable(reason, node)
 
-    def _check(self, node: fx.Node, value: Value, tensor: Tensor) -> None:
+    def _check(self, node: fx.Node, value: Tiles, tensor: Tensor) -> None:
         """That rows stay what they were: one dimension of the batch, and the units last."""
         shape = tuple(tensor.shape)
         if all(self.graph.known(part) is not None for part in value.parts):
-            return
-        if kind_of(tensor.dtype, self.dtype) is Kind.FOREIGN:
+            return  # a constant is the same in every row and unit
+        if kind_of(tensor.dtype, self.dtype) is DtypeKind.FOREIGN:
             raise Untraceable(
                 f"{node.target} to {tensor.dtype}: programs compute in one dtype", node
             )
         if not shape:
             return
+        # Traces have two sizes of batch: a dimension of that size is the batch in both, or neither.
         others, last = math.prod(shape[:-1]), shape[-1]
         row = self.is_row(value)
         whole = row or last == len(value.parts) * self.units
         if others not in (1, self.batch) or not whole or (row and others == self.batch == last):
             raise Untraceable(f"{node.target} to shape {shape} mixes units or rows", node)
 
-    # ---- what rules are made of ----
+    # ---- the parts of rules ----
 
-    def map(self, op: str, *inputs: Any) -> Value:
+    def map(self, op: str, *inputs: Any) -> Tiles:
         """An elementwise instruction on nodes, values and numbers."""
         values = list(map(self.value, inputs))
+        # One tile, or row, against several is broadcast, as torch does it.
         widths = [len(v.parts) for v in values]
         width = max(widths) if all(widths) else 0
         parts = [v.parts if len(v.parts) == width else v.parts * width for v in values]
-        return Value(tuple(self.graph.apply(op, *each) for each in zip(*parts, strict=True)))
+        return Tiles(tuple(self.graph.apply(op, *each) for each in zip(*parts, strict=True)))
 
-    def truth(self, x: Any) -> Value:
+    def truth(self, x: Any) -> Tiles:
         """1 where ``x`` is not 0, as torch takes it for a condition."""
-        if self.types.kind(x) is Kind.BOOL:
+        if self.types.kind(x) is DtypeKind.BOOL:
             return self.value(x)
         return self.map("eq", self.map("eq", x, 0.0), 0.0)
 
-    def is_row(self, value: Value) -> bool:
+    def is_row(self, value: Tiles) -> bool:
         """Whether this is one number per row."""
         return bool(value.parts) and self.graph.nodes[value.parts[0]].row
 
@@ -219,7 +227,7 @@ class Rule:
     """
 
     lower: Callable[..., Any]
-    gives: frozenset[Kind]
+    gives: frozenset[DtypeKind]
     moves: bool
 
     def takes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
@@ -239,7 +247,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def rule(*names: str, gives: str = "real", moves: bool = False) -> Callable[[F], F]:
     """Says how the operations of these names are lowered; see :class:`Rule`."""
-    kinds = frozenset(Kind if moves else map(Kind, gives.split()))
+    kinds = frozenset(DtypeKind if moves else map(DtypeKind, gives.split()))
 
     def register(lower: F) -> F:
         RULES.update(dict.fromkeys(names, Rule(lower, kinds, moves)))
@@ -249,7 +257,7 @@ def rule(*names: str, gives: str = "real", moves: bool = False) -> Callable[[F],
 
 
 def written(node: fx.Node) -> tuple[list[Any], dict[str, Any]]:
-    """A node's arguments, without those at the end that say what is so anyway."""
+    """A node's arguments without defaults, so that a rule need not name those that nobody sets."""
     schema = node.target._schema.arguments  # type: ignore[union-attr]
     defaults = [a.default_value for a in schema if not a.kwarg_only]
     optional = [a.has_default_value() for a in schema if not a.kwarg_only]

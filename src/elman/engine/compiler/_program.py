@@ -106,8 +106,8 @@ BANKS = {
     "d": "gradient of a state after the step",
     "g": "gradient of a state before the step",
     "z": "gradient of a gate, or what the gradient of a matrix needs beside it",
-    "o": "shown to those who look",
-    "e": "gradient of what is shown",
+    "o": "a watched value, for an observer",
+    "e": "gradient of a watched value",
 }
 
 
@@ -185,7 +185,7 @@ class Product(NamedTuple):
         )
 
 
-class Group(NamedTuple):
+class GemmGroup(NamedTuple):
     """Gradients that flow into products of one source: of their matrices, and of the source.
 
     The gradient of block k gains ``z[first + k]`` times ``source``; what flows back, the sum over k
@@ -202,7 +202,7 @@ class Group(NamedTuple):
         return f"z{self.first} {self.source} {self.to} " + " ".join(map(str, self.blocks))
 
     @classmethod
-    def parse(cls, line: str) -> Group:
+    def parse(cls, line: str) -> GemmGroup:
         first, source, to, *blocks = line.split()
         return cls(int(first[1:]), tuple(map(Block.parse, blocks)), source, to)
 
@@ -235,7 +235,7 @@ class Program:
         forward: one step while training.
         inference: one step that keeps nothing.
         backward: from gradients of the states after a step to those of the gates and states before.
-        watched: tiles per step that are shown.
+        watched: tiles per step that an observer gets.
         once: 1 if its second derivatives are not those of the step (see :mod:`._once`).
     """
 
@@ -246,7 +246,7 @@ class Program:
     kinds: int
     input_kind: tuple[int, ...]
     own: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[GemmGroup, ...]
     forward: Routine
     inference: Routine
     backward: Routine
@@ -276,7 +276,7 @@ class Program:
     def parse(cls, text: str) -> Program:
         """The program of this text."""
         header: dict[str, list[str]] = {}
-        groups: list[Group] = []
+        groups: list[GemmGroup] = []
         routines: dict[str, list[str]] = {}
         for line in text.splitlines():
             if line.startswith(" "):
@@ -284,7 +284,7 @@ class Program:
             elif line.endswith(":"):
                 routines[line.rstrip(":")] = []
             elif line.startswith("group "):
-                groups.append(Group.parse(line.removeprefix("group ")))
+                groups.append(GemmGroup.parse(line.removeprefix("group ")))
             else:
                 name, *values = line.split()
                 header[name] = values
@@ -339,8 +339,8 @@ class Program:
     @property
     def matrices(self) -> tuple[tuple[int, int], ...]:
         """Rows and columns of each matrix, in blocks."""
-        found = (re.fullmatch(r"matrix(\d+)x(\d+)", text) for text in self.own)
-        return tuple((int(m[1]), int(m[2])) for m in found if m)
+        matches = (re.fullmatch(r"matrix(\d+)x(\d+)", text) for text in self.own)
+        return tuple((int(m[1]), int(m[2])) for m in matches if m)
 
 
 ROUTINES = ("forward", "inference", "backward")

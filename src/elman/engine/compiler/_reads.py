@@ -23,7 +23,7 @@ _CHANGE = {
     "DELETE_DEREF": "the outer variable",
 }
 _CALL = "PRECALL" if "PRECALL" in dis.opmap else "CALL"
-_UNSEEN = frozenset({"CACHE", "EXTENDED_ARG", "NOP"})
+_WITHOUT_EFFECT = frozenset({"CACHE", "EXTENDED_ARG", "NOP"})
 _CONSTRUCTORS = frozenset({"__init__", "__post_init__"})
 # Through these a class, a module or a function is read by names that no code holds.
 _UNFOLLOWED = frozenset([
@@ -56,30 +56,31 @@ class Reads(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def reads(code: CodeType) -> Reads:
-    """Looks once at each code."""
+    """What this code reads; each code is looked at once."""
     around: dict[str, set[tuple[str, ...]]] = {}
     outer: dict[str, set[tuple[str, ...]]] = {}
     attributes, optional, imports, problems = set[str](), set[str](), set[str](), list[str]()
     for piece in _pieces(code):
-        lines = [line for line in dis.get_instructions(piece) if line.opname not in _UNSEEN]
-        found: set[str] = set()
+        lines = [line for line in dis.get_instructions(piece) if line.opname not in _WITHOUT_EFFECT]
+        names: set[str] = set()
         for number, line in enumerate(lines):
             if line.opname in _GLOBAL:
                 around.setdefault(line.argval, set()).add(_chain(lines, number))
             elif line.opname in _FREE and line.argval in code.co_freevars:
                 outer.setdefault(line.argval, set()).add(_chain(lines, number))
             elif line.opname in _ATTRIBUTE:
-                found.add(line.argval)
+                names.add(line.argval)
             elif line.opname == "IMPORT_NAME":
                 imports.add(line.argval)
             problems += _problems(line, lines[number - 1], piece, code)
             if line.opname in _GLOBAL and line.argval in NAMED_ATTRIBUTES:
                 name = _constant_name(lines, number)
                 problems += [] if name else [f"calls {line.argval} with a name that it computes"]
-                found.add(name)
+                names.add(name)
                 optional.add(name)
-        attributes |= found
-        optional |= found if piece.co_exceptiontable else set()
+        attributes |= names
+        # Where exceptions are handled, the code may run without any of the names that it reads.
+        optional |= names if piece.co_exceptiontable else set()
     return Reads(
         {name: frozenset(chains) for name, chains in around.items()},
         {name: frozenset(chains) for name, chains in outer.items()},
@@ -122,6 +123,7 @@ def _problems(
 
 def _constant_name(lines: Sequence[Any], number: int) -> str:
     """The second argument of the call of what this line loads, if it is written there, or ""."""
+    # Counts the arguments on the stack: what begins at depth 1 loads the second, at 2 the third.
     depth, second, third = 0, -1, -1
     for i in range(number + 1, len(lines)):
         line = lines[i]
@@ -131,7 +133,7 @@ def _constant_name(lines: Sequence[Any], number: int) -> str:
             name = lines[second].argval if lines[second].opname == "LOAD_CONST" else ""
             return name if plain and isinstance(name, str) else ""
         if line.opcode in dis.hasjrel or line.opcode in dis.hasjabs:
-            return ""
+            return ""  # a condition among the arguments
         second, third = (i if depth == 1 else second), (i if depth == 2 else third)
         depth += dis.stack_effect(line.opcode, line.arg)
     return ""

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import fx
 
-from elman.engine.compiler._kinds import Kind
-from elman.engine.compiler._lower import Lowering, Untraceable, Value, rule
+from elman.engine.compiler._kinds import DtypeKind
+from elman.engine.compiler._lower import Lowering, Tiles, Untraceable, rule
 
 
 def _over_units(low: Lowering, node: fx.Node, x: fx.Node, dims: Sequence[int] | int | None) -> bool:
@@ -27,15 +27,15 @@ def _over_units(low: Lowering, node: fx.Node, x: fx.Node, dims: Sequence[int] | 
     return units in over
 
 
-def _folded(low: Lowering, op: str, parts: Sequence[int]) -> Value:
+def _folded(low: Lowering, op: str, parts: Sequence[int]) -> Tiles:
     """All parts of a row as one."""
     total = list(parts)
     while len(total) > 1:
         total.append(low.graph.apply(op, total.pop(0), total.pop(0)))
-    return Value((total[0],))
+    return Tiles((total[0],))
 
 
-def _summed(low: Lowering, node: fx.Node, x: fx.Node, dims: Any) -> tuple[Value, int]:
+def _summed(low: Lowering, node: fx.Node, x: fx.Node, dims: Any) -> tuple[Tiles, int]:
     """The sum over ``dims``, and how many numbers of a row it adds up."""
     value, over_units = low.value(x), _over_units(low, node, x, dims)
     if not over_units:
@@ -57,9 +57,9 @@ def _sum(
     dims: Any = None,
     keepdim: bool = False,
     dtype: Any = None,
-) -> Value:
+) -> Tiles:
     total, count = _summed(low, node, a, dims)
-    if low.types.kind(node) is Kind.WHOLE:
+    if low.types.kind(node) is DtypeKind.WHOLE:
         least, most = low.types.range(a)
         low.types.ranges[node] = (min(least * count, 0), max(most * count, 0))
     return total
@@ -73,7 +73,7 @@ def _mean(
     dims: Any = None,
     keepdim: bool = False,
     dtype: Any = None,
-) -> Value:
+) -> Tiles:
     total, count = _summed(low, node, a, dims)
     return low.map("mul", total, 1 / count if count else math.nan)
 
@@ -86,7 +86,7 @@ def _var_mean(
     dims: Any = None,
     correction: float | None = 1,
     keepdim: bool = False,
-) -> list[Value]:
+) -> list[Tiles]:
     total, count = _summed(low, node, a, dims)
     mean = low.map("mul", total, 1 / count)
     apart = low.map("sub", a, mean)
@@ -104,42 +104,42 @@ def _var(
     dims: Any = None,
     correction: float | None = 1,
     keepdim: bool = False,
-) -> Value:
-    variance: Value = _var_mean(low, node, a, dims, correction, keepdim)[0]
+) -> Tiles:
+    variance: Tiles = _var_mean(low, node, a, dims, correction, keepdim)[0]
     return variance
 
 
 @rule("amax", gives="real bool whole")
 def _amax(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
-) -> Value:
+) -> Tiles:
     return _largest(low, node, a, dims, low.value)
 
 
 @rule("amin", gives="real bool whole")
 def _amin(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
-) -> Value:
+) -> Tiles:
     return low.map("neg", _largest(low, node, a, dims, lambda x: low.map("neg", x)))
 
 
 @rule("any", moves=True)
 def _any(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
-) -> Value:
+) -> Tiles:
     return _largest(low, node, a, dims, low.truth)
 
 
 @rule("all", moves=True)
 def _all(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any = None, keepdim: bool = False
-) -> Value:
+) -> Tiles:
     return low.map("eq", _largest(low, node, a, dims, lambda x: low.map("eq", x, 0.0)), 0.0)
 
 
 def _largest(
-    low: Lowering, node: fx.Node, a: fx.Node, dims: Any, made: Callable[[Any], Value]
-) -> Value:
+    low: Lowering, node: fx.Node, a: fx.Node, dims: Any, made: Callable[[Any], Tiles]
+) -> Tiles:
     """The largest over ``dims`` of what is made of each number."""
     value, over_units = made(a), _over_units(low, node, a, dims)
     if not over_units or low.is_row(value):
@@ -147,7 +147,7 @@ def _largest(
     return _folded(low, "maximum", [low.graph.reduced("row_max", part) for part in value.parts])
 
 
-def _shifted(low: Lowering, node: fx.Node, a: fx.Node, dim: int) -> tuple[Value, Value]:
+def _shifted(low: Lowering, node: fx.Node, a: fx.Node, dim: int) -> tuple[Tiles, Tiles]:
     """Less the largest over the units, and the sum of the exponentials of that."""
     largest = _largest(low, node, a, dim, low.value)
     if not low.value(a).parts or low.is_row(low.value(a)) or not _over_units(low, node, a, dim):
@@ -160,7 +160,7 @@ def _shifted(low: Lowering, node: fx.Node, a: fx.Node, dim: int) -> tuple[Value,
 @rule("_softmax")
 def _softmax(
     low: Lowering, node: fx.Node, a: fx.Node, dim: int, half_to_float: bool = False
-) -> Value:
+) -> Tiles:
     apart, total = _shifted(low, node, a, dim)
     return low.map("div", low.map("exp", apart), total)
 
@@ -168,6 +168,6 @@ def _softmax(
 @rule("_log_softmax")
 def _log_softmax(
     low: Lowering, node: fx.Node, a: fx.Node, dim: int, half_to_float: bool = False
-) -> Value:
+) -> Tiles:
     apart, total = _shifted(low, node, a, dim)
     return low.map("sub", apart, low.map("log", total))

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from elman.engine.compiler._kinds import Kind
-from elman.engine.compiler._lower import Lowering, Untraceable, Value, rule
+from elman.engine.compiler._kinds import DtypeKind
+from elman.engine.compiler._lower import Lowering, Tiles, Untraceable, rule
 
 _ALL = "real bool whole"
 
@@ -18,10 +18,10 @@ _ALL = "real bool whole"
 def _one(name: str, operands: int, ours: str, gives: str = "real", moves: bool = False) -> None:
     """Registers an operation that is one instruction on its tensors, and takes nothing else."""
 
-    def unary(low: Lowering, node: fx.Node, a: Any) -> Value:
+    def unary(low: Lowering, node: fx.Node, a: Any) -> Tiles:
         return low.map(ours, a)
 
-    def binary(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+    def binary(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
         return low.map(ours, a, b)
 
     rule(name, gives=gives, moves=moves)(unary if operands == 1 else binary)
@@ -50,22 +50,22 @@ for _name in ("lt", "le", "eq"):
 
 
 @rule("mul", "multiply", gives=_ALL)
-def _mul(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _mul(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("mul", a, b)
 
 
 @rule("sub", gives="real whole")
-def _sub(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Value:
+def _sub(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Tiles:
     return low.map("sub", a, low.map("mul", b, alpha))
 
 
 @rule("rsub", gives="real whole")
-def _rsub(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Value:
+def _rsub(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: float = 1) -> Tiles:
     return low.map("sub", b, low.map("mul", a, alpha))
 
 
 @rule("div", "true_divide")
-def _div(low: Lowering, node: fx.Node, a: Any, b: Any, rounding_mode: str | None = None) -> Value:
+def _div(low: Lowering, node: fx.Node, a: Any, b: Any, rounding_mode: str | None = None) -> Tiles:
     if rounding_mode is None:
         return low.map("div", a, b)
     if rounding_mode == "trunc":
@@ -74,7 +74,7 @@ def _div(low: Lowering, node: fx.Node, a: Any, b: Any, rounding_mode: str | None
 
 
 @rule("floor_divide")
-def _floor_divide(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _floor_divide(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     """As torch has it: from the remainder, so that it agrees with that."""
     rest = low.map("fmod", a, b)
     quotient = low.map("quotient", low.map("sub", a, rest), b)
@@ -87,45 +87,45 @@ def _floor_divide(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
     return low.map("where", low.map("eq", b, 0.0), plain, floor)
 
 
-def _crosses_zero(low: Lowering, rest: Value, b: Any) -> Value:
+def _crosses_zero(low: Lowering, rest: Tiles, b: Any) -> Tiles:
     """1 where a remainder has the other sign than what was divided by."""
     apart = low.map("ne", low.map("lt", rest, 0.0), low.map("lt", b, 0.0))
     return low.map("mul", low.map("ne", rest, 0.0), apart)
 
 
 @rule("remainder")
-def _remainder(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _remainder(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     rest = low.map("fmod", a, b)
     return low.map("where", _crosses_zero(low, rest, b), low.map("add", rest, b), rest)
 
 
 @rule("reciprocal")
-def _reciprocal(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _reciprocal(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("div", 1.0, a)
 
 
 @rule("ldexp")
-def _ldexp(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _ldexp(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("mul", a, low.map("pow", 2.0, b))
 
 
 @rule("square", gives="real whole")
-def _square(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _square(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("mul", a, a)
 
 
 @rule("addcmul")
-def _addcmul(low: Lowering, node: fx.Node, a: Any, b: Any, c: Any, value: float = 1) -> Value:
+def _addcmul(low: Lowering, node: fx.Node, a: Any, b: Any, c: Any, value: float = 1) -> Tiles:
     return low.map("add", a, low.map("mul", low.map("mul", b, c), value))
 
 
 @rule("addcdiv")
-def _addcdiv(low: Lowering, node: fx.Node, a: Any, b: Any, c: Any, value: float = 1) -> Value:
+def _addcdiv(low: Lowering, node: fx.Node, a: Any, b: Any, c: Any, value: float = 1) -> Tiles:
     return low.map("add", a, low.map("mul", low.map("div", b, c), value))
 
 
 @rule("pow", gives="real whole")
-def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     if isinstance(b, (int, float)):
         if b == 0.5:
             return low.map("sqrt", a)
@@ -138,8 +138,8 @@ def _pow(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
 
 
 @rule("round", moves=True)
-def _round(low: Lowering, node: fx.Node, a: Any, decimals: int = 0) -> Value:
-    if not decimals or low.types.kind(node) is not Kind.REAL:
+def _round(low: Lowering, node: fx.Node, a: Any, decimals: int = 0) -> Tiles:
+    if not decimals or low.types.kind(node) is not DtypeKind.REAL:
         return low.map("round", a)
     # As torch has it: by a power of ten that is itself exact, multiplied or divided.
     power = 10.0 ** abs(decimals)
@@ -148,7 +148,7 @@ def _round(low: Lowering, node: fx.Node, a: Any, decimals: int = 0) -> Value:
 
 
 @rule("frac")
-def _frac(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _frac(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("sub", a, low.map("trunc", a))
 
 
@@ -156,48 +156,48 @@ def _frac(low: Lowering, node: fx.Node, a: Any) -> Value:
 
 
 @rule("gt", gives="bool")
-def _gt(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _gt(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("lt", b, a)
 
 
 @rule("ge", gives="bool")
-def _ge(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _ge(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("le", b, a)
 
 
 @rule("ne", gives="bool")
-def _ne(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _ne(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("ne", a, b)
 
 
 @rule("where", gives=_ALL, moves=True)
-def _where(low: Lowering, node: fx.Node, condition: Any, a: Any, b: Any) -> Value:
+def _where(low: Lowering, node: fx.Node, condition: Any, a: Any, b: Any) -> Tiles:
     return low.map("where", condition, a, b)
 
 
 @rule("logical_and", gives="bool", moves=True)
-def _logical_and(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _logical_and(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("mul", low.truth(a), low.truth(b))
 
 
 @rule("logical_or", gives="bool", moves=True)
-def _logical_or(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _logical_or(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("maximum", low.truth(a), low.truth(b))
 
 
 @rule("logical_xor", gives="bool", moves=True)
-def _logical_xor(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _logical_xor(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("ne", low.truth(a), low.truth(b))
 
 
 @rule("logical_not", gives="bool", moves=True)
-def _logical_not(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _logical_not(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("eq", a, 0.0)
 
 
 @rule("bitwise_not", gives="bool whole")
-def _bitwise_not(low: Lowering, node: fx.Node, a: Any) -> Value:
-    boolean = low.types.kind(node) is Kind.BOOL
+def _bitwise_not(low: Lowering, node: fx.Node, a: Any) -> Tiles:
+    boolean = low.types.kind(node) is DtypeKind.BOOL
     return low.map("eq", a, 0.0) if boolean else low.map("sub", -1.0, a)
 
 
@@ -207,43 +207,43 @@ rule("bitwise_xor", "__xor__", gives="bool")(_ne)
 
 
 @rule("bitwise_or", "__or__", gives="bool")
-def _bitwise_or(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _bitwise_or(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return low.map("maximum", a, b)
 
 
 @rule("isnan", gives="bool", moves=True)
-def _isnan(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _isnan(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("ne", a, a)
 
 
 @rule("isinf", gives="bool", moves=True)
-def _isinf(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _isinf(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("eq", low.map("abs", a), math.inf)
 
 
 @rule("isfinite", gives="bool", moves=True)
-def _isfinite(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _isfinite(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("lt", low.map("abs", a), math.inf)
 
 
 @rule("isposinf", gives="bool", moves=True)
-def _isposinf(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _isposinf(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("eq", a, math.inf)
 
 
 @rule("isneginf", gives="bool", moves=True)
-def _isneginf(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _isneginf(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("eq", a, -math.inf)
 
 
 @rule("angle")
-def _angle(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _angle(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     half = low.map("where", low.map("lt", a, 0.0), math.pi, 0.0)
     return low.map("where", low.map("ne", a, a), a, half)
 
 
 @rule("signbit", gives="bool", moves=True)
-def _signbit(low: Lowering, node: fx.Node, a: Any) -> Value:
+def _signbit(low: Lowering, node: fx.Node, a: Any) -> Tiles:
     return low.map("lt", low.map("copysign", 1.0, a), 0.0)
 
 
@@ -253,8 +253,8 @@ def _signbit(low: Lowering, node: fx.Node, a: Any) -> Value:
 @rule("clamp", "hardtanh", moves=True)
 def _clamp(
     low: Lowering, node: fx.Node, a: Any, low_end: Any = None, high_end: Any = None
-) -> Value:
-    whole = low.types.kind(node) is Kind.WHOLE
+) -> Tiles:
+    whole = low.types.kind(node) is DtypeKind.WHOLE
     if whole and any(isinstance(end, float) and end % 1 for end in (low_end, high_end)):
         raise Untraceable(f"{node.target} of integers between {low_end} and {high_end}", node)
     # An end that is as large as the value, which may be -0 where it is 0, is not taken.
@@ -263,40 +263,40 @@ def _clamp(
 
 
 @rule("clamp_min", moves=True)
-def _clamp_min(low: Lowering, node: fx.Node, a: Any, end: Any) -> Value:
+def _clamp_min(low: Lowering, node: fx.Node, a: Any, end: Any) -> Tiles:
     return low.map("maximum", end, a)
 
 
 @rule("clamp_max", moves=True)
-def _clamp_max(low: Lowering, node: fx.Node, a: Any, end: Any) -> Value:
+def _clamp_max(low: Lowering, node: fx.Node, a: Any, end: Any) -> Tiles:
     return low.map("minimum", end, a)
 
 
 @rule("fmax", moves=True)
-def _fmax(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _fmax(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return _but_for_nan(low, "maximum", a, b)
 
 
 @rule("fmin", moves=True)
-def _fmin(low: Lowering, node: fx.Node, a: Any, b: Any) -> Value:
+def _fmin(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
     return _but_for_nan(low, "minimum", a, b)
 
 
-def _but_for_nan(low: Lowering, op: str, a: Any, b: Any) -> Value:
+def _but_for_nan(low: Lowering, op: str, a: Any, b: Any) -> Tiles:
     """The other of the two where one is NaN."""
     chosen = low.map("where", low.map("ne", b, b), a, low.map(op, a, b))
     return low.map("where", low.map("ne", a, a), b, chosen)
 
 
 @rule("leaky_relu")
-def _leaky_relu(low: Lowering, node: fx.Node, a: Any, slope: float = 0.01) -> Value:
+def _leaky_relu(low: Lowering, node: fx.Node, a: Any, slope: float = 0.01) -> Tiles:
     return low.map("where", low.map("lt", 0.0, a), a, low.map("mul", a, slope))
 
 
 @rule("elu")
 def _elu(
     low: Lowering, node: fx.Node, a: Any, alpha: float = 1.0, scale: float = 1.0, inner: float = 1.0
-) -> Value:
+) -> Tiles:
     curve = low.map("mul", low.map("expm1", low.map("mul", a, inner)), alpha * scale)
     return low.map("where", low.map("lt", 0.0, a), low.map("mul", a, scale), curve)
 
@@ -304,7 +304,7 @@ def _elu(
 @rule("threshold_backward")
 def _threshold_backward(
     low: Lowering, node: fx.Node, gradient: Any, a: Any, threshold: float
-) -> Value:
+) -> Tiles:
     return low.map("where", low.map("le", a, threshold), 0.0, gradient)
 
 
@@ -326,7 +326,7 @@ def _creates(count: int, number: float | None, *names: str) -> None:
         device: Any = None,
         pin_memory: Any = None,
         memory_format: Any = None,
-    ) -> Value:
+    ) -> Tiles:
         value = (first, second, third)[count - 1] if number is None else number
         return _constant(low, node, value)
 
@@ -343,7 +343,7 @@ _creates(3, math.nan, "empty_permuted", "empty_like", "empty", "new_empty")
 _creates(3, math.nan, "new_empty_strided", "empty_strided")
 
 
-def _constant(low: Lowering, node: fx.Node, number: Any) -> Value:
+def _constant(low: Lowering, node: fx.Node, number: Any) -> Tiles:
     """A number, as the type of the result has it."""
     tensor = node.meta["val"]
     try:
@@ -352,7 +352,7 @@ def _constant(low: Lowering, node: fx.Node, number: Any) -> Value:
         rounded = None
     if not isinstance(rounded, (bool, int, float)) or tensor.layout != torch.strided:
         raise Untraceable(f"{node.target} of {number} in {tensor.dtype} is no constant", node)
-    if low.types.kind(node) is Kind.WHOLE:
+    if low.types.kind(node) is DtypeKind.WHOLE:
         low.types.ranges[node] = (rounded, rounded)
     return low.value(rounded)
 
@@ -385,16 +385,20 @@ def _to_copy(
 def _converted(low: Lowering, node: fx.Node, a: Any) -> Any:
     """What only takes another type: a number may not lose or gain digits."""
     before, after = low.types.kind(a), low.types.kind(node)
-    if before is after is not Kind.FOREIGN:
+    if before is after is not DtypeKind.FOREIGN:
         return low.any(a)
-    if after is Kind.BOOL:
+    if after is DtypeKind.BOOL:
         return low.truth(a)
     known = low.known(a)
     if known is not None and math.isfinite(known):
         return _constant(low, node, known)
-    if after in (Kind.REAL, Kind.NARROW) and before in (Kind.BOOL, Kind.WHOLE, Kind.NARROW):
+    if after in (DtypeKind.REAL, DtypeKind.NARROW) and before in (
+        DtypeKind.BOOL,
+        DtypeKind.WHOLE,
+        DtypeKind.NARROW,
+    ):
         return low.value(a)
-    if after is Kind.WHOLE and before is Kind.BOOL:
+    if after is DtypeKind.WHOLE and before is DtypeKind.BOOL:
         return low.value(a)
     dtype = node.meta["val"].dtype
     raise Untraceable(f"{node.target} to {dtype}: programs compute in one dtype", node)

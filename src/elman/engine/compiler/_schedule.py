@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 from elman.engine.compiler._ir import COST, Graph
 from elman.engine.compiler._program import REDUCTIONS, Instruction, Phase, Product, Routine
 
-# Writing a tile to memory and reading it back a sequence later, in the cycles of COST.
+# What saving a tile costs, in the cycles of COST: it is written to memory in the forward pass and
+# read back a sequence later. So a sigmoid (10) is cheaper to compute again from a saved value, and
+# a chain of two is not.
 SAVE_COST = 13.0
-# Made anew in each phase rather than kept.
+# Computed again in each phase that uses them: to keep the tile would cost a store and a load.
 _CHEAP = ("unit", "constant", "expand")
 _PRODUCTS = ("product", "flow_back")
 
@@ -24,19 +26,21 @@ class Effect(NamedTuple):
 
 
 def choose_saved(
-    graph: Graph, wanted: Iterable[int], free: set[int], gone: Iterable[int], forward: set[int]
+    graph: Graph, outputs: Iterable[int], free: set[int], lost: Iterable[int], forward: set[int]
 ) -> tuple[int, ...]:
-    """Which forward values the backward should read back, so that saving and redoing cost least.
+    """Which forward values the backward pass reads back, so that saving and recomputing cost least.
+
+    This is rematerialization: the rest is computed again from what is saved.
 
     Args:
         graph: forward and backward.
-        wanted: what the backward computes.
-        free: what it finds without saving: states before and after, and their gradients.
-        gone: what the forward finds in memory, and the backward, unless it was saved, does not.
+        outputs: what the backward computes.
+        free: what is in memory without saving: states before and after, and their gradients.
+        lost: what the forward has in memory, and the backward only if it was saved.
         forward: the nodes that the forward computes anyway.
     """
-    wanted, leaves = list(wanted), set(gone) - free
-    needed = graph.closure(wanted, free)
+    outputs, leaves = list(outputs), set(lost) - free
+    needed = graph.closure(outputs, free)
     of_backward = depends_on_cotangent(graph)
     candidates = [
         n
@@ -47,22 +51,25 @@ def choose_saved(
     ]
 
     def cost(saved: frozenset[int]) -> float:
-        again = graph.closure(wanted, free | saved)
+        again = graph.closure(outputs, free | saved)
         if not leaves.isdisjoint(again):
-            return float("inf")
+            return float("inf")  # it would need a product or an input that is gone
+        # A saved value that the forward does not compute for itself costs it work, too.
         extra = graph.closure(saved, forward) if saved else set[int]()
         work = sum(COST[graph.nodes[n].op] for n in again) + sum(
             COST[graph.nodes[n].op] for n in extra
         )
         return work + SAVE_COST * len(saved)
 
+    # Hill climbing, from what is always enough: the products and inputs themselves. A step has some
+    # tens of nodes, so every move can be tried.
     saved = frozenset(leaves.intersection(candidates))
     best, better = cost(saved), True
     while better:
         better = False
         for moved in _neighbors(graph, saved, candidates):
             price = cost(moved)
-            if price < best - 1e-9:
+            if price < best - 1e-9:  # no ties, so that it ends
                 saved, best, better = moved, price, True
                 break
     return tuple(sorted(saved))
@@ -71,7 +78,10 @@ def choose_saved(
 def _neighbors(
     graph: Graph, saved: frozenset[int], candidates: Sequence[int]
 ) -> Iterable[frozenset[int]]:
-    """One more, one less, or what a saved value is made of, or helps to make, in its place."""
+    """The sets one move away: one more, one less, or a saved value exchanged for a neighbor.
+
+    The exchange matters: saving sigmoid(r) instead of r is better, but only after both moves.
+    """
     for n in candidates:
         yield saved ^ {n}
     for out in sorted(saved):
@@ -84,19 +94,23 @@ def _neighbors(
 
 def depends_on_cotangent(graph: Graph) -> set[int]:
     """The nodes of the backward."""
-    found = set[int]()
+    backward = set[int]()
     for number, node in enumerate(graph.nodes):
-        if node.op == "cotangent" or any(i in found for i in node.inputs):
-            found.add(number)
-    return found
+        if node.op == "cotangent" or any(i in backward for i in node.inputs):
+            backward.add(number)
+    return backward
 
 
 class Scheduler:
-    """Builds one routine.
+    """Builds one routine: orders the nodes, divides them into phases, and gives each a place.
+
+    The library runs a phase tile by tile. Within it a value needs only a tile in the cache. What
+    needs all units of a value (a matrix product, a reduction) must wait until all tiles of it are
+    there: that is where a phase ends, and what the next one still reads goes to memory.
 
     Args:
         graph: the expressions.
-        given: nodes that lie in memory, with their operands.
+        memory: nodes that are in memory before the routine, with their operands.
         targets: operands to fill, with their nodes.
         effects: additions to parameters' gradients.
         sources: of each product of the backward, the operands that it multiplies.
@@ -105,22 +119,23 @@ class Scheduler:
     def __init__(
         self,
         graph: Graph,
-        given: Mapping[int, str],
+        memory: Mapping[int, str],
         targets: Sequence[tuple[str, int]],
         effects: Sequence[Effect] = (),
         sources: Mapping[int, tuple[str, ...]] | None = None,
     ) -> None:
-        self.graph, self.given, self.sources = graph, given, sources or {}
+        self.graph, self.memory, self.sources = graph, memory, sources or {}
         # What is filled is a tile, also where one number is known for all of it.
         self.targets = [(operand, graph.as_tile(node)) for operand, node in targets]
         self.effects = effects
-        wanted = [node for _, node in self.targets] + [e.node for e in effects]
-        self.needed = graph.closure(wanted, given)
+        outputs = [node for _, node in self.targets] + [e.node for e in effects]
+        self.needed = graph.closure(outputs, memory)
         self.phase = self._phases()
         self.products = self._in_order()
-        self.order = self._depth_first(wanted)
+        self.order = self._depth_first(outputs)
         self.home: dict[tuple[int, int], str] = {}  # of a node in a phase
-        self.uses = Counter(i for n in self.needed for i in graph.nodes[n].inputs) + Counter(wanted)
+        self.uses = Counter(i for n in self.needed for i in graph.nodes[n].inputs)
+        self.uses += Counter(outputs)
         self.fused = self._fusable()
 
     def routine(self) -> Routine:
@@ -133,24 +148,32 @@ class Scheduler:
         )
 
     def _phases(self) -> dict[int, int]:
-        """What needs all units of a value, a sum or a product, is there one phase after it."""
-        phase = dict.fromkeys(self.given, 0)
+        """The earliest phase of each node: a reduction or a product comes one after its input.
+
+        Nodes are numbered in an order in which they can be computed, so one pass is enough.
+        """
+        phase = dict.fromkeys(self.memory, 0)
         for n in sorted(self.needed):
             node = self.graph.nodes[n]
             ready = max((phase[i] for i in node.inputs), default=0)
             if node.op == "product":
                 whole, *start = node.inputs
-                after = 0 if whole in self.given else phase[whole] + 1
+                # A state is in memory as a whole, so its products open the step. What a product
+                # starts from may be of its own phase: products run one after the other.
+                after = 0 if whole in self.memory else phase[whole] + 1
                 phase[n] = max([after, *(phase[i] for i in start)])
             else:
                 phase[n] = ready + (node.op in (*REDUCTIONS, "flow_back"))
         return phase
 
     def _in_order(self) -> list[int]:
-        """The products: those of one phase and source together, and none before its start."""
-        depth: dict[int, int] = {}
-        found = sorted(n for n in self.needed if self.graph.nodes[n].op in _PRODUCTS)
-        for n in found:
+        """The products: those of one phase and source together, and none before its start.
+
+        Together, with their blocks in the order of the matrix, they are one call of the GEMM.
+        """
+        depth: dict[int, int] = {}  # how many products a product starts from, one after the other
+        products = sorted(n for n in self.needed if self.graph.nodes[n].op in _PRODUCTS)
+        for n in products:
             start = self.graph.nodes[n].inputs[1:]
             depth[n] = 1 + max((depth.get(i, 0) for i in start), default=0)
 
@@ -158,7 +181,7 @@ class Scheduler:
             node = self.graph.nodes[n]
             return self.phase[n], depth[n], node.inputs[0], self.graph.blocks[node.slot]
 
-        return sorted(found, key=key)
+        return sorted(products, key=key)
 
     def product(self, node: int) -> str:
         """The operand of a product."""
@@ -173,38 +196,36 @@ class Scheduler:
             if node.op == "flow_back":
                 yield Product(out, "", blocks, self.sources[n], transposed=True)
             else:
-                source, *start = (self.given.get(i) or self.home[i, -1] for i in node.inputs)
+                source, *start = (self.memory.get(i) or self.home[i, -1] for i in node.inputs)
                 yield Product(out, start[0] if start else "", blocks, (source,))
 
-    def _depth_first(self, wanted: Sequence[int]) -> list[int]:
-        """Each value soon before its first use."""
-        order, seen = list[int](), set[int]()
-        stack = [(n, False) for n in reversed(wanted)]
+    def _depth_first(self, outputs: Sequence[int]) -> list[int]:
+        """Each value shortly before its first use, so that few tiles are alive at once."""
+        order, visited = list[int](), set[int]()
+        # An explicit stack: a step may nest deeper than Python's recursion limit.
+        stack = [(n, False) for n in reversed(outputs)]
         while stack:
             n, done = stack.pop()
             if done:
                 order.append(n)
-            elif n in self.needed and n not in seen:
-                seen.add(n)
+            elif n in self.needed and n not in visited:
+                visited.add(n)
                 stack.append((n, True))
                 stack.extend((i, False) for i in reversed(self.graph.nodes[n].inputs))
         return order
 
     def _fusable(self) -> set[int]:
         """Products that only one sum needs, in its own phase: they become part of an fma."""
-        nodes, targets = (
-            self.graph.nodes,
-            {node for _, node in self.targets} | {e.node for e in self.effects},
-        )
+        nodes = self.graph.nodes
+        targets = {node for _, node in self.targets} | {e.node for e in self.effects}
         fused = set[int]()
         for n in self.needed:
             if nodes[n].op not in ("add", "sub") or nodes[n].row:
                 continue
-            # a * b + c and c - a * b, but there is no a * b - c
-            for i in nodes[n].inputs[:: 1 if nodes[n].op == "add" else -1][
-                : 2 if nodes[n].op == "add" else 1
-            ]:
-                single = self.uses[i] == 1 and i not in targets and i not in self.given
+            # The library has a * b + c and c - a * b, but no a * b - c: of a difference, only what
+            # is subtracted can be fused.
+            for i in nodes[n].inputs if nodes[n].op == "add" else nodes[n].inputs[1:]:
+                single = self.uses[i] == 1 and i not in targets and i not in self.memory
                 if nodes[i].op == "mul" and single and self.phase[i] == self.phase[n]:
                     fused.add(i)
                     break
@@ -213,17 +234,16 @@ class Scheduler:
     def _inputs(self, n: int) -> tuple[str, tuple[int, ...]]:
         """The operation of a node and its inputs, with a fused product's factors in place."""
         node = self.graph.nodes[n]
-        for at, i in enumerate(node.inputs):
+        for position, i in enumerate(node.inputs):
             if i in self.fused and node.op in ("add", "sub"):
-                return ("fma" if node.op == "add" else "fnma"), (
-                    *self.graph.nodes[i].inputs,
-                    node.inputs[1 - at],
-                )
+                factors, summand = self.graph.nodes[i].inputs, node.inputs[1 - position]
+                return ("fma" if node.op == "add" else "fnma"), (*factors, summand)
         return node.op, node.inputs
 
     def _give_homes(self) -> None:
-        """Targets where they must go; what a later phase needs where it survives."""
+        """Assigns memory: targets where they must go, what a later phase reads to "w" or "q"."""
         rows = wides = 0
+        # A node that is the target of several operands lives in the first; the others are copies.
         by_node = {node: operand for operand, node in reversed(self.targets)}
         self.home.update({(n, -1): self.product(n) for n in self.products})
         for n in self.order:
@@ -241,6 +261,7 @@ class Scheduler:
 
     def _outlives_its_phase(self, n: int) -> bool:
         later = [u for u in self._users(n) if self.phase[u] > self.phase[n]]
+        # A product reads its source from memory, however cheap that would be to compute again.
         cheap = self.graph.nodes[n].op in _CHEAP
         return any(not cheap or self.graph.nodes[u].op == "product" for u in later)
 
@@ -265,7 +286,11 @@ class Scheduler:
 
 
 class _Tiles:
-    """The tile instructions of one phase: first with a name for each value, then with few tiles."""
+    """The tile instructions of one phase.
+
+    They are written with a name for each value ("v7"), as in a compiler's SSA form, and then
+    renamed to as few tiles as their lifetimes allow.
+    """
 
     def __init__(self, scheduler: Scheduler, phase: int) -> None:
         self.s, self.phase = scheduler, phase
@@ -280,6 +305,7 @@ class _Tiles:
                 continue
             if node.op in _CHEAP and (n, -1) not in s.home:
                 continue
+            # A reduction accumulates in the phase of its input; the number is there in the next.
             if node.op in REDUCTIONS and s.phase[n] == self.phase + 1:
                 source = self._operand(node.inputs[0])
                 self.lines.append(Instruction(node.op, "-", (source,), slot=int(s.home[n, -1][1:])))
@@ -300,8 +326,8 @@ class _Tiles:
 
     def _operand(self, n: int) -> str:
         """Where tile ``n`` is; what is cheap is made when it is first wanted."""
-        if n in self.s.given:
-            return self.s.given[n]
+        if n in self.s.memory:
+            return self.s.memory[n]
         if n in self.made:
             return self.made[n]
         cheap = self.s.graph.nodes[n].op in _CHEAP
@@ -325,25 +351,29 @@ class _Tiles:
 
 
 def _few_tiles(lines: Sequence[Instruction]) -> list[Instruction]:
-    """Temporary values ("v7") on as few tiles ("t0") as their lifetimes allow."""
+    """Temporary values ("v7") on as few tiles ("t0") as their lifetimes allow.
+
+    This is linear-scan register allocation; fewer tiles stay in a nearer cache.
+    """
     last = {
-        name: at
-        for at, line in enumerate(lines)
+        name: number
+        for number, line in enumerate(lines)
         for name in (*line.inputs, line.out)
         if name[0] == "v"
     }
     tile: dict[str, int] = {}
     free: list[int] = []
-    result = []
-    for at, line in enumerate(lines):
+    renamed = []
+    for number, line in enumerate(lines):
         inputs = tuple(f"t{tile[x]}" if x in tile else x for x in line.inputs)
-        ending = (x for x in dict.fromkeys(line.inputs) if x in tile and last[x] == at)
+        ending = (x for x in dict.fromkeys(line.inputs) if x in tile and last[x] == number)
+        # Before the output gets its tile: an elementwise instruction may overwrite its input.
         free.extend(tile[name] for name in ending)
         out = line.out
         if out[0] == "v":
             tile[out] = free.pop() if free else len(set(tile.values()) | set(free))
             out = f"t{tile[out]}"
-            if last[line.out] == at:
+            if last[line.out] == number:
                 free.append(tile[line.out])
-        result.append(line._replace(out=out, inputs=inputs))
-    return result
+        renamed.append(line._replace(out=out, inputs=inputs))
+    return renamed

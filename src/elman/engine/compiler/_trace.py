@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-import linecache
-import sys
-import traceback
 import types
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +20,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from elman.cells import Cell, PointwiseCell
 from elman.cells._base import watching
 from elman.engine._lock import fork_safe_lock
-from elman.engine.compiler._bytecode import followed
+from elman.engine.compiler._bytecode import walk_cell
 from elman.engine.compiler._cache_key import AFFINE, Dependence, own_tensors
-from elman.engine.compiler._codegen import Builder, Leaf
+from elman.engine.compiler._codegen import Builder, TracedInput
 from elman.engine.compiler._containers import changed, copied, entries
 from elman.engine.compiler._lower import Untraceable
 from elman.engine.compiler._once import has_only_first_derivatives
+from elman.engine.compiler._origin import OriginMode, user_line, with_origin
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
@@ -37,9 +35,12 @@ _one_at_a_time = fork_safe_lock()  # torch's tracer patches what all threads sha
 
 
 class Projection(NamedTuple):
-    """What a cell's ``project`` gives: a tensor (kind None), or a NamedTuple of tensors.
+    """What a cell's ``project`` returns.
 
-    ``gates`` is each tensor's size in units.
+    Attributes:
+        kind: the NamedTuple, or None for a tensor.
+        gates: the size of each tensor in units.
+        dtypes: of each tensor.
     """
 
     kind: type | None
@@ -47,14 +48,18 @@ class Projection(NamedTuple):
     dtypes: tuple[torch.dtype, ...]
 
 
-class Traced(NamedTuple):
-    """A program, and which of the cell's own tensors it takes: by name, and whether transposed.
+class CellProgram(NamedTuple):
+    """The program of a cell's step.
 
-    ``watched`` are the names of what it shows.
+    Attributes:
+        text: the program.
+        parameters: the cell's parameters and buffers that it takes, by name, in its order; and
+            whether the transpose is taken.
+        watched: the names of the values that it returns to an observer.
     """
 
     text: str
-    own: tuple[tuple[str, bool], ...]
+    parameters: tuple[tuple[str, bool], ...]
     watched: tuple[str, ...] = ()
 
 
@@ -67,84 +72,88 @@ def is_projected(cell: Cell) -> bool:
     return all(getattr(method, "__func__", None) is its for method, its in methods)
 
 
-class _Known(NamedTuple):
-    """What a cell depended on at its last call, and what was found by what was asked for."""
+class _CacheEntry(NamedTuple):
+    """What a cell depended on at its last call, and its programs, or the reasons against them."""
 
     dependence: Dependence
     kind: type | None
-    results: dict[Any, Traced | str]
+    programs: dict[Any, CellProgram | str]
 
 
-_known: dict[int, _Known] = {}  # by the id of a cell that is alive
-_programs: dict[Any, Traced | str] = {}
+# Two caches: of each cell that is alive, by its id, where a hit compares a few leaves by identity;
+# and of all cells that are alike, by content, so that the second layer of a stack is not traced.
+_entries: dict[int, _CacheEntry] = {}
+_programs: dict[Any, CellProgram | str] = {}
 _changing: MutableMapping[type, str] = WeakKeyDictionary()  # by the class: why it has no program
 _MOST_PROGRAMS = 256
 
 
-def traced(
+def compile_cell(
     cell: Cell, dtype: torch.dtype, projection: Projection | None, *, watches: bool = False
-) -> Traced:
+) -> CellProgram:
     """The program of this cell as it is now; traced when it, or what its step reads, is new.
 
     Args:
         cell: the cell.
         dtype: that it computes in.
-        projection: what its ``project`` gives; None where :func:`is_projected`.
-        watches: whether it also shows what the cell watches, and its states.
+        projection: what its ``project`` returns; None where :func:`is_projected`.
+        watches: whether it also returns what the cell watches, and its states.
 
     Raises:
         Untraceable: naming the operation, or what the step reads, and the line.
     """
-    known, kind = _known.get(id(cell)), projection.kind if projection else None
-    asked = (dtype, projection, watches, torch.get_default_dtype())
-    if known is None or known.kind is not kind or not known.dependence.holds(cell):
-        known = _known_anew(cell, kind, AFFINE if projection is None else ())
-    result = known.results.get(asked)
-    if result is None:
-        result = _found(cell, known, asked)
-    if isinstance(result, str):
-        raise Untraceable(result)
-    return result
+    entry, kind = _entries.get(id(cell)), projection.kind if projection else None
+    options = (dtype, projection, watches, torch.get_default_dtype())
+    if entry is None or entry.kind is not kind or not entry.dependence.holds(cell):
+        entry = _new_entry(cell, kind, AFFINE if projection is None else ())
+    program = entry.programs.get(options)
+    if program is None:
+        program = _look_up(cell, entry, options)
+    if isinstance(program, str):
+        raise Untraceable(program)
+    return program
 
 
 def reads_around(cell: Cell) -> bool:
     """Whether the step of a cell that was traced reads anything outside of the cell."""
-    return _known[id(cell)].dependence.reads_around
+    return _entries[id(cell)].dependence.reads_around
 
 
 def unchanged(cell: Cell) -> bool:
     """Whether a cell that was traced is still what it was then."""
-    return _known[id(cell)].dependence.holds(cell)
+    return _entries[id(cell)].dependence.holds(cell)
 
 
-def _known_anew(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _Known:
-    where, problem = id(cell), _changing.get(type(cell))
+def _new_entry(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _CacheEntry:
+    key, problem = id(cell), _changing.get(type(cell))
     if problem:
         raise Untraceable(problem)
-    known = _Known(Dependence(cell, apart, kind, lambda _: _known.pop(where, None)), kind, {})
-    _known[where] = known
-    return known
+    # The entry goes with the cell: another one may later have its id.
+    dependence = Dependence(cell, apart, kind, lambda _: _entries.pop(key, None))
+    entry = _entries[key] = _CacheEntry(dependence, kind, {})
+    return entry
 
 
-def _found(cell: Cell, known: _Known, asked: Any) -> Traced | str:
-    """The program, or why there is none, from the cells before this one if they were alike."""
-    key = asked, known.dependence.key
-    result = _programs.get(key) or _traced(cell, *asked[:3])
-    if not known.dependence.holds(cell):
+def _look_up(cell: Cell, entry: _CacheEntry, options: Any) -> CellProgram | str:
+    """The program, or why there is none: that of an earlier cell if one was alike."""
+    key = options, entry.dependence.key
+    program = _programs.get(key) or _traced(cell, *options[:3])
+    # Another thread may have changed it meanwhile: then nobody knows what the trace is of.
+    if not entry.dependence.holds(cell):
         why = "what its step reads was changed while it was traced"
-        return result if isinstance(result, str) else why
-    _programs[key] = known.results[asked] = result
+        return program if isinstance(program, str) else why
+    _programs[key] = entry.programs[options] = program
     while len(_programs) > _MOST_PROGRAMS:
         _programs.pop(next(iter(_programs)), None)
-    return result
+    return program
 
 
 def _traced(
     cell: Cell, dtype: torch.dtype, projection: Projection | None, watches: bool
-) -> Traced | str:
+) -> CellProgram | str:
     """The program, or why there is none: that takes as long to find out."""
 
-    def trace(batch: int) -> Traced:
+    def trace(batch: int) -> CellProgram:
         # Imported when first needed: it takes longer than all of elman.
         from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -154,6 +163,7 @@ def _traced(
     # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
     try:
         with ThreadPoolExecutor(1) as fresh:
+            # Twice: where the batch enters a number, or a shape, the two programs differ.
             first, second = fresh.map(trace, _BATCHES)
     except Untraceable as error:
         return str(error)
@@ -162,7 +172,7 @@ def _traced(
 
 @contextmanager
 def _swept() -> Iterator[None]:
-    """Free at the end what was made inside: a trace is full of cycles, and holds megabytes.
+    """Frees at the end what was made inside: a trace is full of cycles, and holds megabytes.
 
     All of it is in the youngest generation, since no collection ran meanwhile, and only that is
     looked through: the others take longer than the trace.
@@ -178,8 +188,8 @@ def _swept() -> Iterator[None]:
         gc.collect(0)
 
 
-class _Stepping(nn.Module):
-    """A step of a cell, by itself or with the recurrent gates given beside it."""
+class _StepModule(nn.Module):
+    """A step of a cell as a module, whose tensors ``functional_call`` can exchange."""
 
     def __init__(self, cell: Cell, projection: Projection | None) -> None:
         super().__init__()
@@ -208,22 +218,24 @@ class _Step:
     ) -> None:
         self.units, self.states = cell.hidden_size, len(cell.states)
         self.dtype, self.watches = dtype, watches
-        self.seen: tuple[str, ...] = ()
+        self.watched: tuple[str, ...] = ()
+        # A batch that is a multiple of the units could be taken for gates.
         while batch % self.units == 0 and self.units > 1:
             batch += 2
         self.batch, self.projection = batch, projection
-        self.module, self.cell = _Stepping(_twin(cell), projection), cell
+        self.module, self.cell = _StepModule(_twin(cell), projection), cell
         apart = () if projection else AFFINE
         self.names = [name for name, _ in own_tensors(self.module.cell, apart)]
         leaves = list(self._leaves(cell, dtype))
         # A gradient is only taken of those that can have one, which come first.
         self.leaves = sorted(leaves, key=lambda leaf: leaf[0].fixed)
 
-    def _leaves(self, cell: Cell, dtype: torch.dtype) -> Iterator[tuple[Leaf, Tensor]]:
-        def rows(kind: str, number: int, gates: int, its: torch.dtype = dtype) -> Any:
+    def _leaves(self, cell: Cell, dtype: torch.dtype) -> Iterator[tuple[TracedInput, Tensor]]:
+        def rows(kind: str, number: int, gates: int, own_dtype: torch.dtype = dtype) -> Any:
             shape = (self.batch, gates * self.units)
-            example = torch.full(shape, 0.5 if its == dtype else 1, dtype=its)
-            return Leaf(kind, number, shape, its != dtype), example
+            fixed = own_dtype != dtype
+            example = torch.full(shape, 1 if fixed else 0.5, dtype=own_dtype)
+            return TracedInput(kind, number, shape, fixed), example
 
         if self.projection is None:
             assert isinstance(cell, PointwiseCell)
@@ -235,41 +247,40 @@ class _Step:
         tensors = dict(own_tensors(self.module.cell))
         for number, name in enumerate(self.names):
             t, real = tensors[name].detach(), tensors[name].is_floating_point()
-            leaf = Leaf("own", number, tuple(t.shape), not real)
+            leaf = TracedInput("own", number, tuple(t.shape), not real)
             yield leaf, t.to("cpu", dtype if real else t.dtype)
 
     def __call__(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """The new states, and what is shown; :attr:`seen` gets its names."""
-        given: dict[str, list[Tensor]] = {k: [] for k in ("input", "recurrent", "state", "own")}
+        """The new states and the watched values, whose names :attr:`watched` gets."""
+        by_kind: dict[str, list[Tensor]] = {k: [] for k in ("input", "recurrent", "state", "own")}
         pairs = zip((leaf for leaf, _ in self.leaves), tensors, strict=True)
         for leaf, tensor in sorted(pairs, key=lambda pair: pair[0].number):
-            given[leaf.kind].append(tensor)
-        own = {f"cell.{n}": t for n, t in zip(self.names, given.pop("own"), strict=True)}
-        with watching() as values:
+            by_kind[leaf.kind].append(tensor)
+        own = {f"cell.{n}": t for n, t in zip(self.names, by_kind.pop("own"), strict=True)}
+        with watching() as gates:
             new: tuple[Tensor, ...] = torch.func.functional_call(
-                self.module, own, tuple(given.values())
+                self.module, own, tuple(by_kind.values())
             )
         if not self.watches:
             return new
-        shown = values | dict(zip(self.module.cell.states, new, strict=False))
-        self.seen = tuple(shown)
-        return (*new, *shown.values())
+        watched = gates | dict(zip(self.module.cell.states, new, strict=False))
+        self.watched = tuple(watched)
+        return (*new, *watched.values())
 
-    def trace(self, make_fx: Any) -> Traced:
-        """Its program."""
+    def trace(self, make_fx: Any) -> CellProgram:
+        """The program of the step and its gradient."""
         leaves, tensors = [leaf for leaf, _ in self.leaves], [t for _, t in self.leaves]
         count = sum(not leaf.fixed for leaf in leaves)
 
         def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
-            with _Noting() as noting:
-                self.noting = noting
-                new, vjp, *_ = torch.func.vjp(lambda *given: self(*given, *fixed), *some)
+            with OriginMode() as self.origins:
+                new, vjp, *_ = torch.func.vjp(lambda *tensors: self(*tensors, *fixed), *some)
                 return new, vjp(tuple(cotangents))
 
         projected = self.projection is None
         try:
-            results = self._check(tensors)
-            cotangents = [torch.full_like(t, 0.5) for t in results]
+            outputs = self._check(tensors)
+            cotangents = [torch.full_like(t, 0.5) for t in outputs]
             traces = make_fx(with_gradient, decomposition_table=_decompositions())
             module = self._traced_by_torch(traces, tensors[:count], tensors[count:], cotangents)
             builder = Builder(
@@ -278,33 +289,36 @@ class _Step:
                 self.units,
                 self.dtype,
                 projected=projected,
-                watched=len(self.seen),
+                watched=len(self.watched),
             )
             once = has_only_first_derivatives(module, tensors[:count], tensors[count:], cotangents)
             program, own = builder.build(module)
         except Untraceable as error:
             if error.node is None:
                 raise
-            raise Untraceable(_with_origin(error)) from None
-        names = tuple((self.names[n], turned) for n, turned in own if n >= 0)
-        return Traced(str(replace(program, once=int(once))), names, self.seen)
+            raise Untraceable(with_origin(error)) from None
+        names = tuple((self.names[n], transposed) for n, transposed in own if n >= 0)
+        return CellProgram(str(replace(program, once=int(once))), names, self.watched)
 
     def _traced_by_torch(self, traces: Any, *arguments: Any) -> fx.GraphModule:
         try:
             module: fx.GraphModule = traces(*arguments)
         except RuntimeError as error:  # the step itself ran: its gradient does not
             text = str(error).partition("\n")[0]
-            operation, place = self.noting.origin_of(error)
+            operation, place = self.origins.of(error)
             inside = f", in {operation}" if operation and operation not in text else ""
             raise Untraceable(f"torch says of its gradient: {text}{inside}{place}") from None
         return module
 
     def _check(self, tensors: list[Tensor]) -> tuple[Tensor, ...]:
-        """Runs it once, watched."""
+        """Runs the step once for what it does beside computing, and checks what it returns.
+
+        make_fx itself would keep the one branch that these examples take, without a word.
+        """
         kind = self.projection.kind if self.projection else None
-        containers = followed(self.module.cell, kind, self.cell).containers
+        containers = walk_cell(self.module.cell, kind, self.cell).containers
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
-            results = self(*tensors)
+            outputs = self(*tensors)
             if changed(containers):  # it may have been another thread
                 containers = [(name, held, entries(held)) for name, held, _ in containers]
                 self(*tensors)
@@ -313,25 +327,23 @@ class _Step:
             why = f"its step changes {name}, which a program does not; self.watch() shows values"
             _changing[type(self.cell)] = why
             raise Untraceable(why)
-        new, shown = (
-            results[: len(results) - len(self.seen)],
-            results[len(results) - len(self.seen) :],
-        )
+        count = len(outputs) - len(self.watched)
+        new, watched = outputs[:count], outputs[count:]
         if len(new) != self.states:
             raise Untraceable(f"it returns {len(new)} states, expected {self.states}")
-        for name, value in zip(self.seen, shown, strict=True):
-            if tuple(value.shape) != (self.batch, self.units) or value.dtype != self.dtype:
+        for name, gate in zip(self.watched, watched, strict=True):
+            if tuple(gate.shape) != (self.batch, self.units) or gate.dtype != self.dtype:
                 raise Untraceable(
-                    f"it watches {name!r} of shape {tuple(value.shape)} in {value.dtype}: "
+                    f"it watches {name!r} of shape {tuple(gate.shape)} in {gate.dtype}: "
                     f"expected (batch, {self.units}) in {self.dtype}"
                 )
-        for value in new:
-            if tuple(value.shape) != (self.batch, self.units):
+        for state in new:
+            if tuple(state.shape) != (self.batch, self.units):
                 raise Untraceable(
-                    f"it returns a state of shape {tuple(value.shape)}, "
+                    f"it returns a state of shape {tuple(state.shape)}, "
                     f"expected (batch, {self.units})"
                 )
-        return results
+        return outputs
 
 
 def _twin(cell: Cell) -> Cell:
@@ -382,12 +394,12 @@ class _Refusing(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:
-            raise Untraceable(f"{func} draws random numbers{_user_line()}; draw masks in project()")
+            raise Untraceable(f"{func} draws random numbers{user_line()}; draw masks in project()")
         if func._schema.is_mutable:
             name = str(func.overloadpacket).removeprefix("aten.")
-            raise Untraceable(f"{name} changes a tensor in place{_user_line()}")
+            raise Untraceable(f"{name} changes a tensor in place{user_line()}")
         if func is aten._local_scalar_dense.default:
-            raise Untraceable(f"a tensor is read as a Python number or condition{_user_line()}")
+            raise Untraceable(f"a tensor is read as a Python number or condition{user_line()}")
         return func(*args, **(kwargs or {}))
 
 
@@ -404,78 +416,3 @@ def _decompositions() -> dict[Any, Any]:
     for kept in (aten.sigmoid_backward.default, aten.tanh_backward.default):
         table.pop(kept, None)
     return table
-
-
-class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes on every node which operation of the user's it is from, and on which line that is.
-
-    An operation of the gradient is from that whose gradient it is.
-    """
-
-    def __init__(self) -> None:
-        from torch.fx.experimental.proxy_tensor import get_proxy_mode
-
-        super().__init__()  # type: ignore[no-untyped-call]
-        mode = get_proxy_mode()
-        assert mode is not None
-        self.nodes = mode.tracer.graph.nodes
-        self.origins: dict[int, tuple[str, _Place]] = {}
-        self.last = ("", _Place())
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        gradient = torch._C._current_autograd_node()
-        if gradient is None:
-            origin = str(func), _user_line()
-            self.origins[torch.autograd._get_sequence_nr() - 1] = origin
-        else:
-            origin = self.origins.get(gradient._sequence_nr(), ("", _Place()))
-        self.last = origin
-        before = next(iter(reversed(self.nodes)), None)
-        result = func(*args, **(kwargs or {}))
-        for node in reversed(self.nodes):
-            if node is before:
-                break
-            node.meta["origin"] = origin
-        return result
-
-    def origin_of(self, error: Exception) -> tuple[str, _Place]:
-        """The operation that torch raised this for, and where it stands."""
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        for frame in reversed(frames):
-            if not any(part in frame.f_code.co_filename for part in _NOT_THE_USERS):
-                return "", _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
-        # In the gradient itself: the message names its operation, or it was the last.
-        named = [o for o in self.origins.values() if o[0].split(".")[1] in str(error)]
-        return named[-1] if named else self.last
-
-
-class _Place(NamedTuple):
-    """A line of code; ``names`` are its globals, which know where a notebook keeps it."""
-
-    file: str = ""
-    number: int = 0
-    names: dict[str, Any] | None = None
-
-    def __str__(self) -> str:
-        text = linecache.getline(self.file, self.number, self.names).strip()
-        return f" ({self.file}:{self.number}: {text})" if self.file else ""
-
-
-def _user_line() -> _Place:
-    """Where in the user's own code we are, innermost."""
-    frame: types.FrameType | None = sys._getframe()
-    while frame is not None and any(part in frame.f_code.co_filename for part in _NOT_THE_USERS):
-        frame = frame.f_back
-    if frame is None:
-        return _Place()
-    return _Place(frame.f_code.co_filename, frame.f_lineno, frame.f_globals)
-
-
-_NOT_THE_USERS = ("/torch/", "/elman/engine/", "contextlib", "/jaxtyping/")
-
-
-def _with_origin(error: Untraceable) -> str:
-    """What is wrong, with the operation and the line of the user's that it comes from."""
-    operation, place = error.node.meta.get("origin", ("", _Place()))  # type: ignore[union-attr]
-    inside = f", in {operation}" if operation and operation not in str(error) else ""
-    return f"{error}{inside}{place}"

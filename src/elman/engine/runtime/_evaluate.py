@@ -54,31 +54,31 @@ TORCH: dict[str, Callable[..., Tensor]] = {
 }  # fmt: skip
 
 
-class Arguments(NamedTuple):
+class ScanTensors(NamedTuple):
     """What one scan of a program takes, time first."""
 
-    incoming: tuple[Tensor | None, ...]
+    inputs: tuple[Tensor | None, ...]
     state: tuple[Tensor, ...]
     start: tuple[Tensor, ...]
     own: tuple[Tensor, ...]
 
 
 def evaluate(
-    program: Program, a: Arguments, active: Tensor | None, reset: Tensor | None, reverse: bool
+    program: Program, a: ScanTensors, active: Tensor | None, reset: Tensor | None, reverse: bool
 ) -> tuple[Tensor, ...]:
     """The output, the final states and the watched values of a scan."""
     units = a.state[0].shape[1]
     count = len(program.matrices)
-    weights = Weights(dict(_blocks(a.own[:count], units)), list(_slots(a.own[count:], units)))
-    inputs, bias = a.incoming, None
+    weights = Parameters(dict(_blocks(a.own[:count], units)), list(_slots(a.own[count:], units)))
+    inputs, bias = a.inputs, None
     if program.projected:
-        x, weight, bias_ih, bias = a.incoming
+        x, weight, bias_ih, bias = a.inputs
         assert x is not None
         assert weight is not None
         x = x if active is None else x.masked_fill(~active[..., None], 0)
         inputs = (F.linear(x, weight, bias_ih),)
 
-    seen: list[Tensor] = []  # step by step, all watched values side by side
+    watched: list[Tensor] = []  # step by step, all watched values stacked
 
     def step(inp: Any, state: States) -> States:
         gates = (gate for t, n in zip(inp, program.inputs, strict=True) for gate in t.chunk(n, -1))
@@ -86,7 +86,7 @@ def evaluate(
         memory |= {f"p{i}": s for i, s in enumerate(state)}
         run_routine(program.inference, memory, weights, state[0], bias)
         if program.watched:
-            seen.append(torch.stack([memory[f"o{i}"] for i in range(program.watched)]))
+            watched.append(torch.stack([memory[f"o{i}"] for i in range(program.watched)]))
         return States(*(memory[f"n{i}"] for i in range(program.states)))
 
     output, final = scan(
@@ -98,12 +98,12 @@ def evaluate(
         start=States(*a.start) if a.start else None,
         reverse=reverse,
     )
-    if not seen:
+    if not watched:
         return output, *final
-    watched = torch.stack(seen[::-1] if reverse else seen, 1)
+    values = torch.stack(watched[::-1] if reverse else watched, 1)
     if active is not None:
-        watched = watched.masked_fill(~active[..., None], 0)
-    return output, *final, *watched.unbind(0)
+        values = values.masked_fill(~active[..., None], 0)
+    return output, *final, *values.unbind(0)
 
 
 def _blocks(matrices: Sequence[Tensor], units: int) -> Iterator[tuple[Block, Tensor]]:
@@ -118,8 +118,8 @@ def _slots(own: Sequence[Tensor], units: int) -> Iterator[Tensor]:
         yield from t.reshape(-1).chunk(max(1, t.numel() // units))
 
 
-class Weights(NamedTuple):
-    """The cell's own tensors, cut: blocks of matrices, and numbers per unit or single ones."""
+class Parameters(NamedTuple):
+    """The cell's own tensors in pieces: blocks of matrices, and numbers per unit or single ones."""
 
     blocks: Mapping[Block, Tensor]
     slots: Sequence[Tensor]
@@ -137,7 +137,7 @@ class States(tuple[Tensor, ...]):
 def run_routine(
     routine: Routine,
     memory: dict[str, Tensor],
-    weights: Weights,
+    weights: Parameters,
     tile: Tensor,
     bias: Tensor | None = None,
 ) -> None:
@@ -153,7 +153,7 @@ def run_routine(
 
 
 def _multiply(
-    product: Product, memory: dict[str, Tensor], weights: Weights, bias: Tensor | None
+    product: Product, memory: dict[str, Tensor], weights: Parameters, bias: Tensor | None
 ) -> None:
     terms = [memory[product.start]] if product.start else []
     for block, source in zip(product.blocks, product.sources, strict=True):

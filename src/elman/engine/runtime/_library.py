@@ -1,4 +1,4 @@
-"""The native library: found, loaded, and called with plain structures (native/src/abi.h)."""
+"""The native library: loaded, and called with plain structures (native/src/abi.h)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from elman.engine.compiler._program import (
     OPCODES,
     REDUCTIONS,
     Block,
-    Group,
+    GemmGroup,
     Instruction,
     Program,
     Routine,
@@ -216,7 +216,7 @@ class Encoded:
         )  # fmt: skip
         self.address = addressof(self._structure)
 
-    def _group(self, group: Group) -> _Group:
+    def _group(self, group: GemmGroup) -> _Group:
         phase = next(
             (p for p, phase in enumerate(self.program.backward)
              for product in phase.products if product.out == group.to), -1
@@ -414,8 +414,8 @@ _ABSENT = (
 @lru_cache(maxsize=1)
 def _load() -> tuple[Library | None, str]:
     other = os.environ.get("ELMAN_LIBRARY")
-    found = [Path(other)] if other else sorted(Path(__file__).parents[1].glob("libelman.*"))
-    path = next(iter(found), None)
+    paths = [Path(other)] if other else sorted(Path(__file__).parents[1].glob("libelman.*"))
+    path = next(iter(paths), None)
     if path is None:
         return None, _ABSENT
     try:

@@ -1,4 +1,4 @@
-"""What the doctor measures on a run: its own first weights, its last ones, and what it logged."""
+"""Collects the evidence of a run: from its initial weights, its last ones, and its log."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ from torch import nn
 
 from elman._errors import ConfigError
 from elman.diagnosis import _logged as logged
-from elman.diagnosis._measures import Course, Measures, Reach, Use, cut
-from elman.diagnosis._sample import Window, measured, spoiled, windows
-from elman.inspection import gates, gradient_flow, truncation_bias
-from elman.inspection._look import calls_of
-from elman.tasks._base import Task, evaluating
+from elman.diagnosis._evidence import Evidence, LossCurve, Reach, Use, cut
+from elman.diagnosis._sample import BatchWindow, measured, spoiled, windows
+from elman.inspection import gates, gradient_flow, record_activations, truncation_bias
+from elman.tasks._task import Task, evaluating
 from elman.training import Config, Run, config_of, load
 from elman.training import _parts as parts
 
 NORMS = 16
-"""Where a run was not watched, the gradients' norms are measured on so many windows."""
+"""Windows for measuring gradient norms that the run did not record."""
 
 BEGUN = 4
-"""The loss of the first weights is that of so many windows."""
+"""Windows for measuring the loss of the initial weights."""
 
 Stage = Callable[[str], object]
-"""Called with what is done next."""
+"""Called with the name of each stage."""
 
 
-def measure(path: Path, task: Task | None = None, stage: Stage | None = None) -> Measures:
-    """Measure a run; nothing of it is changed, nor of the task.
+def collect_evidence(path: Path, task: Task | None = None, stage: Stage | None = None) -> Evidence:
+    """Measure a run, without changing it or the task.
 
     Raises:
-        CheckpointError: it is no run folder, or has no checkpoint.
-        ConfigError: its network has no recurrent layer, or no batch has a finite loss.
+        CheckpointError: the folder is not a run, or has no checkpoint.
+        ConfigError: the network has no recurrent layer, or no batch has a finite loss.
     """
     begins = stage or (lambda _: None)
     begins("reading the run")
     run = Run.open(path)
-    at = run.load("last").progress  # a run without one is said to be that, before its data are read
+    at = run.load("last").progress  # fails at once if there is no checkpoint
     of: Task = load(path, "last", task=None if task is None else copy(task))
     config, events = config_of(run, of), run.events()
     of.seed = config.train.seed
-    begins("looking for values that are not finite")
+    begins("searching for NaN and infinity")
     bad, rows = spoiled(of, config, at, _failed(events))
     batch = measured(of, config)
     with torch.random.fork_rng():
@@ -54,44 +53,44 @@ def measure(path: Path, task: Task | None = None, stage: Stage | None = None) ->
         last, last_use = _reach(of, batch), _use(of, batch)
         truncation = _truncation(of, config, batch)
         norms = _norms(of, config) if bad is None else ()
-        begins("measuring the first weights")
+        begins("measuring the initial weights")
         of.network = _first_network(of, config.train.seed)
         first, first_use = _reach(of, batch), _use(of, batch)
         bias, enough = min(
-            truncation, _truncation(of, config, batch), key=lambda measure: measure[0] or 0
+            truncation, _truncation(of, config, batch), key=lambda pair: pair[0] or 0
         )
         begun = _begun(of, config)
         standing = logged.standing(of, events)
         scale, ratio = _scale(of, batch), _ratio(of, config, batch)
     clipped, watched = logged.of_updates(events)
-    course = Course(
+    losses = LossCurve(
         of.unit,
         logged.training_losses(events, of.unit),
         logged.validation_losses(of, events),
         begun,
     )
-    return Measures(
+    return Evidence(
         config, events, bad, rows, logged.broke(events), first, last, first_use, last_use, clipped,
-        watched or norms, ratio, bias, enough, scale, course, standing, batch.rows,
+        watched or norms, ratio, bias, enough, scale, losses, standing, batch.rows,
     )  # fmt: skip
 
 
 def _first_network(task: Task, seed: int) -> nn.Module:
-    """What the run began with."""
+    """The network with the initial weights of the run."""
     device = task.device
     torch.manual_seed(seed)
     return task.build().to(device).eval()
 
 
 def _failed(events: logged.Events) -> int | None:
-    """The updates before the one that diverged."""
+    """The number of updates before the run diverged; None if it did not."""
     return next((e["update"] for e in reversed(events) if e["event"] == "diverged"), None)
 
 
 def _reach(task: Task, batch: Any) -> Reach:
     flow = gradient_flow(task, batch)
     steps = flow.active.any(2).sum(1)
-    # A layer over the letters of a word says nothing of how far a sentence is seen.
+    # A layer over the letters of a word does not tell how far back a sentence is remembered.
     long = 2 * steps >= steps.max()
     each: list[tuple[float, float]] = []
     for norms in flow.states.values():
@@ -121,13 +120,13 @@ def _truncation(task: Task, config: Config, batch: Any) -> tuple[float | None, i
     lengths = [used * 2**i for i in range(batch.steps.bit_length()) if used * 2**i <= batch.steps]
     try:
         bias = truncation_bias(task, batch, k2=lengths or [batch.steps])
-    except ConfigError:  # the full gradient is 0, or not finite: nothing to compare with
+    except ConfigError:  # the full gradient is 0 or not finite, so there is no bias
         return None, None
     at = bias.k2.tolist()
     return float(bias.bias[at.index(used)]) if used in at else 0.0, bias.smallest(bias=0.1)
 
 
-def _gradient(task: Task, config: Config, window: Window) -> list[nn.Parameter]:
+def _gradient(task: Task, config: Config, window: BatchWindow) -> list[nn.Parameter]:
     """The parameters of a task's network, with the gradient of a window."""
     task.network.zero_grad()
     terms = window.terms if config.train.loss == "mean" else window.batch.rows
@@ -145,8 +144,8 @@ def _norms(task: Task, config: Config) -> tuple[float, ...]:
 
 
 def _ratio(task: Task, config: Config, batch: Any) -> float:
-    """It changes the network."""
-    window = Window(batch, 0, min(batch.steps, cut(config) or batch.steps))
+    """The relative size of the first update; it changes the network."""
+    window = BatchWindow(batch, 0, min(batch.steps, cut(config) or batch.steps))
     parameters = _gradient(task, config, window)
     matrices = [p for p in parameters if p.dim() > 1]
     before = [p.detach().clone() for p in matrices]
@@ -165,5 +164,5 @@ def _begun(task: Task, config: Config) -> float:
 
 
 def _scale(task: Task, batch: Any) -> float:
-    first = next(iter(calls_of(task, batch).values()))[0].x
-    return float(first.square().mean().sqrt())
+    first = record_activations(task, batch).tracks[0].calls[0]
+    return float(first.x.square().mean().sqrt())

@@ -1,4 +1,4 @@
-"""What is compared, and each candidate's settings; torch is not imported here."""
+"""The design of a comparison, and each candidate's settings; torch is not imported here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elman.tasks import Section
 from elman.training import Config
 
 ALIKE = {"train.seed", "train.epochs", "train.max_steps", "train.threads"}
-"""Settings that one candidate cannot have for itself."""
+"""Settings that must be the same for all candidates."""
 
 
 class Change(NamedTuple):
@@ -27,24 +27,26 @@ class Change(NamedTuple):
         candidate, colon, setting = text.partition(":")
         key, equals, value = setting.partition("=")
         if not (colon and equals):
-            raise ValueError(f"expected NAME:KEY=VALUE, as irnn:model.activation=relu, got {text}")
+            raise ValueError(
+                f"expected NAME:KEY=VALUE, such as irnn:model.activation=relu, got {text}"
+            )
         return cls(candidate, key, value)
 
     def make(self, config: Config, tree: dict[str, Any]) -> None:
-        """Write it into the settings; "none" is None where the setting can be unset."""
+        """Apply the change; "none" is None if the setting is optional."""
         section, _, name = self.key.partition(".")
         field = type(getattr(config, section)).model_fields.get(name)
         unset = field is not None and type(None) in get_args(field.annotation)
         tree[section][name] = None if unset and self.value.lower() == "none" else self.value
 
 
-class Plan(Section):
-    """Which cells, over how many seeds, and what they have in equal measure.
+class Design(Section):
+    """The cells, the number of seeds, and what all candidates have in common.
 
-    A candidate is a cell, or NAME=CELL where one cell takes part twice.
+    A candidate is a cell, or NAME=CELL to use one cell twice.
 
-    >>> plan = Plan(cells=["elman", "irnn=elman"], changes=["irnn:model.activation=relu"])
-    >>> plan.candidates()
+    >>> design = Design(cells=["elman", "irnn=elman"], changes=["irnn:model.activation=relu"])
+    >>> design.candidates()
     {'elman': 'elman', 'irnn': 'elman'}
     """
 
@@ -59,27 +61,32 @@ class Plan(Section):
         names = [_named(word)[0] for word in self.cells]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(
-                f"{', '.join(twice)} takes part twice: give one of them a name, as NAME=CELL"
+                f"candidates must have different names, got {', '.join(twice)} twice: "
+                "name one of them, as NAME=CELL"
             )
         for change in self._changes():
             if change.candidate not in names:
-                raise ValueError(f"a change for {change.candidate}, which does not take part")
+                raise ValueError(
+                    f"expected a change for one of {', '.join(names)}, got {change.candidate}"
+                )
             if change.key in ALIKE or change.key.partition(".")[0] not in ("model", "train"):
-                raise ValueError(f"{change.key} is the same for all, or they are no rivals")
+                raise ValueError(
+                    f"{change.key} must be the same for all candidates to keep the comparison fair"
+                )
         return self
 
     def candidates(self) -> dict[str, str]:
-        """Name to cell."""
+        """Cells by candidate."""
         return dict(map(_named, self.cells))
 
     def settings(self, config: Config) -> dict[str, Config]:
-        """Each candidate's settings; their hidden sizes are still those of ``config``.
+        """Each candidate's settings, still with the hidden size of ``config``.
 
-        Where the size of an embedding follows from the hidden size, it stays what it is there: a
-        larger table of words would be no larger memory.
+        An embedding whose size follows from the hidden size keeps its size: a larger table of words
+        does not add memory.
 
         Raises:
-            ConfigError: the task has no cell to choose, or a candidate cannot have its settings.
+            ConfigError: the task has no cell to choose, or a candidate's settings are not valid.
         """
         model: Any = config.model
         if not {"cell", "hidden"} <= type(model).model_fields.keys():
@@ -100,7 +107,7 @@ class Plan(Section):
         return made
 
     def fixed(self, name: str) -> bool:
-        """Whether a candidate was given its own hidden size."""
+        """Whether a candidate has a hidden size of its own."""
         return any((c.candidate, c.key) == (name, "model.hidden") for c in self._changes())
 
     def _changes(self) -> list[Change]:
@@ -108,21 +115,21 @@ class Plan(Section):
 
 
 class Share(NamedTuple):
-    """How many processes train at once, and how many threads each has."""
+    """The number of parallel processes, and of threads in each."""
 
     jobs: int
     threads: int
 
     @classmethod
-    def of(cls, plan: Plan, config: Config) -> Share:
-        """All processors, divided; on a device of another kind one run after the other."""
+    def of(cls, design: Design, config: Config) -> Share:
+        """All processors divided among the runs; on other devices one run at a time."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         cores = cores or 1
-        runs = plan.seeds * len(plan.cells)
-        given = config.train.threads
-        jobs = plan.jobs or (cores // (given or 1) if config.train.device == "cpu" else 1)
+        runs = design.seeds * len(design.cells)
+        threads = config.train.threads
+        jobs = design.jobs or (cores // (threads or 1) if config.train.device == "cpu" else 1)
         jobs = max(1, min(jobs, runs))
-        return cls(jobs, given or max(1, cores // jobs))
+        return cls(jobs, threads or max(1, cores // jobs))
 
 
 def _named(word: str) -> tuple[str, str]:
@@ -131,6 +138,6 @@ def _named(word: str) -> tuple[str, str]:
 
 
 def _follows(model: Any) -> bool:
-    """Whether the embedding is as large as the hidden state because nothing else was said."""
+    """Whether the embedding has the hidden size by default."""
     unset = getattr(model, "embedding", 0) is None
     return unset and not getattr(model, "tied", False) and not getattr(model, "vectors", None)

@@ -1,4 +1,4 @@
-"""One look: the native engine shows what the reference computes, and everything stays as it was."""
+"""The summary of a network: the native engine agrees with the reference, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 import elman
 from elman.cells import GRU, LSTM, Elman
 from elman.engine import _reference
-from elman.inspection import record_loss
-from elman.inspection._look import Look
+from elman.inspection import record_loss, summarize
 from elman.layers import Bidirectional, Recurrent, Stack
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
@@ -44,19 +43,19 @@ def summed(layer: nn.Module, x: Tensor, **options: Any) -> Callable[[], Tensor]:
 def test_the_gradient_at_every_step_is_the_references(kind: str) -> None:
     torch.manual_seed(0)
     layer, x = LAYERS[kind]().double(), torch.randn(4, 7, 3, dtype=torch.float64)
-    found = Look(layer)(lambda: loss_of(layer(x, lengths=LENGTHS)[0]))
+    summaries = summarize(layer, lambda: loss_of(layer(x, lengths=LENGTHS)[0]))
     recording, loss = record_loss(layer, x, loss_of, lengths=LENGTHS)
-    assert list(found) == [track.name for track in recording.tracks]
+    assert list(summaries) == [track.name for track in recording.tracks]
     for track in recording.tracks:
         states = [state.h for state in track.after]
         gradients = torch.autograd.grad(loss, states, retain_graph=True)
         expected = [float(g.norm()) for g in gradients]
-        assert found[track.name]["gradient"]["h"] == pytest.approx(expected, rel=1e-9)
+        assert summaries[track.name]["gradient"]["h"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_of_other_states_it_is_what_they_hand_to_the_next_step() -> None:
     layer, x = Recurrent(LSTM(3, 4)).double(), torch.randn(2, 5, 3, dtype=torch.float64)
-    found = Look(layer)(summed(layer, x))
+    summaries = summarize(layer, summed(layer, x))
     state, handed = None, []
     for x_t in x.unbind(1):
         h, state = layer.step(x_t, state)
@@ -64,7 +63,7 @@ def test_of_other_states_it_is_what_they_hand_to_the_next_step() -> None:
         state = state._replace(c=handed[-1])
     gradients = torch.autograd.grad(h.sum(), handed[:-1])
     expected = [*(float(g.norm()) for g in gradients), 0.0]
-    assert found["Recurrent"]["gradient"]["c"] == pytest.approx(expected, rel=1e-9)
+    assert summaries["Recurrent"]["gradient"]["c"] == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", [k for k in LAYERS if k != "projected"])
@@ -77,7 +76,7 @@ def test_it_runs_on_the_native_engine(kind: str, monkeypatch: pytest.MonkeyPatch
         raise AssertionError("the reference ran")
 
     monkeypatch.setattr(_reference, "run", refuse)
-    assert Look(layer)(lambda: loss_of(layer(x, lengths=LENGTHS)[0]))
+    assert summarize(layer, lambda: loss_of(layer(x, lengths=LENGTHS)[0]))
 
 
 def test_modes_buffers_random_state_and_gradients_stay() -> None:
@@ -89,7 +88,7 @@ def test_modes_buffers_random_state_and_gradients_stay() -> None:
         net[1].num_batches_tracked += 1  # as a module may that counts its calls
         return net[1](net[0](torch.randn(2, 5, 3))[0][:, -1]).sum()
 
-    Look(net)(forward)
+    summarize(net, forward)
     assert [m.training for m in net.modules()] == modes
     assert torch.equal(torch.get_rng_state(), drawn)
     assert all(torch.equal(buffer, before[name]) for name, buffer in net.named_buffers())
@@ -105,7 +104,7 @@ def test_calls_of_one_layer_go_on_in_time() -> None:
             output, state = layer.step(x_t, state)
         return output.sum()
 
-    whole, steps = Look(layer)(summed(layer, x)), Look(layer)(stepwise)
+    whole, steps = summarize(layer, summed(layer, x)), summarize(layer, stepwise)
     assert steps["Recurrent"]["gradient"]["h"] == pytest.approx(
         whole["Recurrent"]["gradient"]["h"], rel=1e-5
     )
@@ -121,22 +120,22 @@ def test_a_layer_that_shows_its_gates_to_the_task_still_does() -> None:
         update: Tensor = layer(x, observe=True)[2]["update"]
         return update.sum()
 
-    found = Look(layer)(forward)
-    assert found["Recurrent"]["gradient"]["h"][0] > 0
+    summaries = summarize(layer, forward)
+    assert summaries["Recurrent"]["gradient"]["h"][0] > 0
 
 
 def test_of_long_sequences_some_steps_are_kept() -> None:
     layer, x = Recurrent(Elman(3, 4)), torch.randn(2, 100, 3)
-    seen = Look(layer)(summed(layer, x))["Recurrent"]
-    assert (len(seen["steps"]), seen["steps"][0], seen["steps"][-1]) == (32, 0, 99)
-    assert len(seen["gradient"]["h"]) == 32
+    summary = summarize(layer, summed(layer, x))["Recurrent"]
+    assert (len(summary["steps"]), summary["steps"][0], summary["steps"][-1]) == (32, 0, 99)
+    assert len(summary["gradient"]["h"]) == 32
 
 
 def test_in_bfloat16_and_where_nothing_is_real() -> None:
     layer, x = Recurrent(LSTM(3, 4)).bfloat16(), torch.randn(2, 6, 3).bfloat16()
-    seen = Look(layer)(summed(layer, x))["Recurrent"]
-    assert 0 < seen["gates"]["forget"]["mean"] < 1
-    assert seen["gradient"]["c"][0] > 0
-    none = Look(layer)(summed(layer, x, lengths=torch.tensor([0, 0])))["Recurrent"]
+    summary = summarize(layer, summed(layer, x))["Recurrent"]
+    assert 0 < summary["gates"]["forget"]["mean"] < 1
+    assert summary["gradient"]["c"][0] > 0
+    none = summarize(layer, summed(layer, x, lengths=torch.tensor([0, 0])))["Recurrent"]
     assert none["gates"]["forget"] == {}
     assert none["gradient"]["h"] == [0] * 6

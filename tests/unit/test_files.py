@@ -13,7 +13,7 @@ import pytest
 
 import elman
 from elman import DataError
-from elman.data._files import replacing
+from elman._files import replacing
 
 
 def names(folder: Path) -> list[str]:
@@ -50,7 +50,7 @@ def test_a_killed_process_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
     code = (
-        "import os, sys; from elman.data._files import replacing\n"
+        "import os, sys; from elman._files import replacing\n"
         "with replacing(sys.argv[1]) as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), 9)"
     )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from elman._errors import ConfigError
 from elman.bptt import State
-from elman.metrics import perplexity
+from elman.metrics import Metric, perplexity
 from elman.pictures import Picture
 
 Metrics: TypeAlias = dict[str, float]
@@ -24,20 +24,38 @@ Reading: TypeAlias = Callable[[str, int, int], object]
 """Called while data are read: with what it is, the bytes done, and the bytes there are."""
 
 
-Found = TypeVar("Found")
+class Predictions(NamedTuple):
+    """What a network predicts for a split. Most tasks have a type of their own instead.
 
+    Attributes:
+        split: the split.
+        loss: the mean of the loss over what it counts.
+    """
 
-BY_LENGTH, MEASURE = "by length", 2
-"""How the title begins of a table that tells short rows from long ones. Its columns are a group of
-lengths, how many rows have them, and what a run is judged by; others may follow."""
+    split: str
+    loss: float
 
 
 class Table(NamedTuple):
-    """More about a split than numbers by name: a confusion matrix, or single examples."""
+    """More about a split than metrics: a confusion matrix, or single examples.
+
+    Attributes:
+        title: what the table has.
+        columns: the heads.
+        rows: the cells.
+        by_length: whether each row is a group of sequences of similar length. Its columns are then
+            the lengths, the number of sequences, and the metric of the task; others may follow.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str | float | int]]
+    by_length: bool = False
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric in a table by length."""
+        return self.columns[2]
 
 
 class Excerpt(NamedTuple):
@@ -72,8 +90,9 @@ class Batch(Protocol):
 class Task(ABC):
     """Everything about a problem that a training loop need not know.
 
-    A subclass gives `build`, `batches` and `loss`; `elman.training.fit` trains it. The trained
-    network is in ``network``.
+    A subclass has `build`, `batches` and `loss`; `elman.training.fit` trains it. ``network`` is the
+    network: a new one at first, the trained one after training. `predict` runs it over a split
+    once; `metrics`, `tables` and `plots` are functions of what it returns.
 
     Example:
         >>> from typing import NamedTuple
@@ -94,7 +113,6 @@ class Task(ABC):
         ...         logits = self.network["logit"].expand(stop - start)
         ...         return F.binary_cross_entropy_with_logits(logits, heads, reduction="sum"), None
         >>> task = Bias()
-        >>> task.network = task.build()
         >>> round(task.evaluate("valid")["perplexity"], 6)  # of a fair coin
         2.0
     """
@@ -110,8 +128,18 @@ class Task(ABC):
     seed: int = 0
     """Seed of the order of training data; the loop sets it to that of the run."""
 
-    network: nn.Module
-    _searched: dict[Hashable, Any] | None = None
+    _network: nn.Module | None = None
+
+    @property
+    def network(self) -> Any:
+        """The network; one that is not set is built, with new weights."""
+        if self._network is None:
+            self._network = self.build()
+        return self._network
+
+    @network.setter
+    def network(self, network: Any) -> None:
+        self._network = network
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -131,8 +159,22 @@ class Task(ABC):
         ``with_loss`` only the state is wanted, and the loss may be any tensor.
         """
 
-    def evaluate(self, split: str) -> Metrics:
-        """The metrics of a split. Dropout is off, and state is carried as in training."""
+    @property
+    def metric(self) -> Metric:
+        """What models are compared by; every baseline has it."""
+        return Metric("perplexity")
+
+    @property
+    def selection(self) -> Metric:
+        """What the best checkpoint and early stopping go by: `metric`, unless a task says else."""
+        return self.metric
+
+    def predict(self, split: str) -> Any:
+        """The network's predictions for a split, without dropout."""
+        return Predictions(split, self.mean_loss(split))
+
+    def mean_loss(self, split: str) -> float:
+        """The loss of a split, averaged over what it counts; state is carried as in training."""
         total = torch.zeros((), dtype=torch.float64)
         count, state = 0, None
         with evaluating(self.network):
@@ -144,20 +186,20 @@ class Task(ABC):
                     loss, state = self.loss(batch, start, stop, state)
                     total = total.to(loss.device) + loss
                 count += batch.count(0, batch.steps)
-        return self.metrics(float(total) / count, split)
+        return float(total) / count
+
+    def evaluate(self, split: str) -> Metrics:
+        """The metrics of the network's predictions for a split."""
+        return self.metrics(self.predict(split))
 
     def eval_steps(self, batch: Any) -> int:
         """How many steps `evaluate` gives to `loss` at once."""
         steps: int = batch.steps
         return steps
 
-    def metrics(self, nats: float, split: str) -> Metrics:
-        """What is reported for a split with that mean loss."""
-        return {"nats": nats, "perplexity": perplexity(nats)}
-
-    def score(self, metrics: Metrics) -> float:
-        """What the best checkpoint and early stopping go by; lower is better."""
-        return metrics["nats"]
+    def metrics(self, predictions: Any) -> Metrics:
+        """The metrics of predictions; `metric` is one of them."""
+        return {"nats": predictions.loss, "perplexity": perplexity(predictions.loss)}
 
     def initial_state(self, rows: int) -> State:
         """A state with the structure that `loss` returns; needed where state is carried over."""
@@ -167,8 +209,8 @@ class Task(ABC):
         """The steps of each training batch of the first epoch; later ones have as many batches."""
         return [batch.steps for batch in self.batches("train")]
 
-    def settle(self) -> bool:
-        """Finish the best weights before they are measured, as by calibrating them.
+    def calibrate(self) -> bool:
+        """Finish the best weights before they are evaluated, as by fitting a temperature.
 
         Returns:
             Whether the network was changed, so that it has to be saved again.
@@ -179,12 +221,12 @@ class Task(ABC):
         """What is worth knowing about the data: rows of each split, rows left out ... as JSON."""
         return {}
 
-    def tables(self, split: str) -> list[Table]:
-        """What a report on a split shows besides its metrics."""
+    def tables(self, predictions: Any) -> list[Table]:
+        """Tables about predictions, besides their metrics."""
         return []
 
-    def pictures(self, split: str) -> list[Picture]:
-        """What a report on a split shows as pictures; drawn only if they are wanted."""
+    def plots(self, predictions: Any) -> list[Picture]:
+        """Pictures of predictions."""
         return []
 
     def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
@@ -205,61 +247,32 @@ class Task(ABC):
         """The metrics of simple models: ``{name: {split: metrics}}``."""
         return {}
 
-    @contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """Within, weights and data stay as they are, and what `once` found is kept.
-
-        So the translations of a split are made once for its metrics, tables and pictures.
-        """
-        self._searched = {}
-        try:
-            yield
-        finally:
-            self._searched = None
-
-    def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
-        """What ``find`` finds; within `unchanged` it is asked only once for a key."""
-        if self._searched is None:
-            return find()
-        if key not in self._searched:
-            self._searched[key] = find()
-        found: Found = self._searched[key]
-        return found
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.network.parameters()).device
-
-
-class NamedTask(Task):
-    """A task that a configuration describes, so that it can be trained and loaded by name."""
-
-    @classmethod
-    @abstractmethod
-    def prepare(
-        cls, data: Any, model: Any, folder: Path | None = None, reading: Reading | None = None
-    ) -> Self:
-        """The task of these sections, its data read; files that it needs go to ``folder``."""
-
-    @abstractmethod
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path) -> None:  # noqa: B027 - some tasks have nothing to keep
         """Write what the task needs beside weights and configuration, such as a vocabulary."""
 
-    @abstractmethod
-    def on(self, files: Sequence[Path] = (), rows: int | None = None) -> Self:
-        """The same task and network, with other files as "test", or other rows in a batch."""
+    def with_data(self, files: Sequence[Path] = (), rows: int | None = None) -> Self:
+        """The same task and network, with other files as "test", or another batch size.
 
-    def generated(self, asked: Any, folder: Path) -> Iterator[Mapping[str, Any]]:
-        """What `elman generate` gives, an object a piece; its section is ``generate`` of SECTIONS.
+        Raises:
+            ConfigError: the task reads no files.
+        """
+        if files or rows:
+            raise ConfigError(f"{self.name} reads no files: leave out files and lanes")
+        return self
 
-        Files go where they are asked for, or else to ``folder``, that of the run.
+    def generated(self, options: Any, folder: Path) -> Iterator[Mapping[str, Any]]:
+        """What `elman generate` prints, an object a piece.
+
+        Args:
+            options: the section ``generate`` of the task's SECTIONS.
+            folder: the run; files go there unless the options say where.
         """
         raise NotImplementedError
 
-    @classmethod
-    @abstractmethod
-    def restore(cls, folder: Path, data: Any, model: Any) -> Self:
-        """The task again, from the folder that `save` wrote."""
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = next(self.network.parameters()).device
+        return device
 
 
 @contextmanager

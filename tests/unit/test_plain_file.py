@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.data._plain_file import read_json, read_plain, read_toml, why
+from elman._files import read_json, read_plain, read_toml, why
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_what_is_no_file(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPa
             path.symlink_to("/dev/zero")
     with pytest.raises(OSError, match=kind) as caught:
         read_plain(path)
-    assert why(caught.value) == f"a file was expected, and this is {kind}"
+    assert why(caught.value) == f"expected a file, got {kind}"
 
 
 def test_a_loop_of_links(tmp_path: Path) -> None:

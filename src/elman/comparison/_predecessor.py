@@ -1,4 +1,4 @@
-"""A comparison that another is to replace: it is kept until a run of that has a checkpoint."""
+"""A comparison that a new one replaces: it is kept until the new one has a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from elman.training._claim import Claim
 from elman.training._folder import beside
 
 
-class Replaced:
-    """The comparison that was at ``path``, moved aside as ``.NAME.old``.
+class Predecessor:
+    """The previous comparison at ``path``, moved aside as ``.NAME.old``.
 
-    A worker reports "start" once its first checkpoint is written: pass on to `hear` what they say.
+    Pass the events of the workers to `hear`: "start" means that a first checkpoint is written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -21,12 +21,12 @@ class Replaced:
         path.rename(_aside(path))
 
     def hear(self, event: dict[str, Any]) -> None:
-        """Let go of it, now that its successor has begun."""
+        """Delete the previous comparison once the new one has a checkpoint."""
         if event["event"] == "start" and _aside(self.path).exists():
             shutil.rmtree(_aside(self.path), ignore_errors=True)
 
     def restore(self) -> bool:
-        """Put it back, unless it has been let go of; whether it was."""
+        """Move the previous comparison back, unless it is deleted; return whether it was moved."""
         if not _aside(self.path).exists():
             return False
         shutil.rmtree(self.path, ignore_errors=True)
@@ -35,7 +35,7 @@ class Replaced:
 
 
 def recover(path: Path) -> None:
-    """Finish what a process that was killed left of a replacement."""
+    """Finish or undo a replacement that was cut short by a kill."""
     aside = _aside(path)
     if not aside.exists():
         return
@@ -44,7 +44,7 @@ def recover(path: Path) -> None:
         return
     try:
         claim = Claim(path)
-    except BlockingIOError:  # its process lives
+    except BlockingIOError:  # its process is alive
         return
     if claim.exclusive:
         if any(path.glob("runs/*/checkpoints/last*/state.json")):

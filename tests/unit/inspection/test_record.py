@@ -84,7 +84,7 @@ def test_states_are_those_of_the_scan_in_the_order_of_time() -> None:
         on = track.active[t]
         assert on.tolist() == [True, t < 4]
         torch.testing.assert_close(track.after[t].c[on], seen["c"][:, t][on])
-        torch.testing.assert_close(track.seen[t]["forget"][on], seen["forget"][:, t][on])
+        torch.testing.assert_close(track.activations["forget"][t][on], seen["forget"][:, t][on])
     assert [flags.tolist() for flags in track.restarted] == [[t == 1, False] for t in range(7)]
     assert not track.before[1].c[0].any()
     assert torch.equal(track.before[0].c[0], track.after[1].c[0])
