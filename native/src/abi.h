@@ -94,11 +94,11 @@ typedef struct {
 
 typedef struct {
     int32_t projected;  // 1: what comes in is x, weight_ih, bias_ih and bias_hh; 0: what the caller has projected
-    int32_t inputs, gates, states, saved, kinds, watched;
+    int32_t inputs, gates, states, saved, gate_grads, watched;
     int32_t matrices, own, slots, blocks, groups;  // matrices: the first of the cell's own tensors
     uint64_t digest;                               // of all of it: a record is of one program
     const int32_t* width;                          // gates of each input, where they are projected
-    const int32_t* input_kind;  // per gate of the input: its gradient, or -1; with a weight_ih, the first
+    const int32_t* input_grad;  // per gate of the input: its gradient, or -1; with a weight_ih, the first
     const elman_slot* slot;
     const elman_block* block;
     const elman_group* group;
@@ -137,9 +137,16 @@ typedef struct elman_stream elman_stream;
 
 #define ELMAN_EXPORT __attribute__((visibility("default")))
 
+// What the last sentence of the calling thread is about.
+enum elman_failure {
+    ELMAN_REFUSED,       // a tensor, a program or a setting that does not agree with the others
+    ELMAN_WRONG_TARGET,  // of the cross-entropy: a target that is no output
+};
+ELMAN_EXPORT int32_t elman_last_failure(void);
+
 ELMAN_EXPORT const char* elman_layout(void);      // of each structure above: "elman_block 16 matrix 0 4 ..."
 ELMAN_EXPORT const char* elman_isa(void);         // of this process
-ELMAN_EXPORT const char* elman_operations(void);  // "add 2 0,sub 2 0,..."
+ELMAN_EXPORT const char* elman_operations(void);  // "add 2 false\nsub 2 false\n..."
 
 // `tensors` are `count` numbers, of all tensors of a call.
 ELMAN_EXPORT const char* elman_forward(const elman_scan*, const int64_t* tensors, int64_t count);

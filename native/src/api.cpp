@@ -34,11 +34,13 @@ int teams_of_record(const ScanArguments& scan) {
     if (!memcmp(&is, &expected, sizeof is)) return int(is.teams);
     if (is.program != expected.program) refuse("record: it was written by another program");
     if (is.lengths != expected.lengths) refuse("record: it was written for other lengths");
-    refuse("record: it was written for %ld rows of %ld steps and %ld units%s (%ld planes, %ld lanes), and this is the backward "
-           "of %ld rows of %ld steps and %ld units%s (%ld planes, %ld lanes)",
-           long(is.batch), long(is.steps), long(is.units), is.reverse ? ", reversed" : "", long(is.planes), long(is.lanes),
-           long(scan.batch), long(scan.steps), long(scan.units), scan.reverse ? ", reversed" : "", long(expected.planes),
-           long(expected.lanes));
+    refuse(
+        "record: it was written for %ld rows of %ld steps and %ld units%s (%ld planes, %ld lanes), and this is the "
+        "backward "
+        "of %ld rows of %ld steps and %ld units%s (%ld planes, %ld lanes)",
+        long(is.batch), long(is.steps), long(is.units), is.reverse ? ", reversed" : "", long(is.planes), long(is.lanes),
+        long(scan.batch), long(scan.steps), long(scan.units), scan.reverse ? ", reversed" : "", long(expected.planes),
+        long(expected.lanes));
 }
 
 // `run(job, worker)` on every worker of the job; `own` bytes for each of them.
@@ -78,12 +80,25 @@ const char* run(const elman_scan* call, const int64_t* tensors, int64_t count, U
         const int kind = use == Use::backward, type = scan.float64;
         const Plan plan(scan, threads_for(scan.threads), kind ? teams_of_record(scan) : 0);
         if (scan.record && scan.numbers < numbers_of_record(scan, plan))
-            refuse("record: it has %ld numbers, and %ld are kept", long(scan.numbers), long(numbers_of_record(scan, plan)));
+            refuse("record: it has %ld numbers, and %ld are kept", long(scan.numbers),
+                   long(numbers_of_record(scan, plan)));
         if (scan.record && !kind) write_header(scan, plan.teams);
         Signals signals[kMostThreads];
         for (int i = 0; i < plan.workers; ++i) signals[i] = {};
-        Job job{&scan, &bound.forward, &bound.backward, plan.teams * plan.team_size, plan.teams, plan.team_size, plan.most_rows,
-                plan.team_rows.data(), signals, nullptr, {}, plan.chunk_rows, plan.record_gap, plan.workers};
+        Job job{&scan,
+                &bound.forward,
+                &bound.backward,
+                plan.teams * plan.team_size,
+                plan.teams,
+                plan.team_size,
+                plan.most_rows,
+                plan.team_rows.data(),
+                signals,
+                nullptr,
+                {},
+                plan.chunk_rows,
+                plan.record_gap,
+                plan.workers};
         const Kernels& set = *kernels();
         job.shared = scratch(true, set.shared_bytes[kind][type](job));
         on_all_threads(job, set.own_bytes[kind][type](job), set.run[kind][type]);
@@ -97,6 +112,8 @@ bool forked_child() { return forked; }
 }  // namespace elman
 
 using namespace elman;
+
+int32_t elman_last_failure(void) { return last_failure(); }
 
 const char* elman_isa(void) { return kernels() ? kernels()->name : nullptr; }
 

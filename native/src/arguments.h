@@ -22,8 +22,8 @@ struct ScanArguments {
     int64_t reset_row, reset_step;
     Sequence x, y;
     const void *weight_ih, *bias_ih, *bias_hh;  // bias_hh: of the products, by block
-    const void* const* initial;  // per state, (batch, units)
-    const void* const* fresh;    // per state, what a reset starts from
+    const void* const* initial;                 // per state, (batch, units)
+    const void* const* fresh;                   // per state, what a reset starts from
     const void* const* parameter;
     const uint8_t* parameter_is_scalar;
     const Sequence* input;  // per gate, projected by the caller
@@ -41,8 +41,8 @@ struct ForwardResults {
 };
 
 struct BackwardResults {
-    int32_t kinds, groups, blocks;
-    const int32_t* input_kind;
+    int32_t gate_grads, groups, blocks;
+    const int32_t* input_grad;
     const elman_group* group;
     Sequence dy, dx;
     const void* const* dfinal;

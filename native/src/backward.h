@@ -11,12 +11,12 @@ namespace {
 template <class T>
 struct Backward : Gradients<T> {
     using Base = Gradients<T>;
-    using typename Base::Bank;
-    using Base::carry, Base::column, Base::count, Base::dfresh, Base::flows_back, Base::for_groups, Base::gate_of,
-        Base::gates_of, Base::hidden, Base::input_kinds, Base::input_panels, Base::inputs, Base::job, Base::offset,
-        Base::out, Base::padded, Base::panels, Base::rows, Base::scan, Base::seen, Base::states_after,
-        Base::states_before, Base::tiles, Base::tiling, Base::units, Base::weight, Base::weight_ih;
     using Base::Base;
+    using Base::buffers, Base::column, Base::count, Base::flows_back, Base::for_groups, Base::gate_of, Base::gates_of,
+        Base::hidden, Base::input_grads, Base::input_panels, Base::inputs, Base::job, Base::offset, Base::out,
+        Base::padded, Base::panels, Base::rows, Base::scan, Base::states_after, Base::states_before, Base::tiles,
+        Base::tiling, Base::units, Base::weight, Base::weight_ih;
+    using typename Base::Bank;
 
     void run() {
         start();
@@ -29,7 +29,7 @@ struct Backward : Gradients<T> {
     // All teams that a worker plays; they meet only between these stages. Each begins with `own` as the last left it.
     static void run_all(const Job& job, int worker, Scratch shared, Scratch own) {
         unsigned waits = 0;
-        void (Backward::*const stages[])() = {&Backward::start, &Backward::through_time, &Backward::finish};
+        void (Backward::* const stages[])() = {&Backward::start, &Backward::through_time, &Backward::finish};
         for (auto stage : stages) {
             for (int team = worker; team < job.teams; team += job.workers) (Backward(job, team, shared, own).*stage)();
             wait_for_all(job.signals, job.workers, worker, ++waits);
@@ -74,23 +74,23 @@ struct Backward : Gradients<T> {
     void pack_weights() const {
         Share mine = share_of(tiling.tiles, this->thread, job.threads);
         for_groups([&](const elman_group& g, int at) {
-            auto of_kind = [&](long kind) {
-                return Source<T>{this->block(g.block[kind], scan.matrix), this->row_of(g.block[kind])};
+            auto of_grad = [&](long grad) {
+                return Source<T>{this->block(g.block[grad], scan.matrix), this->row_of(g.block[grad])};
             };
             for (long i = mine.first; flows_back(g) && i < mine.last; ++i)
                 each_group(this->panels_in(i), [&](long first, long width) {
                     const long from = i * tiling.panels + first;
-                    pack_group(g.count, of_kind, units, from, width, weight[at] + from * kLanes<T> * g.count * units);
+                    pack_group(g.count, of_grad, units, from, width, weight[at] + from * kLanes<T> * g.count * units);
                 });
         });
         if (!out.dx.data) return;
         mine = share_of(input_panels, this->thread, job.threads);
         const T* ih = static_cast<const T*>(scan.weight_ih);
-        auto of_gate = [&](long kind) { return Source<T>{ih + gate_of(kind) * units * inputs, inputs}; };
+        auto of_gate = [&](long grad) { return Source<T>{ih + gate_of(grad) * units * inputs, inputs}; };
         each_group(input_panels, [&](long from, long width) {
             if (mine.has(from))
-                pack_group(input_kinds, of_gate, inputs, from, width,
-                           weight_ih + from * kLanes<T> * input_kinds * units);
+                pack_group(input_grads, of_gate, inputs, from, width,
+                           weight_ih + from * kLanes<T> * input_grads * units);
         });
     }
 
@@ -99,16 +99,16 @@ struct Backward : Gradients<T> {
         if (t) gather_hidden(t - 1);
         const Planes<T> before = states_before(t);
         if (this->must_move(t)) this->move_states(states_after(t - 1), t ? rows.active[t - 1] : count, before, t);
-        T* cotangent = later == n ? carry[0] : carry[2];
+        T* cotangent = later == n ? buffers.carry[0] : buffers.carry[2];
         Bank bank[Base::kBanks] = {};
         this->set_common_banks(bank, plane);
         bank[ELMAN_PREVIOUS] = before;
         bank[ELMAN_NEXT] = states_after(t);
         bank[ELMAN_SAVED] = {this->saved(t), plane};
         bank[ELMAN_COTANGENT] = {cotangent, plane};
-        bank[ELMAN_GRADIENT] = {carry[1], plane};
+        bank[ELMAN_GRADIENT] = {buffers.carry[1], plane};
         bank[ELMAN_GATE] = {gates_of(t), plane};
-        bank[ELMAN_WATCHED_COTANGENT] = {seen, plane};
+        bank[ELMAN_WATCHED_COTANGENT] = {buffers.watched, plane};
         for (int phase = 0; phase < this->program().phases; ++phase) {
             const bool multiplies = multiplies_in(phase);
             this->enter(phase, multiplies, n);
@@ -123,8 +123,8 @@ struct Backward : Gradients<T> {
                 this->tile_phase(phase, bank, p0, p1, n);
             }
         }
-        T* spent = carry[0];
-        carry[0] = carry[1], carry[1] = spent;
+        T* spent = buffers.carry[0];
+        buffers.carry[0] = buffers.carry[1], buffers.carry[1] = spent;
         this->wait_team();
     }
 
@@ -140,12 +140,11 @@ struct Backward : Gradients<T> {
     // the output got; for rows that end here, what the final state got.
     void gather_cotangent(long tile, long t, long n, long later, T* to) {
         const long p0 = tile * tiling.panels, p1 = p0 + this->panels_in(tile), kL = kLanes<T>;
-        if (to != carry[0]) spread(p0, p1, n, later, to);
+        if (to != buffers.carry[0]) spread(p0, p1, n, later, to);
         through_recurrence(p0, p1, t + 1, later, to, n);
         if (!out.dy.data) return;
         const long first = p0 * kL, here = min_of(units - first, (p1 - p0) * kL);
-        for (long b = 0; b < n; ++b)
-            add_row<T>(this->at(out.dy, b, t) + first, to + first * n + b * kL, here, n * kL);
+        for (long b = 0; b < n; ++b) add_row<T>(this->at(out.dy, b, t) + first, to + first * n + b * kL, here, n * kL);
     }
 
     void gather_watched(long tile, long t, long n) const {
@@ -153,9 +152,10 @@ struct Backward : Gradients<T> {
         const long here = min_of(units - first, (p1 - p0) * kL);
         for (long w = 0; w < scan.watched; ++w)
             for (long b = 0; b < n; ++b) {
-                T* row = seen + ((w * panels + p0) * n + b) * kL;
+                T* row = buffers.watched + ((w * panels + p0) * n + b) * kL;
                 if (scan.watch[w].data) gather_row(this->at(scan.watch[w], b, t) + first, row, here, n * kL);
-                else for (long p = p0; p < p1; ++p) store(row + (p - p0) * n * kL, Vec<T>{});
+                else
+                    for (long p = p0; p < p1; ++p) store(row + (p - p0) * n * kL, Vec<T>{});
             }
     }
 
@@ -165,12 +165,14 @@ struct Backward : Gradients<T> {
         for (int s = 0; s < scan.states; ++s) {
             for (long p = p0; p < p1; ++p)
                 for (long b = 0; b < later; ++b)
-                    store(to + ((s * panels + p) * n + b) * kL, load(carry[0] + ((s * panels + p) * later + b) * kL));
+                    store(to + ((s * panels + p) * n + b) * kL,
+                          load(buffers.carry[0] + ((s * panels + p) * later + b) * kL));
             const T* dfinal = static_cast<const T*>(out.dfinal[s]);
             for (long b = later; b < n; ++b) {
                 T* row = to + ((s * panels + p0) * n + b) * kL;
                 if (dfinal) gather_row(dfinal + rows.row[b] * units + first, row, here, n * kL);
-                else for (long p = p0; p < p1; ++p) store(row + (p - p0) * n * kL, Vec<T>{});
+                else
+                    for (long p = p0; p < p1; ++p) store(row + (p - p0) * n * kL, Vec<T>{});
             }
         }
     }
@@ -214,7 +216,7 @@ struct Backward : Gradients<T> {
         for (int s = 0; s < scan.states; ++s)
             for (long p = p0; p < p1; ++p) {
                 T* source = from + ((s * panels + p) * pitch + b) * kLanes<T>;
-                T* sum = dfresh + ((s * panels + p) * count + b) * kLanes<T>;
+                T* sum = buffers.dfresh + ((s * panels + p) * count + b) * kLanes<T>;
                 store(sum, load(sum) + load(source));
                 store(source, Vec<T>{});
             }
@@ -225,12 +227,12 @@ struct Backward : Gradients<T> {
         for (long i = tiles.first; i < tiles.last; ++i) {
             const long p0 = i * tiling.panels, p1 = p0 + this->panels_in(i), first = p0 * kL;
             const long here = min_of(units - first, (p1 - p0) * kL);
-            through_recurrence(p0, p1, 0, n, carry[0], n);
+            through_recurrence(p0, p1, 0, n, buffers.carry[0], n);
             for (int s = 0; s < scan.states; ++s)
                 for (long b = 0; b < n; ++b) {
                     const long row = rows.row[b] * units + first;
                     if (out.dinitial[s])
-                        scatter_row(carry[0] + ((s * panels + p0) * n + b) * kL,
+                        scatter_row(buffers.carry[0] + ((s * panels + p0) * n + b) * kL,
                                     static_cast<T*>(out.dinitial[s]) + row, here, n * kL);
                 }
         }

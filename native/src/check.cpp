@@ -76,7 +76,8 @@ struct Bound::Reading {
             const Tensor& t = take();
             matrix[i] = t.data;
             if (optional && !t.there()) continue;
-            expect(t, {name, i}, kind, {std::max(t.size[0] / units, int64_t(1)) * units, std::max(t.size[1] / units, int64_t(1)) * units});
+            expect(t, {name, i}, kind,
+                   {std::max(t.size[0] / units, int64_t(1)) * units, std::max(t.size[1] / units, int64_t(1)) * units});
         }
         for (int i = 0; i < p.blocks; ++i) {
             const elman_block& b = p.block[i];
@@ -148,8 +149,8 @@ void Bound::Reading::read_masks(ScanArguments& scan) {
     if (!reset.there()) return;
     if (reset.kind != ELMAN_BOOL || reset.dims != 2 || reset.size[0] != steps || reset.size[1] != batch ||
         reset.stride[0] < 0 || reset.stride[1] < 0)
-        refuse("reset: expected bool of (%ld, %ld), got %s of (%ld, %ld)", long(steps), long(batch), name_of_kind(reset.kind),
-               long(reset.size[0]), long(reset.size[1]));
+        refuse("reset: expected bool of (%ld, %ld), got %s of (%ld, %ld)", long(steps), long(batch),
+               name_of_kind(reset.kind), long(reset.size[0]), long(reset.size[1]));
     scan.reset = static_cast<const uint8_t*>(reset.data);
     scan.reset_row = reset.stride[1], scan.reset_step = reset.stride[0];
 }
@@ -182,8 +183,8 @@ void Bound::Reading::read_gradients(BackwardResults& out, const ScanArguments& s
     out.dfresh = starts ? rows("gradient of state %d after a reset", p.states, true) : pointers(p.states);
     out.dmatrix = matrices("gradient of matrix W%d", true);
     out.dparameter = parameters("gradient of parameter", true);
-    out.kinds = p.kinds, out.groups = p.groups, out.blocks = p.blocks;
-    out.input_kind = p.input_kind, out.group = p.group;
+    out.gate_grads = p.gate_grads, out.groups = p.groups, out.blocks = p.blocks;
+    out.input_grad = p.input_grad, out.group = p.group;
 }
 
 Bound::Bound(const elman_scan& call, const int64_t* numbers, int64_t count, Use use) {
@@ -193,9 +194,10 @@ Bound::Bound(const elman_scan& call, const int64_t* numbers, int64_t count, Use 
         refuse("starts: expected 0 or %d states after a reset, got %d", p.states, call.starts);
     Reading read{*this, p, tensors_of(numbers, count), call.starts != 0};
     const int64_t cell = read.incoming() + p.states + call.starts + p.own;
-    const int64_t expected = cell + 2 + (use == Use::stream    ? 0
-                                         : use == Use::forward ? 2 + p.watched + p.states
-                                                               : 2 + p.watched + 1 + p.states + cell);
+    const int64_t expected = cell + 2 +
+                             (use == Use::stream    ? 0
+                              : use == Use::forward ? 2 + p.watched + p.states
+                                                    : 2 + p.watched + 1 + p.states + cell);
     if (int64_t(read.tensors.size()) != expected)
         refuse("%ld tensors are expected, and %zu came", long(expected), read.tensors.size());
     pointers_.reserve(size_t(5 * p.states + 2 * (p.matrices + p.slots)));
@@ -215,7 +217,8 @@ Bound::Bound(const elman_scan& call, const int64_t* numbers, int64_t count, Use 
     kind = read.kind;
     if (read.starts && !scan.reset) refuse("starts: there are states after a reset, and no reset");
     if (use == Use::stream) {
-        if (scan.steps != 1 || scan.lengths || scan.reset) refuse("x: a stream takes one step of all rows, got %ld", long(scan.steps));
+        if (scan.steps != 1 || scan.lengths || scan.reset)
+            refuse("x: a stream takes one step of all rows, got %ld", long(scan.steps));
         check_routine(p, use, false);
         scan.program = p.inference;
         return;
@@ -252,9 +255,25 @@ CrossEntropyArguments bound(const elman_cross_entropy& call, const int64_t* numb
     if (!t[5].there() && !t[4].there()) refuse("loss: neither it nor a gradient is wanted");
     const auto* target = static_cast<const int64_t*>(t[3].data);
     for (int64_t r = 0; r < rows; ++r)
-        if (target[r] != call.ignore && (target[r] < 0 || target[r] >= outputs)) refuse("a target is not one of the outputs");
-    return {kind == ELMAN_FLOAT64, int32_t(call.threads), rows, inputs, outputs, call.ignore, call.smoothing, h.data,
-            weight.data, t[2].data, target, t[4].data, t[5].data, t[6].data, t[7].data, t[8].data, t[9].data};
+        if (target[r] != call.ignore && (target[r] < 0 || target[r] >= outputs))
+            refuse_target(r, target[r], outputs, call.ignore);
+    return {kind == ELMAN_FLOAT64,
+            int32_t(call.threads),
+            rows,
+            inputs,
+            outputs,
+            call.ignore,
+            call.smoothing,
+            h.data,
+            weight.data,
+            t[2].data,
+            target,
+            t[4].data,
+            t[5].data,
+            t[6].data,
+            t[7].data,
+            t[8].data,
+            t[9].data};
 }
 
 }  // namespace elman

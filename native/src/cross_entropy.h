@@ -41,9 +41,10 @@ __attribute__((noinline)) void map_block(const Map<T>& map, const T* a, const T*
     const T* b = map.b;
     Vec<T> sum[M][N];
     ELMAN_UNROLL
-    for (int m = 0; m < M; ++m)
+    for (int m = 0; m < M; ++m) {
         ELMAN_UNROLL
         for (int v = 0; v < N; ++v) sum[m][v] = load(start + m * map.start_row + v * map.start_column);
+    }
     ELMAN_UNROLL_TWICE
     for (long k = 0; k < map.depth; ++k, a += kInner ? stride : 1, b += b_row) {
         Vec<T> y[N];
@@ -59,9 +60,10 @@ __attribute__((noinline)) void map_block(const Map<T>& map, const T* a, const T*
         }
     }
     ELMAN_UNROLL
-    for (int m = 0; m < M; ++m)
+    for (int m = 0; m < M; ++m) {
         ELMAN_UNROLL
         for (int v = 0; v < N; ++v) store(out + m * map.out_row + v * kL, sum[m][v]);
+    }
 }
 
 template <class T, int M, int N, bool kInner>
@@ -101,13 +103,13 @@ struct CrossEntropy {
     const CrossEntropyJob& job;
     const CrossEntropyArguments& c;
     const int thread;
-    const bool gradient;            // of h, weight and bias
-    const bool known;               // the normalizer is given, so that nothing need be kept
-    const int lag;                  // rounds between a block's logits and its gradient
+    const bool gradient;                    // of h, weight and bias
+    const bool known;                       // the normalizer is given, so that nothing need be kept
+    const int lag;                          // rounds between a block's logits and its gradient
     const long units, unit_panels, padded;  // of h
     const long most_rows, blocks;
-    const Share tiles;              // of this thread
-    const long whole;                       // vectors of units
+    const Share tiles;  // of this thread
+    const long whole;   // vectors of units
     const Groups unit_groups;
     const T *h, *weight, *bias;
 
@@ -154,7 +156,8 @@ struct CrossEntropy {
 
     Share outputs_of(long tile) const {  // whole blocks of a product but for the last
         const Share blocks_of = share_of((c.outputs + kMapRows - 1) / kMapRows, int(tile), int(tile_count()));
-        return {min_of(long(c.outputs), blocks_of.first * kMapRows), min_of(long(c.outputs), blocks_of.last * kMapRows)};
+        return {min_of(long(c.outputs), blocks_of.first * kMapRows),
+                min_of(long(c.outputs), blocks_of.last * kMapRows)};
     }
 
     Share rows_in(long block) const { return {block * most_rows, min_of<long>(c.rows, (block + 1) * most_rows)}; }
@@ -211,13 +214,15 @@ struct CrossEntropy {
         for (long g = mine.first; g < mine.last; ++g) {
             const Share group = groups[g];
             for (long p = group.first; p < group.last; ++p)
-                pack_column(h + (at.first + p * kL) * units, units, units, min_of<long>(kL, at.last - at.first - p * kL),
-                            columns + group.first * kL * units, int(p - group.first), int(group.last - group.first));
+                pack_column(h + (at.first + p * kL) * units, units, units,
+                            min_of<long>(kL, at.last - at.first - p * kL), columns + group.first * kL * units,
+                            int(p - group.first), int(group.last - group.first));
         }
     }
 
     void start() {
-        for (long r = 0; r < most_rows; ++r) references[thread][r] = -kLargest, sums[thread][r] = 0, totals[thread][r] = 0;
+        for (long r = 0; r < most_rows; ++r)
+            references[thread][r] = -kLargest, sums[thread][r] = 0, totals[thread][r] = 0;
         if (gradient) zero(dh[thread], most_rows * padded);
     }
 
@@ -238,7 +243,8 @@ struct CrossEntropy {
             const long width = group.last - group.first;
             multiply<T>({weight + at.first * units, units, columns + group.first * kL * units, width * kL, units,
                          bias ? bias_tile : zeros, bias ? kL : 0, 0, z + group.first * kL, most_rows,
-                         weight + at.last * units + i * part, step}, n, width);
+                         weight + at.last * units + i * part, step},
+                        n, width);
         }
         if (known) {
             memcpy(reference_of(tile), normalizer, size_t(count) * sizeof(T));
@@ -287,7 +293,8 @@ struct CrossEntropy {
         const long n = at.last - at.first, count = in.last - in.first, panels = panels_of<T>(count);
         T* g = logits_of(tile);
         for (long p = 0; p < panels; ++p)
-            differentiate(g + p * kL, n, load(scale + p * kL), load(reference_of(tile) + p * kL) - load(normalizer + p * kL));
+            differentiate(g + p * kL, n, load(scale + p * kL),
+                          load(reference_of(tile) + p * kL) - load(normalizer + p * kL));
         for (long r = 0; r < count; ++r) {
             const long wanted = c.target[in.first + r] - at.first;
             if (wanted >= 0 && wanted < n) g[wanted * most_rows + r] -= T(1 - c.smoothing) * scale[r];
@@ -318,13 +325,15 @@ struct CrossEntropy {
         }
         const Groups groups(unit_panels);
         const T* soon = c.dweight ? static_cast<T*>(c.dweight) + at.first * units : w;
-        const long blocks_of = (panels * kL + kMapRows - 1) / kMapRows, step = (units + groups.count * blocks_of - 1) / (groups.count * blocks_of);
+        const long blocks_of = (panels * kL + kMapRows - 1) / kMapRows,
+                   step = (units + groups.count * blocks_of - 1) / (groups.count * blocks_of);
         const long part = blocks_of * n * step;
         for (long i = 0; i < groups.count; ++i) {
             const Share group = groups[i];
             T* to = dh[thread] + group.first * kL;
-            multiply<T, true>({g, most_rows, w + group.first * kL, units, n, to, padded, kL, to, padded,
-                               soon + i * part, step}, panels * kL, group.last - group.first);
+            multiply<T, true>(
+                {g, most_rows, w + group.first * kL, units, n, to, padded, kL, to, padded, soon + i * part, step},
+                panels * kL, group.last - group.first);
         }
     }
 
@@ -337,7 +346,8 @@ struct CrossEntropy {
             const long width = group.last - group.first;
             T* to = dweight + group.first * kL;
             multiply<T>({g, most_rows, rows + group.first * kL * most_rows, width * kL, count, first ? zeros : to,
-                         first ? 0 : units, first ? 0 : kL, to, units, to, 0}, n, width);
+                         first ? 0 : units, first ? 0 : kL, to, units, to, 0},
+                        n, width);
         }
         if (!rest) return;
         multiply<T>({g, most_rows, rows + whole * kL * most_rows, kL, count, zeros, 0, 0, over, kL, over, 0}, n, 1);

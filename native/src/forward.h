@@ -10,9 +10,9 @@ namespace {
 template <class T>
 struct Forward : Scan<T> {
     using Base = Scan<T>;
+    using Base::column, Base::count, Base::job, Base::member, Base::offset, Base::padded, Base::panels, Base::rows,
+        Base::scan, Base::tiles, Base::tiling, Base::units;
     using typename Base::Bank;
-    using Base::column, Base::count, Base::job, Base::member, Base::offset, Base::padded, Base::panels,
-        Base::rows, Base::scan, Base::tiles, Base::tiling, Base::units;
 
     // Products of one phase and one operand, which are made together.
     struct Wave {
@@ -24,9 +24,9 @@ struct Forward : Scan<T> {
     const bool projects;  // whether the input is multiplied here
     Wave waves[kMostProducts];
     int wave_count = 0;
-    T *weight_ih, *bias_x, *bias_h;  // of everyone; biases as [panel][gate][lane]
+    T *weight_ih, *bias_x, *bias_h;    // of everyone; biases as [panel][gate][lane]
     T *x, *inp, *ring, *moved, *seen;  // of the team; the ring has what no record has of the last two steps' states
-    T* recurrent;                    // of the thread: one tile of every product
+    T* recurrent;                      // of the thread: one tile of every product
     long* chunk_offset;
 
     Forward(const Job& j, int thread, Scratch shared, Scratch own)
@@ -69,8 +69,7 @@ struct Forward : Scan<T> {
         for (int w = 0; w < wave_count; ++w) waves[w].weight = shared.take<T>(waves[w].count * padded * units);
         bias_x = shared.take<T>(gates * padded);
         bias_h = shared.take<T>(products * padded);
-        for (int team = 0; team < job.teams; ++team)
-            take_team(shared, team);
+        for (int team = 0; team < job.teams; ++team) take_team(shared, team);
         this->take_own(own, most_gates(scan));
         recurrent = own.take<T>(phased() ? 0 : products * tiling.panels * kLanes<T> * job.most_rows);
         chunk_offset = own.take<long>(this->chunk_capacity());
@@ -125,8 +124,9 @@ struct Forward : Scan<T> {
 
     void pack_wave(const Wave& wave, long tile) const {
         const elman_product* p = this->program().product + wave.first;
-        pack_tile(tile, wave.count, units, weights_of(wave.weight, tile, wave.count, units),
-                  [&](long gate) { return Source<T>{this->block(p[gate].block, scan.matrix), this->row_of(p[gate].block)}; });
+        pack_tile(tile, wave.count, units, weights_of(wave.weight, tile, wave.count, units), [&](long gate) {
+            return Source<T>{this->block(p[gate].block, scan.matrix), this->row_of(p[gate].block)};
+        });
     }
 
     // matrix(gate) is where the rows of a gate are.
@@ -174,8 +174,8 @@ struct Forward : Scan<T> {
             const long columns = this->panels_in(i) * gates;
             for (long c = 0; c < columns; ++c) {
                 const long panel = i * tiling.panels + c / gates, gate = c % gates;
-                column[c] = {bias_x + (panel * gates + gate) * kLanes<T>,
-                             inp + (gate * panels + panel) * n * kLanes<T>, 0};
+                column[c] = {bias_x + (panel * gates + gate) * kLanes<T>, inp + (gate * panels + panel) * n * kLanes<T>,
+                             0};
             }
             product(left, total, weights_of(weight_ih, i, gates, scan.inputs), columns, column, chunk_offset);
         }
@@ -258,10 +258,8 @@ struct Forward : Scan<T> {
         for (long c = 0; c < columns; ++c) {
             const long panel = tile * tiling.panels + c / wave.count, i = c % wave.count, at = panel * n * kLanes<T>;
             T* out = to.at(wave.first + i) + at;
-            if (p[i].start_bank < 0)
-                column[c] = {bias_h + (panel * products + wave.first + i) * kLanes<T>, out, 0};
-            else
-                column[c] = {bank[p[i].start_bank].at(p[i].start_index) + at, out, 1};
+            if (p[i].start_bank < 0) column[c] = {bias_h + (panel * products + wave.first + i) * kLanes<T>, out, 0};
+            else column[c] = {bank[p[i].start_bank].at(p[i].start_index) + at, out, 1};
         }
         const Left<T> left{from.at(p->index), kLanes<T>, n * kLanes<T>, 0, units, 1};
         product(left, n, weights_of(wave.weight, tile, wave.count, units), columns, column, offset);
@@ -275,8 +273,8 @@ struct Forward : Scan<T> {
             scatter_row(after.first + first * n + b * kLanes<T>, this->at(scan.y, b, t) + first, here, pitch);
         for (long w = 0; w < scan.watched; ++w)
             for (long b = 0; b < n; ++b)
-                scatter_row(seen + w * padded * n + first * n + b * kLanes<T>,
-                            this->at(scan.watch[w], b, t) + first, here, pitch);
+                scatter_row(seen + w * padded * n + first * n + b * kLanes<T>, this->at(scan.watch[w], b, t) + first,
+                            here, pitch);
         for (int s = 0; s < scan.states; ++s)
             for (long b = rows.active[t + 1]; b < n; ++b)
                 scatter_row(after.at(s) + first * n + b * kLanes<T>,
@@ -297,8 +295,7 @@ struct Forward : Scan<T> {
             if (rows.length[b] == 0)
                 for (int s = 0; s < scan.states; ++s)
                     scatter_row(this->initial + (s * padded * count) + b * kLanes<T>,
-                                static_cast<T*>(job.forward->final[s]) + rows.row[b] * units, units,
-                                count * kLanes<T>);
+                                static_cast<T*>(job.forward->final[s]) + rows.row[b] * units, units, count * kLanes<T>);
         }
     }
 };

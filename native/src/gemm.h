@@ -50,8 +50,8 @@ struct Soon {
 // M rows by N columns of vectors, all in registers. With few of them, several sums run side by side,
 // since an addition takes longer to finish than to start. `resumes` says that the sums go on from `out`.
 template <class T, int M, int N>
-__attribute__((noinline)) void block(const Left<T>& left, long first_row, const T* w,
-                                     const Column<T>* column, const long* offset, bool resumes, Soon<T> soon) {
+__attribute__((noinline)) void block(const Left<T>& left, long first_row, const T* w, const Column<T>* column,
+                                     const long* offset, bool resumes, Soon<T> soon) {
     constexpr int kChains = M * N >= 8 ? 1 : M * N >= 4 ? 2 : M * N >= 2 ? 4 : 8;
     constexpr int kL = kLanes<T>;
     Vec<T> sum[kChains][M][N];
@@ -102,18 +102,19 @@ __attribute__((noinline)) void block(const Left<T>& left, long first_row, const 
         }
     }
     ELMAN_UNROLL
-    for (int m = 0; m < M; ++m)
+    for (int m = 0; m < M; ++m) {
         ELMAN_UNROLL
         for (int v = 0; v < N; ++v) {
             ELMAN_UNROLL
             for (int u = 1; u < kChains; ++u) sum[0][m][v] += sum[u][m][v];
             store(column[v].out + offset[m], sum[0][m][v]);
         }
+    }
 }
 
 template <class T, int N, int M>
-ELMAN_INLINE void block_of(int rows, const Left<T>& left, long first_row, const T* w,
-                           const Column<T>* column, const long* offset, bool resumes, Soon<T> soon) {
+ELMAN_INLINE void block_of(int rows, const Left<T>& left, long first_row, const T* w, const Column<T>* column,
+                           const long* offset, bool resumes, Soon<T> soon) {
     if constexpr (M > 0) {
         if (rows == M) return block<T, M, N>(left, first_row, w, column, offset, resumes, soon);
         block_of<T, N, M - 1>(rows, left, first_row, w, column, offset, resumes, soon);
@@ -122,8 +123,7 @@ ELMAN_INLINE void block_of(int rows, const Left<T>& left, long first_row, const 
 
 // All rows by one group of columns, in row blocks as equal as they can be.
 template <class T, int N>
-void row_blocks(const Left<T>& left, long rows, const T* w, const Column<T>* column, const long* offset,
-                bool resumes) {
+void row_blocks(const Left<T>& left, long rows, const T* w, const Column<T>* column, const long* offset, bool resumes) {
     const long blocks = (rows + kBlockRows - 1) / kBlockRows;
     const long size = left.units * left.segments * N * kLanes<T>;
     Soon<T> soon{w + size, N * kLanes<T> / blocks};
@@ -146,7 +146,8 @@ void group(const Left<T>& left, long rows, const T* w, const Column<T>* column, 
     for (int s = 0; s < left.segments; ++s)
         for (long k = 0, here; k < left.units; k += here, resumes = true) {
             here = min_of<long>(kPart, left.units - k);
-            const Left<T> part{left.data + s * left.segment + k / kLanes<T> * left.panel, left.row, left.panel, 0, here, 1};
+            const Left<T> part{
+                left.data + s * left.segment + k / kLanes<T> * left.panel, left.row, left.panel, 0, here, 1};
             row_blocks<T, N>(part, rows, w, column, offset, resumes);
             w += here * N * kLanes<T>;
         }
@@ -173,8 +174,7 @@ ELMAN_INLINE void group_of(long width, const Left<T>& left, long rows, const T* 
 
 // rows x columns: column[v].out[offset[r]] = start + left[r] . w. Columns were packed group by group.
 template <class T>
-void product(const Left<T>& left, long rows, const T* w, long columns, const Column<T>* column,
-             const long* offset) {
+void product(const Left<T>& left, long rows, const T* w, long columns, const Column<T>* column, const long* offset) {
     if (rows <= 0) return;
     const long depth = left.units * left.segments;
     each_group(columns, [&](long first, long width) {
@@ -202,14 +202,15 @@ struct Target {
 
 // out[m][v] += sum over rows of a[row][m] b[row][v], for M units and N panels, of the last the first `lanes`.
 template <class T, int N>
-__attribute__((noinline)) void outer_block(const Run<T>* run, long runs, long a_panel, int lane,
-                                           long b_panel, T* out, long out_row, int units, int lanes) {
+__attribute__((noinline)) void outer_block(const Run<T>* run, long runs, long a_panel, int lane, long b_panel, T* out,
+                                           long out_row, int units, int lanes) {
     constexpr int M = kOuterRows<T>, kL = kLanes<T>;
     Vec<T> sum[M][N];
     ELMAN_UNROLL
-    for (int m = 0; m < M; ++m)
+    for (int m = 0; m < M; ++m) {
         ELMAN_UNROLL
         for (int v = 0; v < N; ++v) sum[m][v] = Vec<T>{};
+    }
     for (long i = 0; i < runs; ++i) {
         const T* a = run[i].a + a_panel * run[i].a_panel + lane;
         const T* b = run[i].b + b_panel * run[i].b_panel;
@@ -228,13 +229,14 @@ __attribute__((noinline)) void outer_block(const Run<T>* run, long runs, long a_
     }
     ELMAN_UNROLL
     for (int m = 0; m < M; ++m)
-        if (m < units)
+        if (m < units) {
             ELMAN_UNROLL
             for (int v = 0; v < N; ++v) {
                 T* to = out + m * out_row + v * kL;
                 const int here = v < N - 1 ? kL : lanes;
                 store_some(to, load_some(to, here) + sum[m][v], here);
             }
+        }
 }
 
 // target(i) += a^T b for each segment i of `units` in the panels [first, last) of a.

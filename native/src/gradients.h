@@ -10,18 +10,22 @@ namespace {
 template <class T>
 struct Gradients : Scan<T> {
     using Base = Scan<T>;
+    using Base::column, Base::count, Base::job, Base::member, Base::offset, Base::padded, Base::panels, Base::rows,
+        Base::scan, Base::tiles, Base::tiling, Base::units;
     using typename Base::Bank;
-    using Base::column, Base::count, Base::job, Base::member, Base::offset, Base::padded, Base::panels,
-        Base::rows, Base::scan, Base::tiles, Base::tiling, Base::units;
 
     const BackwardResults& out;
     const bool projects;
-    const long kinds, input_kinds, inputs, input_panels, input_padded;
+    const long gate_grads, input_grads, inputs, input_panels, input_padded;
     T *weight[kMostProducts], *weight_ih;  // of everyone, by group: packed for dz W
-    T *ring, *outputs, *moved, *x;         // of the team: gate gradients, outputs, states before each step of a chunk
-    T* seen;                               // of the team: cotangents of what is watched
-    T* carry[3];
-    T* dfresh;
+
+    // Of a team: the gate gradients, outputs and states before each step of a chunk, by ring slot; x of the chunk; the
+    // gradients of the states, which steps hand on to each other (carry); those of the states after a reset; sums of
+    // the parameters' gradients of the chunk; the gradients of what is watched.
+    struct TeamBuffers {
+        T *ring, *outputs, *moved, *x, *carry[3], *dfresh, *unit_sums, *watched;
+    };
+    TeamBuffers buffers;  // of this thread's team
 
     // A team's sums, added up over teams at the end, in order. The first team has no weights here: it adds to the
     // gradients themselves.
@@ -34,16 +38,16 @@ struct Gradients : Scan<T> {
     long ring_step;
 
     Gradients(const Job& j, int thread, Scratch shared, Scratch own)
-        : Base(j, thread, 1), out(*j.backward), projects(scan.inputs > 0), kinds(out.kinds),
-          input_kinds(count_input_kinds()), inputs(scan.inputs), input_panels(panels_of<T>(inputs)),
-          input_padded(input_panels * kLanes<T>), ring_step(kinds * padded * count + 2 * kRecordGap) {
+        : Base(j, thread, 1), out(*j.backward), projects(scan.inputs > 0), gate_grads(out.gate_grads),
+          input_grads(count_input_grads()), inputs(scan.inputs), input_panels(panels_of<T>(inputs)),
+          input_padded(input_panels * kLanes<T>), ring_step(gate_grads * padded * count + 2 * kRecordGap) {
         take(shared, own);
         this->shared_used = shared.used(), this->own_used = own.used();
     }
 
-    long count_input_kinds() const {
+    long count_input_grads() const {
         long n = 0;
-        for (int gate = 0; projects && gate < scan.gates; ++gate) n += out.input_kind[gate] >= 0;
+        for (int gate = 0; projects && gate < scan.gates; ++gate) n += out.input_grad[gate] >= 0;
         return n;
     }
 
@@ -59,9 +63,8 @@ struct Gradients : Scan<T> {
         for_groups([&](const elman_group& g, int i) {
             weight[i] = shared.take<T>(flows_back(g) ? g.count * units * padded : 0);
         });
-        weight_ih = shared.take<T>(out.dx.data ? input_kinds * units * input_padded : 0);
-        for (int team = 0; team < job.teams; ++team)
-            take_team(shared, team);
+        weight_ih = shared.take<T>(out.dx.data ? input_grads * units * input_padded : 0);
+        for (int team = 0; team < job.teams; ++team) take_team(shared, team);
         this->take_own(own, 1);
         dx_tile = own.take<T>(kWidth * kLanes<T> * this->chunk_capacity());
         this->scalar_sums = scalars_chunk = own.take<T>(scan.slots);
@@ -74,23 +77,24 @@ struct Gradients : Scan<T> {
         long products = 0;
         for_groups([&](const elman_group& g, int) { products = g.product >= products ? g.product + 1 : products; });
         Base::take_team(s, team, products);
-        T* a = s.take<T>(slots * (kinds * plane + 2 * kRecordGap));
-        T* o = s.take<T>(slots * plane);
-        T* b = s.take<T>(may_move() ? slots * scan.states * plane : 0);
-        T* c = s.take<T>(input_padded * this->chunk_capacity());
-        T *d = s.take<T>(scan.states * plane), *e = s.take<T>(scan.states * plane), *f = s.take<T>(scan.states * plane);
-        T* g = s.take<T>(this->reset ? scan.states * plane : 0);
-        T* h = s.take<T>(scan.slots * padded);
-        T* i = s.take<T>(scan.watched * plane);
-        Sums of_team;
-        of_team.weights = team ? s.take<T>((out.blocks * units + scan.gates * inputs) * units) : nullptr;
-        of_team.bias = s.take<T>(projects ? kinds * padded : 0);
-        of_team.units = s.take<T>(scan.slots * padded);
-        of_team.scalars = s.take<T>(scan.slots);
-        all[team] = of_team;
+        TeamBuffers team_buffers;
+        team_buffers.ring = s.take<T>(slots * (gate_grads * plane + 2 * kRecordGap));
+        team_buffers.outputs = s.take<T>(slots * plane);
+        team_buffers.moved = s.take<T>(may_move() ? slots * scan.states * plane : 0);
+        team_buffers.x = s.take<T>(input_padded * this->chunk_capacity());
+        for (T*& states : team_buffers.carry) states = s.take<T>(scan.states * plane);
+        team_buffers.dfresh = s.take<T>(this->reset ? scan.states * plane : 0);
+        team_buffers.unit_sums = s.take<T>(scan.slots * padded);
+        team_buffers.watched = s.take<T>(scan.watched * plane);
+        Sums team_sums;
+        team_sums.weights = team ? s.take<T>((out.blocks * units + scan.gates * inputs) * units) : nullptr;
+        team_sums.bias = s.take<T>(projects ? gate_grads * padded : 0);
+        team_sums.units = s.take<T>(scan.slots * padded);
+        team_sums.scalars = s.take<T>(scan.slots);
+        all[team] = team_sums;
         if (!this->mine(team)) return;
-        ring = a, outputs = o, moved = b, x = c, carry[0] = d, carry[1] = e, carry[2] = f;
-        dfresh = g, this->unit_sums = h, seen = i, sums = of_team;
+        buffers = team_buffers, sums = team_sums;
+        this->unit_sums = buffers.unit_sums;
     }
 
     bool may_move() const { return scan.lengths || this->reset; }
@@ -100,8 +104,8 @@ struct Gradients : Scan<T> {
             const Share s = share_of(n, member, job.team_size);
             zero(p + s.first, s.last - s.first);
         };
-        part(sums.bias, projects ? kinds * padded : 0);
-        part(dfresh, this->reset ? scan.states * padded * count : 0);
+        part(sums.bias, projects ? gate_grads * padded : 0);
+        part(buffers.dfresh, this->reset ? scan.states * padded * count : 0);
         part(this->unit_sums, scan.slots * padded);
         part(sums.units, scan.slots * padded);
         if (member == 0) zero(sums.scalars, scan.slots);
@@ -131,16 +135,16 @@ struct Gradients : Scan<T> {
     }
 
     // The gate of the input whose gradient this is.
-    long gate_of(long kind) const {
+    long gate_of(long grad) const {
         long gate = 0;
-        while (out.input_kind[gate] != kind) ++gate;
+        while (out.input_grad[gate] != grad) ++gate;
         return gate;
     }
 
     long slots() const { return this->chunk_steps(rows.active[0]) + 1; }
-    T* gates_of(long t) const { return ring + t % slots() * ring_step; }
+    T* gates_of(long t) const { return buffers.ring + t % slots() * ring_step; }
 
-    T* hidden(long t) const { return outputs + t % slots() * padded * count; }
+    T* hidden(long t) const { return buffers.outputs + t % slots() * padded * count; }
 
     Planes<T> states_after(long t) const {
         if (t < 0) return {this->initial, padded * count};
@@ -149,7 +153,7 @@ struct Gradients : Scan<T> {
 
     Planes<T> states_before(long t) const {
         if (!this->must_move(t)) return states_after(t - 1);
-        return {moved + t % slots() * scan.states * padded * count, padded * rows.active[t]};
+        return {buffers.moved + t % slots() * scan.states * padded * count, padded * rows.active[t]};
     }
 
     // ---- one chunk of steps ----
@@ -177,30 +181,29 @@ struct Gradients : Scan<T> {
         for (long t = first, r = 0; t < end; ++t)
             for (long b = 0; b < rows.active[t]; ++b, ++r)
                 if (r >= mine.first && r < mine.last)
-                    gather_row(this->at(scan.x, b, t), x + r * kLanes<T>, inputs, total * kLanes<T>);
+                    gather_row(this->at(scan.x, b, t), buffers.x + r * kLanes<T>, inputs, total * kLanes<T>);
     }
 
     // This thread's share of the rows, which are units of the gradients, of the weights' gradients.
     void sum_group(const elman_group& g, long first, long end) {
         for (long t = first; t < end; ++t) {
             const long n = rows.active[t], plane = padded * n;
-            run_list[t - first] = {gates_of(t) + g.first * plane, operand(g, t),
-                                   n * kLanes<T>, n * kLanes<T>, n};
+            run_list[t - first] = {gates_of(t) + g.first * plane, operand(g, t), n * kLanes<T>, n * kLanes<T>, n};
         }
         const Share mine = share_of(g.count * panels, member, job.team_size);
         outer(run_list, end - first, mine.first, mine.last, units, units,
-              [&](long kind) { return target(sums, g.block[kind]); });
+              [&](long grad) { return target(sums, g.block[grad]); });
     }
 
     void sum_input_weights(long first, long end, long total) {
         for (long t = first; t < end; ++t) {
             const long n = rows.active[t];
-            const T* x_t = x + (rows.before[t] - rows.before[first]) * kLanes<T>;
+            const T* x_t = buffers.x + (rows.before[t] - rows.before[first]) * kLanes<T>;
             run_list[t - first] = {gates_of(t), x_t, n * kLanes<T>, total * kLanes<T>, n};
         }
-        const Share mine = share_of(input_kinds * panels, member, job.team_size);
+        const Share mine = share_of(input_grads * panels, member, job.team_size);
         outer(run_list, end - first, mine.first, mine.last, units, inputs,
-              [&](long kind) { return target(sums, out.blocks + gate_of(kind)); });
+              [&](long grad) { return target(sums, out.blocks + gate_of(grad)); });
     }
 
     // What a group's gates meet, of a step that is over.
@@ -221,18 +224,18 @@ struct Gradients : Scan<T> {
             const Share mine = share_of(n, member, job.team_size);
             for (int gate = 0; gate < scan.gates; ++gate) {
                 if (!out.dinput[gate].data) continue;
-                const int kind = out.input_kind[gate];
+                const int grad = out.input_grad[gate];
                 for (long b = mine.first; b < mine.last; ++b) {
                     T* to = this->at(out.dinput[gate], b, t);
-                    if (kind < 0) zero(to, units);
-                    else scatter_row(gates_of(t) + (kind * padded * n + b * kLanes<T>), to, units, n * kLanes<T>);
+                    if (grad < 0) zero(to, units);
+                    else scatter_row(gates_of(t) + (grad * padded * n + b * kLanes<T>), to, units, n * kLanes<T>);
                 }
             }
         }
     }
 
     void sum_biases(long first, long end) {
-        const Share mine = share_of(kinds * panels, member, job.team_size);
+        const Share mine = share_of(gate_grads * panels, member, job.team_size);
         for (long p = mine.first; p < mine.last; ++p) {
             Vec<T> sum{};
             for (long t = first; t < end; ++t) {
@@ -254,13 +257,13 @@ struct Gradients : Scan<T> {
 
     void put_dx_group(long first, long end, long from, long width) {
         const long kL = kLanes<T>;
-        const T* w = weight_ih + from * kL * input_kinds * units;
+        const T* w = weight_ih + from * kL * input_grads * units;
         for (long t = first, steps; t < end; t += steps) {
             const long n = rows.active[t];
             steps = 1;
             while (n == 1 && t + steps < end && (t + steps) % slots()) ++steps;
             const long total = n * steps;
-            const Left<T> left{gates_of(t), steps > 1 ? ring_step : kL, n * kL, padded * n, units, int(input_kinds)};
+            const Left<T> left{gates_of(t), steps > 1 ? ring_step : kL, n * kL, padded * n, units, int(input_grads)};
             for (long v = 0; v < width; ++v) column[v] = {zeros(), dx_tile + v * total * kL, 0};
             product(left, total, w, width, column, offset);
             for (long r = 0; r < total; ++r)
@@ -302,7 +305,7 @@ struct Gradients : Scan<T> {
             for (int s = 0; s < scan.states; ++s) {
                 const long row = rows.row[b] * units;
                 if (out.dfresh[s])
-                    scatter_row(dfresh + (s * panels * count + b) * kLanes<T>,
+                    scatter_row(buffers.dfresh + (s * panels * count + b) * kLanes<T>,
                                 static_cast<T*>(out.dfresh[s]) + row, units, count * kLanes<T>);
                 if (rows.length[b] > 0 || !out.dinitial[s]) continue;
                 T* to = static_cast<T*>(out.dinitial[s]) + row;
@@ -314,8 +317,7 @@ struct Gradients : Scan<T> {
 
     void put_no_input(const Sequence& to, long b) const {
         T* row = static_cast<T*>(to.data);
-        for (long t = rows.length[b]; row && t < scan.steps; ++t)
-            zero(row + rows.row[b] * to.row + t * to.step, units);
+        for (long t = rows.length[b]; row && t < scan.steps; ++t) zero(row + rows.row[b] * to.row + t * to.step, units);
     }
 
     // The sum over teams of `width` numbers; from the second on it is added to what is there.
@@ -339,21 +341,21 @@ struct Gradients : Scan<T> {
     // Those of W_hh are of matrix 0, whose gates are all in one group.
     void put_biases() const {
         for (int gate = this->thread; projects && gate < scan.gates; gate += job.threads) {
-            put_bias(out.dbias_ih, gate, out.input_kind[gate]);
+            put_bias(out.dbias_ih, gate, out.input_grad[gate]);
             put_bias(out.dbias_hh, gate, -1);
             for_groups([&](const elman_group& g, int) {
-                for (int kind = 0; kind < g.count; ++kind)
-                    if (g.bank >= 0 && g.block[kind] == gate) put_bias(out.dbias_hh, gate, g.first + kind);
+                for (int grad = 0; grad < g.count; ++grad)
+                    if (g.bank >= 0 && g.block[grad] == gate) put_bias(out.dbias_hh, gate, g.first + grad);
             });
         }
     }
 
     // A gate without a gradient had no part in the result.
-    void put_bias(void* to, long gate, long kind) const {
+    void put_bias(void* to, long gate, long grad) const {
         if (!to) return;
         T* row = static_cast<T*>(to) + gate * units;
-        if (kind < 0) zero(row, units);
-        else put_sum([=](const Sums& s) { return s.bias + kind * padded; }, row, units);
+        if (grad < 0) zero(row, units);
+        else put_sum([=](const Sums& s) { return s.bias + grad * padded; }, row, units);
     }
 
     void put_parameters() const {

@@ -107,40 +107,33 @@ ELMAN_INLINE void map(T* out, const T* a, const T* b, const T* c, long count, F 
 
 // Runs the instructions [at, end) on `range`; pointer[i] is where operand i begins in it.
 template <class T>
-void execute(const elman_instruction* at, const elman_instruction* end, T* const* pointer,
-             const Range& range, const Surroundings<T>& around) {
+void execute(const elman_instruction* at, const elman_instruction* end, T* const* pointer, const Range& range,
+             const Surroundings<T>& around) {
     const long count = range.count * kLanes<T>;
     for (; at != end; ++at) {
         T* out = pointer[at->out];
         const T *a = pointer[at->a], *b = pointer[at->b], *c = pointer[at->c];
         const Vec<T> s = splat(T(at->value));
         switch (Op(at->op)) {
-#define OPERATION(name, operands, uses_value, ...)                                       \
-    case Op::name:                                                                       \
-        map<operands>(out, a, b, c, count,                                               \
-                      [=]([[maybe_unused]] Vec<T> a, [[maybe_unused]] Vec<T> b,          \
-                          [[maybe_unused]] Vec<T> c) -> Vec<T> { return __VA_ARGS__; }); \
+#define OPERATION(name, operands, uses_value, ...)                                                                     \
+    case Op::name:                                                                                                     \
+        map<operands>(out, a, b, c, count,                                                                             \
+                      [=]([[maybe_unused]] Vec<T> a, [[maybe_unused]] Vec<T> b, [[maybe_unused]] Vec<T> c) -> Vec<T> { \
+                          return __VA_ARGS__;                                                                          \
+                      });                                                                                              \
         break;
 #define SPECIAL(name)
 #include "operations.def"
 #undef OPERATION
 #undef SPECIAL
             case Op::expand: expand(out, a, range); break;
-            case Op::row_sum:
-                add_rows(around.row_sums + at->slot * around.row_sum, a, range);
-                break;
-            case Op::row_max:
-                largest_of_rows(around.row_sums + at->slot * around.row_sum, a, range);
-                break;
+            case Op::row_sum: add_rows(around.row_sums + at->slot * around.row_sum, a, range); break;
+            case Op::row_max: largest_of_rows(around.row_sums + at->slot * around.row_sum, a, range); break;
             case Op::unit: expand_unit(out, around.units + at->slot * around.padded, range); break;
             case Op::scalar:
-                map<0>(out, a, b, c, count, [=](Vec<T>, Vec<T>, Vec<T>) {
-                    return splat(around.scalars[at->slot]);
-                });
+                map<0>(out, a, b, c, count, [=](Vec<T>, Vec<T>, Vec<T>) { return splat(around.scalars[at->slot]); });
                 break;
-            case Op::accumulate:
-                add_units(around.unit_sums + at->slot * around.padded, a, range);
-                break;
+            case Op::accumulate: add_units(around.unit_sums + at->slot * around.padded, a, range); break;
             case Op::accumulate_row:
                 if (around.scalar_sums)
                     for (long r = 0; r < range.rows; ++r) around.scalar_sums[at->slot] += a[r];

@@ -165,9 +165,13 @@ ELMAN_INLINE Vec<double> larger(Vec<double> a, Vec<double> b) { return ELMAN_REG
 ELMAN_INLINE Vec<double> smaller(Vec<double> a, Vec<double> b) { return ELMAN_REGISTER(min_pd)(a, b); }
 #else
 template <class V>
-ELMAN_INLINE V larger(V a, V b) { return a > b ? a : b; }
+ELMAN_INLINE V larger(V a, V b) {
+    return a > b ? a : b;
+}
 template <class V>
-ELMAN_INLINE V smaller(V a, V b) { return a < b ? a : b; }
+ELMAN_INLINE V smaller(V a, V b) {
+    return a < b ? a : b;
+}
 #endif
 
 // 1/x for finite x that are not tiny: an estimate and one Newton step where division is slow.

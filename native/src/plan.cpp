@@ -48,7 +48,7 @@ std::vector<int64_t> longest_first(const ScanArguments& scan) {
 }  // namespace
 
 Plan::Plan(const ScanArguments& scan, int threads, int of_record) {
-    const bool by_rows = of_record ? of_record > 1 || threads == 1
+    const bool by_rows = of_record    ? of_record > 1 || threads == 1
                          : scan.split ? scan.split == 1
                                       : threads == 1 || split_by_rows(scan, threads);
     teams = of_record ? of_record : by_rows ? int(std::min<int64_t>(threads, scan.batch)) : 1;
@@ -98,16 +98,26 @@ int64_t Plan::add_team(const ScanArguments& scan, const std::vector<int64_t>& or
 
 RecordHeader header_of(const ScanArguments& scan, int64_t teams) {
     uint64_t lengths = 0xcbf29ce484222325;  // FNV-1a of whole numbers
-    for (int64_t b = 0; scan.lengths && b < scan.batch; ++b) lengths = (lengths ^ uint64_t(scan.lengths[b])) * 0x100000001b3;
-    return {0x6e616d6c65, teams, scan.batch, scan.steps, scan.units, scan.states - 1 + scan.saved,
-            kernels()->lanes[scan.float64 != 0], scan.reverse, scan.digest, lengths};
+    for (int64_t b = 0; scan.lengths && b < scan.batch; ++b)
+        lengths = (lengths ^ uint64_t(scan.lengths[b])) * 0x100000001b3;
+    return {0x6e616d6c65,
+            teams,
+            scan.batch,
+            scan.steps,
+            scan.units,
+            scan.states - 1 + scan.saved,
+            kernels()->lanes[scan.float64 != 0],
+            scan.reverse,
+            scan.digest,
+            lengths};
 }
 
 int64_t numbers_of_record(const ScanArguments& scan, const Plan& plan) {
     const int64_t lanes = kernels()->lanes[scan.float64 != 0], padded = (scan.units + lanes - 1) / lanes * lanes;
     const Rows& last = plan.team_rows.back();
     const int64_t row_steps = last.offset + last.before[last.steps];
-    return kRecordHeader + (scan.states - 1 + scan.saved) * padded * row_steps + plan.record_gap * scan.steps * plan.teams;
+    return kRecordHeader + (scan.states - 1 + scan.saved) * padded * row_steps +
+           plan.record_gap * scan.steps * plan.teams;
 }
 
 // Kept by each thread between calls, since fresh pages cost more than filling them.

@@ -30,7 +30,6 @@ constexpr int64_t kRecordHeader = 32;  // elements that it takes
 static_assert(sizeof(RecordHeader) <= kRecordHeader * sizeof(float), "in a record of float32 too");
 constexpr int64_t kRecordGap = 16;  // elements between the records of two steps
 
-
 // How often a thread was signaled in each round of a barrier; see wait_for_all.
 struct Signals {
     alignas(64) unsigned sent[8];
@@ -85,8 +84,7 @@ struct Kernels {
     size_t (*shared_bytes[2][2])(const Job&);
     size_t (*own_bytes[2][2])(const Job&);
     void (*run[2][2])(const Job&, int thread);
-    void (*apply[2])(int op, int64_t count, void* out, const void* a, const void* b, const void* c,
-                     double value);
+    void (*apply[2])(int op, int64_t count, void* out, const void* a, const void* b, const void* c, double value);
     int lanes[2];
     size_t (*cross_entropy_shared[2])(const CrossEntropyJob&);
     size_t (*cross_entropy_own[2])(const CrossEntropyJob&);

@@ -14,7 +14,7 @@
 namespace elman {
 namespace {
 
-constexpr long kTileBytes = 2048;   // of one operand of the interpreter, at most
+constexpr long kTileBytes = 2048;  // of one operand of the interpreter, at most
 constexpr int kMostOperands = 256;
 
 // Hands out aligned pieces of one block; from a null block it only counts.
@@ -71,9 +71,7 @@ struct Planes {
     T* at(long i) const { return i ? others + (i - 1) * plane : first; }
 };
 
-inline Share share_of(long count, int part, int parts) {
-    return {count * part / parts, count * (part + 1) / parts};
-}
+inline Share share_of(long count, int part, int parts) { return {count * part / parts, count * (part + 1) / parts}; }
 
 // Panels per tile: where they can, whole groups of the micro-kernel's columns.
 struct Tiling {
@@ -81,9 +79,9 @@ struct Tiling {
 };
 
 template <class T>
-Tiling tile(long panels, long kinds, long rows, int team_size) {
+Tiling tile(long panels, long gates, long rows, int team_size) {
     Tiling t;
-    const long align = kinds % kWidth ? kWidth : 1;
+    const long align = gates % kWidth ? kWidth : 1;
     const long vectors = kTileBytes / 2 / kVectorBytes;
     const long wanted = ((vectors + rows - 1) / rows + align - 1) / align * align;
     const long most = (panels + team_size - 1) / team_size;
@@ -104,8 +102,8 @@ struct Scan {
     const bool reset;
 
     // Shared by the team unless it says otherwise.
-    T *initial, *fresh;          // [state][panel][row][lane]
-    T *packed_units, *scalars;   // of everyone: the program's own parameters
+    T *initial, *fresh;         // [state][panel][row][lane]
+    T *packed_units, *scalars;  // of everyone: the program's own parameters
     T *wide, *row_sums, *products;
     unsigned waits = 0;              // of the thread; a stream may wrap around
     T *temporaries, *row_registers;  // of the thread
@@ -115,12 +113,11 @@ struct Scan {
     size_t shared_used = 0, own_used = 0;
     Share tiles;  // of this thread
 
-    Scan(const Job& j, int thread_, long kinds)
+    Scan(const Job& j, int thread_, long gates)
         : job(j), scan(*j.scan), thread(thread_), member(j.teams == 1 ? thread_ : 0),
           rows(j.team[j.teams == 1 ? 0 : thread_]), units(scan.units), panels(panels_of<T>(units)),
-          padded(panels * kLanes<T>), count(rows.count),
-          tail(int(units - (panels - 1) * kLanes<T>)), reset(scan.reset != nullptr),
-          tiling(tile<T>(panels, kinds, j.most_rows, j.team_size)),
+          padded(panels * kLanes<T>), count(rows.count), tail(int(units - (panels - 1) * kLanes<T>)),
+          reset(scan.reset != nullptr), tiling(tile<T>(panels, gates, j.most_rows, j.team_size)),
           tiles(share_of(tiling.tiles, member, j.team_size)) {}
 
     const elman_routine& program() const { return scan.program; }
@@ -199,7 +196,8 @@ struct Scan {
                 T* row = to + s * padded * count + b * kLanes<T>;
                 const T* state = static_cast<const T*>(from[s]);
                 if (state) gather_row(state + rows.row[b] * units, row, units, count * kLanes<T>);
-                else for (long p = 0; p < panels; ++p) store(row + p * count * kLanes<T>, Vec<T>{});
+                else
+                    for (long p = 0; p < panels; ++p) store(row + p * count * kLanes<T>, Vec<T>{});
             }
     }
 
@@ -267,9 +265,7 @@ struct Scan {
         bank[ELMAN_PRODUCT] = {products, plane};
     }
 
-    long panels_in(long tile) const {
-        return min_of(panels, (tile + 1) * tiling.panels) - tile * tiling.panels;
-    }
+    long panels_in(long tile) const { return min_of(panels, (tile + 1) * tiling.panels) - tile * tiling.panels; }
 
     // What comes before the tiles of a phase. Sums and products need all units of the phase before.
     void enter(int phase, bool multiplies, long n) {
@@ -286,8 +282,8 @@ struct Scan {
         if (begin == end) return;
         T* pointer[kMostOperands];
         for (int i = 0; i < r.operands; ++i)
-            pointer[i] = r.operand[i].bank == ELMAN_ROW ? row_registers + r.operand[i].index * row_capacity()
-                                                        : temporaries;
+            pointer[i] =
+                r.operand[i].bank == ELMAN_ROW ? row_registers + r.operand[i].index * row_capacity() : temporaries;
         const Range range{0, (n + kLanes<T> - 1) / kLanes<T>, n, 1, kLanes<T>};
         execute(r.instructions + begin, r.instructions + end, pointer, range, around(n, member == 0));
     }
@@ -315,8 +311,13 @@ struct Scan {
     T *unit_sums = nullptr, *scalar_sums = nullptr;  // of the backward
 
     Surroundings<T> around(long n, bool mine) const {
-        return {packed_units, scalars, unit_sums, mine ? scalar_sums : nullptr,
-                row_sums + long(member) * program().rows * count * kLanes<T>, padded, n * kLanes<T>};
+        return {packed_units,
+                scalars,
+                unit_sums,
+                mine ? scalar_sums : nullptr,
+                row_sums + long(member) * program().rows * count * kLanes<T>,
+                padded,
+                n * kLanes<T>};
     }
 
     // Before a phase's tiles: its sums start from zero, and what looks for the largest from the least.
@@ -339,7 +340,8 @@ struct Scan {
             for (long b = 0; b < n; ++b) {
                 Vec<T> sum = splat(largest ? -kInfinity<T> : T(0));
                 for (int m = 0; m < job.team_size; ++m) {
-                    const Vec<T> part = load(row_sums + ((long(m) * program().rows * count) + slot * n + b) * kLanes<T>);
+                    const Vec<T> part =
+                        load(row_sums + ((long(m) * program().rows * count) + slot * n + b) * kLanes<T>);
                     sum = largest ? maximum<T>(sum, part) : sum + part;
                 }
                 row_registers[slot * row_capacity() + b] = largest ? largest_of<T>(sum) : sum_of<T>(sum);

@@ -13,8 +13,8 @@
 namespace elman {
 namespace {
 
-constexpr int64_t kMostRows = 256;       // that one team carries through all layers while they are in its cache
-constexpr int64_t kRowsPerThread = 8;    // fewer, and the units are split instead of the rows
+constexpr int64_t kMostRows = 256;          // that one team carries through all layers while they are in its cache
+constexpr int64_t kRowsPerThread = 8;       // fewer, and the units are split instead of the rows
 constexpr int64_t kWorthThreads = 1 << 18;  // multiplications a step, below which waking threads costs more
 
 struct Free {
@@ -77,8 +77,18 @@ void Crew::divide(int64_t batch) {
     const int size = by_rows ? 1 : threads;
     for (const auto& each : layers) {
         signals.emplace_back(size_t(parts * size));
-        jobs.push_back(Job{&each.scan, nullptr, nullptr, int(parts) * size, int(parts), size, most_rows, teams.data(),
-                           signals.back().data(), nullptr, {}, 1});
+        jobs.push_back(Job{&each.scan,
+                           nullptr,
+                           nullptr,
+                           int(parts) * size,
+                           int(parts),
+                           size,
+                           most_rows,
+                           teams.data(),
+                           signals.back().data(),
+                           nullptr,
+                           {},
+                           1});
     }
 }
 
@@ -109,7 +119,8 @@ void Crew::step(int worker, const void* x, int64_t x_row, void* y, int64_t y_row
     const View output{at(y, y_row), y_row, panel};
     for (size_t i = 0; i < layers.size(); ++i) {
         const bool last = i + 1 == layers.size();
-        const View out = set->step(layer(i, size_t(worker)), inputs, layers[i], inputs[i], back, last ? &output : nullptr);
+        const View out =
+            set->step(layer(i, size_t(worker)), inputs, layers[i], inputs[i], back, last ? &output : nullptr);
         if (!last) inputs[i + 1] = out;
     }
 }
@@ -151,7 +162,8 @@ void elman_stream::add(const elman_stream_layer* each_layer, int32_t count) {
                    long(layers[size_t(i) - 1].scan.units));
         for (int64_t k = 0; k < l.adds; ++k)
             if (l.add[k] < 0 || l.add[k] > i || layers[size_t(l.add[k])].scan.inputs != scan.units)
-                refuse("layer %d: it adds the input of layer %d, which is not as wide as its output, or not there yet", i, l.add[k]);
+                refuse("layer %d: it adds the input of layer %d, which is not as wide as its output, or not there yet",
+                       i, l.add[k]);
     }
 }
 
@@ -186,7 +198,8 @@ void elman_stream::step(const int64_t* tensors, int64_t count) {
 std::vector<void*> elman_stream::states(const std::vector<Tensor>& all, size_t others) const {
     size_t count = others;
     for (const StreamLayer& layer : layers) count += size_t(layer.scan.states);
-    if (all.size() != count) refuse("%zu tensors are expected, and %zu came: the states of all layers", count, all.size());
+    if (all.size() != count)
+        refuse("%zu tensors are expected, and %zu came: the states of all layers", count, all.size());
     std::vector<void*> states;
     for (const StreamLayer& layer : layers)
         for (int s = 0; s < layer.scan.states; ++s) {

@@ -10,12 +10,12 @@ namespace {
 template <class T>
 struct Streamed : Forward<T> {
     using Base = Forward<T>;
-    using typename Base::Bank;
     using Base::bias_h, Base::bias_x, Base::count, Base::gates, Base::inp, Base::moved, Base::offset, Base::padded,
         Base::panels, Base::panels_in, Base::phased, Base::recurrent, Base::ring, Base::scan, Base::tail, Base::tiles,
         Base::tiling, Base::units, Base::waves, Base::weight_ih;
+    using typename Base::Bank;
 
-    Column<T> *from_input, *from_state;  // of this thread's tiles, which stay where they are
+    Column<T>*from_input, *from_state;  // of this thread's tiles, which stay where they are
 
     Streamed(const Job& j, int thread, Scratch shared, Scratch own) : Base(j, thread, shared, own) {
         own.take<char>(long(this->own_used));
@@ -44,9 +44,9 @@ struct Streamed : Forward<T> {
         for (long i = 0; i < products; ++i) {
             const elman_product& p = this->program().product[i];
             T* out = to.at(i) + panel * count * kLanes<T>;
-            from_state[first * products + i] =
-                p.start_bank < 0 ? Column<T>{bias_h + (panel * products + i) * kLanes<T>, out, 0}
-                                 : Column<T>{input(p.start_index), out, 1};
+            from_state[first * products + i] = p.start_bank < 0
+                                                   ? Column<T>{bias_h + (panel * products + i) * kLanes<T>, out, 0}
+                                                   : Column<T>{input(p.start_index), out, 1};
         }
     }
 
@@ -91,7 +91,7 @@ struct Streamed : Forward<T> {
         const T* w_hh = this->weights_of(waves[0].weight, tile, products, units);
         const Left<T> below{static_cast<const T*>(x.data), x.row, x.panel, 0, scan.inputs, 1};
         const Left<T> left{h, kLanes<T>, count * kLanes<T>, 0, units, 1};
-        const Column<T> *in = from_input + first * gates, *state = from_state + first * products;
+        const Column<T>*in = from_input + first * gates, *state = from_state + first * products;
         if (products != gates) {
             product(below, count, w_ih, panels_in(tile) * gates, in, offset);
             product(left, count, w_hh, panels_in(tile) * products, state, offset);

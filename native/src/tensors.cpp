@@ -8,8 +8,8 @@
 namespace elman {
 namespace {
 
-constexpr const char* kKinds[] = {"nothing", "float32", "float64", "int64", "bool", "uint8", "int8",
-                                  "int16", "int32", "float16", "bfloat16", "complex64", "complex128"};
+constexpr const char* kKinds[] = {"nothing", "float32", "float64", "int64",    "bool",      "uint8",     "int8",
+                                  "int16",   "int32",   "float16", "bfloat16", "complex64", "complex128"};
 
 std::string named(Which which) {
     char text[80];
@@ -54,17 +54,35 @@ bool lies_so(const Tensor& t, Lies lies) {
     return false;
 }
 
-constexpr const char* kLies[] = {", contiguous", ", its last stride 1", ", its last stride 1 and no two rows on each other"};
+constexpr const char* kLies[] = {", contiguous", ", its last stride 1",
+                                 ", its last stride 1 and no two rows on each other"};
 
 }  // namespace
 
+namespace {
+
+thread_local char sentence[400];
+
+}  // namespace
+
+elman_failure& last_failure() {
+    static thread_local elman_failure failure = ELMAN_REFUSED;
+    return failure;
+}
+
 void refuse(const char* format, ...) {
-    static thread_local char text[400];
     va_list values;
     va_start(values, format);
-    vsnprintf(text, sizeof text, format, values);
+    vsnprintf(sentence, sizeof sentence, format, values);
     va_end(values);
-    throw Refused{text};
+    throw Refused{sentence, ELMAN_REFUSED};
+}
+
+void refuse_target(int64_t row, int64_t target, int64_t outputs, int64_t ignore) {
+    snprintf(sentence, sizeof sentence,
+             "target %ld in row %ld is not one of the outputs: expected 0 to %ld, or ignore_index = %ld", long(target),
+             long(row), long(outputs - 1), long(ignore));
+    throw Refused{sentence, ELMAN_WRONG_TARGET};
 }
 
 const char* name_of_kind(int kind) { return kind >= 0 && kind < ELMAN_OTHER ? kKinds[kind] : "another type"; }

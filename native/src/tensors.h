@@ -7,11 +7,15 @@
 
 namespace elman {
 
-// Leaves a call, whose caller gets the sentence.
+// Leaves a call, whose caller gets the sentence, and can ask what it is about.
 struct Refused {
     const char* sentence;
+    elman_failure failure;
 };
 [[noreturn]] __attribute__((format(printf, 1, 2))) void refuse(const char* format, ...);
+[[noreturn]] void refuse_target(int64_t row, int64_t target, int64_t outputs, int64_t ignore);
+
+elman_failure& last_failure();  // of the thread
 
 // Runs `work`; null, or why it was refused or had no memory.
 template <class F>
@@ -43,12 +47,15 @@ struct Which {
 void expect(const Tensor&, Which, int kind, std::initializer_list<int64_t> sizes, Lies = Lies::together);
 
 // The same where it may be absent.
-inline void allow(const Tensor& t, Which which, int kind, std::initializer_list<int64_t> sizes, Lies lies = Lies::together) {
+inline void allow(const Tensor& t, Which which, int kind, std::initializer_list<int64_t> sizes,
+                  Lies lies = Lies::together) {
     if (t.there()) expect(t, which, kind, sizes, lies);
 }
 
 const char* name_of_kind(int kind);
-inline int64_t width_of(int kind) { return kind == ELMAN_FLOAT32 ? 4 : kind == ELMAN_FLOAT64 || kind == ELMAN_INT64 ? 8 : 1; }
+inline int64_t width_of(int kind) {
+    return kind == ELMAN_FLOAT32 ? 4 : kind == ELMAN_FLOAT64 || kind == ELMAN_INT64 ? 8 : 1;
+}
 
 }  // namespace elman
 
@@ -60,8 +67,10 @@ const char* elman::sentence_of(F work) {
         work();
         return nullptr;
     } catch (const Refused& refused) {
+        last_failure() = refused.failure;
         return refused.sentence;
     } catch (const std::bad_alloc&) {
+        last_failure() = ELMAN_REFUSED;
         return "out of memory";
     }
 }

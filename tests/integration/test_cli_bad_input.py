@@ -99,7 +99,7 @@ SETTINGS = [
     (["--model.dropout", "1.5"], "model.dropout: input should be less than 1, got '1.5'"),
     (["--model.cell", "ltsm"], "did you mean 'lstm'?"),
     (["--train.optimizer", "sdg"], "train.optimizer: input should be 'sgd', 'adam' or 'adamw'"),
-    (["--train.k1", "20", "--train.k2", "10"], "k2 must be at least k1: k1=20, k2=10"),
+    (["--train.k1", "20", "--train.k2", "10"], "k2 must be at least k1 = 20, got 10"),
     (["--device", "gpu"], "gpu"),
     (["--data.encoding", "utf-9"], "unknown encoding 'utf-9'"),
     (["--preset", "zaremba"], "unknown preset 'zaremba'"),

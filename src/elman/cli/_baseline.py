@@ -10,9 +10,9 @@ from elman.cli._output import emit, metrics_table
 from elman.cli._progress import reporting
 from elman.cli._request import parse_request
 
-LINE = """Train and score the baselines of a task: simple models on the same data and splits.
+LINE = """Train and score the baselines of a task: simple models on the same data.
 
-Takes the settings of `elman train`; those of [model] and [train] have no effect here."""
+Takes the settings of `elman train`; [model] and [train] have no effect."""
 
 
 def baseline(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:

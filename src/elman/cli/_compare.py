@@ -19,10 +19,11 @@ from elman.pictures import MISSING, available
 if TYPE_CHECKING:
     from elman.comparison import Comparison
 
-LINE = """Train several cells on the same data with the same budget and seeds, and compare them.
+LINE = """Train several cells with the same data, budget and seeds, and compare them.
 
-All networks get the number of parameters of the configured one. The settings of `elman train`
-apply to every cell. Ctrl-C saves all runs and stops; --resume FOLDER continues."""
+All networks get the number of parameters of the configured one. The settings
+of `elman train` apply to every cell. Ctrl-C saves all runs and stops; --resume
+FOLDER continues."""
 OPTIONS = (
     Setting("cells", str, "elman,lstm,gru", "cells to compare; NAME=CELL to use one twice"),
     Setting(

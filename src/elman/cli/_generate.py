@@ -20,8 +20,8 @@ from elman.tasks._section import Section
 
 LINE = """Generate text from a prompt, or music, with a trained model.
 
-`elman generate RUN --help` lists the options for that run; without a run, those of a language
-model."""
+`elman generate RUN --help` lists the options of that run; without a run, those
+of a language model."""
 RUN = "the run folder, such as runs/language-1"
 HELP = {"--help", "-h"}
 

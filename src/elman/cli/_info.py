@@ -14,7 +14,7 @@ from elman.cli._output import Flag, emit, installed
 
 
 def info(*, json: Flag = False) -> None:
-    """Print versions, processor, engines and extras, for bug reports.
+    """Print versions, hardware, engines and extras, for bug reports.
 
     Parameters
     ----------

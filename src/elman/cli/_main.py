@@ -27,7 +27,7 @@ COMMANDS = (
     (
         "predict",
         "_predict:predict",
-        "Predict with a trained model: next words, labels, numbers ...",
+        "Predict with a trained model: words, labels, numbers ...",
     ),
     ("baseline", "_baseline:baseline", "Train and score the baselines of a task."),
     ("compare", "_compare:compare", "Compare cells on a task at equal size and budget."),
@@ -36,7 +36,7 @@ COMMANDS = (
     ("report", "_report:report", "Write an HTML report of one run, or of several side by side."),
     ("selftest", "_selftest:selftest", "Check that the engines compute correctly on this machine."),
     ("data", "_data:app", "List the named data sets."),
-    ("info", "_info:info", "Print versions, processor, engines and extras, for bug reports."),
+    ("info", "_info:info", "Print versions and hardware, for bug reports."),
 )
 PARSE_THEIR_OWN = {"train", "baseline", "compare", "generate"}  # the task decides on the flags
 

@@ -143,6 +143,15 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if whole else f"{value:#.4g}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in the plural unless it is 1.
+
+    >>> counted(1, "thread"), counted(2000, "update")
+    ('1 thread', '2,000 updates')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def duration(seconds: float) -> str:
     """A time such as 1:02:03 or 2:03.
 

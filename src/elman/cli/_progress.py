@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from elman.cli._output import duration, emit, log, number, to_stderr
+from elman.cli._output import counted, duration, emit, log, number, to_stderr
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -116,12 +116,11 @@ def described(event: Event) -> str:
 
 def _started(event: Event) -> str:
     resumed = f", continued from update {event['update']:,}" if event["resumed"] else ""
-    threads = event["threads"]
     return (
         f"run {event['run']}{resumed}\nseed {event['seed']}, {event['device']}, "
-        f"{threads} thread{'s' * (threads != 1)}, {event['parameters']:,} parameters, "
+        f"{counted(event['threads'], 'thread')}, {counted(event['parameters'], 'parameter')}, "
         + (f"{event['input_steps']} steps of input, " if "input_steps" in event else "")
-        + f"{event['updates']:,} updates"
+        + counted(event["updates"], "update")
         + "".join(f"\n{line}" for line in facts(event.get("data", {})))
     )
 

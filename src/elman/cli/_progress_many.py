@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from elman.cli._output import log, table, to_stderr
+from elman.cli._output import counted, log, table, to_stderr
 from elman.cli._progress import Event, Report, described, new_bar, now, reporter
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def lines(event: Event) -> list[str]:
             return [*_planned(event).splitlines()]
         case "start":
             resumed = f" at update {event['update']:,}" if event["resumed"] else ""
-            text = f"started{resumed}, {event['updates']:,} updates"
+            text = f"started{resumed}, {counted(event['updates'], 'update')}"
         case "ended" if event["status"] != "done":
             text = f"{event['status']} {event['message']}".strip()
         case "ended":
@@ -120,7 +120,10 @@ def _planned(event: Event) -> str:
     sizes += [[c["name"], str(c["hidden"]), f"{c['parameters']:,}"] for c in event["candidates"]]
     target = f" ({event['target']:,})" if event.get("target") else ""
     seeds = ", ".join(map(str, event["seeds"]))
+    share = (
+        f"{counted(event['jobs'], 'run')} in parallel, {counted(event['threads'], 'thread')} each"
+    )
     return (
-        f"comparison {event['path']}\nseeds {seeds}; {event['jobs']} runs in parallel, "
-        f"{event['threads']} threads each; equal {event['equal']}{target}\n{table(sizes)}"
+        f"comparison {event['path']}\nseeds {seeds}; {share}; equal {event['equal']}{target}\n"
+        f"{table(sizes)}"
     )

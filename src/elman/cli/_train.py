@@ -17,10 +17,11 @@ from elman.pictures import MISSING, available
 if TYPE_CHECKING:
     from elman.training import Result
 
-LINE = """Train a model in a new run folder and evaluate it on the validation and test data.
+LINE = """Train a model in a new run folder, and evaluate it.
 
-Flags override environment variables (ELMAN_MODEL_HIDDEN=256), which override --config FILE, which
-overrides the defaults. Ctrl-C, SIGTERM and SIGHUP save and stop; --resume RUN continues."""
+Flags override environment variables (ELMAN_MODEL_HIDDEN=256), which override
+--config FILE, which overrides the defaults. Ctrl-C, SIGTERM and SIGHUP save
+and stop; --resume RUN continues."""
 OPTIONS = (
     Setting("name", str | None, None, "run name (default: the task)"),
     Setting(

@@ -1,14 +1,15 @@
 """A linear map and the cross-entropy of its outputs, natively: operators, and their gradients.
 
-Where a total is wanted, one call gives the losses and the gradients: a block of logits that is
-turned into its gradient in place need not be computed again. Otherwise the gradient is a call of
-its own, from the normalizers that the first one left. Second derivatives are those of torch.
+Where the total of the losses is differentiated, one call computes them and the gradients: a block
+of logits that is turned into its gradient in place need not be computed again. Otherwise the
+gradient is a call of its own, from the normalizers that the first one left. Second derivatives are
+those of torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,69 +17,82 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from elman._errors import EngineError
+from elman.engine._mode import recorder
 from elman.engine._select import effective_engine
 from elman.engine.runtime._library import CrossEntropy, library, missing
 from elman.engine.runtime._tensors import described
 
-torch.library.define(
-    "elman::cross_entropy",
-    "(Tensor h, Tensor weight, Tensor? bias, Tensor target, int ignore, float smoothing,"
-    " Tensor? scale, bool[] needs) -> Tensor[]",
-)
+
+class LossSpec(NamedTuple):
+    """What both operators take, in the order of their schemas.
+
+    Attributes:
+        h: inputs of the linear map (N, H).
+        weight: (V, H).
+        bias: (V,), or None.
+        target: int64 (N,).
+        ignore: a target of this value counts as nothing.
+        smoothing: the share of the target that is spread over all outputs.
+    """
+
+    h: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    target: Tensor
+    ignore: int
+    smoothing: float
+
+    @property
+    def maps(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What has gradients: h, weight and bias."""
+        return self.h, self.weight, self.bias
+
+    def by_torch(self, reduction: str) -> Tensor:
+        """The same loss by torch, which holds all logits."""
+        scores = F.linear(self.h, self.weight, self.bias)
+        return F.cross_entropy(
+            scores,
+            self.target,
+            ignore_index=self.ignore,
+            label_smoothing=self.smoothing,
+            reduction=reduction,
+        )
+
+
+_SPEC = "Tensor h, Tensor weight, Tensor? bias, Tensor target, int ignore, float smoothing"
+_LENGTH = len(LossSpec._fields)
+torch.library.define("elman::cross_entropy", f"({_SPEC}, Tensor? scale, bool[] needs) -> Tensor[]")
 torch.library.define(
     "elman::cross_entropy_backward",
-    "(Tensor h, Tensor weight, Tensor? bias, Tensor target, int ignore, float smoothing,"
-    " Tensor scale, bool[] needs, Tensor normalizer) -> Tensor[]",
+    f"({_SPEC}, Tensor scale, bool[] needs, Tensor normalizer) -> Tensor[]",
 )
 
 
-def by_torch(
-    h: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    target: Tensor,
-    ignore: int,
-    smoothing: float,
-    reduction: str,
-) -> Tensor:
-    """The same by torch."""
-    scores = F.linear(h, weight, bias)
-    return F.cross_entropy(
-        scores, target, ignore_index=ignore, label_smoothing=smoothing, reduction=reduction
-    )
-
-
-def why_not(h: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
+def _objection(h: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
     """Why torch computes it; None if the native library does."""
-    given = [t for t in (h, weight, bias) if t is not None]
-    if any(t.device.type != "cpu" for t in given):
+    tensors = [t for t in (h, weight, bias) if t is not None]
+    if any(t.device.type != "cpu" for t in tensors):
         return f"it runs on the CPU, and h is on {h.device}, the weight on {weight.device}"
-    if h.dtype not in (torch.float32, torch.float64) or any(t.dtype != h.dtype for t in given):
+    if h.dtype not in (torch.float32, torch.float64) or any(t.dtype != h.dtype for t in tensors):
         return f"h is {h.dtype} and the weight {weight.dtype}: both must be float32, or float64"
     if 0 in (*h.shape, *weight.shape):
         return "there is nothing to compute"
-    return _around() or _missing()
+    return _wrong_mode() or _missing()
 
 
 def _missing() -> str | None:
     return missing()
 
 
-# As _native._text: torch.compile takes the result and does not look for the library itself.
+# torch.compile takes the answer as a constant, and does not look for the library itself.
 _missing._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _around() -> str | None:
-    """What torch does around the call that is left to torch."""
-    if torch.compiler.is_exporting():
-        return "an exported program must run where this library is not"
-    if torch.compiler.is_compiling():
-        return None
-    if torch._C._is_tracing():
-        return (
-            "torch.jit.trace, with which torch.onnx.export(dynamo=False) begins, records the "
-            "operations of torch alone"
-        )
+def _wrong_mode() -> str | None:
+    """Which mode or transform of torch is left to torch."""
+    reason = recorder()
+    if reason is not None or torch.compiler.is_compiling():
+        return reason
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return "the transforms of torch.func go through torch"
     if forward_ad._current_level >= 0:
@@ -89,7 +103,7 @@ def _around() -> str | None:
 def chosen(h: Tensor, weight: Tensor, bias: Tensor | None) -> str:
     """The engine: "native", or "reference" with the reason. One asked for by name may raise it."""
     engine = effective_engine("auto")
-    reason = why_not(h, weight, bias)
+    reason = _objection(h, weight, bias)
     if engine == "native" and reason:
         raise EngineError(f"engine 'native' cannot run the cross-entropy: {reason}")
     if engine not in ("auto", "native"):
@@ -97,104 +111,75 @@ def chosen(h: Tensor, weight: Tensor, bias: Tensor | None) -> str:
     return f"reference: {reason}" if reason else "native"
 
 
-def cross_entropy(
-    h: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    target: Tensor,
-    ignore: int,
-    smoothing: float,
-    reduction: str,
-) -> Tensor:
-    """The loss: h (N, H), target (N,)."""
+def cross_entropy(spec: LossSpec, reduction: str) -> Tensor:
+    """The loss: a total, a mean, or with "none" one for each target."""
+    h, weight, bias = spec.maps
     if chosen(h, weight, bias) != "native":
-        return by_torch(h, weight, bias, target, ignore, smoothing, reduction)
+        return spec.by_torch(reduction)
     scale = None
     if reduction != "none":
-        counted = (target != ignore).sum() if reduction == "mean" else 1
+        counted = (spec.target != spec.ignore).sum() if reduction == "mean" else 1
         scale = h.new_ones(()).div(counted).expand(len(h))
-    if torch.is_grad_enabled() and any(
-        t is not None and t.requires_grad for t in (h, weight, bias)
-    ):
-        inputs = (h, weight, bias, target, scale, ignore, smoothing)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in spec.maps):
         loss: Tensor
         if torch.compiler.is_compiling():
-            loss, *_ = _Traced.apply(*inputs)  # type: ignore[no-untyped-call]
+            loss, *_ = _TracedLoss.apply(*spec, scale)  # type: ignore[no-untyped-call]
         else:
-            loss = _Eager.apply(*inputs)  # type: ignore[no-untyped-call]
+            loss = _EagerLoss.apply(*spec, scale)  # type: ignore[no-untyped-call]
         return loss
-    arguments = (h, weight, bias, target, ignore, smoothing)
-    losses: Tensor = torch.ops.elman.cross_entropy(*arguments, None, [False] * 3)[0]
+    losses: Tensor = torch.ops.elman.cross_entropy(*spec, None, [False] * 3)[0]
     return losses if scale is None else (losses * scale).sum()
 
 
-class _Eager(torch.autograd.Function):
+class _EagerLoss(torch.autograd.Function):
     """The scaled total of the losses, or each of them where there is no scale."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        h: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        target: Tensor,
-        scale: Tensor | None,
-        ignore: int,
-        smoothing: float,
-    ) -> Tensor:
-        ctx.fixed, ctx.needs = (ignore, smoothing), list(ctx.needs_input_grad[:3])
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        spec, scale = LossSpec(*args[:_LENGTH]), args[_LENGTH]
+        ctx.options, ctx.needs = (spec.ignore, spec.smoothing), list(ctx.needs_input_grad[:3])
+        # Without a scale the gradient of each loss is not known yet.
         needs = [False] * 3 if scale is None else ctx.needs
-        losses, normalizer, *gradients = torch.ops.elman.cross_entropy(
-            h, weight, bias, target, ignore, smoothing, scale, needs
-        )
-        ctx.save_for_backward(h, weight, bias, target, scale, normalizer)
+        losses, normalizer, *gradients = torch.ops.elman.cross_entropy(*spec, scale, needs)
+        ctx.save_for_backward(*spec.maps, spec.target, scale, normalizer)
         ctx.gradients = gradients if scale is not None else None
         loss: Tensor = losses if scale is None else (losses * scale).sum()
         return loss
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        h, weight, bias, target, scale, normalizer = ctx.saved_tensors
+        *tensors, scale, normalizer = ctx.saved_tensors
+        spec = LossSpec(*tensors, *ctx.options)
         if torch.is_grad_enabled():
-            return _differentiable(ctx, gradient)
-        arguments = (h, weight, bias, target, *ctx.fixed)
+            return _differentiable(spec, scale, ctx.needs, gradient)
         if scale is None:
             gradients = torch.ops.elman.cross_entropy_backward(
-                *arguments, gradient.contiguous(), ctx.needs, normalizer
+                *spec, gradient.contiguous(), ctx.needs, normalizer
             )
-            return _wanted(gradients, ctx.needs)
+            return _for_inputs(gradients, ctx.needs)
         # The gradients of the forward are scaled where they are, so they serve once.
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
-            _, _, *gradients = torch.ops.elman.cross_entropy(*arguments, scale, ctx.needs)
+            _, _, *gradients = torch.ops.elman.cross_entropy(*spec, scale, ctx.needs)
         torch._foreach_mul_(gradients, gradient)
-        return _wanted(gradients, ctx.needs)
+        return _for_inputs(gradients, ctx.needs)
 
 
-class _Traced(torch.autograd.Function):
-    """The same for torch.compile, which wants its tensors returned, and nothing written over."""
+class _TracedLoss(torch.autograd.Function):
+    """The same for torch.compile, which needs its tensors returned, and nothing written over."""
 
     @staticmethod
-    def forward(
-        h: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        target: Tensor,
-        scale: Tensor | None,
-        ignore: int,
-        smoothing: float,
-    ) -> tuple[Tensor, ...]:
-        needs = [scale is not None and t is not None for t in (h, weight, bias)]
-        losses, *rest = torch.ops.elman.cross_entropy(
-            h, weight, bias, target, ignore, smoothing, scale, needs
-        )
+    def forward(*args: Any) -> tuple[Tensor, ...]:
+        *spec, scale = args
+        needs = [scale is not None and t is not None for t in spec[:3]]
+        losses, *rest = torch.ops.elman.cross_entropy(*spec, scale, needs)
         return (losses if scale is None else (losses * scale).sum(), *rest)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        *tensors, scale, ignore, smoothing = inputs
+        *tensors, ignore, smoothing, scale = inputs
         _, normalizer, *gradients = output
-        ctx.by_row, ctx.fixed = scale is None, (ignore, smoothing)
+        ctx.by_row, ctx.options = scale is None, (ignore, smoothing)
         ctx.mark_non_differentiable(normalizer, *gradients)
         ctx.save_for_backward(*((*tensors, normalizer) if ctx.by_row else gradients))
 
@@ -202,51 +187,46 @@ class _Traced(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
         needs = list(ctx.needs_input_grad[:3])
         if not ctx.by_row:
-            return _wanted([g * gradient for g in ctx.saved_tensors], needs)
+            return _for_inputs([g * gradient for g in ctx.saved_tensors], needs)
         *tensors, normalizer = ctx.saved_tensors
         gradients = torch.ops.elman.cross_entropy_backward(
-            *tensors, *ctx.fixed, gradient.contiguous(), needs, normalizer
+            *tensors, *ctx.options, gradient.contiguous(), needs, normalizer
         )
-        return _wanted(gradients, needs)
+        return _for_inputs(gradients, needs)
 
 
-def _wanted(gradients: Sequence[Tensor], needs: Sequence[bool]) -> tuple[Tensor | None, ...]:
+def _for_inputs(gradients: Sequence[Tensor], needs: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """One for each input of a Function: those of h, weight and bias, and none for the rest."""
     three = (g if need else None for g, need in zip(gradients, needs, strict=True))
     return (*three, None, None, None, None)
 
 
-def _differentiable(ctx: Any, gradient: Tensor) -> Any:
+def _differentiable(
+    spec: LossSpec, scale: Tensor | None, needs: Sequence[bool], gradient: Tensor
+) -> Any:
     """The gradient as a function that has gradients itself."""
-    h, weight, bias, target, scale, _ = ctx.saved_tensors
-    # Views, for h may depend on the weight: the derivative wanted here is the partial one.
-    views = (h.view_as(h), weight.view_as(weight), None if bias is None else bias.view_as(bias))
-    losses = by_torch(*views, target, *ctx.fixed, "none")  # type: ignore[call-arg]
+    # Views, for h may depend on the weight: what is differentiated here is the partial one.
+    views = tuple(None if t is None else t.view_as(t) for t in spec.maps)
+    losses = LossSpec._make((*views, *spec[3:])).by_torch("none")
     total = losses if scale is None else (losses * scale).sum()
-    wanted = [v for v, need in zip(views, ctx.needs, strict=True) if need and v is not None]
-    found = iter(torch.autograd.grad(total, wanted, gradient, create_graph=True))
-    return (*(next(found) if need else None for need in ctx.needs), None, None, None, None)
+    inputs = [v for v, need in zip(views, needs, strict=True) if need and v is not None]
+    gradients = iter(torch.autograd.grad(total, inputs, gradient, create_graph=True))
+    return (*(next(gradients) if need else None for need in needs), None, None, None, None)
 
 
-def _call(
-    h: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    target: Tensor,
-    ignore: int,
-    smoothing: float,
+def _run(
+    spec: LossSpec,
     scale: Tensor | None,
     needs: Sequence[bool],
     losses: Tensor | None,
     normalizer: Tensor,
 ) -> list[Tensor]:
     """Runs the library; the gradients, empty where they are not needed."""
-    inputs = [t if t is None else t.contiguous() for t in (h, weight, bias, target, scale)]
-    gradients = _empty((h, weight, bias), needs)
-    wanted = [g if need else None for g, need in zip(gradients, needs, strict=True)]
-    call = CrossEntropy(torch.get_num_threads(), ignore, smoothing)
-    reason = library().cross_entropy(call, described((*inputs, losses, normalizer, *wanted)))
-    if reason is not None:
-        raise IndexError(f"{reason}: expected 0 to {len(weight) - 1}, or ignore_index = {ignore}")
+    inputs = [t if t is None else t.contiguous() for t in (*spec.maps, spec.target, scale)]
+    gradients = _empty(spec.maps, needs)
+    outputs = [g if need else None for g, need in zip(gradients, needs, strict=True)]
+    call = CrossEntropy(torch.get_num_threads(), spec.ignore, spec.smoothing)
+    library().cross_entropy(call, described((*inputs, losses, normalizer, *outputs)))
     return gradients
 
 
@@ -259,25 +239,24 @@ def _empty(tensors: Sequence[Tensor | None], needs: Sequence[bool]) -> list[Tens
 
 
 @torch.library.impl("elman::cross_entropy", "CPU")
-def _cross_entropy(*inputs: Any) -> list[Tensor]:
-    h, weight, bias, target, ignore, smoothing, scale, needs = inputs
-    losses, normalizer = h.new_empty(len(h)), h.new_empty(len(h))
-    given = (h, weight, bias, target, ignore, smoothing, scale, needs)
-    return [losses, normalizer, *_call(*given, losses, normalizer)]
+def _cross_entropy(*args: Any) -> list[Tensor]:
+    spec, (scale, needs) = LossSpec(*args[:_LENGTH]), args[_LENGTH:]
+    losses, normalizer = spec.h.new_empty(len(spec.h)), spec.h.new_empty(len(spec.h))
+    return [losses, normalizer, *_run(spec, scale, needs, losses, normalizer)]
 
 
 @torch.library.register_fake("elman::cross_entropy")  # type: ignore[untyped-decorator]
-def _cross_entropy_fake(*inputs: Any) -> list[Tensor]:
-    h, rows = inputs[0], inputs[0].shape[0]
-    return [h.new_empty(rows), h.new_empty(rows), *_empty(inputs[:3], inputs[-1])]
+def _cross_entropy_fake(*args: Any) -> list[Tensor]:
+    h, rows = args[0], args[0].shape[0]
+    return [h.new_empty(rows), h.new_empty(rows), *_empty(args[:3], args[-1])]
 
 
 @torch.library.impl("elman::cross_entropy_backward", "CPU")
-def _cross_entropy_backward(*inputs: Any) -> list[Tensor]:
-    h, weight, bias, target, ignore, smoothing, scale, needs, normalizer = inputs
-    return _call(h, weight, bias, target, ignore, smoothing, scale, needs, None, normalizer)
+def _cross_entropy_backward(*args: Any) -> list[Tensor]:
+    scale, needs, normalizer = args[_LENGTH:]
+    return _run(LossSpec(*args[:_LENGTH]), scale, needs, None, normalizer)
 
 
 @torch.library.register_fake("elman::cross_entropy_backward")  # type: ignore[untyped-decorator]
-def _cross_entropy_backward_fake(*inputs: Any) -> list[Tensor]:
-    return _empty(inputs[:3], inputs[-2])
+def _cross_entropy_backward_fake(*args: Any) -> list[Tensor]:
+    return _empty(args[:3], args[-2])

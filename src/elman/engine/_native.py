@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from elman.cells import Cell, Weights
+from elman.engine._mode import recorder
 from elman.engine._recurrence import Plan, Recurrence
 from elman.engine.compiler._cache_key import AFFINE, own_tensors
 from elman.engine.compiler._kinds import is_integer
@@ -181,15 +182,9 @@ def _tensors(inputs: Any) -> tuple[Tensor, ...]:
 
 def _wrong_mode() -> str | None:
     """Which mode or transform of torch is left to the reference."""
-    if torch.compiler.is_exporting():
-        return "an exported program must run where this library is not"
-    if torch.compiler.is_compiling():
-        return None
-    if torch._C._is_tracing():
-        return (
-            "torch.jit.trace, with which torch.onnx.export(dynamo=False) begins, records the "
-            "operations of torch alone"
-        )
+    reason = recorder()
+    if reason is not None or torch.compiler.is_compiling():
+        return reason
     # The rule for jvp opens a level of dual numbers, and torch refuses a second one.
     inside_func = torch._C._functorch.peek_interpreter_stack() is not None
     if forward_ad._current_level >= 0 and not inside_func:

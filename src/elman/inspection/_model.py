@@ -11,7 +11,6 @@ from torch.nn.utils.rnn import PackedSequence
 from elman._errors import ConfigError, DtypeError
 from elman.cells import Cell
 from elman.layers import Recurrent
-from elman.layers._drop_in import OnTorch
 
 _FOREIGN = (nn.RNNBase, nn.RNNCellBase)
 
@@ -45,13 +44,18 @@ def network_of(model: Any) -> nn.Module:
             "expected a cell, a layer, a model that holds one, or a task with its network, got "
             f"{type(model).__name__}: get the task of a run with elman.load(path)"
         )
-    for part in model.modules():
-        if isinstance(part, _FOREIGN) and not isinstance(part, OnTorch):
-            raise ConfigError(
-                f"torch.nn.{type(part).__name__} cannot be recorded: elman.convert(model) makes "
-                "it elman's, with the same weights"
-            )
+    foreign = next((m for m in model.modules() if _is_foreign(m)), None)
+    if foreign is not None:
+        raise ConfigError(
+            f"torch.nn.{type(foreign).__name__} cannot be recorded: elman.convert(model) makes "
+            "it elman's, with the same weights"
+        )
     return model
+
+
+def _is_foreign(module: nn.Module) -> bool:
+    """Whether it is torch's own recurrent layer, and not a drop-in for one."""
+    return isinstance(module, _FOREIGN) and not hasattr(module, "gated_weights")
 
 
 def run_model(model: Any, network: nn.Module, x: Any, options: Mapping[str, Any]) -> Any:

@@ -19,7 +19,7 @@ from elman.inspection._model import is_task, network_of, run_model, scalar_loss,
 from elman.inspection._on_engine import run_on_engine
 from elman.inspection._on_reference import run_on_reference
 from elman.inspection._recording import LayerCall, Recorder, Recording, Track
-from elman.layers._base import Layer
+from elman.layers import Layer
 from elman.layers._drop_in import DropIn
 
 

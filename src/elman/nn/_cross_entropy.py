@@ -69,10 +69,9 @@ def linear_cross_entropy(
     """
     _check(label_smoothing, reduction)
     _check_shapes(h, weight, target, bias)
-    rows, labels = h.reshape(-1, h.shape[-1]), target.reshape(-1)
-    loss = engine.cross_entropy(
-        rows, weight, bias, labels, ignore_index, label_smoothing, reduction
-    )
+    rows, targets = h.reshape(-1, h.shape[-1]), target.reshape(-1)
+    spec = engine.LossSpec(rows, weight, bias, targets, ignore_index, label_smoothing)
+    loss = engine.cross_entropy(spec, reduction)
     return loss.view(target.shape) if reduction == "none" else loss
 
 

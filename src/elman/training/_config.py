@@ -105,7 +105,7 @@ class TrainConfig(Training):
 
     >>> TrainConfig.parse({"epochs": 1, "k1": 20, "k2": 10})
     Traceback (most recent call last):
-    elman._errors.ConfigError: k2 must be at least k1: k1=20, k2=10
+    elman._errors.ConfigError: k2 must be at least k1 = 20, got 10
     """
 
     bptt: Literal["truncated", "full", "checkpointed"] = Field(
@@ -120,7 +120,7 @@ class TrainConfig(Training):
     @model_validator(mode="after")
     def _reaches_back(self) -> Self:
         if self.k2 is not None and self.k2 < self.k1:
-            raise ValueError(f"k2 must be at least k1: k1={self.k1}, k2={self.k2}")
+            raise ValueError(f"k2 must be at least k1 = {self.k1}, got {self.k2}")
         return self
 
 

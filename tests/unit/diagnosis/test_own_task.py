@@ -17,6 +17,7 @@ from elman.data import Ragged, Rows
 from elman.diagnosis import diagnose, try_remedies
 from elman.tasks import Supervised
 from elman.training import Run, Training, evaluate, fit
+from elman.training._config import FORMAT
 
 
 class Sums(Supervised):
@@ -44,7 +45,7 @@ class Sums(Supervised):
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Training(max_steps=20, lr=3.0, log_every=2)
-    config = {"task": "sums", "format": 1, "train": settings.model_dump(exclude_none=True)}
+    config = {"task": "sums", "format": FORMAT, "train": settings.model_dump(exclude_none=True)}
     run = Run.create(tmp_path_factory.mktemp("own") / "run", config)
     return fit(Sums(), settings, run).run.path
 

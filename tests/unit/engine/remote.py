@@ -81,7 +81,7 @@ class Remote:
 
     def _program(self, image: Image, p: _Program) -> int:
         tables = (
-            ("width", p.inputs), ("input_kind", p.gates), ("slot", p.slots), ("block", p.blocks),
+            ("width", p.inputs), ("input_grad", p.gates), ("slot", p.slots), ("block", p.blocks),
         )  # fmt: skip
         offsets = {getattr(_Program, n).offset: self._table(image, p, n, k) for n, k in tables}
         blocks = {

@@ -313,7 +313,7 @@ def entropy() -> list[Tensor]:
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_tensor_of_the_cross_entropy(wrong: str) -> None:
     call = CrossEntropy(2, -100, 0.0)
-    assert library().cross_entropy(call, described(entropy())) is None
+    library().cross_entropy(call, described(entropy()))
     for i, name in enumerate(ENTROPY):
         tensors: list[Tensor | None] = [*entropy()]
         tensors[i] = WRONG[wrong](entropy()[i])

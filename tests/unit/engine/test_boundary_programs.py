@@ -36,7 +36,7 @@ def places(code: Encoded) -> Iterator[tuple[Any, Any]]:
             yield from fields(table[i])
     for i in range(p.groups):
         yield from ((p.group[i].block, k) for k in range(p.group[i].count))
-    yield from ((p.input_kind, i) for i in range(p.gates))
+    yield from ((p.input_grad, i) for i in range(p.gates))
     yield from ((p.width, i) for i in range(p.inputs if not p.projected else 0))
     for routine in (p.forward, p.inference, p.backward):
         yield from fields(routine)

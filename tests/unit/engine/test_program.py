@@ -31,13 +31,13 @@ def test_a_program_is_its_text(kind: type) -> None:
 
 def test_the_lstm_keeps_no_more_than_its_gates() -> None:
     program = Program.parse(compile_cell(LSTM(3, 5), torch.float32, None).text)
-    assert (program.saved, program.kinds) == (4, 4)
+    assert (program.saved, program.gate_grads) == (4, 4)
     assert [p.start for p in program.forward[0].products] == ["i0", "i1", "i2", "i3"]
     assert len(program.inference[0].tiles) == 8
 
 
 def test_the_gru_shares_two_gradients_between_its_matrices() -> None:
     program = Program.parse(compile_cell(GRU(3, 5), torch.float32, None).text)
-    assert (program.saved, program.kinds, program.input_kind) == (4, 4, (1, 2, 0))
+    assert (program.saved, program.gate_grads, program.input_grad) == (4, 4, (1, 2, 0))
     (group,) = program.groups
     assert (group.first, len(group.blocks)) == (1, 3)

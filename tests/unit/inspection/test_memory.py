@@ -80,5 +80,5 @@ def test_what_cannot_be_measured_is_said() -> None:
             output: torch.Tensor = self.layer(x, lengths=torch.tensor([40, 0]))[0]
             return output
 
-    with pytest.raises(ConfigError, match="without padding"):
+    with pytest.raises(ConfigError, match="got padding"):
         memory(Ragged(), torch.randn(2, 40, 2))

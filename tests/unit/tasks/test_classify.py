@@ -14,6 +14,7 @@ import elman
 from elman._errors import CheckpointError, ConfigError, DataError
 from elman.tasks import Classify, ClassifyData, ClassifyNet
 from elman.training import Run, config_class, fit, train
+from elman.training._config import FORMAT
 
 GOOD, BAD = ("good", "great", "fine"), ("bad", "awful", "poor")
 
@@ -257,7 +258,7 @@ def test_the_temperature_is_fitted_on_validation_rows_and_kept(
     reviews: Path, tmp_path: Path
 ) -> None:
     task = prepared(reviews)
-    run = Run.create(tmp_path / "run", {"format": 1})
+    run = Run.create(tmp_path / "run", {"format": FORMAT})
     config = config_class("classify").parse({"train": {"epochs": 1}}).train
     fit(task, config, run)
     fitted = float(task.network.temperature)

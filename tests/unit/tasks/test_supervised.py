@@ -16,6 +16,7 @@ from elman.layers import Recurrent
 from elman.metrics import Metric
 from elman.tasks import Part, Predictions, Supervised
 from elman.training import Run, Training, fit
+from elman.training._config import FORMAT
 
 
 class Sums(Supervised):
@@ -91,7 +92,7 @@ def config(**values: Any) -> Training:
 
 def test_every_row_is_trained_on_once_an_epoch(tmp_path: Path) -> None:
     task = Sums()
-    result = fit(task, config(), Run.create(tmp_path / "r", {"format": 1}))
+    result = fit(task, config(), Run.create(tmp_path / "r", {"format": FORMAT}))
     epochs = [task.seen[start : start + 30] for start in (0, 30, 60)]
     assert all(sorted(epoch) == list(range(30)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
@@ -103,9 +104,11 @@ def test_every_row_is_trained_on_once_an_epoch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [3, 8, 11])
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path, after: int) -> None:
     whole = Sums()
-    expected = fit(whole, config(), Run.create(tmp_path / "whole", {"format": 1})).run.load("last")
+    expected = fit(whole, config(), Run.create(tmp_path / "whole", {"format": FORMAT})).run.load(
+        "last"
+    )
     first = Sums()
-    run = Run.create(tmp_path / "cut", {"format": 1})
+    run = Run.create(tmp_path / "cut", {"format": FORMAT})
 
     def stop(event: dict[str, Any]) -> None:
         if event["event"] == "train" and event["update"] == after:

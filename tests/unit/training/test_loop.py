@@ -16,6 +16,7 @@ from elman.cells import Elman
 from elman.layers import Recurrent
 from elman.tasks import LanguageData, LanguageModel, LanguageNet, Predictions, Task
 from elman.training import Run, TrainConfig, fit
+from elman.training._config import FORMAT
 from elman.training._loop import Trainer
 
 ROWS, STEPS = 4, 12
@@ -96,7 +97,7 @@ def config(**values: Any) -> TrainConfig:
 
 def run(tmp_path: Path, task: Task, **values: Any) -> tuple[list[dict[str, Any]], Any]:
     events: list[dict[str, Any]] = []
-    folder = Run.create(tmp_path / f"run-{len(list(tmp_path.iterdir()))}", {"format": 1})
+    folder = Run.create(tmp_path / f"run-{len(list(tmp_path.iterdir()))}", {"format": FORMAT})
     return events, fit(task, config(**values), folder, report=events.append)
 
 

@@ -18,7 +18,7 @@ from elman.training import Run, _checkpoint, _folder
 from elman.training._checkpoint import Checkpoint
 from elman.training._config import FORMAT
 
-CONFIG = {"task": "custom", "format": 1, "train": {"epochs": 1}}
+CONFIG = {"task": "custom", "format": FORMAT, "train": {"epochs": 1}}
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from elman._errors import ConfigError
 from elman.training import Run
 from elman.training._checkpoint import Checkpoint
 from elman.training._claim import Claim
+from elman.training._config import FORMAT
 from elman.training._folder import beside, named, next_folder
 from elman.training._successor import recover
 
-CONFIG = {"task": "custom", "format": 1, "train": {"epochs": 1}}
+CONFIG = {"task": "custom", "format": FORMAT, "train": {"epochs": 1}}
 NEW = {**CONFIG, "train": {"epochs": 2}}
 
 

@@ -18,6 +18,7 @@ from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.layers import Bidirectional, Dropout, Recurrent, Stack
 from elman.tasks import Task
 from elman.training import Run, TrainConfig, config_class, fit, train
+from elman.training._config import FORMAT
 from unit.training.test_loop import Series, Sums, config, named, run
 
 WATCHED = {"watch": True, "watch_every": 3}
@@ -84,7 +85,7 @@ LAYERS = ["stack", "both ways", "drop-in", "native", "reference"]
 
 
 def trained(path: Path, task: Task, **values: Any) -> tuple[Run, list[dict[str, Any]]]:
-    folder = Run.create(path, {"format": 1})
+    folder = Run.create(path, {"format": FORMAT})
     whole = TrainConfig.parse({"epochs": 3, "bptt": "full", "lr": 0.05, **values})
     fit(task, whole, folder)
     return folder, folder.events()
@@ -197,7 +198,7 @@ def test_a_resumed_run_writes_the_same_lines(tmp_path: Path) -> None:
 
     values: dict[str, Any] = {**WATCHED, "watch_every": 5, "clip": "norm", "clip_limit": 0.1}
     _, whole = run(tmp_path, Sums(), **values)
-    folder = Run.create(tmp_path / "cut", {"format": 1})
+    folder = Run.create(tmp_path / "cut", {"format": FORMAT})
     with pytest.raises(KeyboardInterrupt):
         fit(Stopping(), config(checkpoint_every=7, **values), folder)
     assert len(folder.load("last").progress["norms"]) == 2  # of updates 6 and 7
@@ -237,7 +238,7 @@ def test_the_flag_and_a_language_model(tmp_path: Path) -> None:
 
 
 def diverged(tmp_path: Path, task: Task, **values: Any) -> tuple[str, list[dict[str, Any]]]:
-    folder = Run.create(tmp_path / "run", {"format": 1})
+    folder = Run.create(tmp_path / "run", {"format": FORMAT})
     with pytest.raises(Diverged) as caught:
         fit(task, config(**WATCHED, **values), folder)
     return str(caught.value), folder.events()

@@ -325,8 +325,8 @@ class Builder:
             projected=int(self.projected),
             states=self.states,
             saved=len(saved),
-            kinds=len(z),
-            input_kind=tuple(_places(gradients.inputs, z)),
+            gate_grads=len(z),
+            input_grad=tuple(_places(gradients.inputs, z)),
             own=self.own.texts,
             groups=tuple(
                 GemmGroup(

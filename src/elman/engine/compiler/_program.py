@@ -227,8 +227,8 @@ class Program:
         projected: 1 if the one input is W_ih x + b_ih, which the library computes itself.
         states: how many the cell has.
         saved: tiles per step that the forward keeps beside the states.
-        kinds: how many ``z`` there are.
-        input_kind: for each gate of the inputs, the ``z`` that is its gradient, or -1.
+        gate_grads: how many ``z`` there are.
+        input_grad: for each gate of the inputs, the ``z`` that is its gradient, or -1.
         own: what each of the cell's own tensors is: "scalar", "unit3" (three numbers per unit) or
             "matrix2x1" (in blocks of units).
         groups: how gradients pass through the matrix products.
@@ -243,8 +243,8 @@ class Program:
     projected: int
     states: int
     saved: int
-    kinds: int
-    input_kind: tuple[int, ...]
+    gate_grads: int
+    input_grad: tuple[int, ...]
     own: tuple[str, ...]
     groups: tuple[GemmGroup, ...]
     forward: Routine
@@ -298,8 +298,8 @@ class Program:
             projected=numbers("projected")[0],
             states=numbers("states")[0],
             saved=numbers("saved")[0],
-            kinds=numbers("kinds")[0],
-            input_kind=numbers("input_kind"),
+            gate_grads=numbers("gate_grads")[0],
+            input_grad=numbers("input_grad"),
             own=tuple(header["own"]),
             groups=tuple(groups),
             forward=forward,

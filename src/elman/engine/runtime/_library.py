@@ -97,13 +97,13 @@ class _Program(Structure):
         *(
             (name, c_int32)
             for name in (
-                "projected", "inputs", "gates", "states", "saved", "kinds", "watched", "matrices",
-                "own", "slots", "blocks", "groups",
+                "projected", "inputs", "gates", "states", "saved", "gate_grads", "watched",
+                "matrices", "own", "slots", "blocks", "groups",
             )
         ),
         ("digest", c_uint64),
         ("width", POINTER(c_int32)),
-        ("input_kind", POINTER(c_int32)),
+        ("input_grad", POINTER(c_int32)),
         ("slot", POINTER(_Slot)),
         ("block", POINTER(_Block)),
         ("group", POINTER(_Group)),
@@ -206,10 +206,10 @@ class Encoded:
         slots = [_Slot(*slot, 0) for slot in program.slots]
         self._structure = _Program(
             program.projected, len(program.inputs), program.gates, program.states, program.saved,
-            program.kinds, program.watched, len(self.matrices), len(program.own), len(slots),
+            program.gate_grads, program.watched, len(self.matrices), len(program.own), len(slots),
             len(blocks), len(program.groups),
             int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"),
-            _array(c_int32, program.inputs), _array(c_int32, program.input_kind),
+            _array(c_int32, program.inputs), _array(c_int32, program.input_grad),
             _array(_Slot, slots), _array(_Block, blocks),
             _array(_Group, list(map(self._group, program.groups))),
             *(_routine(r, number) for r in (program.forward, program.inference, program.backward)),
@@ -284,6 +284,7 @@ def _instruction(line: Instruction, operands: dict[str, int]) -> _Instruction:
     return _Instruction(OPCODES[line.op], number(line.out), *inputs[:3], line.slot, line.value)
 
 
+_WRONG_TARGET = 1  # of elman_failure in native/src/abi.h
 _ANOTHER = "{} was built for another version of elman: reinstall it"
 
 
@@ -338,14 +339,13 @@ class Library:
         """Runs its gradient."""
         self._check(self._c.elman_backward(_SCAN.pack(*scan), *_list(tensors)))
 
-    def cross_entropy(self, call: CrossEntropy, tensors: array[int]) -> str | None:
-        """Runs it; what is wrong with its targets, or None."""
+    def cross_entropy(self, call: CrossEntropy, tensors: array[int]) -> None:
+        """Runs it; a target that is no output is an IndexError."""
         packed = _CROSS_ENTROPY.pack(*call)
         reason = self._c.elman_cross_entropy_run(packed, *_list(tensors))
-        if reason is not None and reason.startswith(b"a target"):
-            return str(reason.decode())
+        if reason is not None and self._c.elman_last_failure() == _WRONG_TARGET:
+            raise IndexError(reason.decode())
         self._check(reason)
-        return None
 
     def stream(self, layers: Sequence[tuple[Scan, array[int], Sequence[int]]]) -> NativeStream:
         """Layers: each a scan, its tensors, and the layers whose input is added to its output."""
