@@ -21,11 +21,11 @@ from elman.cli._train import OPTIONS
 from elman.diagnosis import (
     CODES,
     Finding,
+    GradientReach,
     LossCurve,
-    Reach,
     Remedy,
+    Saturation,
     Standing,
-    Use,
     diagnose,
     try_remedies,
 )
@@ -159,10 +159,10 @@ def test_vanishing_gradients_are_a_fault_of_what_learned_no_more_than_a_baseline
         ratio=0.01,
         standing=Standing("mse", 1.0, "mean", 1.0, margin, gain),
         losses=LossCurve("mse", (), (), 1.0),
-        first=Reach(0.6, 9, 32),
-        last=Reach(0.9, last, 32),
-        first_use=Use(0.1, "", 0.0),
-        last_use=Use(0.1, "", 0.0),
+        first=GradientReach(0.6, 9, 32),
+        last=GradientReach(0.9, last, 32),
+        first_saturation=Saturation(0.1, "", 0.0),
+        last_saturation=Saturation(0.1, "", 0.0),
         clipped=0.0,
     )
     codes = [finding.code for finding in findings(measures)]

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.diagnosis._evidence import Evidence, LossCurve, Reach, Standing, Use
+    from elman.diagnosis._evidence import Evidence, GradientReach, LossCurve, Saturation, Standing
     from elman.diagnosis._examine import Examination, Measurement, diagnose
     from elman.diagnosis._finding import Finding, Remedy
     from elman.diagnosis._rules import CODES
@@ -21,13 +21,13 @@ __all__ = [
     "Evidence",
     "Examination",
     "Finding",
+    "GradientReach",
     "LossCurve",
     "Measurement",
-    "Reach",
     "Remedy",
+    "Saturation",
     "Standing",
     "Trial",
-    "Use",
     "diagnose",
     "try_remedies",
 ]
@@ -35,7 +35,7 @@ __all__ = [
 _HOMES = {
     "_examine": ("Examination", "Measurement", "diagnose"),
     "_finding": ("Finding", "Remedy"),
-    "_evidence": ("LossCurve", "Evidence", "Reach", "Standing", "Use"),
+    "_evidence": ("LossCurve", "Evidence", "GradientReach", "Standing", "Saturation"),
     "_rules": ("CODES",),
     "_try": ("Trial", "try_remedies"),
 }

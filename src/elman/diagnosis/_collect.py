@@ -14,7 +14,7 @@ from torch import nn
 
 from elman._errors import ConfigError
 from elman.diagnosis import _logged as logged
-from elman.diagnosis._evidence import Evidence, LossCurve, Reach, Use, cut
+from elman.diagnosis._evidence import Evidence, GradientReach, LossCurve, Saturation, cut
 from elman.diagnosis._sample import BatchWindow, measured, spoiled, windows
 from elman.inspection import gates, gradient_flow, record_activations, truncation_bias
 from elman.tasks._task import Task, evaluating
@@ -50,12 +50,12 @@ def collect_evidence(path: Path, task: Task | None = None, stage: Stage | None =
     batch = measured(of, config)
     with torch.random.fork_rng():
         begins("measuring the last weights")
-        last, last_use = _reach(of, batch), _use(of, batch)
+        last, last_saturation = _reach(of, batch), _saturation(of, batch)
         truncation = _truncation(of, config, batch)
         norms = _norms(of, config) if bad is None else ()
         begins("measuring the initial weights")
         of.network = _first_network(of, config.train.seed)
-        first, first_use = _reach(of, batch), _use(of, batch)
+        first, first_saturation = _reach(of, batch), _saturation(of, batch)
         bias, enough = min(
             truncation, _truncation(of, config, batch), key=lambda pair: pair[0] or 0
         )
@@ -70,8 +70,9 @@ def collect_evidence(path: Path, task: Task | None = None, stage: Stage | None =
         begun,
     )
     return Evidence(
-        config, events, bad, rows, logged.broke(events), first, last, first_use, last_use, clipped,
-        watched or norms, ratio, bias, enough, scale, losses, standing, batch.rows,
+        config, events, bad, rows, logged.broke(events), first, last, first_saturation,
+        last_saturation, clipped, watched or norms, ratio, bias, enough, scale, losses, standing,
+        batch.rows,
     )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def _failed(events: logged.Events) -> int | None:
     return next((e["update"] for e in reversed(events) if e["event"] == "diverged"), None)
 
 
-def _reach(task: Task, batch: Any) -> Reach:
+def _reach(task: Task, batch: Any) -> GradientReach:
     flow = gradient_flow(task, batch)
     steps = flow.active.any(2).sum(1)
     # A layer over the letters of a word does not tell how far back a sentence is remembered.
@@ -98,10 +99,10 @@ def _reach(task: Task, batch: Any) -> Reach:
         each += zip(rates.tolist(), horizons.tolist(), strict=True)
     known = [(-rate, horizon) for rate, horizon in each if not math.isnan(rate)]
     rate, horizon = max(known, default=(-math.inf, 0.0))
-    return Reach(math.exp(min(rate, 700.0)), horizon, int(steps.max()))
+    return GradientReach(math.exp(min(rate, 700.0)), horizon, int(steps.max()))
 
 
-def _use(task: Task, batch: Any) -> Use:
+def _saturation(task: Task, batch: Any) -> Saturation:
     uses = gates(task, batch)
     outputs = {s.layer: s for s in reversed(uses.states)}  # a layer's first state
     stuck = {f"gate {g.name} of {g.layer}": (g.unit_low + g.unit_high).mean() for g in uses.gates}
@@ -110,7 +111,7 @@ def _use(task: Task, batch: Any) -> Use:
     }
     where = max(stuck, key=lambda name: float(stuck[name]))
     dead = max(float(s.dead.float().mean()) for s in outputs.values())
-    return Use(float(stuck[where]), where, dead)
+    return Saturation(float(stuck[where]), where, dead)
 
 
 def _truncation(task: Task, config: Config, batch: Any) -> tuple[float | None, int | None]:

@@ -11,7 +11,7 @@ from elman.inspection import Bad
 from elman.training import Config, TrainConfig
 
 
-class Reach(NamedTuple):
+class GradientReach(NamedTuple):
     """How far back in time the gradient of each row's last loss reaches.
 
     Measured at the layer and state where it decays least, among layers over long sequences.
@@ -27,7 +27,7 @@ class Reach(NamedTuple):
     steps: int
 
 
-class Use(NamedTuple):
+class Saturation(NamedTuple):
     """Saturation of gates and states.
 
     Attributes:
@@ -162,9 +162,9 @@ class Evidence:
         bad: where the first NaN or infinity arises with the last checkpoint; None if nowhere.
         bad_rows: the training rows it arises in, as far as known.
         broke: where the first NaN or infinity arose when the run diverged; None if it did not.
-        first: `Reach` of the gradient with the initial weights.
-        last: `Reach` of the gradient with the last checkpoint.
-        first_use, last_use: `Use` of gates and states with the same two.
+        first: `GradientReach` of the gradient with the initial weights.
+        last: `GradientReach` of the gradient with the last checkpoint.
+        first_saturation, last_saturation: `Saturation` of gates and states with the same two.
         clipped: share of updates that were clipped; None if not logged.
         norms: gradient norms before clipping.
         ratio: relative size of the first update: the median over weight matrices of the norm of the
@@ -184,10 +184,10 @@ class Evidence:
     bad: Bad | None
     bad_rows: tuple[int, ...]
     broke: Bad | None
-    first: Reach
-    last: Reach
-    first_use: Use
-    last_use: Use
+    first: GradientReach
+    last: GradientReach
+    first_saturation: Saturation
+    last_saturation: Saturation
     clipped: float | None
     norms: tuple[float, ...]
     ratio: float

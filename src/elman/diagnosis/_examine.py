@@ -96,7 +96,7 @@ def _checked(run: Evidence) -> Iterator[Measurement]:
         f"{falls} {run.steps} steps (last weights, the {run.rows} longest rows)",
     )
     yield Measurement(
-        "saturation", f"{run.last_use.stuck:.0%} of {run.last_use.where} is saturated"
+        "saturation", f"{run.last_saturation.stuck:.0%} of {run.last_saturation.where} is saturated"
     )
     if run.clipped is not None:
         yield Measurement("clipping", f"{run.clipped:.0%} of the updates were clipped")

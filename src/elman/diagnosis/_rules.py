@@ -140,28 +140,28 @@ def _explodes(run: Evidence) -> Iterator[Finding]:
 
 
 def _saturated(run: Evidence) -> Iterator[Finding]:
-    begun = run.first_use.stuck > SATURATED  # trained gates open and close for good reasons
-    use, limit = (run.first_use, SATURATED) if begun else (run.last_use, STUCK)
-    if use.stuck <= limit:
+    begun = run.first_saturation.stuck > SATURATED  # trained gates open and close for good reasons
+    saturation, limit = (run.first_saturation, SATURATED) if begun else (run.last_saturation, STUCK)
+    if saturation.stuck <= limit:
         return
     when = "initial" if begun else "last"
     figure = (
-        f"{use.stuck:.0%} of the values of {use.where} are saturated with the {when} weights; "
-        f"the root mean square of the input is {run.scale:.3g}"
+        f"{saturation.stuck:.0%} of the values of {saturation.where} are saturated with the "
+        f"{when} weights; the root mean square of the input is {run.scale:.3g}"
     )
     scaled = Remedy("standardize the input", {"data.standardize": True}, remedies.LECUN)
     begin = "Glorot initialization"
     init = remedies.initialization(run.config, "glorot", begin, remedies.GLOROT)
     each = [scaled, init, remedies.slower(run.config, 10)]
     fits = remedies.fitting(run.config, *each)
-    yield Finding("E-SATURATED", CODES["E-SATURATED"], figure, use.stuck, limit, fits)
+    yield Finding("E-SATURATED", CODES["E-SATURATED"], figure, saturation.stuck, limit, fits)
 
 
 def _dead(run: Evidence) -> Iterator[Finding]:
-    dead = max(run.first_use.dead, run.last_use.dead)
+    dead = max(run.first_saturation.dead, run.last_saturation.dead)
     if dead <= DEAD:
         return
-    when = "initial" if dead == run.first_use.dead else "last"
+    when = "initial" if dead == run.first_saturation.dead else "last"
     figure = f"{dead:.0%} of the units are 0 at every step of a batch with the {when} weights"
     tanh = Remedy("tanh, whose gradient is never 0", {"model.activation": "tanh"}, remedies.LECUN)
     init = remedies.orthogonal(run.config)

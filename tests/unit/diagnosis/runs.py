@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from elman.diagnosis import Evidence, LossCurve, Reach, Standing, Use
+from elman.diagnosis import Evidence, GradientReach, LossCurve, Saturation, Standing
 from elman.training import config_class, train
 
 BASE = {"max_steps": 30, "lr": 0.01, "schedule": "constant", "log_every": 5, "threads": 1}
@@ -32,10 +32,10 @@ def evidence(task: str = "classify", **values: Any) -> Evidence:
         "bad": None,
         "bad_rows": (),
         "broke": None,
-        "first": Reach(0.95, 30.0, 40),
-        "last": Reach(0.99, 40.0, 40),
-        "first_use": Use(0.1, "gate input of x", 0.0),
-        "last_use": Use(0.2, "gate input of x", 0.0),
+        "first": GradientReach(0.95, 30.0, 40),
+        "last": GradientReach(0.99, 40.0, 40),
+        "first_saturation": Saturation(0.1, "gate input of x", 0.0),
+        "last_saturation": Saturation(0.2, "gate input of x", 0.0),
         "clipped": 0.1,
         "norms": (0.5, 1.0, 2.0),
         "ratio": 0.05,

@@ -11,7 +11,7 @@ import torch
 import elman.cells
 from elman.cells import PointwiseCell
 from elman.cells import by_name as cell_named
-from elman.diagnosis import CODES, LossCurve, Reach, Use
+from elman.diagnosis import CODES, GradientReach, LossCurve, Saturation
 from elman.diagnosis._remedies import changed, memory
 from elman.diagnosis._rules import findings
 from elman.init import initialize
@@ -20,7 +20,7 @@ from elman.training import Config, config_class
 from unit.diagnosis.runs import evidence, losses, standing
 
 BAD = Bad("nan", "data", "add", "layer", 3, None, (), (1, 2), False, "")
-BLIND = {"first": Reach(0.6, 9.0, 40), "last": Reach(0.7, 11.0, 40)}
+BLIND = {"first": GradientReach(0.6, 9.0, 40), "last": GradientReach(0.7, 11.0, 40)}
 LEVEL = losses(train=(0.7, 0.7, 0.7, 0.7), valid=(0.7, 0.7))
 
 SICK: dict[str, dict[str, Any]] = {
@@ -29,9 +29,9 @@ SICK: dict[str, dict[str, Any]] = {
     "E-NAN-DATA": {"bad": BAD},
     "E-NAN": {"bad": BAD.__class__(**{**BAD.__dict__, "source": "operation"})},
     "E-LR": {"ratio": 3.0},
-    "E-EXPLODE": {"first": Reach(1.3, math.inf, 40)},
-    "E-SATURATED": {"first_use": Use(0.8, "gate input of x", 0.0)},
-    "E-DEAD": {"last_use": Use(0.1, "state h of x", 0.7)},
+    "E-EXPLODE": {"first": GradientReach(1.3, math.inf, 40)},
+    "E-SATURATED": {"first_saturation": Saturation(0.8, "gate input of x", 0.0)},
+    "E-DEAD": {"last_saturation": Saturation(0.1, "state h of x", 0.7)},
     "E-CLIP": {"clipped": 1.0, "train": {"max_steps": 9, "optimizer": "sgd"}},
     "E-TRUNCATED": {
         "bias": 0.4,
