@@ -120,11 +120,11 @@ class Bidirectional(Layer):
 
     def __init__(self, forwards: Cell | Recurrent, backwards: Cell | Recurrent) -> None:
         super().__init__()
-        for given in (forwards, backwards):
-            if not isinstance(given, (Cell, Recurrent)):
+        for direction in (forwards, backwards):
+            if not isinstance(direction, (Cell, Recurrent)):
                 raise ConfigError(
-                    f"expected a cell or a Recurrent layer, got {type(given).__name__}; a layer in "
-                    "torch's form, such as elman.LSTM, takes bidirectional=True"
+                    f"expected a cell or a Recurrent layer, got {type(direction).__name__}; a "
+                    "layer in torch's form, such as elman.LSTM, takes bidirectional=True"
                 )
         ahead = Recurrent(forwards) if isinstance(forwards, Cell) else forwards
         if isinstance(backwards, Cell):

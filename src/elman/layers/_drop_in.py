@@ -285,7 +285,7 @@ class DropIn(nn.Module):
         return f"elman.{type(self).__name__}"
 
     def extra_repr(self) -> str:
-        return options_shown(self)
+        return options_repr(self)
 
 
 _USUAL = {
@@ -300,12 +300,12 @@ _USUAL = {
 }
 
 
-def options_shown(module: Any) -> str:
+def options_repr(module: Any) -> str:
     """The sizes, and what is not as usual, as torch.nn shows it; a module is shown as a part."""
     options = {name: getattr(module, name, usual) for name, usual in _USUAL.items()}
     unusual = {k: v for k, v in options.items() if v != _USUAL[k] and not isinstance(v, nn.Module)}
-    shown = [f"{name}={value}" for name, value in unusual.items()]
-    return ", ".join([f"{module.input_size}, {module.hidden_size}", *shown])
+    options_text = [f"{name}={option}" for name, option in unusual.items()]
+    return ", ".join([f"{module.input_size}, {module.hidden_size}", *options_text])
 
 
 def _check_dimensions(states: Sequence[Tensor], expected: int, kind: str) -> None:

@@ -16,7 +16,7 @@ from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import PointwiseCell, Weights
 from elman.cells._base import check_dtype, check_tensor
 from elman.cells._elman import Activation
-from elman.layers._drop_in import PARTS, options_shown
+from elman.layers._drop_in import PARTS, options_repr
 
 
 class DropInCell(nn.Module):
@@ -114,7 +114,7 @@ class DropInCell(nn.Module):
         return f"elman.{type(self).__name__}"
 
     def extra_repr(self) -> str:
-        return options_shown(self)
+        return options_repr(self)
 
 
 @final

@@ -36,8 +36,8 @@ class Recurrent(Layer):
         >>> import torch, elman
         >>> layer = elman.Recurrent(elman.cells.GRU(3, 5))
         >>> x, lengths = torch.randn(2, 7, 3), torch.tensor([7, 4])
-        >>> output, state, seen = layer(x, lengths=lengths, observe=True)
-        >>> torch.equal(output[1, 3], state.h[1]), sorted(seen), seen["update"].shape
+        >>> output, state, observed = layer(x, lengths=lengths, observe=True)
+        >>> torch.equal(output[1, 3], state.h[1]), sorted(observed), observed["update"].shape
         (True, ['h', 'reset', 'update'], torch.Size([2, 7, 5]))
     """
 
@@ -89,7 +89,7 @@ class Recurrent(Layer):
             lengths = check_lengths(lengths, batch, x.shape[1 if self.batch_first else 0], x)
         if reset is not None:
             reset = check_reset(reset, x, self.batch_first)
-        seen = Observation() if observe else None
+        observation = Observation() if observe else None
         output, final_state = engines.run(
             engines.Recurrence(
                 self.cell,
@@ -99,15 +99,15 @@ class Recurrent(Layer):
                 reset=None if reset is None else self._time_first(reset),
                 start=start,
                 reverse=self.reverse,
-                observe=seen,
+                observe=observation,
                 layer=self,
             ),
             self.engine,
         )
         output = self._time_first(output)
-        if seen is None:
+        if observation is None:
             return output, final_state
-        return output, final_state, seen.stacked(1 if self.batch_first else 0)
+        return output, final_state, observation.stacked(1 if self.batch_first else 0)
 
     def _time_first(self, x: Tensor) -> Tensor:
         return x.transpose(0, 1) if self.batch_first else x
@@ -141,5 +141,5 @@ class Recurrent(Layer):
 
     def extra_repr(self) -> str:
         flags = ("batch_first", self.batch_first, True), ("reverse", self.reverse, False)
-        shown = [f"{name}={value}" for name, value, usual in flags if value is not usual]
-        return ", ".join(shown + ([f"engine={self.engine!r}"] if self.engine != "auto" else []))
+        options = [f"{name}={flag}" for name, flag, usual in flags if flag is not usual]
+        return ", ".join(options + ([f"engine={self.engine!r}"] if self.engine != "auto" else []))

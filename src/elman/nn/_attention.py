@@ -74,8 +74,8 @@ class Attention(nn.Module, ABC):
         scores = self.scores(query.transpose(0, 1), memory.keys)
         real = memory.real.unsqueeze(1)
         # The least number, not -inf: a row without a place would be 0 / 0.
-        shown = scores.masked_fill(~real, torch.finfo(scores.dtype).min)
-        weights = shown.softmax(-1) * real
+        masked = scores.masked_fill(~real, torch.finfo(scores.dtype).min)
+        weights = masked.softmax(-1) * real
         context = torch.bmm(weights, memory.values)
         return context.transpose(0, 1), weights.transpose(0, 1)
 
@@ -116,8 +116,8 @@ class BahdanauAttention(Attention):
 
     def scores(self, query: Float[Tensor, "B T H"], keys: Float[Tensor, "B S _"]) -> Tensor:
         both = self.queries(query).unsqueeze(2) + keys.unsqueeze(1)
-        found: Tensor = self.compared(torch.tanh(both)).squeeze(-1)
-        return found
+        scores: Tensor = self.compared(torch.tanh(both)).squeeze(-1)
+        return scores
 
 
 class LuongAttention(Attention):

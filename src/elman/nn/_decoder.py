@@ -32,9 +32,9 @@ class Decoder(nn.Module):
         o_t = \tanh(W_o [s_t; c_t] + b_o)
 
     where :math:`v` is the vector that it begins from. The context :math:`c_t` is what ``attention``
-    finds for :math:`s_t`; without attention :math:`o_t = s_t`, and all that is said must have gone
-    through :math:`v`. The recurrence is then one scan over the whole target, with and without
-    attention (Luong et al.). With ``feed`` the context is found before the step, for
+    returns for :math:`s_t`; without attention :math:`o_t = s_t`, and all that the decoder knows of
+    the source is :math:`v`. The recurrence is then one scan over the whole target, with and without
+    attention (Luong et al.). With ``feed`` the context is computed before the step, for
     :math:`s_{t-1}`, and goes into it, :math:`s_t = f(s_{t-1}, [E_{y_{t-1}}; c_t])`, as Bahdanau et
     al. have it: each step then waits for the one before.
 
@@ -110,19 +110,19 @@ class Decoder(nn.Module):
         x = F.dropout(self.embedding(tokens), self.dropout, self.training)
         if self.feed:
             outputs, contexts, weights = self._fed(x, state, memory)
-            return Decoded(self._said(outputs, contexts), weights)
+            return Decoded(self._outputs(outputs, contexts), weights)
         outputs, _ = self.layer(x, state, lengths=lengths)
         if self.attention is None:
-            return Decoded(self._said(outputs, None), None)
+            return Decoded(self._outputs(outputs, None), None)
         contexts, weights = self.attention(outputs, memory)
-        return Decoded(self._said(outputs, contexts), weights)
+        return Decoded(self._outputs(outputs, contexts), weights)
 
     def _fed(self, x: Tensor, state: Any, memory: Memory | None) -> Iterable[Tensor]:
         """Outputs, contexts and weights of all steps; what waits for nothing is left for later."""
         steps = []
         for x_t in x.unbind(0):
-            *seen, state = self._step(x_t, state, memory)
-            steps.append(seen)
+            *outputs, state = self._step(x_t, state, memory)
+            steps.append(outputs)
         return map(torch.stack, zip(*steps, strict=True))
 
     def step(
@@ -133,7 +133,7 @@ class Decoder(nn.Module):
         There may be several rows for each one of the memory, side by side, as a beam has them.
         """
         output, context, weights, state = self._step(self.embedding(tokens), state, memory)
-        return self._said(output, context), weights, state
+        return self._outputs(output, context), weights, state
 
     def _step(
         self, x: Tensor, state: Any, memory: Memory | None
@@ -149,7 +149,7 @@ class Decoder(nn.Module):
             context, weights = self._looked(output, memory)
         return output, context, weights, state
 
-    def _said(self, outputs: Tensor, contexts: Tensor | None) -> Tensor:
+    def _outputs(self, outputs: Tensor, contexts: Tensor | None) -> Tensor:
         if contexts is not None:
             outputs = torch.tanh(self.join(torch.cat([outputs, contexts], -1)))
         return F.dropout(outputs, self.dropout, self.training)

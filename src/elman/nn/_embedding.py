@@ -49,7 +49,7 @@ class Embedding(torch.nn.Embedding):
         return self.embedding_dim
 
     @torch.no_grad()
-    def start_from(self, vectors: Tensor, found: Tensor) -> None:
+    def start_from(self, vectors: Tensor, present: Tensor) -> None:
         """Take pre-trained vectors for the tokens that have one.
 
         The others, ``<unk>`` among them, are drawn from a normal distribution with the mean and
@@ -57,8 +57,8 @@ class Embedding(torch.nn.Embedding):
         all of them, drawn ones too.
 
         Args:
-            vectors: (V, I); only the rows that are ``found`` count, see `elman.data.read_vectors`.
-            found: booleans (V,), at least one true.
+            vectors: (V, I); only rows that are ``present`` count, see `elman.data.read_vectors`.
+            present: booleans (V,), at least one true.
 
         Raises:
             ShapeError: the vectors are not (V, I).
@@ -74,9 +74,9 @@ class Embedding(torch.nn.Embedding):
                 f"vectors of shape {tuple(self.weight.shape)} were expected, got "
                 f"{tuple(vectors.shape)}: make the embedding as long as the vectors"
             )
-        known = vectors[found]
+        known = vectors[present]
         drawn = known.mean(0) + known.std(0, correction=0) * torch.randn_like(vectors)
-        self.weight.copy_(torch.where(found.unsqueeze(1), vectors, drawn))
+        self.weight.copy_(torch.where(present.unsqueeze(1), vectors, drawn))
 
 
 class OneHot(torch.nn.Module):

@@ -51,8 +51,8 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "T B I"], lengths: Int[Tensor, "B"]) -> Tensor:
         x = x * mask(lengths, len(x), device=x.device).T.unsqueeze(-1)
-        seen = F.pad(x[: self.steps], (0, 0, 0, 0, 0, max(0, self.steps - len(x))))
-        hidden = seen.transpose(0, 1).flatten(1)
+        window = F.pad(x[: self.steps], (0, 0, 0, 0, 0, max(0, self.steps - len(x))))
+        hidden = window.transpose(0, 1).flatten(1)
         for layer in self.layers:
             hidden = torch.relu(layer(hidden))
         return hidden
