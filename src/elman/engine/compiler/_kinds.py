@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 
 Range = tuple[float, float]
+# Up to here a float type holds every integer.
 _EXACT = {torch.float32: 2.0**24, torch.float64: 2.0**53}
 
 
@@ -199,6 +200,7 @@ class Types:
                 return self._wrong(node, x.meta["val"].dtype)
         for tensor in tensors_of(node):
             kind = kind_of(tensor.dtype, self.own)
+            # A float64 that torch rounds to float32 would keep its digits in this program.
             if kind is DtypeKind.NARROW and self._narrows(node):
                 return self._wrong(node, tensor.dtype)
             if (DtypeKind.REAL if kind is DtypeKind.NARROW else kind) not in gives:
@@ -220,6 +222,8 @@ class Types:
         return not gives_way or self.known(x) is None
 
     def _inexact_operands(self, node: fx.Node) -> str | None:
+        # torch first promotes the operands to one dtype. The program computes in its own, which
+        # must hold each of them as exactly.
         operands = [x for x in flat(node.args) if isinstance(x, (fx.Node, bool, int, float))]
         computed = compute_dtype([x.meta["val"] if isinstance(x, fx.Node) else x for x in operands])
         kind = kind_of(computed, self.own)
@@ -251,6 +255,7 @@ class Types:
         if name in RANGES:
             args = [None if x is None else self.range(x) for x in node.args]
             return RANGES[name](*args, **{k: self.range(v) for k, v in node.kwargs.items()})
+        # An operation that only selects (where, cat, amax) stays within its inputs' ranges.
         of_inputs = [self.range(x) for x in node.all_input_nodes if self._counts(x)]
         return hull(*of_inputs) if of_inputs else None
 

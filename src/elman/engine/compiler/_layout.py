@@ -18,6 +18,8 @@ def _reshaped(low: Lowering, node: fx.Node, a: fx.Node) -> Any:
     if shape == tuple(a.meta["val"].shape):
         return low.any(a)
     value = low.value(a)
+    # Dimensions of 1 may come and go: in a row, one number for each of the batch, anywhere; in
+    # tiles as long as the units stay last.
     others = math.prod(shape[:-1])
     if low.known(a) is not None:
         return value

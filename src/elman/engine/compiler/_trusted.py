@@ -8,12 +8,14 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+# Packages whose functions depend on their arguments alone, but for those named below.
 _PACKAGES = frozenset([
     "torch", "elman", "math", "cmath", "operator", "_operator", "builtins", "functools",
     "_functools", "itertools", "collections", "_collections", "typing", "types", "dataclasses",
     "enum", "abc", "_abc", "numbers", "fractions", "contextlib", "numpy", "jaxtyping"
 ])  # fmt: skip
 _AS_USERS = frozenset({"bench", "testing"})  # parts of elman with cells as users write them
+# Modules of theirs that hold settings, generators or devices.
 _WITH_STATE = frozenset([
     "torch.random", "torch.backends", "torch.cuda", "torch.mps", "torch.xpu", "torch.cpu",
     "torch.accelerator", "torch.compiler", "torch.jit", "torch.distributed", "torch.hub",
@@ -42,6 +44,7 @@ _REFUSED_BUILTINS = {
     ),
     "id": "which is another number in each process",
 }
+# They read attributes by names that are arguments, and so in no code.
 _DYNAMIC = frozenset({"attrgetter", "methodcaller"})
 
 

@@ -42,6 +42,10 @@ from elman.engine.compiler._program import (
 _BANK = {letter: number for number, letter in enumerate(BANKS)}
 
 
+# The structures of native/src/abi.h. The library prints how it has them (elman_layout), and is not
+# loaded unless that is the same, name by name and byte by byte.
+
+
 class _Instruction(Structure):
     _fields_ = [
         *((name, c_int32) for name in ("op", "out", "a", "b", "c", "slot")),
@@ -208,6 +212,7 @@ class Encoded:
             program.projected, len(program.inputs), program.gates, program.states, program.saved,
             program.gate_grads, program.watched, len(self.matrices), len(program.own), len(slots),
             len(blocks), len(program.groups),
+            # A record of a forward holds this, so that no other program's backward reads it.
             int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"),
             _array(c_int32, program.inputs), _array(c_int32, program.input_grad),
             _array(_Slot, slots), _array(_Block, blocks),
@@ -245,6 +250,8 @@ def _place(operand: str) -> tuple[int, int]:
 
 
 def _routine(routine: Routine, number: Mapping[Block, int]) -> _Routine:
+    # Operands are numbered by first use. One that an instruction does not have is number 0, which
+    # must exist.
     operands: dict[str, int] = {"t0": 0}
     lines: list[_Instruction] = []
     ends: list[int] = []
@@ -253,7 +260,7 @@ def _routine(routine: Routine, number: Mapping[Block, int]) -> _Routine:
         products.extend(
             _Product(at, *_place(p.sources[0]), *_place(p.start), number[p.blocks[0]])
             for p in phase.products
-            if not p.transposed  # those of the backward are in its groups
+            if not p.transposed  # the library takes those of the backward from its groups
         )
         for part in (phase.rows, phase.tiles):
             lines.extend(_instruction(line, operands) for line in part)
@@ -375,6 +382,7 @@ class NativeStream:
             _StreamLayer(_Scan(*scan), *_list(tensors), len(adds), kept)
             for (scan, tensors, adds), kept in zip(layers, added, strict=True)
         ]
+        # What the layers point to must live as long as the stream (native/src/abi.h).
         wrong = c_char_p()
         self._handle = c_void_p(
             c.elman_stream_create(_array(_StreamLayer, structures), len(layers), byref(wrong))
