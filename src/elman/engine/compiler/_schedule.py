@@ -282,10 +282,10 @@ class Scheduler:
 
     def _tiles(self, phase: int) -> list[Instruction]:
         """The tile instructions of a phase."""
-        return _Tiles(self, phase).instructions()
+        return _PhaseTiles(self, phase).instructions()
 
 
-class _Tiles:
+class _PhaseTiles:
     """The tile instructions of one phase.
 
     They are written with a name for each value ("v7"), as in a compiler's SSA form, and then
