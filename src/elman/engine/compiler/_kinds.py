@@ -55,7 +55,7 @@ _INTEGERS = frozenset(
 
 
 def range_of(dtype: torch.dtype) -> Range:
-    """From the least to the largest number of a type without fractions."""
+    """The smallest and the largest number of a boolean or integer dtype."""
     if dtype == torch.bool:
         return (0, 1)
     limits = torch.iinfo(dtype)
@@ -68,7 +68,7 @@ def is_exact(numbers: Range, own: torch.dtype) -> bool:
 
 
 def hull(*ranges: Range) -> Range:
-    """The range of what is in one of these."""
+    """The smallest range that contains all of these."""
     lows, highs = zip(*ranges, strict=True)
     return min(lows), max(highs)
 
@@ -102,7 +102,7 @@ def _clamp(a: Range, low: Range | None = None, high: Range | None = None) -> Ran
 
 
 def _pow(a: Range, b: Range) -> Range | None:
-    """Of a power that is a small number; of others it is not known."""
+    """The range of a power whose exponent is known and small; None for any other."""
     if b not in ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4)):
         return None
     power = (1.0, 1.0)
@@ -144,13 +144,13 @@ def compute_dtype(operands: Sequence[Any]) -> torch.dtype:
 
 
 def tensors_of(node: fx.Node) -> list[Tensor]:
-    """What an operation gives: one tensor, or several."""
+    """The tensors that an operation returns."""
     value = node.meta["val"]
     return [t for t in (value if isinstance(value, (tuple, list)) else [value]) if t is not None]
 
 
 def flat(args: Iterable[Any]) -> Iterator[Any]:
-    """Arguments, and what is in lists of them."""
+    """The arguments, with lists of them flattened."""
     for x in args:
         yield from flat(x) if isinstance(x, (list, tuple)) else (x,)
 
@@ -168,7 +168,7 @@ class Types:
         self.ranges: dict[fx.Node, Range] = {}
 
     def kind(self, x: Any) -> DtypeKind:
-        """Of a tensor or a number."""
+        """The kind of a tensor or a number."""
         if isinstance(x, fx.Node):
             return kind_of(x.meta["val"].dtype, self.own)
         return (
@@ -180,7 +180,7 @@ class Types:
         )
 
     def range(self, x: Any) -> Range:
-        """The least and the largest that an integer or a boolean can be."""
+        """The smallest and the largest value that an integer or a boolean can have."""
         if isinstance(x, fx.Node):
             return self.ranges.get(x) or range_of(x.meta["val"].dtype)
         return (x, x)
@@ -210,7 +210,7 @@ class Types:
         return None
 
     def _narrows(self, node: fx.Node) -> bool:
-        """Whether a number of the program's own type would lose digits."""
+        """Whether an input of the program's own dtype would lose digits in float32."""
         inputs = (x for x in node.all_input_nodes if isinstance(x.meta["val"], Tensor))
         return any(self.kind(x) is DtypeKind.REAL and self.known(x) is None for x in inputs)
 

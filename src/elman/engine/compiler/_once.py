@@ -45,7 +45,7 @@ def has_only_first_derivatives(
 
 
 class _Uncut(fx.Interpreter):
-    """Carries a trace out as a program does: with nothing cut off."""
+    """Runs a trace as a program does: without its detach()."""
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         return (

@@ -36,7 +36,7 @@ def token(value: Any, out: Leaves) -> None:
 
 
 def presence(value: Any, out: Leaves) -> None:
-    """Nothing of it counts but whether it is there."""
+    """Appends only whether the value is None."""
     out.append(value is None)
 
 
@@ -95,7 +95,7 @@ def function_reader(
 
 
 def _getter(kind: Any, names: Collection[str]) -> Any:
-    """Of a tuple, of one name too; None for no names."""
+    """A getter that returns a tuple, for a single name too; None for no names."""
     return kind(*names, *names) if len(names) == 1 else kind(*names) if names else None
 
 

@@ -31,7 +31,7 @@ def _over_units(low: Lowering, node: fx.Node, x: fx.Node, dims: Sequence[int] | 
 
 
 def _folded(low: Lowering, op: str, parts: Sequence[int]) -> Tiles:
-    """All parts of a row as one."""
+    """Combines the parts of a row by ``op``."""
     # In pairs, since a sum then rounds less than one after the other.
     total = list(parts)
     while len(total) > 1:
@@ -144,7 +144,7 @@ def _all(
 def _largest(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any, made: Callable[[Any], Tiles]
 ) -> Tiles:
-    """The largest over ``dims`` of what is made of each number."""
+    """The maximum over ``dims`` of ``made(a)``."""
     value, over_units = made(a), _over_units(low, node, a, dims)
     if not over_units or low.is_row(value):
         return value
@@ -152,7 +152,7 @@ def _largest(
 
 
 def _shifted(low: Lowering, node: fx.Node, a: fx.Node, dim: int) -> tuple[Tiles, Tiles]:
-    """Less the largest over the units, and the sum of the exponentials of that."""
+    """``a`` minus its maximum over the units, and the sum of the exponentials of that."""
     # As torch does, so that the exponentials stay finite.
     largest = _largest(low, node, a, dim, low.value)
     if not low.value(a).parts or low.is_row(low.value(a)) or not _over_units(low, node, a, dim):

@@ -49,7 +49,7 @@ _DYNAMIC = frozenset({"attrgetter", "methodcaller"})
 
 
 def is_trusted(module: str | None) -> bool:
-    """Whether what this module defines gives the same for the same arguments, but for a few."""
+    """Whether functions of this module depend on their arguments alone, with known exceptions."""
     package, _, rest = (module or "").partition(".")
     return package in _PACKAGES and not (package == "elman" and rest.partition(".")[0] in _AS_USERS)
 
@@ -60,7 +60,7 @@ def is_of_python(module: str | None) -> bool:
 
 
 def objection(value: Any) -> str:
-    """What is wrong with a function, class or module that others define; "" for nothing."""
+    """Why a foreign function, class or module cannot be called in a step; "" if it can."""
     name = getattr(value, "__name__", "")
     if name in _REFUSED_BUILTINS and getattr(builtins, name) is value:
         return _REFUSED_BUILTINS[name]
@@ -77,13 +77,13 @@ def objection(value: Any) -> str:
 
 
 def home(function: Callable[..., Any]) -> str | None:
-    """The module whose code a Python function is, whatever it says of itself."""
+    """The module that a function's globals belong to, whatever its ``__module__`` says."""
     name: str | None = getattr(function, "__globals__", {}).get("__name__")
     return name
 
 
 def is_check_of_shapes(function: types.FunctionType) -> bool:
-    """Whether it only checks what another function takes and gives."""
+    """Whether this is a wrapper that checks the shapes of another function's arguments."""
     return (home(function) or "").startswith("jaxtyping.") and hasattr(function, "__wrapped__")
 
 

@@ -55,7 +55,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
 
 
 class ScanTensors(NamedTuple):
-    """What one scan of a program takes, time first."""
+    """The tensors of one scan of a program, time first."""
 
     inputs: tuple[Tensor | None, ...]
     state: tuple[Tensor, ...]
@@ -142,7 +142,7 @@ def run_routine(
     tile: Tensor,
     bias: Tensor | None = None,
 ) -> None:
-    """Carries out instructions on ``memory``, a tensor for each operand; ``tile`` gives shape.
+    """Runs instructions on ``memory``, a tensor for each operand; ``tile`` has the shape of one.
 
     ``bias`` is that of the products of matrix 0, by row.
     """

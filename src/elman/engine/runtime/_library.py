@@ -152,7 +152,7 @@ STRUCTURES: dict[str, type[Structure]] = {
 
 
 def layout() -> str:
-    """How all structures lie, field by field, as the library says it too."""
+    """The layout of all structures, field by field, as the library prints it too."""
 
     def line(name: str, kind: type[Structure]) -> Iterator[str]:
         yield f"{name} {sizeof(kind)}"
@@ -191,7 +191,7 @@ def _array(kind: Any, values: Sequence[Any]) -> Any:
     return (kind * max(1, len(values)))(*values)
 
 
-class Encoded:
+class EncodedProgram:
     """A program as the library takes it. Its arrays live as long as this does.
 
     Attributes:
@@ -239,13 +239,13 @@ class Encoded:
 
 
 @lru_cache(maxsize=256)
-def encoded(text: str) -> Encoded:
+def encoded(text: str) -> EncodedProgram:
     """The program of this text."""
-    return Encoded(text)
+    return EncodedProgram(text)
 
 
 def _place(operand: str) -> tuple[int, int]:
-    """Bank and index; -1 where there is none."""
+    """The bank and index of an operand; -1 for none."""
     return (_BANK[operand[0]], int(operand[1:])) if operand[1:] else (-1, -1)
 
 
@@ -343,11 +343,11 @@ class Library:
         self._check(self._c.elman_forward(_SCAN.pack(*scan), *_list(tensors)))
 
     def backward(self, scan: Scan, tensors: array[int]) -> None:
-        """Runs its gradient."""
+        """Runs the backward of a scan."""
         self._check(self._c.elman_backward(_SCAN.pack(*scan), *_list(tensors)))
 
     def cross_entropy(self, call: CrossEntropy, tensors: array[int]) -> None:
-        """Runs it; a target that is no output is an IndexError."""
+        """Runs the cross-entropy; a target that is no output is an IndexError."""
         packed = _CROSS_ENTROPY.pack(*call)
         reason = self._c.elman_cross_entropy_run(packed, *_list(tensors))
         if reason is not None and self._c.elman_last_failure() == _WRONG_TARGET:
@@ -369,7 +369,7 @@ class Library:
 
 
 def _list(tensors: array[int]) -> tuple[int, int]:
-    """Where the numbers are, and how many."""
+    """The address of the numbers, and how many there are."""
     return tensors.buffer_info()
 
 
@@ -397,7 +397,7 @@ class NativeStream:
         return partial(self._c.elman_stream_step, self._handle, c_void_p(first), c_int64(count))
 
     def step(self, tensors: array[int]) -> None:
-        """The same, once."""
+        """Runs one step from and to two tensors."""
         Library._check(self._c.elman_stream_step(self._handle, *_list(tensors)))
 
     def read(self, states: array[int]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from elman.engine.compiler._program import Program
 from elman.engine.runtime import _pool
-from elman.engine.runtime._library import Encoded, Scan, encoded, library
+from elman.engine.runtime._library import EncodedProgram, Scan, encoded, library
 from elman.engine.runtime._tensors import described
 
 
@@ -93,7 +93,7 @@ class NativeCall:
     """What both operators hand to the library, and what must stay alive while it runs."""
 
     def __init__(self, spec: ScanSpec, tensors: Sequence[Tensor | None]) -> None:
-        self.code: Encoded = encoded(spec.program)
+        self.code: EncodedProgram = encoded(spec.program)
         count = self.code.incoming
         first, *others = tensors[:count]
         assert first is not None
@@ -114,7 +114,7 @@ class NativeCall:
 
     @property
     def cell(self) -> tuple[Tensor | None, ...]:
-        """All that the cell computes with."""
+        """All tensors that the cell computes with."""
         return (*self.inputs, *self.state, *self.start, *self.own)
 
     @property
