@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
+from elman._checks import check_module
 from elman._errors import EngineError
-from elman.cells._base import check_module
 from elman.engine import _select
 from elman.engine._recurrence import Plan, Recurrence
 from elman.engine._reference import ReferencePlan
@@ -158,6 +158,7 @@ def _random_state_kept(model: nn.Module, *arguments: Any) -> AbstractContextMana
 
 
 def uncompiled() -> Any:
-    """Nobody can have compiled anything before this module is loaded, and loading it is slow."""
+    """Inside, what is compiled runs uncompiled, so that every recurrence can be looked at."""
+    # Nobody can have compiled anything before this module is loaded, and loading it is slow.
     loaded = "torch._dynamo" in sys.modules
     return torch.compiler.set_stance("force_eager") if loaded else nullcontext()
