@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from elman._errors import DtypeError, ShapeError
-from elman.cells._base import watching
+from elman.cells import watching
 
 __all__ = ["Observation", "mask", "restarts", "scan"]
 

@@ -13,12 +13,11 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
+from elman._checks import check_tensor
 from elman._errors import ConfigError, DtypeError, EngineError, ShapeError, nearest
-from elman.cells._base import check_tensor
 from elman.engine import Recurrence
-from elman.engine._stream import NativeSteps, StackedRecurrence, StackPlan, plan
-from elman.layers import Dropout, Layer, Recurrent, Residual, Stack
-from elman.layers._drop_in import DropIn
+from elman.engine.stack import NativeSteps, StackedRecurrence, StackPlan, plan
+from elman.layers import DropIn, Dropout, Layer, Recurrent, Residual, Stack
 
 __all__ = ["Stream"]
 

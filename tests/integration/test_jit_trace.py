@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import elman
 from elman.cells import CELLS, by_name
-from elman.engine._cross_entropy import chosen
+from elman.engine.cross_entropy import chosen
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning"),

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import elman
-from elman.cells import GRU, LSTM
-from elman.cells._base import watching
+from elman.cells import GRU, LSTM, watching
 
 
 def _row_by_row(

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Any
 from elman._errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from elman.cells._base import Cell, PointwiseCell, Weights
-    from elman.cells._elman import Elman
+    from elman.cells._base import (
+        WEIGHT_NAMES,
+        Cell,
+        PointwiseCell,
+        Weights,
+        named_tuple,
+        watching,
+    )
+    from elman.cells._elman import Activation, Elman
     from elman.cells._gru import GRU
     from elman.cells._lstm import LSTM
     from elman.cells._projected import Projected
@@ -25,20 +32,27 @@ __all__ = [
     "CELLS",
     "GRU",
     "LSTM",
+    "WEIGHT_NAMES",
+    "Activation",
     "Cell",
     "Elman",
     "PointwiseCell",
     "Projected",
     "Weights",
     "by_name",
+    "named_tuple",
+    "watching",
 ]
 
-_WHERE = {
-    "Cell": "elman.cells._base",
-    "PointwiseCell": "elman.cells._base",
-    "Weights": "elman.cells._base",
-    "Projected": "elman.cells._projected",
-} | {path.partition(":")[2]: path.partition(":")[0] for _, path in CELLS}
+_BASE = ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching")
+_WHERE = (
+    dict.fromkeys(_BASE, "elman.cells._base")
+    | {
+        "Activation": "elman.cells._elman",
+        "Projected": "elman.cells._projected",
+    }
+    | {path.partition(":")[2]: path.partition(":")[0] for _, path in CELLS}
+)
 
 
 def by_name(name: str) -> type[Cell]:

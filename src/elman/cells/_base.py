@@ -12,17 +12,16 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman._errors import ConfigError, DtypeError, ShapeError, kind_of
+from elman._errors import ConfigError, DtypeError, ShapeError
 
 
 @cache
-def named(kind: str, names: tuple[str, ...]) -> Any:
+def named_tuple(kind: str, names: tuple[str, ...]) -> Any:
     """The NamedTuple type with these fields: one type for one list of names, so that it pickles."""
     try:
         made: Any = namedtuple(kind, names)  # type: ignore[misc]  # noqa: PYI024
@@ -37,7 +36,7 @@ def _by_names(value: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _rebuild(kind: str, names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
-    return named(kind, names)(*values)
+    return named_tuple(kind, names)(*values)
 
 
 class Weights(NamedTuple):
@@ -53,6 +52,10 @@ class Weights(NamedTuple):
     b_ih: Tensor | None = None
     b_hh: Tensor | None = None
     hr: Tensor | None = None
+
+
+WEIGHT_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
+"""What torch.nn calls the fields of `Weights`, in their order."""
 
 
 class _Watching(threading.local):
@@ -100,7 +103,7 @@ class Cell(nn.Module, ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "states" in cls.__dict__:
-            cls.State = named("State", tuple(cls.states))
+            cls.State = named_tuple("State", tuple(cls.states))
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -208,7 +211,7 @@ class PointwiseCell(Cell):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "gates" in cls.__dict__:
-            cls.Gates = named("Gates", tuple(cls.gates))
+            cls.Gates = named_tuple("Gates", tuple(cls.gates))
 
     def __init__(
         self,
@@ -272,52 +275,3 @@ class PointwiseCell(Cell):
     @abstractmethod
     def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
         """The next state, elementwise in the gates of ``inp`` and ``rec`` and in ``state``."""
-
-
-def check_tensor(name: str, value: Any) -> None:
-    """A clear error where ``value`` is something else, an array or a list, say."""
-    if isinstance(value, Tensor):
-        return
-    how = ""
-    if isinstance(value, np.ndarray):
-        how = ": convert it by torch.from_numpy"
-    elif hasattr(value, "to_numpy"):  # a table or a column of pandas or polars
-        how = ": convert its numbers by torch.from_numpy(x.to_numpy())"
-    elif isinstance(value, (list, tuple, int, float)):
-        how = ": convert it by torch.tensor"
-    raise DtypeError(f"expected {name} as a torch.Tensor, got {kind_of(value)}{how}")
-
-
-def check_module(model: Any) -> None:
-    """A clear error where ``model`` is something else."""
-    if not isinstance(model, nn.Module):
-        raise DtypeError(f"expected a model, a torch.nn.Module, got {kind_of(model)}")
-
-
-def check_dtype(name: str, tensor: Tensor, x: Tensor) -> None:
-    """A clear error where ``tensor`` and x differ in dtype, which only autocast evens out."""
-    if tensor.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
-        raise DtypeError(
-            f"expected {name} in {x.dtype}, as the input is, got {tensor.dtype}: convert one by "
-            f".to({x.dtype}) or .to({tensor.dtype})"
-        )
-
-
-def check_state(cell: Cell, state: Any, x: Tensor, batch_size: int) -> Any:
-    """``state`` as ``cell.State``, every tensor (batch, size) and as x, or a clear error."""
-    if isinstance(state, Tensor) and len(cell.states) == 1:
-        state = (state,)
-    if not isinstance(state, tuple) or len(state) != len(cell.states):
-        raise DtypeError(
-            f"expected the state of {type(cell).__name__} as a tuple ({', '.join(cell.states)}) of "
-            f"tensors, got {type(state).__name__}"
-        )
-    for name, tensor, size in zip(cell.states, state, cell.state_sizes, strict=True):
-        check_tensor(f"state {name} of {type(cell).__name__}", tensor)
-        if tuple(tensor.shape) != (batch_size, size):
-            raise ShapeError(
-                f"expected state {name} of {type(cell).__name__} to have shape "
-                f"{(batch_size, size)} (batch, units), got {tuple(tensor.shape)}"
-            )
-        check_dtype(f"state {name} of {type(cell).__name__}", tensor, x)
-    return cell.State(*state)

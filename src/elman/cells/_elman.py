@@ -13,6 +13,7 @@ from elman._errors import ConfigError, nearest
 from elman.cells._base import PointwiseCell
 
 Activation = Callable[[Tensor], Tensor]
+"""An elementwise function."""
 
 ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
     {

@@ -35,7 +35,7 @@ def collect() -> dict[str, Any]:
     import torch
 
     from elman.engine import ENGINES
-    from elman.engine.runtime import _library
+    from elman.engine.runtime import library, missing
 
     cuda = torch.cuda.is_available()
     return {
@@ -52,7 +52,7 @@ def collect() -> dict[str, Any]:
         if cuda
         else [],
         "engines": [name for name, _ in ENGINES],
-        "native": _library.missing() or f"built, on {_library.library().isa}",
+        "native": missing() or f"built, on {library().isa}",
         "extras": _extras(),
     }
 

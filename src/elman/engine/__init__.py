@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.engine._explain import Choice, Explanation, explain
+    from elman.engine._explain import Choice, Explanation, explain, uncompiled
     from elman.engine._recurrence import Plan, Recurrence
     from elman.engine._select import check_name, choose, run, run_by, step, use_engine
 
@@ -33,11 +33,12 @@ __all__ = [
     "run",
     "run_by",
     "step",
+    "uncompiled",
     "use_engine",
 ]
 
 _WHERE = dict.fromkeys(("Plan", "Recurrence"), "_recurrence") | dict.fromkeys(
-    ("Choice", "Explanation", "explain"), "_explain"
+    ("Choice", "Explanation", "explain", "uncompiled"), "_explain"
 )
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
+from elman._checks import check_module
 from elman._errors import EngineError
-from elman.cells._base import check_module
 from elman.engine import _select
 from elman.engine._recurrence import Plan, Recurrence
 from elman.engine._reference import ReferencePlan

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from elman.cells import Cell, Weights
-from elman.scan import Observer, mask
+from elman.scan import Observer, Step, mask, scan
 
 
 @dataclass(eq=False)  # not frozen, which takes twice as long, at every call
@@ -74,6 +74,19 @@ class Recurrence:
     def step(self) -> Callable[[Any, Any], Any]:
         """The cell's own method, with ``weights`` in place of its own where they are set."""
         return partial(self.cell.step, **self._substitutes)
+
+    def scan(self, step: Step | None = None) -> tuple[Float[Tensor, "T B H"], Any]:
+        """The reference: outputs and the final state; ``step`` stands in for the cell's own."""
+        return scan(
+            step or self.step,
+            self.projected(),
+            self.state,
+            active=self.active,
+            reset=self.reset,
+            start=self.start,
+            reverse=self.reverse,
+            observe=self.observe,
+        )
 
     @property
     def _substitutes(self) -> dict[str, Any]:

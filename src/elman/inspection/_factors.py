@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from elman._errors import ConfigError, nearest
+from elman.cells import WEIGHT_NAMES
 from elman.inspection._direct import direct, gradients
 from elman.inspection._record import record_loss
 from elman.inspection._recording import Track
 from elman.inspection._steps import Steps
-from elman.layers._drop_in import PARTS
 
 
 class Factors:
@@ -155,5 +155,6 @@ def _parameters(track: Track) -> dict[str, Tensor]:
         n: p for n, p in track.cell.named_parameters() if not p.is_meta
     }
     if track.weights is not None:
-        parameters |= {n: t for n, t in zip(PARTS, track.weights, strict=True) if t is not None}
+        tensors = zip(WEIGHT_NAMES, track.weights, strict=True)
+        parameters |= {name: t for name, t in tensors if t is not None}
     return parameters

@@ -20,7 +20,6 @@ from elman import engine as engines
 from elman._errors import ConfigError
 from elman.cells import Cell
 from elman.engine import Recurrence
-from elman.engine._reference import run
 from elman.inspection._model import is_task, network_of, run_model
 from elman.inspection._recording import layer_name, module_names
 
@@ -282,7 +281,7 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return _of_rows(rows, r.step, inp, state)
 
         try:
-            return run(r, step)
+            return r.scan(step)
         finally:
             self.place = outer
 

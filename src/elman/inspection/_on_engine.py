@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from elman import engine as engines
-from elman.cells import Cell, Weights
-from elman.cells._base import named
+from elman.cells import Cell, Weights, named_tuple
 from elman.engine import Recurrence
 from elman.inspection._recording import LayerCall, Track
 from elman.scan import Observation
@@ -73,7 +72,8 @@ def _with_probes(projected: Any, probes: list[Tensor], cell: Cell) -> Any:
     alone = isinstance(projected, Tensor)
     fields = ("inp",) if alone else projected._fields
     own = (projected,) if alone else projected
-    return named("Probed", (*fields, *(f"{name}_probe" for name in cell.states)))(*own, *probes)
+    names = (*fields, *(f"{name}_probe" for name in cell.states))
+    return named_tuple("Probed", names)(*own, *probes)
 
 
 def _probed(r: Recurrence, probes: list[Tensor]) -> Recurrence:

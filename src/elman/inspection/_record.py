@@ -13,14 +13,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman import engine as engines
 from elman._errors import ConfigError
-from elman.engine import Recurrence
-from elman.engine._explain import uncompiled
+from elman.engine import Recurrence, uncompiled
 from elman.inspection._model import is_task, network_of, run_model, scalar_loss, without_state
 from elman.inspection._on_engine import run_on_engine
 from elman.inspection._on_reference import run_on_reference
 from elman.inspection._recording import LayerCall, Recorder, Recording, Track
-from elman.layers import Layer
-from elman.layers._drop_in import DropIn
+from elman.layers import DropIn, Layer
 
 
 def record(model: Any, x: Any, *, gates: bool = False, **options: Any) -> Recording:

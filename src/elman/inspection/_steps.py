@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from elman._errors import ConfigError, nearest
-from elman.cells import Cell, Weights
+from elman.cells import WEIGHT_NAMES, Cell, Weights
 from elman.inspection._recording import Track
-from elman.layers._drop_in import PARTS
 
 
 class _Stepping(nn.Module):
@@ -48,7 +47,7 @@ class Steps:
         if track.weights is not None:
             self.tensors |= {
                 part: _double(t)
-                for part, t in zip(PARTS, track.weights, strict=True)
+                for part, t in zip(WEIGHT_NAMES, track.weights, strict=True)
                 if t is not None
             }
         self._own = [name for name in tensors if name in self.tensors]
@@ -103,7 +102,7 @@ class Steps:
         own = {f"cell.{name}": tensors[name] for name in self._own}
         weights = {}
         if self.track.weights is not None:
-            weights["weights"] = Weights(*(tensors.get(part) for part in PARTS))  # type: ignore[arg-type]
+            weights["weights"] = Weights(*(tensors.get(part) for part in WEIGHT_NAMES))  # type: ignore[arg-type]
         args = inp, self.cell.State(*state)
         new: tuple[Tensor, ...] = functional_call(self._stepping, own, args, weights)
         return new

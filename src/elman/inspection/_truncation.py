@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from elman import engine as engines
 from elman._errors import ConfigError
 from elman.engine import Recurrence
-from elman.engine._reference import run
 from elman.inspection._model import is_task, network_of, run_model, scalar_loss
 from elman.inspection._recording import LayerCall, Recorder, Track
 from elman.scan import Step
@@ -179,7 +178,7 @@ class _Backprop:
 
 
 def _call(r: Recurrence, step: Step | None = None) -> LayerCall:
-    output, final = run(r, step)
+    output, final = r.scan(step)
     return LayerCall.of(r, output, final, final)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elman.layers._base import Layer
 from elman.layers._compose import Bidirectional, Dropout, Residual, Stack
-from elman.layers._drop_in import GRU, LSTM, RNN
+from elman.layers._drop_in import GRU, LSTM, RNN, DropIn
 from elman.layers._drop_in_cells import GRUCell, LSTMCell, RNNCell
 from elman.layers._interop import convert, to_torch
 from elman.layers._keras import from_keras
@@ -15,6 +15,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "Bidirectional",
+    "DropIn",
     "Dropout",
     "GRUCell",
     "LSTMCell",

@@ -8,8 +8,8 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
+from elman._checks import check_tensor
 from elman._errors import DtypeError, ShapeError
-from elman.cells._base import check_tensor
 
 
 class Options(TypedDict, total=False):

@@ -18,13 +18,11 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from elman import cells
 from elman import engine as engines
 from elman import init as schemes
+from elman._checks import check_dtype, check_state, check_tensor
 from elman._errors import ConfigError, DtypeError, ShapeError
-from elman.cells import PointwiseCell, Weights
-from elman.cells._base import check_dtype, check_state, check_tensor
-from elman.cells._elman import Activation
+from elman.cells import WEIGHT_NAMES, Activation, PointwiseCell, Weights
 from elman.layers._base import check_lengths, check_reset
 
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 """torch's names of the fields of :class:`elman.cells.Weights`, in that order."""
 
 
@@ -37,7 +35,7 @@ class OnTorch(nn.Module):
         """U(-1/sqrt(H), 1/sqrt(H)), drawn in torch.nn's order; an activation keeps its own."""
         bound = 1 / math.sqrt(self.hidden_size)
         for name, parameter in self.named_parameters():
-            if name.startswith(PARTS):
+            if name.startswith(WEIGHT_NAMES):
                 nn.init.uniform_(parameter, -bound, bound)
 
     def _get_name(self) -> str:
@@ -101,7 +99,7 @@ class DropIn(OnTorch, nn.RNNBase):
             part = names[0].removeprefix("weight_ih_")
             size = self.input_size if part.startswith("l0") else above
             template = self._template(size)
-            fields = [f"{field}_{part}" for field in PARTS]
+            fields = [f"{field}_{part}" for field in WEIGHT_NAMES]
             parts.append((template, tuple(n if n in names else None for n in fields), part))
         self._parts = tuple(parts)  # a tuple, in which torch does not look for modules
 

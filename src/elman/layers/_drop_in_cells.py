@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from elman import cells
 from elman import engine as engines
+from elman._checks import check_dtype, check_tensor
 from elman._errors import ConfigError, DtypeError, ShapeError
-from elman.cells import PointwiseCell, Weights
-from elman.cells._base import check_dtype, check_tensor
-from elman.cells._elman import Activation
-from elman.layers._drop_in import PARTS, OnTorch
+from elman.cells import WEIGHT_NAMES, Activation, PointwiseCell, Weights
+from elman.layers._drop_in import OnTorch
 
 
 class DropInCell(OnTorch, nn.RNNCellBase):
@@ -41,7 +40,7 @@ class DropInCell(OnTorch, nn.RNNCellBase):
     @property
     def weights(self) -> Weights:
         """The cell's affine maps."""
-        return Weights(*(getattr(self, field) for field in PARTS[:4]))
+        return Weights(*(getattr(self, field) for field in WEIGHT_NAMES[:4]))
 
     def gated_weights(self) -> Iterator[tuple[PointwiseCell, Weights]]:
         """What :func:`elman.init.initialize` fills."""

@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 from torch.nn.utils import parametrize
 
+from elman._checks import check_module
 from elman._errors import ConfigError
-from elman.cells._base import check_module
 from elman.layers._drop_in import GRU, LSTM, RNN
 
 _OURS: dict[type[nn.Module], type[nn.Module]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from elman import engine as engines
 from elman import init as schemes
+from elman._checks import check_state, check_tensor
 from elman._errors import ConfigError, DtypeError, ShapeError
 from elman.cells import Cell
-from elman.cells._base import check_state, check_tensor
 from elman.layers._base import Layer, check_lengths, check_reset, check_sequences
 from elman.scan import Observation
 

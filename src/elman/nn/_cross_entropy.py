@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from elman._errors import ConfigError, DtypeError, ShapeError, nearest
-from elman.engine import _cross_entropy as engine
+from elman.engine import cross_entropy as engine
 from elman.nn._embedding import Embedding, OutputLayer
 
 Reduction = Literal["mean", "sum", "none"]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from elman._errors import EngineError
 from elman.engine import use_engine
-from elman.engine.runtime import _operators
+from elman.engine.runtime import division
 from elman.testing._base import ContractError
 from elman.testing._configurations import Call, Configuration, draw
 from elman.testing._probes import KINDS, Kind
@@ -157,8 +157,7 @@ def _run(engine: str, stated: Problem) -> list[Value]:
     results: list[Value] = []
     with ExitStack() as stack:
         elsewhere = [stack.enter_context(ThreadPoolExecutor(1)) for _ in _other_places(c)]
-        outer, _operators.split = _operators.split, c.split
-        stack.callback(setattr, _operators, "split", outer)
+        stack.enter_context(division(c.split))
         for what in c.order.split():
             which, number = what[0], int(what[1])
             backward = which == "b"

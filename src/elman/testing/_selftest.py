@@ -13,7 +13,7 @@ from elman import engine as engines
 from elman._errors import EngineError
 from elman.cells import CELLS, by_name
 from elman.engine import use_engine
-from elman.engine.runtime._library import library, missing
+from elman.engine.runtime import library, missing
 from elman.layers import Recurrent
 from elman.stream import Stream
 from elman.testing._base import expect

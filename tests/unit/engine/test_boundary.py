@@ -14,11 +14,11 @@ from torch import Tensor
 import elman
 from elman import EngineError
 from elman.cells import GRU, LSTM, PointwiseCell
-from elman.engine._stream import _call_of
 from elman.engine.compiler._trace import compile_cell
 from elman.engine.runtime import _library, _operators
 from elman.engine.runtime._library import CrossEntropy, EncodedProgram, Scan, library
 from elman.engine.runtime._tensors import KINDS, described
+from elman.engine.stack import _call_of
 from unit.engine.own_cells import NormedGRU, Sine, Statistics
 from unit.engine.test_native import case
 

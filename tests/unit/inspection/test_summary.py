@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import elman
 from elman.cells import GRU, LSTM, Elman
-from elman.engine import _reference
+from elman.engine import Recurrence
 from elman.inspection import record_loss, summarize
 from elman.layers import Bidirectional, Recurrent, Stack
 
@@ -75,7 +75,7 @@ def test_it_runs_on_the_native_engine(kind: str, monkeypatch: pytest.MonkeyPatch
     def refuse(_: Any) -> Any:
         raise AssertionError("the reference ran")
 
-    monkeypatch.setattr(_reference, "run", refuse)
+    monkeypatch.setattr(Recurrence, "scan", refuse)
     assert summarize(layer, lambda: loss_of(layer(x, lengths=LENGTHS)[0]))
 
 

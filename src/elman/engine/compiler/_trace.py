@@ -17,8 +17,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from elman.cells import Cell, PointwiseCell
-from elman.cells._base import watching
+from elman.cells import Cell, PointwiseCell, watching
 from elman.engine._lock import fork_safe_lock
 from elman.engine.compiler._bytecode import walk_cell
 from elman.engine.compiler._cache_key import AFFINE, Dependence, own_tensors

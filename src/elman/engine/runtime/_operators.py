@@ -9,7 +9,8 @@ first of the own tensors); otherwise they are what the cell's ``project`` return
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -55,6 +56,17 @@ split = 0
 
 It holds for the process, since a backward may run in a thread of autograd's.
 """
+
+
+@contextmanager
+def division(how: int) -> Iterator[None]:
+    """Inside, threads divide every scan of the process as ``split`` has it: 0, 1 or 2."""
+    global split  # noqa: PLW0603 - see there
+    outer, split = split, how
+    try:
+        yield
+    finally:
+        split = outer
 
 
 def _like_x(x: Tensor, size: int) -> Tensor:

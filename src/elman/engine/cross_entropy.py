@@ -22,6 +22,8 @@ from elman.engine._select import effective_engine
 from elman.engine.runtime._library import CrossEntropy, library, missing
 from elman.engine.runtime._tensors import described
 
+__all__ = ["LossSpec", "chosen", "cross_entropy"]
+
 
 class LossSpec(NamedTuple):
     """What both operators take, in the order of their schemas.
@@ -260,3 +262,7 @@ def _cross_entropy_backward(*args: Any) -> list[Tensor]:
 @torch.library.register_fake("elman::cross_entropy_backward")  # type: ignore[untyped-decorator]
 def _cross_entropy_backward_fake(*args: Any) -> list[Tensor]:
     return _empty(args[:3], args[-2])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

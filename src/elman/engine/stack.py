@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elman._checks import check_tensor
 from elman._errors import DtypeError, ShapeError
-from elman.cells._base import check_tensor
 from elman.engine import _native
 from elman.engine._native import NativePlan
 from elman.engine._recurrence import Recurrence
@@ -20,6 +20,8 @@ from elman.engine.compiler._trace import reads_around, unchanged
 from elman.engine.runtime._library import encoded, library
 from elman.engine.runtime._operators import NativeCall, ScanSpec
 from elman.engine.runtime._tensors import described
+
+__all__ = ["NativeSteps", "StackPlan", "StackedRecurrence", "plan"]
 
 MOST_LAYERS = 64
 
@@ -177,3 +179,7 @@ def _call_of(layer: NativePlan) -> NativeCall:
     state = layer.recurrence.state
     tensors = [*inputs, *state, *parameters]
     return NativeCall(ScanSpec(layer.program.text, False, len(state), 0, None, None), tensors)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
