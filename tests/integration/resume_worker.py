@@ -110,7 +110,7 @@ class Killer:
 
         real_write = folder_module.write
         _checkpoint.write = write
-        folder_module.sync = before(folder_module.sync)
+        folder_module.sync_folder = before(folder_module.sync_folder)
         Path.rename = before(Path.rename)  # type: ignore[method-assign]
         shutil.rmtree = before(shutil.rmtree)  # type: ignore[assignment]
 

@@ -14,6 +14,7 @@ import pytest
 
 import elman
 from elman.cli import main
+from elman.training._config import FORMAT
 
 LINES = (
     "the cat sat on the mat .\nthe dog lay on the log .\nthis morning i took my cat for a walk .\n"
@@ -152,9 +153,9 @@ def test_a_checkpoint_of_another_size(refused: Refused) -> None:
 
 def test_a_run_folder_of_another_version(refused: Refused) -> None:
     file = Path(RUN, "config.toml")
-    file.write_text(file.read_text().replace("format = 1", "format = 99"))
+    file.write_text(file.read_text().replace(f"format = {FORMAT}", "format = 99"))
     for command in (["predict", RUN, "--prompt", "the"], ["train", "language", "--resume", RUN]):
-        assert "config.toml: the run folder's format must be 1, got 99: use the elman" in refused(
+        assert "config.toml: the run folder's format must be 2, got 99: use the elman" in refused(
             3, *command
         )
 
@@ -167,7 +168,7 @@ def test_a_folder_that_is_no_run(refused: Refused, command: list[str]) -> None:
 ASKED = [
     (2, ["predict", RUN], "expected --prompt TEXT or --input FILE, got neither"),
     (2, ["predict", RUN, "--prompt", "a", "--top", "0"], "--top must be at least 1, got 0"),
-    (3, ["predict", RUN, "--prompt", "a", "--word", "xyz"], "'xyz' is not among"),
+    (3, ["predict", RUN, "--prompt", "a", "--word", "xyz"], "'xyz' is not one of"),
     (
         3,
         ["predict", RUN, "--input", "missing.txt"],

@@ -278,7 +278,7 @@ def test_translate_from_parallel_files(here: Path, capsys: pytest.CaptureFixture
     (answer,) = objects(capsys.readouterr().out)
     assert len(answer["others"]) <= 2
     assert main(asked) == 0
-    assert capsys.readouterr().out.startswith("3 rote äpfel\n  translation: ")
+    assert capsys.readouterr().out.startswith("3 rote äpfel\n  unknown: none\n  translation: ")
     Path("more.txt").write_text("1 rote äpfel\n2 rote äpfel\n")
     assert main(["predict", end["run"], "--input", "more.txt", "--pictures", "looks"]) == 0
     looks = sorted(file.name for file in Path("looks").glob("*.png"))

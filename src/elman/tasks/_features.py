@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman._errors import ConfigError
 from elman.data import BadValue
 from elman.data._rows import Column
 
@@ -53,13 +52,9 @@ class Feature(ABC):
         hashable: Hashable = value
         return hashable
 
-    def row_of(self, text: str) -> dict[str, Any]:
-        """The columns of a row that has only this text.
-
-        Raises:
-            ConfigError: the feature is no text.
-        """
-        raise ConfigError("no texts are read here: give a table with --input")
+    def row_of(self, text: str) -> dict[str, Any] | None:
+        """The columns of a row that has only this text; None for a feature that is no text."""
+        return None
 
     def unknown(self, value: Any) -> list[str] | None:
         """The words of a text that are not in the vocabulary; None of what is no text."""

@@ -378,7 +378,8 @@ class Supervised(Task):
             ConfigError: the rows are not texts.
         """
         for feature in self.inputs.values():
-            return feature.row_of(text)
+            if (row := feature.row_of(text)) is not None:
+                return row
         raise ConfigError(f"{self.name} reads no texts here: give a table with --input")
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
