@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from elman._errors import ConfigError
-from elman.data import BadValue
-from elman.data._rows import Column
+from elman.data import BadValue, Column
 
 
 class Feature(ABC):

@@ -16,7 +16,7 @@ from elman import EngineError
 from elman.cells import GRU, LSTM, PointwiseCell
 from elman.engine.compiler._trace import compile_cell
 from elman.engine.runtime import _library, _operators
-from elman.engine.runtime._library import CrossEntropy, Encoded, Scan, library
+from elman.engine.runtime._library import CrossEntropy, EncodedProgram, Scan, library
 from elman.engine.runtime._tensors import KINDS, described
 from elman.engine.stack import _call_of
 from unit.engine.own_cells import NormedGRU, Sine, Statistics
@@ -357,7 +357,7 @@ def test_a_stream_checks_its_layers() -> None:
     with pytest.raises(EngineError, match="tensors are expected"):
         library().stream([(scan, tensors[:-2], ())])
     text = compile_cell(Statistics(5, 6), torch.float32, None).text
-    other = Encoded(text.replace("r0 = i0 + W0[0,0] p0", "r0 = i0 + W0[0,0] p1"))
+    other = EncodedProgram(text.replace("r0 = i0 + W0[0,0] p0", "r0 = i0 + W0[0,0] p1"))
     r = case(Statistics, (1, 3, 5, 6), dtype=torch.float32)
     call = _call_of(elman.engine._native.plan(r))
     library().stream([(call.scan, call.tensors(), ())])

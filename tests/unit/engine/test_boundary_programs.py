@@ -14,7 +14,7 @@ import elman
 from elman import EngineError
 from elman.cells import LSTM, PointwiseCell
 from elman.engine.runtime import _library
-from elman.engine.runtime._library import Encoded
+from elman.engine.runtime._library import EncodedProgram
 from unit.engine.linear_cells import CELLS as LINEAR_CELLS
 from unit.engine.own_cells import NormedGRU, Sine, Statistics
 from unit.engine.test_boundary import Call
@@ -27,7 +27,7 @@ def fields(structure: Structure) -> Iterator[tuple[Any, Any]]:
     yield from ((structure, n) for n, kind, *_ in structure._fields_ if kind is c_int32)
 
 
-def places(code: Encoded) -> Iterator[tuple[Any, Any]]:
+def places(code: EncodedProgram) -> Iterator[tuple[Any, Any]]:
     """Each whole number of a program and of its tables."""
     p = code._structure
     yield from fields(p)
@@ -65,7 +65,7 @@ def instead(owner: Any, place: Any, value: int) -> Iterator[None]:
 @pytest.mark.parametrize("kind", [LSTM, NormedGRU, Sine, Statistics])
 def test_an_index_out_of_range_is_refused_or_changes_nothing(kind: type[PointwiseCell]) -> None:
     call = Call(kind, shape=(2, 3, 5, 6))
-    code = Encoded(call.text)
+    code = EncodedProgram(call.text)
     call.scan = call.scan._replace(program=code.address)
     expected, refused, same = call.results(), 0, 0
     for owner, place in list(places(code)):
@@ -88,7 +88,7 @@ def test_an_index_out_of_range_is_refused_or_changes_nothing(kind: type[Pointwis
 
 def test_an_operand_may_only_be_where_its_instruction_can_reach() -> None:
     call = Call(NormedGRU, shape=(2, 3, 5, 6))
-    code = Encoded(call.text)
+    code = EncodedProgram(call.text)
     call.scan = call.scan._replace(program=code.address)
     expected = call.results()
     banks = {letter: number for number, letter in enumerate(_library.BANKS)}

@@ -187,7 +187,7 @@ def _array(kind: Any, values: Sequence[Any]) -> Any:
     return (kind * max(1, len(values)))(*values)
 
 
-class Encoded:
+class EncodedProgram:
     """A program as the library takes it. Its arrays live as long as this does.
 
     Attributes:
@@ -234,9 +234,9 @@ class Encoded:
 
 
 @lru_cache(maxsize=256)
-def encoded(text: str) -> Encoded:
+def encoded(text: str) -> EncodedProgram:
     """The program of this text."""
-    return Encoded(text)
+    return EncodedProgram(text)
 
 
 def _place(operand: str) -> tuple[int, int]:

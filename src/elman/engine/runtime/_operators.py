@@ -18,7 +18,7 @@ from torch import Tensor
 
 from elman.engine.compiler._program import Program
 from elman.engine.runtime import _pool
-from elman.engine.runtime._library import Encoded, Scan, encoded, library
+from elman.engine.runtime._library import EncodedProgram, Scan, encoded, library
 from elman.engine.runtime._tensors import described
 
 
@@ -105,7 +105,7 @@ class NativeCall:
     """What both operators hand to the library, and what must stay alive while it runs."""
 
     def __init__(self, spec: ScanSpec, tensors: Sequence[Tensor | None]) -> None:
-        self.code: Encoded = encoded(spec.program)
+        self.code: EncodedProgram = encoded(spec.program)
         count = self.code.incoming
         first, *others = tensors[:count]
         assert first is not None
