@@ -44,6 +44,7 @@ from elman.diagnosis._try import BUDGET
 from elman.nn import Pool
 from elman.tasks import LanguageModel, Regress, Supervised, Task, by_name
 from elman.training import Training, config_class, fit
+from elman.training._config import FORMAT
 from elman.training._run import Run
 
 CELLS = ("elman", "lstm", "gru")
@@ -406,7 +407,11 @@ def trained(made: Recipe, seed: int, path: Path) -> tuple[Path, Task | None]:
     if made.own is not None:
         task = made.own()
         config = Training.parse({**made.train, "seed": seed, "watch": True})
-        settings = {"task": task.name, "format": 1, "train": config.model_dump(exclude_none=True)}
+        settings = {
+            "task": task.name,
+            "format": FORMAT,
+            "train": config.model_dump(exclude_none=True),
+        }
         run = Run.create(path, settings, force=True)
     else:
         schema = config_class(made.task)

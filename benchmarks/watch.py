@@ -30,6 +30,7 @@ from elman.layers import Recurrent
 from elman.tasks import Task
 from elman.tasks._language import LanguageModel
 from elman.training import Run, TrainConfig, config_class
+from elman.training._config import FORMAT
 from elman.training._loop import Trainer
 
 WORDS = 10_000
@@ -107,7 +108,7 @@ class Turns(Trainer):
     """A trainer that trains for one interval whenever it is asked to."""
 
     def __init__(self, task: Task, config: TrainConfig) -> None:
-        folder = Run.create_next(Path(tempfile.mkdtemp()), "watch", {"format": 1})
+        folder = Run.create_next(Path(tempfile.mkdtemp()), "watch", {"format": FORMAT})
         super().__init__(task, config, folder, str)
         self.resumed_at = self.begun
 

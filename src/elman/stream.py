@@ -57,7 +57,7 @@ class Stream:
         ConfigError: a layer that needs the end of the sequence first.
         DtypeError: a module that has no ``step``.
         ShapeError: an input does not have as many rows.
-        EngineError: the native engine was asked for, by a layer too, and cannot step the model.
+        EngineError: the model, or one of its layers, names the native engine, which cannot step it.
 
     Example:
         >>> import torch, elman
@@ -134,11 +134,11 @@ class Stream:
         Example:
             >>> import elman
             >>> stream = elman.Stream(elman.Recurrent(elman.cells.GRU(3, 5)))
-            >>> sensors, seen = stream.input.numpy(), stream.output.numpy()
+            >>> sensors, outputs = stream.input.numpy(), stream.output.numpy()
             >>> for reading in ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]):
             ...     sensors[0] = reading
             ...     stream.step()
-            >>> seen.shape
+            >>> outputs.shape
             (1, 5)
         """
         with self._lock:

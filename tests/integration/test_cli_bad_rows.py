@@ -157,7 +157,7 @@ def test_too_few_rows_to_be_divided(
     assert main(train) == 3
     assert "4 rows are too few for data.valid_share = 0.1" in capsys.readouterr().err
     assert main([*train, "--data.valid_share", "0", "--data.test_share", "0"]) == 0
-    assert "nothing was measured" in capsys.readouterr().out
+    assert "the run has no validation or test data" in capsys.readouterr().out
 
 
 def test_an_encoding_that_there_is_not(

@@ -309,5 +309,5 @@ def test_a_network_without_recurrence_says_the_size_of_its_input(
     sees = ["--set", "feedforward:model.steps=3", "--train.max_steps", "2"]
     assert main([*compare, *sees]) == 0
     table = Path("runs/compare-classify-1/table.md").read_text()
-    assert "feedforward sees 3 steps." in table
+    assert "feedforward reads 3 steps." in table
     assert "gru sees" not in table

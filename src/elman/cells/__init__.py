@@ -68,8 +68,8 @@ def by_name(name: str) -> type[Cell]:
     if name not in known:
         raise ConfigError(f"unknown cell {name!r}: {nearest(name, known)}")
     module, _, attribute = known[name].partition(":")
-    found: type[Cell] = getattr(import_module(module), attribute)
-    return found
+    cell: type[Cell] = getattr(import_module(module), attribute)
+    return cell
 
 
 def __getattr__(name: str) -> Any:

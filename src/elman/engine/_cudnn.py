@@ -56,7 +56,7 @@ def plan(r: Recurrence) -> CudnnPlan | str:
 
 
 def _machine(x: Tensor) -> str | None:
-    """What torch does not take to cuDNN."""
+    """Why torch would not use cuDNN for this tensor."""
     if not x.is_cuda:
         return f"x is on {x.device.type}, and cuDNN runs on cuda"
     if not torch.backends.cudnn.is_available():  # type: ignore[no-untyped-call]
@@ -69,7 +69,7 @@ def _machine(x: Tensor) -> str | None:
 
 
 def _mode() -> str | None:
-    """What torch does around the call that its kernel does not go along with."""
+    """Which mode or transform of torch the kernel does not support."""
     if torch.compiler.is_compiling():
         return "torch.compile would unroll its loop, as it does the reference's"
     if torch._C._functorch.peek_interpreter_stack() is not None or forward_ad._current_level >= 0:
@@ -78,7 +78,7 @@ def _mode() -> str | None:
 
 
 def _options(r: Recurrence) -> str | None:
-    """What of this call the kernel does not do."""
+    """Which option of this call the kernel does not support."""
     if r.reset is not None:
         return "it has no resets"
     if r.observe is not None:
@@ -92,7 +92,7 @@ def _options(r: Recurrence) -> str | None:
 
 
 def _ragged(r: Recurrence, kernel: Kernel, lengths: Tensor) -> tuple[Tensor, Any]:
-    """Packed and unpacked here; the lengths are read on the CPU, which waits for the GPU."""
+    """Runs the kernel on packed rows. Lengths are read on the CPU, which waits for the GPU."""
     steps, batch = r.x.shape[:2]
     packing = _packing(lengths.long().clamp(0, steps).cpu(), r.reverse)
     output = r.x.new_zeros(steps * batch, r.cell.output_size)

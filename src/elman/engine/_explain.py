@@ -158,7 +158,9 @@ def _random_state_kept(model: nn.Module, *arguments: Any) -> AbstractContextMana
 
 
 def uncompiled() -> Any:
-    """Inside, what is compiled runs uncompiled, so that every recurrence can be looked at."""
-    # Nobody can have compiled anything before this module is loaded, and loading it is slow.
+    """A context in which compiled models run uncompiled.
+
+    Where torch._dynamo is not loaded nothing is compiled, and loading it is slow.
+    """
     loaded = "torch._dynamo" in sys.modules
     return torch.compiler.set_stance("force_eager") if loaded else nullcontext()

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 
 def fork_safe_lock() -> AbstractContextManager[bool]:
-    """A new one. A thread may take it again, and a fork waits until no other thread has it."""
+    """A new reentrant lock, which a fork waits for until no other thread holds it."""
     lock = threading.RLock()
     if hasattr(os, "register_at_fork"):  # Windows has no forks
         os.register_at_fork(

@@ -67,12 +67,12 @@ class Recurrence:
 
     @property
     def project(self) -> Callable[[Tensor], Any]:
-        """The cell's, with the weights that stand in for its own."""
+        """The cell's own method, with ``weights`` in place of its own where they are set."""
         return partial(self.cell.project, **self._substitutes)
 
     @property
     def step(self) -> Callable[[Any, Any], Any]:
-        """The cell's, with the weights that stand in for its own."""
+        """The cell's own method, with ``weights`` in place of its own where they are set."""
         return partial(self.cell.step, **self._substitutes)
 
     def scan(self, step: Step | None = None) -> tuple[Float[Tensor, "T B H"], Any]:

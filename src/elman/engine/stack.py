@@ -94,7 +94,7 @@ def _has_plain_gates(layer: NativePlan) -> bool:
 
 
 class NativeSteps:
-    """Steps of a stack of recurrences.
+    """Steps a stack of recurrences on the native library.
 
     Args:
         stack: how the library steps them; see :func:`plan`.
@@ -144,7 +144,7 @@ class NativeSteps:
         return output
 
     def hold(self) -> bool:
-        """Whether all that these were traced from is still as it was."""
+        """Whether nothing has changed that the programs of these cells depend on."""
         return all(map(unchanged, self.watched))
 
     def _fitting(self, x: Tensor) -> Tensor:

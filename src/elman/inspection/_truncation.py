@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from elman import engine as engines
@@ -160,7 +159,7 @@ class _Backprop:
 
     def _gradient(
         self, run: Callable[[Recurrence, Track], LayerCall]
-    ) -> tuple[Float[Tensor, "N"], list[Track]]:
+    ) -> tuple[Tensor, list[Track]]:
         recorder = Recorder(self._network, run)
         # Only the cuts may differ from one pass to the next.
         same_dropout = torch.random.fork_rng(_devices(self._network))

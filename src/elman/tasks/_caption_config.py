@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from elman.tasks._section import Sections
 from elman.tasks._table_config import RecurrentNet, TableData
 
 SCENES, SCENES_SIZE = "scenes", 40
 """The default data set, and the side of its pictures."""
-
-GATED = ("lstm", "gru")
-"""Cells that `elman.init.forget_bias` fits."""
 
 
 class CaptionData(TableData):
@@ -91,13 +87,6 @@ class CaptionNet(RecurrentNet):
         description="length penalty of the beam search: 0 compares sums, 1 compares means",
     )
     longest: int = Field(40, ge=1, description="maximum number of generated words")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _remember(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or values.get("init") is not None:
-            return values
-        return {**values, "init": "forget_bias" if values.get("cell", "lstm") in GATED else None}
 
 
 SECTIONS = Sections(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from elman import cells
 from elman._errors import ConfigError
 from elman.nn import (
     Attention,
@@ -126,6 +127,9 @@ def _decoder(config: CaptionNet, vocabulary_size: int) -> Decoder:
     feed = config.attention == "bahdanau"
     embedding = Embedding(vocabulary_size, config.embedding)
     nn.init.normal_(embedding.weight, std=0.1)
+    gate = getattr(cells.by_name(config.cell), "memory_gate", None)
+    if config.init is None and gate is not None:
+        config = config.model_copy(update={"init": "forget_bias"})
     layer = recurrent(config, config.embedding + channels * feed, drop_last=False)
     return Decoder(embedding, layer, hidden, attention, feed=feed, dropout=config.dropout)
 

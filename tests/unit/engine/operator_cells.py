@@ -146,7 +146,7 @@ def has_gradient(cell: Applied) -> bool:
     gates = [g[0].clone().requires_grad_(g.is_floating_point()) for g in sample.gates]
     try:
         result = sample.applied(gates, sample.own)
-        results(_reference, cell, None)
+        results(ReferencePlan(recurrence(cell)), cell)
     except (RuntimeError, NotImplementedError):
         return False
     reals = [t for t in tree_leaves(result) if isinstance(t, Tensor) and t.is_floating_point()]

@@ -201,3 +201,12 @@ def test_a_sheet_marks_a_wrong_caption(folder: Path) -> None:
     rows = task.part("test")
     assert len(titles) == min(12, len(rows))
     assert all("(reference: " in " ".join(title.split("\n")) for title in titles)  # it is untrained
+
+
+@pytest.mark.parametrize(("cell", "bias"), [("lstm", 1.0), ("elman", None)])
+def test_a_cell_with_a_memory_gate_keeps_the_image_at_first(cell: str, bias: float | None) -> None:
+    network = CaptionNetwork(CaptionNet(hidden=4, cell=cell), size=16, vocabulary_size=5, words=3)
+    inner: Any = network.decoder
+    weights = inner.layer.layers[0].cell
+    if bias is not None:
+        assert torch.equal(weights.bias_ih[4:8] + weights.bias_hh[4:8], torch.full((4,), bias))

@@ -48,7 +48,7 @@ def test_data_that_cannot_be_is_refused(values: dict[str, object], message: str)
         ({"dropout": 1.0}, "dropout"),
         ({"dropout": -0.5}, "dropout"),
         ({"cell": "gur"}, "did you mean 'gru'"),
-        ({"activation": "relu"}, "only the cell elman"),
+        ({"activation": "relu"}, "the cell lstm has no activation"),
         ({"tied": True, "input": "one-hot"}, "tied weights are the embedding's"),
         ({"tied": True, "embedding": 8, "hidden": 9}, "embedding = hidden = 9, got 8"),
         ({"init": "chrono", "init_range": 0.1}, "both set the first weights"),

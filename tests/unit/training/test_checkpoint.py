@@ -21,6 +21,7 @@ from elman.training._checkpoint import (
     unpack_optimizer,
     unpack_state,
 )
+from elman.training._config import FORMAT
 
 HERE = Path("last/model.safetensors")
 
@@ -182,12 +183,14 @@ def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
         Checkpoint.read(tmp_path)
 
 
-@pytest.mark.parametrize("version", [0, 2, None, "1"])
+@pytest.mark.parametrize("version", [0, FORMAT + 1, None, str(FORMAT)])
 def test_another_format_is_refused(tmp_path: Path, version: object) -> None:
     written(tmp_path)
     path = tmp_path / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": version}))
-    with pytest.raises(CheckpointError, match=f"format must be 1, got {version!r}: use the elman"):
+    with pytest.raises(
+        CheckpointError, match=f"format must be {FORMAT}, got {version!r}: use the elman"
+    ):
         Checkpoint.read(tmp_path)
 
 

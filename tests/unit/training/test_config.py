@@ -10,6 +10,7 @@ import tomli_w
 from elman._errors import ConfigError
 from elman.tasks import LanguageData, LanguageNet
 from elman.training import TrainConfig, config_class
+from elman.training._config import FORMAT
 
 Language = config_class("language")
 
@@ -50,7 +51,7 @@ def test_toml_round_trip() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"task": "cooking"}, {"format": 2}, {"format": "1"}, {"task": None}]
+    "values", [{"task": "cooking"}, {"format": FORMAT + 1}, {"format": str(FORMAT)}, {"task": None}]
 )
 def test_the_file_of_another_task_or_format_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="must be"):

@@ -50,7 +50,7 @@ def test_a_run_is_not_overwritten_unless_forced(run: Run) -> None:
         Run.create(run.path, CONFIG)
     assert run.load("last").progress["update"] == 1
     again = Run.create(run.path, CONFIG, force=True)
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="no checkpoint 'last': the run was stopped before"):
         again.load("last")
 
 
@@ -71,7 +71,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "version"), [("", None), ("format = 0", 0), ("format = 2", 2), ('format = "1"', "1")]
+    ("line", "version"), [("", None), ("format = 0", 0), ("format = 1", 1), ('format = "2"', "2")]
 )
 def test_a_run_of_another_format_is_refused(tmp_path: Path, line: str, version: object) -> None:
     (tmp_path / "config.toml").write_text(line)
@@ -89,9 +89,7 @@ def test_checkpoints_by_name(run: Run) -> None:
     run.save("last", checkpoint(3))
     assert torch.equal(run.load("last").model["w"], torch.full((2,), 3.0))
     assert torch.equal(run.load("best").model["w"], torch.full((2,), 1.0))
-    with pytest.raises(
-        CheckpointError, match="no checkpoint 'lats': their names are last and best"
-    ):
+    with pytest.raises(CheckpointError, match="no checkpoint 'lats': use last or best"):
         run.load("lats")
 
 
@@ -192,10 +190,12 @@ def test_a_fifo_in_its_folder_is_named_and_not_waited_for(run: Run, name: str) -
         found.load("last")
         found.events()
 
-    with pytest.raises(CheckpointError, match=rf"{name}: cannot be read: .* this is a FIFO"):
+    with pytest.raises(
+        CheckpointError, match=rf"{name}: cannot be read: expected a file, got a FIFO"
+    ):
         used()
     if name == "metrics.jsonl":
-        with pytest.raises(CheckpointError, match=r"metrics.jsonl: cannot be written: .* a FIFO"):
+        with pytest.raises(CheckpointError, match=r"metrics.jsonl: cannot be written: .*a FIFO"):
             run.log({"event": "start"})
 
 

@@ -74,17 +74,17 @@ class AccessPath(NamedTuple):
     reader: str = ""
 
     def of(self, part: str) -> AccessPath:
-        """The place of a part of it."""
+        """The path to a part of this value."""
         return AccessPath(f"{self.name}{part}", self.reader)
 
     def refusal(self, what: str) -> Untraceable:
-        """The reason why it is not taken."""
+        """The error that refuses this value."""
         subject = f"{self.reader} reads {self.name}," if self.reader else f"{self.name} is"
         return Untraceable(f"{subject} {what}")
 
 
 class ReadNames(NamedTuple):
-    """Names that are read of anything, those that may be absent, and classes that are called."""
+    """Attribute names that some function reads, those that may be absent, and classes called."""
 
     names: frozenset[str] = _ROOTS
     optional: frozenset[str] = frozenset()
@@ -131,7 +131,7 @@ class Walk:
         )
 
     def _met(self, value: Any) -> bool:
-        """Whether it is followed from another place already."""
+        """Whether the walk has met this object before."""
         met = id(value) in self._visited or id(value) in self._own
         self._visited[id(value)] = value  # kept alive, so that no other object gets its id
         return met
@@ -190,7 +190,7 @@ class Walk:
         return parts_reader((type, *map(attrgetter, kind.__slots__)), (of_kind, *readers))
 
     def _member(self, value: Any, place: AccessPath) -> Reader:
-        """Of an enumeration."""
+        """A reader of a member of an enumeration."""
         gets = (type, attrgetter("_name_"), attrgetter("_value_"))
         of_value = self.follow(value._value_, place.of(".value"))
         return parts_reader(gets, (self.follow(type(value), place), None, of_value))
@@ -198,7 +198,7 @@ class Walk:
     # Functions
 
     def _function(self, f: types.FunctionType, place: AccessPath) -> Reader | None:
-        """Its code, its defaults, and what the code takes from around it."""
+        """A reader of a function: its code, its defaults, and the globals and closure it reads."""
         trusted = is_trusted(home(f))
         if trusted or is_of_python(home(f)):
             self._check(f, place)
@@ -258,7 +258,7 @@ class Walk:
     def _named(
         self, value: Any, chains: frozenset[tuple[str, ...]], place: AccessPath
     ) -> Reader | None:
-        """What is taken by these chains of attributes from what a name stands for."""
+        """A reader of the attributes that the code takes of the value of a name."""
         if isinstance(value, types.ModuleType):
             return self._names_of_module(value, chains, place)
         if isinstance(value, type) and () in chains and place.name != "__class__":
@@ -303,7 +303,7 @@ class Walk:
         return parts_reader(gets, [self.follow(get(partial), place) for get in gets])
 
     def _wrapped(self, wrapper: Any, place: AccessPath) -> Reader | None:
-        """What holds one function: a descriptor of a class, or a check around it."""
+        """A reader of a wrapper of one function: a descriptor, or a check around it."""
         name = next(
             name for name in ("__func__", "fget", "func", "__wrapped__") if hasattr(wrapper, name)
         )
@@ -311,7 +311,7 @@ class Walk:
         return None if reader is None else parts_reader((attrgetter(name),), (reader,))
 
     def _check(self, value: Any, place: AccessPath) -> None:
-        """A leaf, unless it has state that could change unnoticed."""
+        """Refuses a builtin or foreign value whose state could change unnoticed."""
         owner = getattr(value, "__self__", None)
         if owner is not None and not isinstance(owner, (type, types.ModuleType)):
             self.follow(owner, place)
@@ -322,7 +322,7 @@ class Walk:
     # Classes and modules
 
     def _class(self, kind: type, place: AccessPath) -> Reader | None:
-        """What its bases define of the names that are read, and of what Python calls by itself."""
+        """A reader of what code reads of a class and its bases, or Python calls by itself."""
         bases = [i for i, base in enumerate(kind.__mro__) if not _is_foreign(base)]
         if not bases:
             self._check(kind, place)
@@ -358,7 +358,7 @@ class Walk:
         return {name: self.follow(scope[name], place.of(f".{name}")) for name in present}
 
     def _names_of_class(self, kind: type) -> frozenset[str]:
-        """Those that may be read of it: one of its bases defines them, or they may be absent."""
+        """The names that may be read of a class: a base defines them, or they may be absent."""
         scopes = [vars(base) for base in kind.__mro__ if not _is_foreign(base)]
         fields = {n for scope in scopes for n, v in scope.items() if type(v) is _FIELD}
         defined = frozenset().union(*scopes) - fields
@@ -388,7 +388,7 @@ class Walk:
         return self.module(module, place)
 
     def module(self, module: nn.Module, place: AccessPath, root: bool = False) -> Reader:
-        """The attributes of a module that can be read, its class and its children."""
+        """A reader of a module: its class, the attributes that code reads, and its children."""
         kind, scope = type(module), module.__dict__
         of_class = self._class(kind, place)
         foreign = {base for base in kind.__mro__ if is_trusted(base.__module__)}

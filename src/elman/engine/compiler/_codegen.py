@@ -71,7 +71,7 @@ class _CellTensors:
         return Tiles(tuple(self.graph.add(op, slot=slot, row=not per_unit) for slot in slots))
 
     def matrix(self, own: CellTensor, transposed: bool) -> int:
-        """The number of a matrix."""
+        """The number that a matrix, or its transpose, has in the program."""
         key = (own.number, transposed)
         if key not in self.matrices:
             rows, columns = (n // self.units for n in own.shape[:: -1 if transposed else 1])
@@ -81,12 +81,12 @@ class _CellTensors:
 
     @property
     def used(self) -> tuple[tuple[int, bool], ...]:
-        """Number of each tensor, and whether it is transposed: matrices first."""
+        """The number of each tensor, and whether it is transposed: matrices first."""
         return *self.matrices, *((number, False) for number, _ in self.values)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What each of them is."""
+        """What each tensor is, as in :attr:`Program.own`."""
         return *self.shapes, *(text for _, text in self.values)
 
 
@@ -100,7 +100,7 @@ class _Gradients(NamedTuple):
 
 
 class Builder:
-    """Builds one program.
+    """Builds the program of one traced step.
 
     Args:
         leaves: what the traced step takes, in order, the fixed ones last.

@@ -13,13 +13,13 @@ MOST_ENTRIES = 64
 
 
 def entries(container: Any) -> list[Any]:
-    """Its keys, if it has some, and what it holds."""
+    """The keys of a container, if it has any, and its values."""
     keyed = isinstance(container, Mapping)
     return [*container, *container.values()] if keyed else [*container]
 
 
 def changed(containers: Iterable[tuple[str, Any, list[Any]]]) -> str:
-    """The name of the first that no longer holds what it held, or ""."""
+    """The name of the first container whose entries have changed, or ""."""
     for name, container, before in containers:
         now = entries(container)
         if len(now) != len(before) or not all(map(is_, now, before)):
@@ -28,7 +28,7 @@ def changed(containers: Iterable[tuple[str, Any, list[Any]]]) -> str:
 
 
 def copied(value: Any) -> Any:
-    """A copy of a plain container, and of those within it, but for all else that it holds."""
+    """A copy of a plain container and of the containers in it; other values are shared."""
     if type(value) is dict:
         return {key: copied(each) for key, each in value.items()}
     if type(value) in (list, set):
@@ -37,7 +37,7 @@ def copied(value: Any) -> Any:
 
 
 def count(value: Any) -> int:
-    """All entries of a container, those of containers within it too; more than enough is enough."""
+    """The number of entries, with those of nested containers; it stops above MOST_ENTRIES."""
     number = 0
     for each in value.values() if isinstance(value, Mapping) else value:
         number += 1 + (count(each) if isinstance(each, (tuple, *CONTAINERS)) else 0)

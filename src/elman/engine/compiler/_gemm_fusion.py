@@ -110,7 +110,7 @@ def lay_out(groups: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
 
 
 def _window(z: Sequence[int], nodes: Sequence[int]) -> int | None:
-    """Where these stand together already."""
+    """Where these nodes already stand together, in any order; None if they do not."""
     count = Counter(nodes)
     starts = range(len(z) - len(nodes) + 1)
     return next((i for i in starts if Counter(z[i : i + len(nodes)]) == count), None)

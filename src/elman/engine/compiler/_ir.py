@@ -71,7 +71,7 @@ class Graph:
     def add(
         self, op: str, *inputs: int, value: float = 0.0, slot: int = -1, row: bool = False
     ) -> int:
-        """The number of this node, made if it is new."""
+        """The number of this node, which is added if it is new."""
         node = Node(op, inputs, float(value), slot, row)
         key = (node, math.copysign(1, value))  # 0 and -0 are equal, and not the same
         if key not in self._known:
@@ -80,11 +80,11 @@ class Graph:
         return self._known[key]
 
     def constant(self, value: float) -> int:
-        """A number; it is a row until a tile needs it."""
+        """A node for a number: a row until a tile needs it."""
         return self.add("constant", value=value, row=True)
 
     def apply(self, op: str, *inputs: int) -> int:  # noqa: PLR0911 - one return for each way
-        """An elementwise instruction, with what can be known beforehand folded away."""
+        """An elementwise instruction, with constants folded."""
         if op == "quotient":
             return self._quotient(*inputs)
         values = [self.known(i) for i in inputs]
@@ -128,7 +128,7 @@ class Graph:
         return self.reduced("row_sum", node)
 
     def reduced(self, op: str, node: int) -> int:
-        """One number for each row of a tile."""
+        """The reduction ``op`` of a tile over its units: one number for each row."""
         return self.add(op, self.as_tile(node), row=True)
 
     def _quotient(self, a: int, b: int) -> int:
@@ -159,7 +159,7 @@ class Graph:
         return self.blocks.index(blocks)
 
     def _flow_back(self, node: int) -> tuple[int | None, int | None]:
-        """``node`` as a sum of something and of what flows back, where there is such."""
+        """Splits a node into (rest, product of gradients); None for what is not there."""
         it = self.nodes[node]
         if it.op == "flow_back":
             return None, node
@@ -183,7 +183,7 @@ class Graph:
         return self.add("add", self.apply("add", *rest) if len(rest) > 1 else rest[0], product)
 
     def without_flow_back(self, node: int) -> tuple[int, int | None]:
-        """``node`` without what flows back at its end, and that; None if there is nothing."""
+        """Splits a node into the rest, 0 if there is none, and its product of gradients."""
         rest, product = self._flow_back(node)
         return (self.as_tile(self.constant(0.0)) if rest is None else rest), product
 

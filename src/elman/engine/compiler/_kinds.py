@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx
 
 Range = tuple[float, float]
+# Up to here a float type holds every integer.
 _EXACT = {torch.float32: 2.0**24, torch.float64: 2.0**53}
 
 
@@ -54,7 +55,7 @@ _INTEGERS = frozenset(
 
 
 def range_of(dtype: torch.dtype) -> Range:
-    """From the least to the largest number of a type without fractions."""
+    """The smallest and the largest number of a boolean or integer dtype."""
     if dtype == torch.bool:
         return (0, 1)
     limits = torch.iinfo(dtype)
@@ -67,7 +68,7 @@ def is_exact(numbers: Range, own: torch.dtype) -> bool:
 
 
 def hull(*ranges: Range) -> Range:
-    """The range of what is in one of these."""
+    """The smallest range that contains all of these."""
     lows, highs = zip(*ranges, strict=True)
     return min(lows), max(highs)
 
@@ -101,7 +102,7 @@ def _clamp(a: Range, low: Range | None = None, high: Range | None = None) -> Ran
 
 
 def _pow(a: Range, b: Range) -> Range | None:
-    """Of a power that is a small number; of others it is not known."""
+    """The range of a power whose exponent is known and small; None for any other."""
     if b not in ((0, 0), (1, 1), (2, 2), (3, 3), (4, 4)):
         return None
     power = (1.0, 1.0)
@@ -143,13 +144,13 @@ def compute_dtype(operands: Sequence[Any]) -> torch.dtype:
 
 
 def tensors_of(node: fx.Node) -> list[Tensor]:
-    """What an operation gives: one tensor, or several."""
+    """The tensors that an operation returns."""
     value = node.meta["val"]
     return [t for t in (value if isinstance(value, (tuple, list)) else [value]) if t is not None]
 
 
 def flat(args: Iterable[Any]) -> Iterator[Any]:
-    """Arguments, and what is in lists of them."""
+    """The arguments, with lists of them flattened."""
     for x in args:
         yield from flat(x) if isinstance(x, (list, tuple)) else (x,)
 
@@ -167,7 +168,7 @@ class Types:
         self.ranges: dict[fx.Node, Range] = {}
 
     def kind(self, x: Any) -> DtypeKind:
-        """Of a tensor or a number."""
+        """The kind of a tensor or a number."""
         if isinstance(x, fx.Node):
             return kind_of(x.meta["val"].dtype, self.own)
         return (
@@ -179,7 +180,7 @@ class Types:
         )
 
     def range(self, x: Any) -> Range:
-        """The least and the largest that an integer or a boolean can be."""
+        """The smallest and the largest value that an integer or a boolean can have."""
         if isinstance(x, fx.Node):
             return self.ranges.get(x) or range_of(x.meta["val"].dtype)
         return (x, x)
@@ -199,6 +200,7 @@ class Types:
                 return self._wrong(node, x.meta["val"].dtype)
         for tensor in tensors_of(node):
             kind = kind_of(tensor.dtype, self.own)
+            # A float64 that torch rounds to float32 would keep its digits in this program.
             if kind is DtypeKind.NARROW and self._narrows(node):
                 return self._wrong(node, tensor.dtype)
             if (DtypeKind.REAL if kind is DtypeKind.NARROW else kind) not in gives:
@@ -208,7 +210,7 @@ class Types:
         return None
 
     def _narrows(self, node: fx.Node) -> bool:
-        """Whether a number of the program's own type would lose digits."""
+        """Whether an input of the program's own dtype would lose digits in float32."""
         inputs = (x for x in node.all_input_nodes if isinstance(x.meta["val"], Tensor))
         return any(self.kind(x) is DtypeKind.REAL and self.known(x) is None for x in inputs)
 
@@ -220,6 +222,8 @@ class Types:
         return not gives_way or self.known(x) is None
 
     def _inexact_operands(self, node: fx.Node) -> str | None:
+        # torch first promotes the operands to one dtype. The program computes in its own, which
+        # must hold each of them as exactly.
         operands = [x for x in flat(node.args) if isinstance(x, (fx.Node, bool, int, float))]
         computed = compute_dtype([x.meta["val"] if isinstance(x, fx.Node) else x for x in operands])
         kind = kind_of(computed, self.own)
@@ -251,6 +255,7 @@ class Types:
         if name in RANGES:
             args = [None if x is None else self.range(x) for x in node.args]
             return RANGES[name](*args, **{k: self.range(v) for k, v in node.kwargs.items()})
+        # An operation that only selects (where, cat, amax) stays within its inputs' ranges.
         of_inputs = [self.range(x) for x in node.all_input_nodes if self._counts(x)]
         return hull(*of_inputs) if of_inputs else None
 

@@ -18,6 +18,8 @@ def _reshaped(low: Lowering, node: fx.Node, a: fx.Node) -> Any:
     if shape == tuple(a.meta["val"].shape):
         return low.any(a)
     value = low.value(a)
+    # Dimensions of 1 may come and go: in a row, one number for each of the batch, anywhere; in
+    # tiles as long as the units stay last.
     others = math.prod(shape[:-1])
     if low.known(a) is not None:
         return value
@@ -46,7 +48,7 @@ def _expand(low: Lowering, node: fx.Node, a: fx.Node, size: Any, implicit: bool 
 
 @rule("permute_copy", moves=True)
 def permuted(low: Lowering, node: fx.Node, a: fx.Node, dims: Sequence[int]) -> Any:
-    """As a reshape, where what is longer than one stays in order."""
+    """A permutation that keeps the order of all dimensions longer than 1: a reshape."""
     shape = a.meta["val"].shape
     longer = [d % len(shape) for d in dims if shape[d] != 1]
     if longer != sorted(longer):

@@ -21,7 +21,7 @@ from elman.engine.compiler._kinds import DtypeKind, Types, kind_of, tensors_of
 
 
 class Untraceable(Exception):
-    """An operation that no program can say; ``node`` is where it stands."""
+    """An operation that no program can express, and its node in the trace."""
 
     def __init__(self, reason: str, node: fx.Node | None = None) -> None:
         super().__init__(reason)
@@ -91,7 +91,7 @@ class Lowering:
         raise AssertionError("a graph has an output")
 
     def _made_in_the_step(self, node: fx.Node, tensor: Tensor) -> Tiles:
-        """A number that the step itself makes a tensor of; what is from outside was refused."""
+        """A tensor of one number that the step itself creates; those from outside were refused."""
         if tensor.numel() != 1 or tensor.is_complex():
             raise Untraceable("a tensor that is neither a parameter nor a buffer of the cell", node)
         node.meta["val"], number = tensor, tensor.item()
@@ -102,11 +102,11 @@ class Lowering:
     # ---- arguments ----
 
     def any(self, x: Any) -> Any:
-        """A value, a matrix ..."""
+        """Whatever a node was lowered to: tiles, a matrix ..."""
         return self.env[x] if isinstance(x, fx.Node) else self.value(x)
 
     def value(self, x: Any) -> Tiles:
-        """Numbers that can be computed with."""
+        """The tiles of an argument, which may be a number."""
         if isinstance(x, Tiles):
             return x
         if not isinstance(x, fx.Node):
@@ -161,7 +161,7 @@ class Lowering:
         return result
 
     def _narrowed(self, node: fx.Node, result: Any) -> Any:
-        """In float32, where that is what torch computes this in."""
+        """Rounds to float32 where that is what torch computes in."""
         narrow = any(kind_of(t.dtype, self.dtype) is DtypeKind.NARROW for t in tensors_of(node))
         return self.map("narrow", result) if narrow and isinstance(result, Tiles) else result
 
@@ -170,7 +170,7 @@ class Lowering:
             raise Untraceable(reason, node)
 
     def _check(self, node: fx.Node, value: Tiles, tensor: Tensor) -> None:
-        """That rows stay what they were: one dimension of the batch, and the units last."""
+        """Refuses a shape in which rows or units are mixed: units must stay last."""
         shape = tuple(tensor.shape)
         if all(self.graph.known(part) is not None for part in value.parts):
             return  # a constant is the same in every row and unit
@@ -231,7 +231,7 @@ class Rule:
     moves: bool
 
     def takes(self, args: Sequence[Any], options: dict[str, Any]) -> bool:
-        """Whether it names these arguments."""
+        """Whether the rule accepts these arguments."""
         try:
             inspect.signature(self.lower).bind(None, None, *args, **options)
         except TypeError:
@@ -246,7 +246,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def rule(*names: str, gives: str = "real", moves: bool = False) -> Callable[[F], F]:
-    """Says how the operations of these names are lowered; see :class:`Rule`."""
+    """Registers how the operations of these names are lowered; see :class:`Rule`."""
     kinds = frozenset(DtypeKind if moves else map(DtypeKind, gives.split()))
 
     def register(lower: F) -> F:

@@ -238,7 +238,7 @@ def _slice_scatter(
     end: int | None = None,
     step: int = 1,
 ) -> Any:
-    """The gradient of a slice: zeros but for it."""
+    """The gradient of a slice: zeros around it."""
     shape = onto.meta["val"].shape
     first, stop, _ = slice(start, end, step).indices(shape[dim])
     x = low.any(a)

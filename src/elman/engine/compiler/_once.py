@@ -30,6 +30,7 @@ def has_only_first_derivatives(
         fixed: what has none.
         cotangents: one for each result.
     """
+    # At random numbers: those of a trace are all 0.5, where a difference could vanish.
     dice = torch.Generator().manual_seed(0)
     inputs = [torch.rand(t.shape, generator=dice, dtype=t.dtype) - 0.5 for t in some]
     with torch.enable_grad():
@@ -44,7 +45,7 @@ def has_only_first_derivatives(
 
 
 class _Uncut(fx.Interpreter):
-    """Carries a trace out as a program does: with nothing cut off."""
+    """Runs a trace as a program does: without its detach()."""
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         return (
@@ -55,6 +56,7 @@ class _Uncut(fx.Interpreter):
 
 
 def _close(traced: Tensor, expected: Tensor) -> bool:
+    # Relative to the largest number of the gradient: both compute in the program's dtype.
     scale = float(expected.detach().nan_to_num(0, 0, 0).abs().max()) if expected.numel() else 0.0
     tolerance = 1e-3 if traced.dtype == torch.float32 else 1e-8
     return torch.allclose(

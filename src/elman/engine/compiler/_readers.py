@@ -31,11 +31,12 @@ def take(reader: Reader | None, value: Any, out: Leaves) -> None:
 
 
 def token(value: Any, out: Leaves) -> None:
+    """Only which object it is: its contents are read where the walk met it first."""
     out.append(weakref.ref(value))
 
 
 def presence(value: Any, out: Leaves) -> None:
-    """Nothing of it counts but whether it is there."""
+    """Appends only whether the value is None."""
     out.append(value is None)
 
 
@@ -73,6 +74,7 @@ def function_reader(
     outer: list[Reader | None],
     around: Reader | None,
 ) -> Reader:
+    # attrgetter and itemgetter read several names in C, at a fraction of the time of a loop.
     direct, parts = _getter(attrgetter, ["__code__", *leaves]), tuple(parts)
     plain = not any(outer)
 
@@ -93,7 +95,7 @@ def function_reader(
 
 
 def _getter(kind: Any, names: Collection[str]) -> Any:
-    """Of a tuple, of one name too; None for no names."""
+    """A getter that returns a tuple, for a single name too; None for no names."""
     return kind(*names, *names) if len(names) == 1 else kind(*names) if names else None
 
 
@@ -116,7 +118,7 @@ def module_reader(
     def read(module: Any, out: Leaves) -> None:
         take(of_class, type(module), out)
         scope = module.__dict__
-        if whole:
+        if whole:  # an attribute that is added would not be read otherwise
             out.append(len(scope))
         own(scope, out)
         if hooks:

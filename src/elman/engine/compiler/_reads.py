@@ -99,7 +99,7 @@ def _pieces(code: CodeType) -> Iterator[CodeType]:
 
 
 def _chain(lines: Sequence[Any], number: int) -> tuple[str, ...]:
-    """The attributes that are taken at once from what this line loads."""
+    """The attributes that are read directly off what this line loads."""
     end = number + 1
     while end < len(lines) and lines[end].opname in ("LOAD_ATTR", "LOAD_METHOD"):
         end += 1

@@ -16,10 +16,13 @@ from elman.engine.compiler._lower import Lowering, Tiles, Untraceable, rule
 def _over_units(low: Lowering, node: fx.Node, x: fx.Node, dims: Sequence[int] | int | None) -> bool:
     """Whether a reduction is over the units; it must not be over the rows."""
     value, shape = low.value(x), tuple(x.meta["val"].shape)
+    # No dimensions, and None, mean all of them.
     dims = [dims] if isinstance(dims, int) else dims
     over = {d % len(shape) for d in dims} if dims and shape else set(range(len(shape)))
     rows_last = low.is_row(value) and shape and shape[-1] == low.batch
     units = None if rows_last else len(shape) - 1
+    # A gradient may be summed over the batch: so autograd undoes the broadcast of a parameter. The
+    # library sums the gradients of parameters over rows and steps by itself.
     if any(d != units and shape[d] != 1 for d in over) and x not in low.linear:
         raise Untraceable(
             f"{node.target} adds up over the batch, so rows would depend on each other", node
@@ -28,7 +31,8 @@ def _over_units(low: Lowering, node: fx.Node, x: fx.Node, dims: Sequence[int] | 
 
 
 def _folded(low: Lowering, op: str, parts: Sequence[int]) -> Tiles:
-    """All parts of a row as one."""
+    """Combines the parts of a row by ``op``."""
+    # In pairs, since a sum then rounds less than one after the other.
     total = list(parts)
     while len(total) > 1:
         total.append(low.graph.apply(op, total.pop(0), total.pop(0)))
@@ -140,7 +144,7 @@ def _all(
 def _largest(
     low: Lowering, node: fx.Node, a: fx.Node, dims: Any, made: Callable[[Any], Tiles]
 ) -> Tiles:
-    """The largest over ``dims`` of what is made of each number."""
+    """The maximum over ``dims`` of ``made(a)``."""
     value, over_units = made(a), _over_units(low, node, a, dims)
     if not over_units or low.is_row(value):
         return value
@@ -148,7 +152,8 @@ def _largest(
 
 
 def _shifted(low: Lowering, node: fx.Node, a: fx.Node, dim: int) -> tuple[Tiles, Tiles]:
-    """Less the largest over the units, and the sum of the exponentials of that."""
+    """``a`` minus its maximum over the units, and the sum of the exponentials of that."""
+    # As torch does, so that the exponentials stay finite.
     largest = _largest(low, node, a, dim, low.value)
     if not low.value(a).parts or low.is_row(low.value(a)) or not _over_units(low, node, a, dim):
         raise Untraceable(f"{node.target} over dimension {dim}: only over the units of a row", node)

@@ -75,7 +75,7 @@ def _div(low: Lowering, node: fx.Node, a: Any, b: Any, rounding_mode: str | None
 
 @rule("floor_divide")
 def _floor_divide(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
-    """As torch has it: from the remainder, so that it agrees with that."""
+    """Floor division from the remainder, as torch computes it, so that the two agree."""
     rest = low.map("fmod", a, b)
     quotient = low.map("quotient", low.map("sub", a, rest), b)
     quotient = low.map("sub", quotient, _crosses_zero(low, rest, b))
@@ -88,7 +88,7 @@ def _floor_divide(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
 
 
 def _crosses_zero(low: Lowering, rest: Tiles, b: Any) -> Tiles:
-    """1 where a remainder has the other sign than what was divided by."""
+    """1 where the remainder and the divisor have opposite signs."""
     apart = low.map("ne", low.map("lt", rest, 0.0), low.map("lt", b, 0.0))
     return low.map("mul", low.map("ne", rest, 0.0), apart)
 
@@ -283,7 +283,7 @@ def _fmin(low: Lowering, node: fx.Node, a: Any, b: Any) -> Tiles:
 
 
 def _but_for_nan(low: Lowering, op: str, a: Any, b: Any) -> Tiles:
-    """The other of the two where one is NaN."""
+    """The other operand where one is NaN."""
     chosen = low.map("where", low.map("ne", b, b), a, low.map(op, a, b))
     return low.map("where", low.map("ne", a, a), b, chosen)
 
@@ -344,7 +344,7 @@ _creates(3, math.nan, "new_empty_strided", "empty_strided")
 
 
 def _constant(low: Lowering, node: fx.Node, number: Any) -> Tiles:
-    """A number, as the type of the result has it."""
+    """A constant, rounded to the dtype of the node."""
     tensor = node.meta["val"]
     try:
         rounded = torch.full((), number, dtype=tensor.dtype).item()
@@ -383,7 +383,7 @@ def _to_copy(
 
 
 def _converted(low: Lowering, node: fx.Node, a: Any) -> Any:
-    """What only takes another type: a number may not lose or gain digits."""
+    """A conversion to another dtype, in which no number may lose or gain digits."""
     before, after = low.types.kind(a), low.types.kind(node)
     if before is after is not DtypeKind.FOREIGN:
         return low.any(a)

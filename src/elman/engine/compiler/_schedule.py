@@ -93,7 +93,7 @@ def _neighbors(
 
 
 def depends_on_cotangent(graph: Graph) -> set[int]:
-    """The nodes of the backward."""
+    """The nodes that depend on a cotangent: those of the backward."""
     backward = set[int]()
     for number, node in enumerate(graph.nodes):
         if node.op == "cotangent" or any(i in backward for i in node.inputs):
@@ -184,7 +184,7 @@ class Scheduler:
         return sorted(products, key=key)
 
     def product(self, node: int) -> str:
-        """The operand of a product."""
+        """The operand that holds a product."""
         return f"r{self.products.index(node)}"
 
     def _products(self, phase: int) -> Iterable[Product]:
@@ -281,11 +281,11 @@ class Scheduler:
                 )
 
     def _tiles(self, phase: int) -> list[Instruction]:
-        """This phase's instructions with temporary tiles given out and taken back."""
-        return _Tiles(self, phase).instructions()
+        """The tile instructions of a phase."""
+        return _PhaseTiles(self, phase).instructions()
 
 
-class _Tiles:
+class _PhaseTiles:
     """The tile instructions of one phase.
 
     They are written with a name for each value ("v7"), as in a compiler's SSA form, and then
@@ -325,7 +325,7 @@ class _Tiles:
         return self.made[n]
 
     def _operand(self, n: int) -> str:
-        """Where tile ``n`` is; what is cheap is made when it is first wanted."""
+        """The operand that holds tile ``n``; a cheap one is computed at its first use."""
         if n in self.s.memory:
             return self.s.memory[n]
         if n in self.made:
@@ -336,7 +336,7 @@ class _Tiles:
         return self.s.home[n, -1]
 
     def _finish_targets(self) -> None:
-        """Targets that are leaves, or a second place of a value, are copied; effects come last."""
+        """Copies values to targets that are leaves or second places; then adds the effects."""
         s = self.s
         for operand, n in s.targets:
             if s.phase.get(n, 0) == self.phase:

@@ -119,7 +119,7 @@ def reads_around(cell: Cell) -> bool:
 
 
 def unchanged(cell: Cell) -> bool:
-    """Whether a cell that was traced is still what it was then."""
+    """Whether nothing has changed that the program of a traced cell depends on."""
     return _entries[id(cell)].dependence.holds(cell)
 
 
@@ -150,7 +150,7 @@ def _look_up(cell: Cell, entry: _CacheEntry, options: Any) -> CellProgram | str:
 def _traced(
     cell: Cell, dtype: torch.dtype, projection: Projection | None, watches: bool
 ) -> CellProgram | str:
-    """The program, or why there is none: that takes as long to find out."""
+    """Traces the step; the program, or the reason why there is none."""
 
     def trace(batch: int) -> CellProgram:
         # Imported when first needed: it takes longer than all of elman.
@@ -205,7 +205,7 @@ class _StepModule(nn.Module):
 
 
 class _Step:
-    """A cell's step on example tensors."""
+    """Traces a cell's step on example tensors."""
 
     def __init__(
         self,
@@ -346,7 +346,7 @@ class _Step:
 
 
 def _twin(cell: Cell) -> Cell:
-    """The same cell for whom tensors can be exchanged while other threads run the real one.
+    """A copy of the cell whose tensors can be exchanged while other threads run the real one.
 
     Its parametrized tensors are what they are computed to be.
     """
@@ -366,7 +366,7 @@ def _twin(cell: Cell) -> Cell:
 
 
 def _settle(module: nn.Module, path: str) -> None:
-    """Makes parametrized tensors those that are computed, which must be the same at each use."""
+    """Replaces parametrizations by the tensors that they compute, which must not vary."""
     computed = module._modules.pop("parametrizations")
     assert isinstance(computed, nn.ModuleDict)
     for part in computed.modules():  # a twin's are those of the real one until here

@@ -8,12 +8,14 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+# Packages whose functions depend on their arguments alone, but for those named below.
 _PACKAGES = frozenset([
     "torch", "elman", "math", "cmath", "operator", "_operator", "builtins", "functools",
     "_functools", "itertools", "collections", "_collections", "typing", "types", "dataclasses",
     "enum", "abc", "_abc", "numbers", "fractions", "contextlib", "numpy", "jaxtyping"
 ])  # fmt: skip
 _AS_USERS = frozenset({"bench", "testing"})  # parts of elman with cells as users write them
+# Modules of theirs that hold settings, generators or devices.
 _WITH_STATE = frozenset([
     "torch.random", "torch.backends", "torch.cuda", "torch.mps", "torch.xpu", "torch.cpu",
     "torch.accelerator", "torch.compiler", "torch.jit", "torch.distributed", "torch.hub",
@@ -42,11 +44,12 @@ _REFUSED_BUILTINS = {
     ),
     "id": "which is another number in each process",
 }
+# They read attributes by names that are arguments, and so in no code.
 _DYNAMIC = frozenset({"attrgetter", "methodcaller"})
 
 
 def is_trusted(module: str | None) -> bool:
-    """Whether what this module defines gives the same for the same arguments, but for a few."""
+    """Whether functions of this module depend on their arguments alone, with known exceptions."""
     package, _, rest = (module or "").partition(".")
     return package in _PACKAGES and not (package == "elman" and rest.partition(".")[0] in _AS_USERS)
 
@@ -57,7 +60,7 @@ def is_of_python(module: str | None) -> bool:
 
 
 def objection(value: Any) -> str:
-    """What is wrong with a function, class or module that others define; "" for nothing."""
+    """Why a foreign function, class or module cannot be called in a step; "" if it can."""
     name = getattr(value, "__name__", "")
     if name in _REFUSED_BUILTINS and getattr(builtins, name) is value:
         return _REFUSED_BUILTINS[name]
@@ -74,13 +77,13 @@ def objection(value: Any) -> str:
 
 
 def home(function: Callable[..., Any]) -> str | None:
-    """The module whose code a Python function is, whatever it says of itself."""
+    """The module that a function's globals belong to, whatever its ``__module__`` says."""
     name: str | None = getattr(function, "__globals__", {}).get("__name__")
     return name
 
 
 def is_check_of_shapes(function: types.FunctionType) -> bool:
-    """Whether it only checks what another function takes and gives."""
+    """Whether this is a wrapper that checks the shapes of another function's arguments."""
     return (home(function) or "").startswith("jaxtyping.") and hasattr(function, "__wrapped__")
 
 

@@ -55,7 +55,7 @@ TORCH: dict[str, Callable[..., Tensor]] = {
 
 
 class ScanTensors(NamedTuple):
-    """What one scan of a program takes, time first."""
+    """The tensors of one scan of a program, time first."""
 
     inputs: tuple[Tensor | None, ...]
     state: tuple[Tensor, ...]
@@ -75,6 +75,7 @@ def evaluate(
         x, weight, bias_ih, bias = a.inputs
         assert x is not None
         assert weight is not None
+        # Padding may hold NaN, and 0 * NaN would reach the gradient of the weight.
         x = x if active is None else x.masked_fill(~active[..., None], 0)
         inputs = (F.linear(x, weight, bias_ih),)
 
@@ -141,7 +142,7 @@ def run_routine(
     tile: Tensor,
     bias: Tensor | None = None,
 ) -> None:
-    """Carries out instructions on ``memory``, a tensor for each operand; ``tile`` gives shape.
+    """Runs instructions on ``memory``, a tensor for each operand; ``tile`` has the shape of one.
 
     ``bias`` is that of the products of matrix 0, by row.
     """
@@ -159,6 +160,7 @@ def _multiply(
     for block, source in zip(product.blocks, product.sources, strict=True):
         matrix = weights.blocks[block]
         terms.append(F.linear(memory[source], matrix.T if product.transposed else matrix))
+        # b_hh belongs to the products of W_hh, which is matrix 0: a reset gate multiplies both.
         if bias is not None and block.matrix == 0:
             terms.append(bias.chunk(len(bias) // len(matrix))[block.row])
     memory[product.out] = reduce(torch.add, terms)
@@ -185,5 +187,6 @@ def _run(
             if line.op.endswith("_value") or line.op in ("sub_from", "div_into")
             else []
         )
+        # A reduction names the row that it accumulates to by its slot.
         out = f"q{line.slot}" if line.op in REDUCTIONS else line.out
         memory[out] = TORCH[line.op](*inputs, *values)

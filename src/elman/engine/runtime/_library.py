@@ -42,6 +42,10 @@ from elman.engine.compiler._program import (
 _BANK = {letter: number for number, letter in enumerate(BANKS)}
 
 
+# The structures of native/src/abi.h. The library prints how it has them (elman_layout), and is not
+# loaded unless that is the same, name by name and byte by byte.
+
+
 class _Instruction(Structure):
     _fields_ = [
         *((name, c_int32) for name in ("op", "out", "a", "b", "c", "slot")),
@@ -148,7 +152,7 @@ STRUCTURES: dict[str, type[Structure]] = {
 
 
 def layout() -> str:
-    """How all structures lie, field by field, as the library says it too."""
+    """The layout of all structures, field by field, as the library prints it too."""
 
     def line(name: str, kind: type[Structure]) -> Iterator[str]:
         yield f"{name} {sizeof(kind)}"
@@ -208,6 +212,7 @@ class EncodedProgram:
             program.projected, len(program.inputs), program.gates, program.states, program.saved,
             program.gate_grads, program.watched, len(self.matrices), len(program.own), len(slots),
             len(blocks), len(program.groups),
+            # A record of a forward holds this, so that no other program's backward reads it.
             int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"),
             _array(c_int32, program.inputs), _array(c_int32, program.input_grad),
             _array(_Slot, slots), _array(_Block, blocks),
@@ -240,11 +245,13 @@ def encoded(text: str) -> EncodedProgram:
 
 
 def _place(operand: str) -> tuple[int, int]:
-    """Bank and index; -1 where there is none."""
+    """The bank and index of an operand; -1 for none."""
     return (_BANK[operand[0]], int(operand[1:])) if operand[1:] else (-1, -1)
 
 
 def _routine(routine: Routine, number: Mapping[Block, int]) -> _Routine:
+    # Operands are numbered by first use. One that an instruction does not have is number 0, which
+    # must exist.
     operands: dict[str, int] = {"t0": 0}
     lines: list[_Instruction] = []
     ends: list[int] = []
@@ -253,7 +260,7 @@ def _routine(routine: Routine, number: Mapping[Block, int]) -> _Routine:
         products.extend(
             _Product(at, *_place(p.sources[0]), *_place(p.start), number[p.blocks[0]])
             for p in phase.products
-            if not p.transposed  # those of the backward are in its groups
+            if not p.transposed  # the library takes those of the backward from its groups
         )
         for part in (phase.rows, phase.tiles):
             lines.extend(_instruction(line, operands) for line in part)
@@ -336,11 +343,11 @@ class Library:
         self._check(self._c.elman_forward(_SCAN.pack(*scan), *_list(tensors)))
 
     def backward(self, scan: Scan, tensors: array[int]) -> None:
-        """Runs its gradient."""
+        """Runs the backward of a scan."""
         self._check(self._c.elman_backward(_SCAN.pack(*scan), *_list(tensors)))
 
     def cross_entropy(self, call: CrossEntropy, tensors: array[int]) -> None:
-        """Runs it; a target that is no output is an IndexError."""
+        """Runs the cross-entropy; a target that is no output is an IndexError."""
         packed = _CROSS_ENTROPY.pack(*call)
         reason = self._c.elman_cross_entropy_run(packed, *_list(tensors))
         if reason is not None and self._c.elman_last_failure() == _WRONG_TARGET:
@@ -362,7 +369,7 @@ class Library:
 
 
 def _list(tensors: array[int]) -> tuple[int, int]:
-    """Where the numbers are, and how many."""
+    """The address of the numbers, and how many there are."""
     return tensors.buffer_info()
 
 
@@ -375,6 +382,7 @@ class NativeStream:
             _StreamLayer(_Scan(*scan), *_list(tensors), len(adds), kept)
             for (scan, tensors, adds), kept in zip(layers, added, strict=True)
         ]
+        # What the layers point to must live as long as the stream (native/src/abi.h).
         wrong = c_char_p()
         self._handle = c_void_p(
             c.elman_stream_create(_array(_StreamLayer, structures), len(layers), byref(wrong))
@@ -389,7 +397,7 @@ class NativeStream:
         return partial(self._c.elman_stream_step, self._handle, c_void_p(first), c_int64(count))
 
     def step(self, tensors: array[int]) -> None:
-        """The same, once."""
+        """Runs one step from and to two tensors."""
         Library._check(self._c.elman_stream_step(self._handle, *_list(tensors)))
 
     def read(self, states: array[int]) -> None:

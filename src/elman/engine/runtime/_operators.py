@@ -126,7 +126,7 @@ class NativeCall:
 
     @property
     def cell(self) -> tuple[Tensor | None, ...]:
-        """All that the cell computes with."""
+        """All tensors that the cell computes with."""
         return (*self.inputs, *self.state, *self.start, *self.own)
 
     @property

@@ -30,6 +30,7 @@ def take(count: int, dtype: torch.dtype) -> Tensor:
             _pop(next(iter(_free)))
     if block is None:
         block = np.empty(max(size, 1), np.uint8)
+    # The tensor keeps the view alive, and the view's end gives the block back.
     view = block[:size]
     weakref.finalize(view, _give, size, block)
     return torch.from_numpy(view).view(dtype)

@@ -24,7 +24,7 @@ _OTHER, _STRIDED = 16 * (len(KINDS) + 1), 8
 
 
 def described(tensors: Iterable[Tensor | None]) -> array[int]:
-    """Where each begins, its dtype, sizes and strides, one after the other in one list.
+    """The address, dtype, sizes and strides of each tensor, in one list of numbers.
 
     What it says is true for as long as the tensors live and are not changed in their metadata.
     """
