@@ -12,7 +12,7 @@ import torch
 
 from elman._claim import Claim
 from elman._errors import ConfigError
-from elman._folders import beside, next_folder
+from elman._folders import beside, check_run_name, next_folder
 from elman.training import Run
 from elman.training._checkpoint import Checkpoint
 from elman.training._config import FORMAT
