@@ -352,3 +352,4 @@ TABLE_FORMATS: dict[str, Callable[[Path, ReadOptions], Iterator[Record]]] = {
     ".ndjson": _json_lines,
     ".parquet": _parquet,
 }
+"""How a table is read, by the suffix of its file."""
