@@ -33,8 +33,7 @@ from elman.data import Vocabulary
 from elman.engine.runtime._library import library
 from elman.nn import LinearCrossEntropy, linear_cross_entropy
 from elman.tasks._language import LanguageModel
-from elman.training import Run, config_class
-from elman.training import _parts as parts
+from elman.training import Run, config_class, parts
 from elman.training._loop import Trainer
 
 WORDS, TURN = 10_000, 4

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from elman._errors import ElmanError
+from elman._folders import beside, current
 from elman.cli import main
 from elman.data import Note, write_midi
 from elman.training import Run
-from elman.training._folder import beside, current
 
 SMALL = ["--model.hidden", "5", "--train.max_steps", "6", "--train.checkpoint_every", "2"]
 LANGUAGE = ["train", "language", "book.txt", "--data.lanes", "3", "--train.k1", "8", *SMALL]

@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
+from elman import _folders as folder_module
 from elman._errors import Interrupted
-from elman.training import _folder as folder_module
 from elman.training import config_class, resume, train
 from elman.training._run import Run
 

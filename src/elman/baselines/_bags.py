@@ -82,7 +82,7 @@ class TfidfLogistic:
     """
 
     def __init__(self, tokens: Tokens, lengths: Tokens, labels: Tokens, vocab_size: int) -> None:
-        _need_scikit_learn()
+        require_scikit_learn()
         from sklearn.feature_extraction.text import TfidfTransformer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -120,7 +120,7 @@ class Linear:
     """
 
     def __init__(self, rows: Reals, target: NDArray[Any], *, classes: bool) -> None:
-        _need_scikit_learn()
+        require_scikit_learn()
         from sklearn.linear_model import LogisticRegression, Ridge
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
@@ -140,7 +140,7 @@ class Linear:
         return predictions
 
 
-def _need_scikit_learn() -> None:
+def require_scikit_learn() -> None:
     if not has_scikit_learn():
         raise ConfigError('this baseline needs scikit-learn: pip install "elman[data]"')
 

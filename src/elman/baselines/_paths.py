@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.baselines._bags import _need_scikit_learn
+from elman.baselines._bags import require_scikit_learn
 
 Reals = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class Neighbors:
     """
 
     def __init__(self, places: Reals, followed: Reals, nearest: int = 64) -> None:
-        _need_scikit_learn()
+        require_scikit_learn()
         from sklearn.neighbors import KNeighborsRegressor
 
         self._model = KNeighborsRegressor(min(nearest, len(places)))

@@ -83,8 +83,7 @@ def compare(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> No
 
 def summary(comparison: Comparison) -> str:
     """The tables, the verdict, the runs that diverged, and the files."""
-    from elman.comparison import rows
-    from elman.comparison._table import baseline_rows
+    from elman.comparison import baseline_rows, rows
 
     simple = baseline_rows(comparison)
     sentences = comparison.verdict.sentences if comparison.verdict else []

@@ -36,7 +36,7 @@ def doctor(
     json
         Print one JSON object per line: findings, trials, and an end with what is unknown.
     """
-    from elman.training._run_config import read_config
+    from elman.training import read_config
 
     read_config(run)  # a mistyped path is named before torch is loaded
     with Stages() as stages:

@@ -48,7 +48,7 @@ def evaluate(
     json
         Print one JSON object.
     """
-    from elman.training._run_config import read_config
+    from elman.training import read_config
 
     read_config(run)  # a mistyped path is named before torch is loaded
     import elman

@@ -35,23 +35,22 @@ def flow(
     json
         Print one JSON object.
     """
-    from elman.training._run_config import read_config
+    from elman.training import read_config
 
     read_config(run)  # a mistyped path is named before torch is loaded
     with Stages() as stages:
         stages("loading elman")
-        from elman.reporting import measure
-        from elman.reporting._measures import FILE
+        from elman.reporting import MEASURES_FILE, measure
 
         measures = measure(run, text, which=checkpoint, stage=stages)
     if json:
-        emit({"event": "end", "file": run / FILE, **measures.model_dump(mode="json")})
+        emit({"event": "end", "file": run / MEASURES_FILE, **measures.model_dump(mode="json")})
         return
     print(table(_rows(measures)))
     for layer in measures.layers:
         for what, why in layer.left_out.items():
             log(f"{layer.name}: {what} not measured: {why}")
-    print(f"flow {run / FILE}")
+    print(f"flow {run / MEASURES_FILE}")
     if not available():
         print(MISSING)
 

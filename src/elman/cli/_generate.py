@@ -15,8 +15,7 @@ from elman.cli._output import emit, log, log_unknown
 from elman.cli._request import parsed
 from elman.cli._settings import Setting, settings_of
 from elman.cli._streams import text_of
-from elman.tasks import TASKS, sections
-from elman.tasks._section import Section
+from elman.tasks import TASKS, Section, sections
 
 LINE = """Generate text from a prompt, or music, with a trained model.
 
@@ -91,7 +90,7 @@ def _run(tokens: Sequence[str]) -> Path | None:
 
 
 def _task(run: Path) -> str:
-    from elman.training._run_config import read_config
+    from elman.training import read_config
 
     return str(read_config(run).get("task", ""))
 

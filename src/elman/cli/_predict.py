@@ -104,7 +104,7 @@ def predict(
     json
         Print one JSON object per input.
     """
-    from elman.training._run_config import read_config
+    from elman.training import read_config
 
     if top is not None and top < 1:
         raise ConfigError(f"--top must be at least 1, got {top}")

@@ -43,7 +43,7 @@ def report(
 
 def make_page(runs: Iterable[Path], *, text: str | None = None, output: Path | None = None) -> Path:
     """Write the report and return its file; runs not yet measured on this text are measured."""
-    from elman.training._run_config import read_config
+    from elman.training import read_config
 
     paths = list(runs)
     for path in paths:

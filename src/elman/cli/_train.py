@@ -70,7 +70,7 @@ def _trained(request: Request, report: Report) -> Result:
 
 
 def _resumed(request: Request, report: Report) -> Result:
-    from elman.training._run_config import read_config
+    from elman.training import read_config
 
     read_config(Path(request.options["resume"]))  # a mistyped path is named before torch is loaded
     from elman.training import resume

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elman.comparison._design import Design
     from elman.comparison._entry import compare, load, resume
     from elman.comparison._result import Candidate, Comparison, Outcome, Spread
-    from elman.comparison._table import markdown, rows
+    from elman.comparison._table import baseline_rows, markdown, rows
     from elman.comparison._verdict import PairwiseTest, Verdict
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "PairwiseTest",
     "Spread",
     "Verdict",
+    "baseline_rows",
     "compare",
     "load",
     "markdown",
@@ -44,7 +45,7 @@ _HOMES = {
     "_entry": ("compare", "load", "resume"),
     "_design": ("Design",),
     "_result": ("Candidate", "Comparison", "Outcome", "Spread"),
-    "_table": ("markdown", "rows"),
+    "_table": ("baseline_rows", "markdown", "rows"),
     "_verdict": ("PairwiseTest", "Verdict"),
 }
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from elman import pictures
+from elman._claim import claim_folder
 from elman._errors import ElmanError
 from elman._files import replacing
+from elman._folders import check_run_name, next_folder
 from elman.comparison._design import Design, Share
 from elman.comparison._folder import Folder
 from elman.comparison._pictures import drawings
@@ -16,13 +18,7 @@ from elman.comparison._pool import ProcessPool
 from elman.comparison._result import Comparison
 from elman.comparison._sizes import counting, nearest
 from elman.comparison._table import markdown
-from elman.training import Config, Report
-from elman.training._config import check_config
-from elman.training._entry import percents
-from elman.training._folder import named, next_folder
-from elman.training._memory import require_memory
-from elman.training._parts import device
-from elman.training._successor import claimed
+from elman.training import Config, Report, check_config, parts, reading_progress, require_memory
 
 
 def compare(
@@ -57,16 +53,18 @@ def compare(
     """
     check_config(config)
     design, report = design or Design(), report or _ignore
-    folder_name = named(f"compare-{config.task}" if name is None else name)
+    folder_name = check_run_name(f"compare-{config.task}" if name is None else name)
     require_memory(config, training=True)
-    device(config.train.device)  # before any work
+    parts.device(config.train.device)  # before any work
     candidates, target = _sized(config, design, report)
     if path is None:
         path = (
-            directory / f"{named(folder_name)}-1" if force else next_folder(directory, folder_name)
+            directory / f"{check_run_name(folder_name)}-1"
+            if force
+            else next_folder(directory, folder_name)
         )
     folder = Folder.make(path, force=force)
-    claim = claimed(path)
+    claim = claim_folder(path)
     try:
         folder.write_design(design, Share.of(design, config), target, candidates)
         trained = _trained(folder, report)
@@ -94,7 +92,7 @@ def resume(path: Path, *, jobs: int | None = None, report: Report | None = None)
     """
     folder = Folder(path)
     folder.design()
-    claim = claimed(path)
+    claim = claim_folder(path)
     try:
         return _trained(folder, report or _ignore, jobs)
     finally:
@@ -113,7 +111,7 @@ def load(path: Path | str) -> Comparison:
 def _sized(config: Config, design: Design, report: Report) -> tuple[dict[str, Any], int | None]:
     """Each candidate's settings and number of parameters, and the target number."""
     settings, candidates = design.settings(config), {}
-    with counting(config, percents(report)) as count:
+    with counting(config, reading_progress(report)) as count:
         target = count(config) if design.equal == "parameters" else None
         for name, own in settings.items():
             if target is not None and not design.fixed(name):

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import tomli_w
 from pydantic import ValidationError
 
+from elman._claim import claim_folder
 from elman._errors import CheckpointError, ConfigError
 from elman._files import read_plain, read_toml, replacing, why, writing_in
 from elman.comparison._design import Design, Share
 from elman.comparison._predecessor import Predecessor, recover
 from elman.comparison._result import FORMAT, Candidate, Comparison, Outcome
 from elman.training import Config, config_class
-from elman.training._successor import claimed
 
 DESIGN = "comparison.toml"
 
@@ -50,7 +50,7 @@ class Folder:
                 raise ConfigError(f"{path}: exists and is not a comparison: choose another path")
             if not force:
                 raise ConfigError(f"{path}: this comparison exists: resume it, or use force")
-            claimed(path).close()
+            claim_folder(path).close()
             with writing_in(path.parent):
                 folder.predecessor = Predecessor(path)
         with writing_in(path):

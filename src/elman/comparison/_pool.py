@@ -13,10 +13,10 @@ from threading import Thread
 from typing import Any
 
 from elman._errors import Interrupted
+from elman._signals import stop_on_signals
 from elman.comparison._folder import Folder, Job
 from elman.comparison._result import Outcome
 from elman.training import Report
-from elman.training._signals import stop_on_signals
 
 GLANCE = 0.2
 """Seconds between two checks for a stop signal."""

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from elman.training._claim import Claim
-from elman.training._folder import beside
+from elman._claim import Claim
+from elman._folders import beside
 
 
 class Predecessor:

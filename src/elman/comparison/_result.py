@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel
 
 from elman.comparison._verdict import Verdict
-from elman.tasks._task import Metrics
+from elman.tasks import Metrics
 
 FORMAT = 1
 Rows: TypeAlias = list[list[str | float | int]]

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from elman._errors import ConfigError
-from elman.tasks import by_name
-from elman.tasks._task import Reading
+from elman.tasks import Reading, by_name
 from elman.training import Config
 
 LARGEST = 2**17

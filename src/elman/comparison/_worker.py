@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 from elman._errors import CheckpointError, Diverged, ElmanError, Interrupted
 from elman.comparison._folder import Folder
 from elman.comparison._result import Outcome
-from elman.training import Result, resume, train
-from elman.training._run import Run
+from elman.training import Result, Run, resume, train
 
 Curve: TypeAlias = list[tuple[int, float]]
 

@@ -13,29 +13,41 @@ if TYPE_CHECKING:
     from elman.data._catalog import CATALOG, Dataset, by_name, records, restored
     from elman.data._conll import read_tagged
     from elman.data._formulas import guarded, unguarded
-    from elman.data._images import read_captions, read_image
-    from elman.data._midi import write_midi
-    from elman.data._music import Note, notes_of, piano_roll, read_music
+    from elman.data._images import IMAGE_SUFFIXES, Pixels, read_captions, read_image
+    from elman.data._midi import synthesize, write_midi
     from elman.data._pairs import read_parallel
-    from elman.data._rows import Rows
-    from elman.data._table import BadRows, BadValue, Record, RowLines, read_table
+    from elman.data._rows import Column, Rows
+    from elman.data._table import (
+        TABLE_FORMATS,
+        BadRows,
+        BadValue,
+        Record,
+        RowLines,
+        matching_columns,
+        read_table,
+    )
     from elman.data._text import Lines, Source, Split, TextSource
     from elman.data._tokens import open_tokens, tokenize
     from elman.data._vectors import Vectors, read_vectors
-    from elman.data._video import moving, read_videos
+    from elman.data._video import is_video, moving, read_videos
     from elman.data._vocab import EOS, KINDS, UNK, Vocabulary
+    from elman.data.music import Note, notes_of, piano_roll, read_music
 
 __all__ = [
     "CATALOG",
     "EOS",
+    "IMAGE_SUFFIXES",
     "KINDS",
+    "TABLE_FORMATS",
     "UNK",
     "BadRows",
     "BadValue",
+    "Column",
     "Dataset",
     "Lanes",
     "Lines",
     "Note",
+    "Pixels",
     "Ragged",
     "Record",
     "RowLines",
@@ -49,6 +61,8 @@ __all__ = [
     "by_name",
     "crop",
     "guarded",
+    "is_video",
+    "matching_columns",
     "moving",
     "notes_of",
     "open_tokens",
@@ -64,6 +78,7 @@ __all__ = [
     "read_videos",
     "records",
     "restored",
+    "synthesize",
     "tokenize",
     "unguarded",
     "write_midi",
@@ -74,16 +89,24 @@ _HOMES = {
     "_catalog": ("CATALOG", "Dataset", "by_name", "records", "restored"),
     "_conll": ("read_tagged",),
     "_formulas": ("guarded", "unguarded"),
-    "_images": ("read_captions", "read_image"),
-    "_midi": ("write_midi",),
-    "_music": ("Note", "notes_of", "piano_roll", "read_music"),
+    "_images": ("IMAGE_SUFFIXES", "Pixels", "read_captions", "read_image"),
+    "_midi": ("synthesize", "write_midi"),
+    "music": ("Note", "notes_of", "piano_roll", "read_music"),
     "_pairs": ("read_parallel",),
-    "_rows": ("Rows",),
-    "_table": ("BadRows", "BadValue", "Record", "RowLines", "read_table"),
+    "_rows": ("Column", "Rows"),
+    "_table": (
+        "TABLE_FORMATS",
+        "BadRows",
+        "BadValue",
+        "Record",
+        "RowLines",
+        "matching_columns",
+        "read_table",
+    ),
     "_text": ("Lines", "Source", "Split", "TextSource"),
     "_tokens": ("open_tokens", "tokenize"),
     "_vectors": ("Vectors", "read_vectors"),
-    "_video": ("moving", "read_videos"),
+    "_video": ("is_video", "moving", "read_videos"),
     "_vocab": ("EOS", "KINDS", "UNK", "Vocabulary"),
 }
 

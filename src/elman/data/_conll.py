@@ -9,7 +9,7 @@ from pathlib import Path
 from elman._errors import ConfigError, DataError, nearest
 from elman.data import _limits as limits
 from elman.data._table import BadRows, BadValue, Record, RowLines, check_field, opened_text
-from elman.data._text import _files
+from elman.data._text import files_in
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of a CoNLL-U file."""
@@ -51,7 +51,7 @@ def read_tagged(
     References:
         https://universaldependencies.org/format.html
     """
-    for file in _files(path):
+    for file in files_in(path):
         conllu = ".conllu" in file.suffixes
         fields = _conllu(tag or "upos", encoding) if conllu else _columns(tag, encoding)
         with opened_text(file, encoding) as stream:

@@ -15,7 +15,7 @@ from elman._errors import ConfigError, DataError
 from elman.data import _limits as limits
 from elman.data._pillow import check_pixels, opened_image
 from elman.data._table import (
-    FORMATS,
+    TABLE_FORMATS,
     BadRows,
     BadValue,
     ReadOptions,
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Pixels = NDArray[np.uint8]
+"""An image: (height, width) or (height, width, channels), as bytes."""
 
-IMAGES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 """The ends of the names of image files."""
 
 FOLDERS = ("Images", "images", "Flicker8k_Dataset", "Flickr8k_Dataset")
@@ -167,7 +168,7 @@ def read_captions(
 def _captions_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    tables = sorted(f for f in path.iterdir() if set(f.suffixes) & {".txt", *FORMATS})
+    tables = sorted(f for f in path.iterdir() if set(f.suffixes) & {".txt", *TABLE_FORMATS})
     captions = [file for file in tables if file.name.split(".")[0] == "captions"]
     named = captions or [file for file in tables if file.name in _WHOLE] or tables
     if len(named) != 1:
@@ -188,7 +189,7 @@ def _captions(file: Path, options: ReadOptions) -> Iterator[Record]:
         raise DataError(f"{file}: no such file or folder: check the path")
     with opened_text(file, options.encoding) as stream:
         numbered = _NUMBERED.fullmatch(next(RowLines(stream, file), "").rstrip("\r\n"))
-    yield from _numbered(file, options) if numbered else FORMATS[".csv"](file, options)
+    yield from _numbered(file, options) if numbered else TABLE_FORMATS[".csv"](file, options)
 
 
 def _numbered(file: Path, options: ReadOptions) -> Iterator[Record]:

@@ -47,7 +47,7 @@ def checked(piece: object, keys: int, frames: int) -> Piece:
 
 
 def main() -> None:
-    """PATH MEMORY SECONDS KEYS FRAMES NAME..., as `elman.data._music` gives them."""
+    """PATH MEMORY SECONDS KEYS FRAMES NAME..., as `elman.data.music` gives them."""
     path, memory, seconds, keys, frames, *names = sys.argv[1:]
     limit(int(memory), int(seconds))
     archive = io.BytesIO()

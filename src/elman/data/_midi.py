@@ -14,8 +14,8 @@ from typing import Any
 from elman._errors import DataError
 from elman._files import replacing
 from elman.data import _limits as limits
-from elman.data._music import Note
 from elman.data._table import BadValue
+from elman.data.music import Note
 
 TICKS = 480
 DRUMS = 9

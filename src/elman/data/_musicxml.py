@@ -14,8 +14,8 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from elman.data import _limits as limits
-from elman.data._music import Note
 from elman.data._table import BadValue
+from elman.data.music import Note
 
 _BLOCK = 1 << 16
 

@@ -15,7 +15,7 @@ from typing import IO, Any, Literal, NamedTuple, Self
 from elman._errors import DataError, nearest
 from elman.data import _limits as limits
 from elman.data._formulas import unguarded
-from elman.data._text import _files, _opened, codec, not_encoded
+from elman.data._text import codec, files_in, not_encoded, open_binary
 
 _PLAIN = {"", ".txt", ".dat", ".data", ".tab", ".text", ".log"}
 """Suffixes of plain text, which may be a table under another name; a picture may not."""
@@ -131,14 +131,15 @@ def read_table(
         >>> next(read_table(file, ["text", "label"], BadRows())).values
         {'text': 'good, really', 'label': '1'}
     """
-    for file in _files(path):
+    for file in files_in(path):
         kind = file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
-        if kind not in FORMATS:
+        if kind not in TABLE_FORMATS:
             raise DataError(
-                f"{file}: expected a table ({', '.join(FORMATS)}), got {kind or 'no suffix'}: "
+                f"{file}: expected a table ({', '.join(TABLE_FORMATS)}), "
+                f"got {kind or 'no suffix'}: "
                 f"{'rename it if it is one' if kind in _PLAIN else 'convert it to one of these'}"
             )
-        yield from FORMATS[kind](file, ReadOptions(required, bad, names, encoding))
+        yield from TABLE_FORMATS[kind](file, ReadOptions(required, bad, names, encoding))
 
 
 def check_columns(file: Path, required: Sequence[str], there: Sequence[str]) -> None:
@@ -149,17 +150,17 @@ def check_columns(file: Path, required: Sequence[str], there: Sequence[str]) -> 
             "those that are not needed, or put the steps of a series into one"
         )
     for name in required:
-        if not matching(name, there):
+        if not matching_columns(name, there):
             raise DataError(
                 f"{file}: has no column {name!r}: {nearest(name, there)}; name an existing "
                 "column, or set data.columns if the file has no header"
             )
 
 
-def matching(name: str, columns: Sequence[str]) -> list[str]:
+def matching_columns(name: str, columns: Sequence[str]) -> list[str]:
     """The columns that match a name or a pattern with ``*``, in the file's order.
 
-    >>> matching("x*", ["y", "x1", "x2"])
+    >>> matching_columns("x*", ["y", "x1", "x2"])
     ['x1', 'x2']
     """
     pattern = re.compile(".*".join(map(re.escape, name.split("*"))))
@@ -295,7 +296,7 @@ def _object(line: str, required: Sequence[str]) -> dict[str, Any]:
     if line.count("[") + line.count("{") > limits.DEPTH:  # most rows need not be looked through
         _check_depth(values)
     for name in required:
-        if not matching(name, list(values)):
+        if not matching_columns(name, list(values)):
             there = nearest(name, values) if values else "the object is empty"
             raise BadValue(name, f"missing: {there}")
     return values
@@ -326,7 +327,7 @@ def _parquet(file: Path, options: ReadOptions) -> Iterator[Record]:
 def opened_text(file: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
     """The file as text; bytes that are not in the encoding are kept, and refused with their row."""
     with (
-        _opened(file) as (_, binary),
+        open_binary(file) as (_, binary),
         io.TextIOWrapper(binary, codec(encoding), errors="surrogateescape", newline="") as text,
     ):
         try:
@@ -344,10 +345,11 @@ def check_field(name: str, field: str, encoding: str) -> None:
         raise BadValue(name, f"holds a NUL byte: the file is binary, or not {encoding}")
 
 
-FORMATS: dict[str, Callable[[Path, ReadOptions], Iterator[Record]]] = {
+TABLE_FORMATS: dict[str, Callable[[Path, ReadOptions], Iterator[Record]]] = {
     ".csv": _separated,
     ".tsv": partial(_separated, delimiter="\t", quoting=csv.QUOTE_NONE),
     ".jsonl": _json_lines,
     ".ndjson": _json_lines,
     ".parquet": _parquet,
 }
+"""How a table is read, by the suffix of its file."""

@@ -128,14 +128,14 @@ class TextSource(Source):
             raise ConfigError("expected at least one file or folder, got none")
         codec(encoding)
         self.encoding = encoding
-        self.files = [file for path in paths for file in _files(Path(path))]
+        self.files = [file for path in paths for file in files_in(Path(path))]
         self.name = ", ".join(str(path) for path in paths)
         self.size = sum(file.stat().st_size for file in self.files)
 
     def lines(self, progress: Progress | None = None) -> Iterator[str]:
         before, empty = 0, True
         for file in self.files:
-            with _opened(file) as (raw, binary):
+            with open_binary(file) as (raw, binary):
                 for line in self._decoded(file, binary):
                     yield line
                     empty = False
@@ -227,7 +227,7 @@ def _metered(
             progress(size * number // count, size)
 
 
-def _files(path: Path) -> list[Path]:
+def files_in(path: Path) -> list[Path]:
     """The file, or all files within the folder."""
     check_path("a file or a folder of files", path)
     path = Path(path)
@@ -276,7 +276,7 @@ def not_encoded(place: str, encoding: str, error: UnicodeError) -> DataError:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]:
+def open_binary(file: Path) -> Iterator[tuple[io.BufferedReader, io.BufferedReader]]:
     """The file itself, and the stream to read: decompressed, if the name ends in .gz."""
     try:
         with file.open("rb") as raw:

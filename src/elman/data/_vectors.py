@@ -14,7 +14,7 @@ from torch import Tensor
 
 from elman._errors import DataError
 from elman.data import _limits as limits
-from elman.data._text import _opened
+from elman.data._text import open_binary
 
 
 class Vectors(NamedTuple):
@@ -51,7 +51,7 @@ def read_vectors(path: Path, tokens: Sequence[str]) -> Vectors:
     indices = {token: index for index, token in enumerate(tokens)}
     vectors: dict[int, np.ndarray] = {}
     size = 0
-    with _opened(path) as (_, file):
+    with open_binary(path) as (_, file):
         for number, line in enumerate(_lines(path, file), 1):
             fields = line.decode("utf-8", "replace").rstrip().split(" ")
             if number == 1 and len(fields) == 2:

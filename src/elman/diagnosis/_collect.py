@@ -17,9 +17,8 @@ from elman.diagnosis import _logged as logged
 from elman.diagnosis._evidence import Evidence, GradientReach, LossCurve, Saturation, cut
 from elman.diagnosis._sample import BatchWindow, measured, spoiled, windows
 from elman.inspection import gates, gradient_flow, record_activations, truncation_bias
-from elman.tasks._task import Task, evaluating
-from elman.training import Config, Run, config_of, load
-from elman.training import _parts as parts
+from elman.tasks import Task, evaluating
+from elman.training import Config, Run, config_of, load, parts
 
 NORMS = 16
 """Windows for measuring gradient norms that the run did not record."""

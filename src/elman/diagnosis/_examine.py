@@ -10,7 +10,7 @@ from elman.diagnosis._collect import Stage, collect_evidence
 from elman.diagnosis._evidence import Evidence, cut
 from elman.diagnosis._finding import Finding
 from elman.diagnosis._rules import findings
-from elman.tasks._task import Task
+from elman.tasks import Task
 
 
 class Measurement(NamedTuple):

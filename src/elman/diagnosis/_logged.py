@@ -12,8 +12,7 @@ import torch
 from elman.diagnosis._evidence import Standing
 from elman.inspection import Bad
 from elman.metrics import Metric
-from elman.tasks import LanguageModel, Supervised
-from elman.tasks._task import Metrics, Task
+from elman.tasks import LanguageModel, Metrics, Supervised, Task
 
 Events = Sequence[Mapping[str, Any]]
 

@@ -12,8 +12,7 @@ from torch import Tensor
 from elman._errors import ConfigError
 from elman.diagnosis._evidence import cut
 from elman.inspection import Bad, first_bad, first_bad_of
-from elman.tasks import Part, Supervised
-from elman.tasks._task import Task, evaluating
+from elman.tasks import Part, Supervised, Task, evaluating
 from elman.training import Config
 
 ROWS = 16

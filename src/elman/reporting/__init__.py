@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from elman.reporting._figures import figures
     from elman.reporting._measure import measure
     from elman.reporting._measures import (
+        MEASURES_FILE,
         Curve,
         Exponents,
         Jacobians,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from elman.reporting._page import report
 
 __all__ = [
+    "MEASURES_FILE",
     "Curve",
     "Exponents",
     "Jacobians",
@@ -43,7 +45,15 @@ __all__ = [
 _HOMES = {
     "_figures": ("figures",),
     "_measure": ("measure",),
-    "_measures": ("Curve", "Exponents", "Jacobians", "LayerMeasures", "Measures", "ReportTable"),
+    "_measures": (
+        "MEASURES_FILE",
+        "Curve",
+        "Exponents",
+        "Jacobians",
+        "LayerMeasures",
+        "Measures",
+        "ReportTable",
+    ),
     "_page": ("report",),
 }
 

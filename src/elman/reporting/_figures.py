@@ -126,7 +126,7 @@ def _each(runs: Mapping[str, Measures]) -> Iterator[tuple[int, str, LayerMeasure
     for number, (name, run) in enumerate(runs.items()):
         for place, layer in enumerate(run.layers):
             several = layer.name if len(run.layers) > 1 else ""
-            label = _label(name if len(runs) > 1 else "", several)
+            label = label_of(name if len(runs) > 1 else "", several)
             yield number if len(runs) > 1 else place, label, layer
 
 
@@ -135,7 +135,7 @@ def _rows(runs: Mapping[str, Measures]) -> Iterator[_Row]:
     for number, label, layer in _each(runs):
         for state, curve in layer.gradient.items():
             if curve.fall:
-                yield _Row(number, _label(label, state), np.array(curve.fall))
+                yield _Row(number, label_of(label, state), np.array(curve.fall))
 
 
 def _gradient(rows: Sequence[_Row], sheet: Sheet) -> None:
@@ -148,7 +148,7 @@ def _gradient(rows: Sequence[_Row], sheet: Sheet) -> None:
     axes.set(xlabel=BEFORE, ylabel="norm, relative to the loss step", yscale="log")
     axes.invert_xaxis()
     _whole_steps(axes)
-    _legend(axes)
+    add_legend(axes)
 
 
 def _gradient_map(rows: Sequence[_Row], sheet: Sheet) -> None:
@@ -204,7 +204,7 @@ def _jacobian(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
     each.set(xlabel="step", ylabel="spectral radius of one step")
     for axes in (whole, each):
         axes.axhline(1, color="#000000", linewidth=0.6)
-    _legend(whole)
+    add_legend(whole)
 
 
 def _lyapunov(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) -> None:
@@ -228,7 +228,7 @@ def _lyapunov(layers: Sequence[tuple[int, str, LayerMeasures]], sheet: Sheet) ->
         )
     axes.axhline(0, color="#000000", linewidth=0.6)
     axes.set(xlabel="exponent", ylabel="nats a step")
-    _legend(axes)
+    add_legend(axes)
 
 
 def _groups(layers: Sequence[LayerMeasures]) -> Iterator[list[LayerMeasures]]:
@@ -313,7 +313,7 @@ def _color(number: int) -> str:
     return COLORS[number % len(COLORS)]
 
 
-def _legend(axes: Axes) -> None:
+def add_legend(axes: Axes) -> None:
     """A legend above the axes, where it hides no data."""
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
@@ -323,10 +323,10 @@ def _legend(axes: Axes) -> None:
         )
 
 
-def _label(*parts: str) -> str:
+def label_of(*parts: str) -> str:
     """A label with long parts shortened to their ends, which tell them apart.
 
-    >>> _label("runs of a long name", "recurrent.layers.0", "c")
+    >>> label_of("runs of a long name", "recurrent.layers.0", "c")
     '…ns of a long name, recurrent.layers.0, c'
     """
     return plain(", ".join(p if len(p) <= MOST else f"…{p[1 - MOST :]}" for p in parts if p))

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elman.pictures import COLORS, Picture
-from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
+from elman.reporting._figures import WIDTH, Figure, add_legend, label_of, plain
 from elman.reporting._measures import Measures, ReportTable
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def _draw(axes: _Axes, lines: Mapping[str, Rows], runs: list[str], sheet: Sheet)
     for name, rows in lines.items():
         heights = [math.nan if row[2] is None else row[2] for row in rows]
         color = COLORS[runs.index(name) % len(COLORS)]
-        drawn.plot(places, heights, marker="o", ms=4, color=color, label=_label(name))
+        drawn.plot(places, heights, marker="o", ms=4, color=color, label=label_of(name))
     drawn.set_xticks(places, [f"{group}\n{count:,}" for group, count in axes.groups])
     drawn.tick_params(axis="x", labelsize=7)
     drawn.set(xlabel=plain(axes.lengths), ylabel=plain(axes.measure.replace("_", " ")))
     drawn.set_ylim(bottom=0)
-    _legend(drawn)
+    add_legend(drawn)

@@ -23,7 +23,7 @@ from elman.inspection import (
 )
 from elman.reporting._figures import figures as drawings
 from elman.reporting._measures import (
-    FILE,
+    MEASURES_FILE,
     Curve,
     Exponents,
     Jacobians,
@@ -273,7 +273,7 @@ def _split(task: Task) -> str:
 def _draw(task: Task, predictions: Any, measures: Measures, path: Path, *, figures: bool) -> None:
     if not pictures.available():
         return
-    folder = path / FILE.parent
+    folder = path / MEASURES_FILE.parent
     if figures:
         pictures.save((figure.picture for figure in drawings({path.name: measures})), folder)
     own = [p._replace(name=f"task-{p.name}") for p in task.plots(predictions)]

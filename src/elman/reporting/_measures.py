@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from elman._errors import CheckpointError
 from elman._files import read_plain, replacing, why
 
-FILE = Path("flow", "flow.json")
+MEASURES_FILE = Path("flow", "flow.json")
+"""Where the measures of a run are, in its folder."""
 FORMAT: Literal[4] = 4
 ANEW = "`elman flow` writes it again"
 
@@ -114,7 +115,7 @@ class Measures(_JsonModel):
         Raises:
             DataError: the file cannot be written.
         """
-        with replacing(run / FILE) as file:
+        with replacing(run / MEASURES_FILE) as file:
             file.write(self.model_dump_json().encode())
 
     @classmethod
@@ -125,14 +126,16 @@ class Measures(_JsonModel):
             CheckpointError: the file is damaged or has another format.
         """
         try:
-            content = read_plain(run / FILE)
+            content = read_plain(run / MEASURES_FILE)
             return cls.model_validate_json(content)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise CheckpointError(f"{run / FILE}: cannot be read: {why(error)}; {ANEW}") from error
+            raise CheckpointError(
+                f"{run / MEASURES_FILE}: cannot be read: {why(error)}; {ANEW}"
+            ) from error
         except ValidationError as error:
-            raise CheckpointError(f"{run / FILE}: {_problem(content)}: {ANEW}") from error
+            raise CheckpointError(f"{run / MEASURES_FILE}: {_problem(content)}: {ANEW}") from error
 
 
 def _problem(content: bytes) -> str:

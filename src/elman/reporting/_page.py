@@ -18,11 +18,11 @@ from elman.reporting._command import command
 from elman.reporting._figures import Figure, figures
 from elman.reporting._lengths import NAME as BY_LENGTH
 from elman.reporting._lengths import lengths
-from elman.reporting._measures import FILE, Measures
+from elman.reporting._measures import MEASURES_FILE, Measures
 from elman.reporting._summary import Ranking, facts, sentence
 from elman.reporting._svg import data_uri, inline
 from elman.reporting._training import training
-from elman.training._run import Run
+from elman.training import Run
 
 LIMIT = 3_000_000
 """Largest size of a page in bytes; plots of the task that do not fit are left out."""
@@ -299,7 +299,7 @@ def _predictions(entry: RunEntry, several: bool) -> ET.Element:
         parts += [el("p", table.title, class_="soft"), _table(table.columns, table.rows)]
     for name in entry.measures.pictures:
         title = name.removeprefix("task-").replace("-", " ")
-        image = _image(entry.run.path / FILE.parent, name, title)
+        image = _image(entry.run.path / MEASURES_FILE.parent, name, title)
         parts.append(el("figure", el("div", image, class_="wide"), el("figcaption", title)))
     whole = el("div", *parts or [el("p", "this task has none", class_="soft")])
     return _whole_width(

@@ -11,7 +11,7 @@ import numpy as np
 
 from elman.metrics import Metric
 from elman.pictures import COLORS, Picture
-from elman.reporting._figures import WIDTH, Figure, _label, _legend, plain
+from elman.reporting._figures import WIDTH, Figure, add_legend, label_of, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,22 +121,22 @@ def _draw(histories: Mapping[str, TrainingHistory], titles: Sequence[str], sheet
         for color, (run, history) in zip(cycle(COLORS), histories.items(), strict=False):
             lines = history.curves.get(title, {})
             for name, line in lines.items():
-                label = _label(run if several else "", name)
+                label = label_of(run if several else "", name)
                 mark, dash = "o" if len(line[0]) < FEW else None, DASHED.get(name, "-")
                 axes.plot(*line, color=color, linestyle=dash, marker=mark, ms=3, label=label)
             if "validation" in lines:
                 _beside(axes, history, title, color, run if several else "")
         axes.set_ylabel(plain(title.replace("_", " ")))
-        _legend(axes)
+        add_legend(axes)
     panels[-1].set_xlabel("update")
 
 
 def _beside(axes: Axes, history: TrainingHistory, title: str, color: str, run: str) -> None:
     """Mark the best validation and the best baseline."""
     if history.best is not None:
-        label = _label(run, f"best, epoch {history.best[0]}")
+        label = label_of(run, f"best, epoch {history.best[0]}")
         axes.axvline(history.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)
     if title in history.baselines:
         model, value = history.baselines[title]
         shade = color if run else "#000000"
-        axes.axhline(value, color=shade, linewidth=1, linestyle=":", label=_label(run, model))
+        axes.axhline(value, color=shade, linewidth=1, linestyle=":", label=label_of(run, model))

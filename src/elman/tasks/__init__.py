@@ -30,7 +30,16 @@ if TYPE_CHECKING:
     from elman.tasks._table_config import TableData
     from elman.tasks._tag import Tag
     from elman.tasks._tag_config import TagData, TagNet
-    from elman.tasks._task import Batch, Excerpt, Metrics, Predictions, Table, Task
+    from elman.tasks._task import (
+        Batch,
+        Excerpt,
+        Metrics,
+        Predictions,
+        Reading,
+        Table,
+        Task,
+        evaluating,
+    )
     from elman.tasks._translate import Translate
     from elman.tasks._translate_config import TranslateData, TranslateNet
 
@@ -76,6 +85,7 @@ __all__ = [
     "Number",
     "Part",
     "Predictions",
+    "Reading",
     "Regress",
     "RegressData",
     "RegressNet",
@@ -94,6 +104,7 @@ __all__ = [
     "TranslateData",
     "TranslateNet",
     "by_name",
+    "evaluating",
     "is_named",
     "sections",
     "side_by_side",
@@ -127,6 +138,7 @@ _WHERE = {
     "Number": "_features",
     "Part": "_supervised",
     "Predictions": "_task",
+    "Reading": "_task",
     "Regress": "_regress",
     "RegressData": "_regress_config",
     "RegressNet": "_regress_config",
@@ -144,6 +156,7 @@ _WHERE = {
     "Translate": "_translate",
     "TranslateData": "_translate_config",
     "TranslateNet": "_translate_config",
+    "evaluating": "_task",
     "side_by_side": "_motion_picture",
 }
 

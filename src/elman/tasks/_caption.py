@@ -17,9 +17,19 @@ from torch.nn import functional as F
 from elman import metrics as measure
 from elman._errors import ConfigError
 from elman.baselines import NearestRow
-from elman.data import EOS, UNK, Ragged, Record, Rows, Vocabulary, read_captions, read_image
-from elman.data._images import IMAGES, Pixels
-from elman.data._table import FORMATS
+from elman.data import (
+    EOS,
+    IMAGE_SUFFIXES,
+    TABLE_FORMATS,
+    UNK,
+    Pixels,
+    Ragged,
+    Record,
+    Rows,
+    Vocabulary,
+    read_captions,
+    read_image,
+)
 from elman.decode import Hypothesis, beam
 from elman.metrics import Metric
 from elman.pictures import Picture
@@ -29,7 +39,7 @@ from elman.tasks._caption_config import CaptionData, CaptionNet
 from elman.tasks._caption_net import CaptionNetwork
 from elman.tasks._caption_picture import Attended, Captioned, attention, contact_sheet
 from elman.tasks._features import Feature
-from elman.tasks._source import Source
+from elman.tasks._source import RowSource
 from elman.tasks._supervised import Part, Supervised
 from elman.tasks._task import Metrics, Table, evaluating
 
@@ -88,7 +98,7 @@ class CaptionTokens(Feature):
         self.longest = int(state["longest"])
 
 
-class References(Feature):
+class ReferenceCaptions(Feature):
     """All captions of an image by people, as bytes, a line each."""
 
     def __init__(self, tokens: CaptionTokens) -> None:
@@ -150,7 +160,7 @@ class Caption(Supervised):
 
     def __init__(self, data: CaptionData, model: CaptionNet) -> None:
         self.tokens = CaptionTokens(data)
-        targets = {"tokens": self.tokens, "references": References(self.tokens)}
+        targets = {"tokens": self.tokens, "references": ReferenceCaptions(self.tokens)}
         super().__init__(data, model, inputs={"image": Image(data)}, targets=targets, read=_read)
         self.beam = model.beam
 
@@ -313,14 +323,16 @@ class Caption(Supervised):
         return metrics
 
     def accepts(self, path: Path) -> bool:
-        return path.is_dir() or bool({*path.suffixes} & {*FORMATS, *IMAGES})
+        return path.is_dir() or bool({*path.suffixes} & {*TABLE_FORMATS, *IMAGE_SUFFIXES})
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
         """An image; all images of a folder; or those that a table names."""
-        if path.suffix in IMAGES:
+        if path.suffix in IMAGE_SUFFIXES:
             yield {"image": path}
         elif path.is_dir():
-            yield from ({"image": file} for file in sorted(path.iterdir()) if file.suffix in IMAGES)
+            yield from (
+                {"image": file} for file in sorted(path.iterdir()) if file.suffix in IMAGE_SUFFIXES
+            )
         else:
             yield from (values for _, values in self.source.records([path]))
 
@@ -344,7 +356,7 @@ class Caption(Supervised):
         ]
 
 
-def _read(source: Source[Any], files: Sequence[Path]) -> Iterator[Record]:
+def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
     data = source.data
     columns: Any = {"image": data.image, "caption": data.caption, "names": data.columns}
     options: Any = {"images": data.images, "encoding": data.encoding, **columns}

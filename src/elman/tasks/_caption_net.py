@@ -28,17 +28,17 @@ from elman.tasks._layers import recurrent
 from elman.tasks._table_config import FEEDFORWARD
 
 
-class Encoded(NamedTuple):
+class EncodedImages(NamedTuple):
     """Images after the encoder: the first state of the decoder, and the regions to attend to."""
 
     state: Any
     memory: Memory | None
 
-    def of(self, images: Tensor) -> Encoded:
+    def of(self, images: Tensor) -> EncodedImages:
         """The same for these of the images, each as often as it is there."""
         state = tree_map(lambda s: s[images], self.state)
         memory = self.memory and Memory(*(part[images] for part in self.memory))
-        return Encoded(state, memory)
+        return EncodedImages(state, memory)
 
 
 class CaptionNetwork(nn.Module):
@@ -94,7 +94,7 @@ class CaptionNetwork(nn.Module):
         )
         self.output = OutputLayer(self.decoder.output_size, vocabulary_size)
 
-    def encode(self, images: Tensor) -> Encoded:
+    def encode(self, images: Tensor) -> EncodedImages:
         """Images (batch, 3, size, size) to the first state of the decoder, and to regions."""
         x = images.to(self.places.dtype) / 127.5 - 1
         regions = self.convolutions(x).flatten(2) + self.places
@@ -102,10 +102,10 @@ class CaptionNetwork(nn.Module):
         if self.decoder.attention is not None:
             memory = self.decoder.attention.remember(regions.permute(2, 0, 1))
         whole = torch.relu(self.whole(regions.flatten(1)))
-        return Encoded(self.decoder.begin(whole), memory)
+        return EncodedImages(self.decoder.begin(whole), memory)
 
     def forward(
-        self, encoded: Encoded, tokens: Tensor, lengths: Tensor
+        self, encoded: EncodedImages, tokens: Tensor, lengths: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Scores of the word after each token, and the attention; rows as in ``encoded``."""
         states, weights = self.decoder(tokens, encoded.state, encoded.memory, lengths)

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.data import BadValue
-from elman.data._rows import Column
+from elman.data import BadValue, Column
 
 
 class Feature(ABC):

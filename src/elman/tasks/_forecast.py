@@ -20,7 +20,7 @@ from elman.tasks._forecast_config import ForecastData, ForecastNet
 from elman.tasks._forecast_net import OUTPUTS, ForecastNetwork, Interval
 from elman.tasks._forecast_picture import Curves, picture
 from elman.tasks._forecast_series import Readings, SeriesSet, columns
-from elman.tasks._forecast_windows import Panel, Reader, Window
+from elman.tasks._forecast_windows import ForecastWindow, Panel, Reader
 from elman.tasks._source import SPLITS, Labeled
 from elman.tasks._supervised import Part, Supervised
 from elman.tasks._table_config import FEEDFORWARD
@@ -163,7 +163,7 @@ class Forecast(Supervised):
     def terms(self, rows: Rows, indices: Tensor) -> int:
         return int(self.series.targets(rows.select(indices)).isfinite().sum())
 
-    def window(self, batch: Part) -> Window:
+    def window(self, batch: Part) -> ForecastWindow:
         """What the network reads of a batch, and what came then, on its device."""
         series = self.series
         aligned = self.model.cell == FEEDFORWARD
@@ -173,9 +173,9 @@ class Forecast(Supervised):
         )
         taken = batch.of.take(batch.indices)
         window = reader.read(series.panel, taken["line"], taken["origin"])
-        return Window(*(part.to(self.device) for part in window))
+        return ForecastWindow(*(part.to(self.device) for part in window))
 
-    def _losses(self, window: Window, raw: Tensor) -> Tensor:
+    def _losses(self, window: ForecastWindow, raw: Tensor) -> Tensor:
         """Of each step (batch, horizon); 0 where nothing was measured."""
         there = window.target.isfinite()
         target = torch.where(there, window.target, window.middle)

@@ -13,14 +13,13 @@ from torch import Tensor
 
 from elman._errors import DataError
 from elman.baselines import SeasonalNaive, find_season
-from elman.data import BadValue, Rows
-from elman.data._rows import Column
-from elman.data._series import Cut, Reading, lines
-from elman.data._times import Grid, parse_time
+from elman.data import BadValue, Column, Rows
+from elman.data.series import Cut, Reading, lines
+from elman.data.times import Grid, parse_time
 from elman.tasks._features import Feature
 from elman.tasks._forecast_config import ForecastData
 from elman.tasks._forecast_windows import Moments, Panel
-from elman.tasks._source import Source
+from elman.tasks._source import RowSource
 from elman.tasks._task import Metrics, Table
 
 MOST_SERIES = 40
@@ -96,7 +95,7 @@ class SeriesSet:
         self.data, self.holds_validation = data, True
         self.cut = Cut(data.horizon, data.context or 1, *held, data.stride)
 
-    def fit(self, readings: Sequence[Reading], source: Source[Reading]) -> None:
+    def fit(self, readings: Sequence[Reading], source: RowSource[Reading]) -> None:
         """Take grid, season and moments from the steps before those that are held out."""
         series: dict[str, list[Any]] = {}
         for reading in readings:
@@ -111,7 +110,9 @@ class SeriesSet:
         self._choose_season([part[:, 0].numpy() for part in parts])
         self.moments = Moments.of(torch.cat(parts)[:, 1:])
 
-    def panel_of(self, readings: Sequence[Reading], source: Source[Reading], least: int) -> Panel:
+    def panel_of(
+        self, readings: Sequence[Reading], source: RowSource[Reading], least: int
+    ) -> Panel:
         """The series that have at least ``least`` steps."""
         options: Any = {"column": self.data.time, "gaps": self.data.missing}
         kept, first = [], {reading.series: reading.place for reading in reversed(readings)}

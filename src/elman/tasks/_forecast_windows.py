@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from elman.data import Ragged, Rows
-from elman.data._series import Cut, Line
+from elman.data.series import Cut, Line
 
 
 class Moments(NamedTuple):
@@ -29,7 +29,7 @@ class Moments(NamedTuple):
         return cls(mean.tolist(), deviation.tolist())
 
 
-class Window(NamedTuple):
+class ForecastWindow(NamedTuple):
     """What a network reads and what came then; B windows of C steps, H steps ahead.
 
     ``middle`` and ``scale`` (B, 1) are those of the window; ``target`` (B, H) is NaN where nothing
@@ -133,7 +133,7 @@ class Reader(NamedTuple):
     scaling: str
     aligned: bool
 
-    def read(self, panel: Panel, line: Tensor, origin: Tensor) -> Window:
+    def read(self, panel: Panel, line: Tensor, origin: Tensor) -> ForecastWindow:
         """The windows that begin to forecast at ``origin`` (batch,) of series ``line``."""
         context, horizon = self.cut.context, self.cut.horizon
         start, stop = panel.starts[line], panel.stops[line]
@@ -150,7 +150,7 @@ class Reader(NamedTuple):
         if self.aligned:
             lengths = torch.full_like(lengths, context)
         scaled = middle, scale
-        return Window(
+        return ForecastWindow(
             self._inputs(past, *scaled), lengths, self._inputs(known, *scaled), *scaled, target
         )
 

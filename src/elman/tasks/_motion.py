@@ -15,14 +15,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from elman._errors import ConfigError
 from elman.baselines import Neighbors, has_scikit_learn
-from elman.data import BadValue, Ragged, Record, Rows, read_videos
-from elman.data._video import is_video
+from elman.data import BadValue, Ragged, Record, Rows, is_video, read_videos
 from elman.metrics import Metric
 from elman.pictures import Picture
 from elman.scan import mask
 from elman.tasks._features import Feature
 from elman.tasks._motion_config import FILMED, MotionData, MotionNet
-from elman.tasks._motion_net import MotionNetwork, Run
+from elman.tasks._motion_net import MotionNetwork, Rollout
 from elman.tasks._motion_paths import (
     Next,
     Paths,
@@ -34,7 +33,7 @@ from elman.tasks._motion_paths import (
     straight,
 )
 from elman.tasks._motion_picture import Film, films
-from elman.tasks._source import Source
+from elman.tasks._source import RowSource
 from elman.tasks._supervised import Part, Supervised
 from elman.tasks._task import Metrics, Table
 
@@ -42,7 +41,7 @@ FILMS = 4
 """Videos in a picture."""
 
 
-class Frames(Feature):
+class VideoFrames(Feature):
     """The frames of a video (steps, size, size), as bytes."""
 
     columns = ("frames",)
@@ -146,7 +145,7 @@ class Motion(Supervised):
 
     def __init__(self, data: MotionData, model: MotionNet) -> None:
         self.positions = Positions()
-        features: Any = {"inputs": {"x": Frames()}, "targets": {"p": self.positions}}
+        features: Any = {"inputs": {"x": VideoFrames()}, "targets": {"p": self.positions}}
         super().__init__(data, model, **features, read=_read)
 
     def generator_options(self) -> dict[str, Any]:
@@ -158,7 +157,7 @@ class Motion(Supervised):
     def terms(self, rows: Rows, indices: Tensor) -> int:
         return int(rows.lengths("x")[indices].sum()) - len(indices)
 
-    def run(self, batch: Part, cut: int, ahead: int) -> Run:
+    def run(self, batch: Part, cut: int, ahead: int) -> Rollout:
         """Read at most the first ``cut`` frames, then go on for ``ahead`` steps without frames."""
         columns = batch.columns()
         frames = (columns["x"][:, :cut].float() / 255).transpose(0, 1)
@@ -167,7 +166,7 @@ class Motion(Supervised):
         following, state = self.network(detected, lengths)
         last = following[lengths - 1, torch.arange(len(lengths), device=following.device)]
         more = self.network.go_on(last, state, ahead - 1)
-        return Run(detected, following, torch.cat([last[None], more])[:ahead])
+        return Rollout(detected, following, torch.cat([last[None], more])[:ahead])
 
     def criterion(self, batch: Part) -> Tensor:
         columns = batch.columns()
@@ -319,7 +318,7 @@ class Motion(Supervised):
         return self.in_order(Rows({"x": frames}), each)
 
 
-def _read(source: Source[Any], files: Sequence[Path]) -> Iterator[Record]:
+def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
     for file in files:
         yield from read_videos(file, source.data.size, source.bad)
 

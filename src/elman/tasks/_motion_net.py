@@ -24,7 +24,7 @@ class Detected(NamedTuple):
     confidence: Tensor
 
 
-class Run(NamedTuple):
+class Rollout(NamedTuple):
     """Positions in the frames, the next after each (steps, batch, balls, 2), and the roll-out."""
 
     detected: Detected

@@ -16,9 +16,8 @@ from elman import pictures
 from elman._errors import DataError
 from elman.baselines import LastFrame, Marginal
 from elman.bptt import State
-from elman.data import BadRows, BadValue, Ragged, Record, Rows
-from elman.data._midi import synthesize, write_midi
-from elman.data._music import (
+from elman.data import BadRows, BadValue, Ragged, Record, Rows, synthesize, write_midi
+from elman.data.music import (
     KEYS,
     STEPS,
     Roll,
@@ -35,7 +34,7 @@ from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
 from elman.tasks._music_net import MusicNetwork
 from elman.tasks._music_pictures import composed, expected
 from elman.tasks._music_rows import Pieces, frames_of, rolls
-from elman.tasks._source import Source
+from elman.tasks._source import RowSource
 from elman.tasks._supervised import Part, Supervised
 from elman.tasks._task import Metrics
 
@@ -93,7 +92,7 @@ class Music(Supervised):
 
     Example:
         >>> import tempfile
-        >>> from elman.data._music import Note
+        >>> from elman.data.music import Note
         >>> folder = Path(tempfile.mkdtemp())
         >>> for i in range(10):
         ...     write_midi(folder / f"{i}.mid", [Note(t, t + 1, 60 + i * t % 7) for t in range(5)])
@@ -296,6 +295,6 @@ class Music(Supervised):
         return answers
 
 
-def _read(source: Source[Any], files: Sequence[Path]) -> Iterator[Record]:
+def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
     for file in files:
         yield from read_music(file, source.bad)

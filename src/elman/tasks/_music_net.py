@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.bptt import State
-from elman.data._music import KEYS
+from elman.data.music import KEYS
 from elman.layers import Stack
 from elman.nn import FeedForward
 from elman.tasks._layers import recurrent

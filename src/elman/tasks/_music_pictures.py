@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data._music import LOWEST, key_name
+from elman.data.music import LOWEST, key_name
 from elman.pictures import COLORS, Picture
 
 OCTAVE = 12

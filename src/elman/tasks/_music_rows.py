@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elman.data import Ragged, Rows, pad
-from elman.data._music import KEYS
+from elman.data.music import KEYS
 from elman.tasks._supervised import Part
 
 

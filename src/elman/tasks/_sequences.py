@@ -14,9 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman._errors import ConfigError
-from elman.data import BadValue, Ragged, Rows, Vectors, Vocabulary, crop, read_vectors
-from elman.data._rows import Column
-from elman.data._table import matching
+from elman.data import (
+    BadValue,
+    Column,
+    Ragged,
+    Rows,
+    Vectors,
+    Vocabulary,
+    crop,
+    matching_columns,
+    read_vectors,
+)
 from elman.nn import Embedding
 from elman.tasks._answers import value_of
 from elman.tasks._features import Feature
@@ -202,7 +210,7 @@ class Series(SequenceFeature):
 
     def parse(self, values: Mapping[str, Any]) -> Reals:
         (name,) = self.columns
-        columns = matching(name, list(values)) if isinstance(values, Mapping) else []
+        columns = matching_columns(name, list(values)) if isinstance(values, Mapping) else []
         if len(columns) < 2:
             columns = columns or [name]
             steps = _numbers(columns[0], value_of(values, columns[0]))

@@ -18,7 +18,7 @@ NAMED_ROWS = 5
 """The most rows left out that are named; all are counted."""
 
 Example = TypeVar("Example")
-Read = Callable[["Source[Any]", Sequence[Path]], Iterator[Record]]
+Read = Callable[["RowSource[Any]", Sequence[Path]], Iterator[Record]]
 """From files to records, for a source whose bad rows it reports."""
 
 
@@ -30,7 +30,7 @@ class Labeled(NamedTuple, Generic[Example]):
     place: str = ""
 
 
-class Source(Generic[Example]):
+class RowSource(Generic[Example]):
     """Reads rows, checks them, divides them into splits, and leaves out duplicates.
 
     Args:

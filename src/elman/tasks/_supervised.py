@@ -18,13 +18,11 @@ from torch import Tensor
 from elman._errors import CheckpointError, ConfigError, DataError
 from elman._files import read_json, replacing, why
 from elman.bptt import State
-from elman.data import BadRows, Rows, buckets
-from elman.data._rows import Column
-from elman.data._table import FORMATS
+from elman.data import TABLE_FORMATS, BadRows, Column, Rows, buckets
 from elman.pictures import Picture
 from elman.tasks._answers import beside
 from elman.tasks._features import Feature
-from elman.tasks._source import SPLITS, Labeled, Read, Source
+from elman.tasks._source import SPLITS, Labeled, Read, RowSource
 from elman.tasks._task import Excerpt, Reading, Task, evaluating
 
 Answer = TypeVar("Answer")
@@ -136,7 +134,7 @@ class Supervised(Task):
         self.inputs, self.targets = inputs, targets
         if data is not None:
             self.batch_rows = data.batch
-            self.source: Source[Any] = Source(
+            self.source: RowSource[Any] = RowSource(
                 data,
                 self.datasets or self.name,
                 self.parse,
@@ -369,7 +367,7 @@ class Supervised(Task):
 
     def accepts(self, path: Path) -> bool:
         """Whether `rows_of` reads such a file; any other has one text a line."""
-        return bool(set(path.suffixes) & set(FORMATS))
+        return bool(set(path.suffixes) & set(TABLE_FORMATS))
 
     def row_of(self, text: str) -> Mapping[str, Any]:
         """A row that has only this text.

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from elman import metrics as measure
 from elman.baselines import MostFrequentTag
 from elman.data import (
+    TABLE_FORMATS,
     BadValue,
     Ragged,
     Record,
@@ -24,12 +25,11 @@ from elman.data import (
     read_vectors,
     restored,
 )
-from elman.data._table import FORMATS
 from elman.metrics import Metric
 from elman.scan import mask
 from elman.tasks._answers import value_of
 from elman.tasks._features import Feature
-from elman.tasks._source import Source
+from elman.tasks._source import RowSource
 from elman.tasks._supervised import Part, Supervised
 from elman.tasks._tag_config import RESTORE, TagData, TagNet
 from elman.tasks._tag_net import Forms, TagNetwork
@@ -313,7 +313,7 @@ class Tag(Supervised):
         return metrics
 
     def accepts(self, path: Path) -> bool:
-        return bool(set(path.suffixes) & {*FORMATS, ".conllu", ".conll"})
+        return bool(set(path.suffixes) & {*TABLE_FORMATS, ".conllu", ".conll"})
 
     def text_rows(self, text: str) -> Rows:
         words = self.words.parse(self.row_of(text))
@@ -341,7 +341,7 @@ class Tag(Supervised):
         return answers
 
 
-def _read(source: Source[Any], files: Sequence[Path]) -> Iterator[Record]:
+def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
     """The sentences of tables with lists, or of files of columns."""
     data = source.data
     for file in files:

@@ -12,15 +12,23 @@ from torch import Tensor
 from elman import metrics as measure
 from elman._errors import ConfigError, DataError
 from elman.baselines import WordByWord
-from elman.data import BadValue, Ragged, Record, Rows, Vocabulary, crop, read_parallel
-from elman.data._table import FORMATS
+from elman.data import (
+    TABLE_FORMATS,
+    BadValue,
+    Ragged,
+    Record,
+    Rows,
+    Vocabulary,
+    crop,
+    read_parallel,
+)
 from elman.decode import Hypothesis
 from elman.metrics import Metric
 from elman.pictures import Picture
 from elman.tasks import _translate_report as report
 from elman.tasks._answers import value_of
 from elman.tasks._features import Feature
-from elman.tasks._source import Labeled, Source
+from elman.tasks._source import Labeled, RowSource
 from elman.tasks._supervised import Example, Part, Supervised
 from elman.tasks._task import Metrics, Table, evaluating
 from elman.tasks._translate_config import TranslateData, TranslateNet
@@ -71,7 +79,7 @@ class Tokens(Feature):
         return self.vocabulary.unknown(value)
 
 
-class References(Feature):
+class ReferenceTranslations(Feature):
     """All translations of a source, as bytes, a line each."""
 
     def __init__(self, data: TranslateData) -> None:
@@ -144,7 +152,7 @@ class Translate(Supervised):
     def __init__(self, data: TranslateData, model: TranslateNet) -> None:
         self.source_text = Tokens(data.source, data.level, data)
         self.target_text = Tokens(data.target, data.target_level, data)
-        targets = {"y": self.target_text, "references": References(data)}
+        targets = {"y": self.target_text, "references": ReferenceTranslations(data)}
         super().__init__(data, model, inputs={"x": self.source_text}, targets=targets, read=_read)
         self.beam = model.beam
         self.ratio = 1.0  # target tokens for each of the source
@@ -376,16 +384,17 @@ def _pair(source: str, *targets: str) -> Example:
 
 
 def _is_table(path: Path) -> bool:
-    return path.is_dir() or bool(set(path.suffixes) & set(FORMATS))
+    return path.is_dir() or bool(set(path.suffixes) & set(TABLE_FORMATS))
 
 
-def _read(source: Source[Any], files: Sequence[Path]) -> Iterator[Record]:
+def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
     """The rows of tables; or of text files, two by two: a source and its translation."""
     data, texts = source.data, [file for file in files if not _is_table(file)]
     if len(texts) % 2:
         raise DataError(
             f"{texts[-1]} has no translation: give parallel files two by two, the source first"
-            f", or a table ({', '.join(FORMATS)}) with columns {data.source} and {data.target}; "
+            f", or a table ({', '.join(TABLE_FORMATS)}) with columns {data.source} "
+            f"and {data.target}; "
             "--valid and --test are repeated for each file"
         )
     yield from source.tables([file for file in files if _is_table(file)])

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from elman.bptt import State
-from elman.tasks import Supervised, Task
-from elman.tasks._task import Metrics, evaluating
+from elman.tasks import Metrics, Supervised, Task, evaluating
 from elman.testing._base import expect
 
 MakeTask = Callable[[], Task]

@@ -9,10 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.training._config import Config, TrainConfig, Training, config_class
-    from elman.training._entry import config_of, evaluate, fit, load, resume, train
+    from elman.training._config import Config, TrainConfig, Training, check_config, config_class
+    from elman.training._entry import (
+        config_of,
+        evaluate,
+        fit,
+        load,
+        reading_progress,
+        resume,
+        train,
+    )
     from elman.training._loop import Report, Result
+    from elman.training._memory import require_memory
     from elman.training._run import Run
+    from elman.training._run_config import read_config
     from elman.training._schedules import Constant, Cosine, Schedule, StepDecay
 
 __all__ = [
@@ -26,20 +36,26 @@ __all__ = [
     "StepDecay",
     "TrainConfig",
     "Training",
+    "check_config",
     "config_class",
     "config_of",
     "evaluate",
     "fit",
     "load",
+    "read_config",
+    "reading_progress",
+    "require_memory",
     "resume",
     "train",
 ]
 
 _HOMES = {
-    "_config": ("Config", "TrainConfig", "Training", "config_class"),
-    "_entry": ("config_of", "evaluate", "fit", "load", "resume", "train"),
+    "_config": ("Config", "TrainConfig", "Training", "check_config", "config_class"),
+    "_entry": ("config_of", "evaluate", "fit", "load", "reading_progress", "resume", "train"),
     "_loop": ("Report", "Result"),
+    "_memory": ("require_memory",),
     "_run": ("Run",),
+    "_run_config": ("read_config",),
     "_schedules": ("Constant", "Cosine", "Schedule", "StepDecay"),
 }
 

@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from elman._errors import CheckpointError
 from elman._files import read_json, read_plain, why
+from elman._folders import write
 from elman.bptt import State
 from elman.training._config import FORMAT
-from elman.training._folder import write
 from elman.training._run_config import check_format
 
 Tensors: TypeAlias = dict[str, Tensor]

@@ -10,8 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, create_model, model_validator
 
 from elman._errors import DtypeError, kind_of
-from elman.tasks import sections
-from elman.tasks._section import Section
+from elman.tasks import Section, sections
 
 FORMAT = 2
 """The version of the run folder's format, see `elman.training.Run`."""

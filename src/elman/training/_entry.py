@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from elman._errors import ConfigError, DtypeError, kind_of
-from elman.tasks import TASKS, by_name
-from elman.tasks._task import Metrics, Reading, Task
-from elman.training import _parts as parts
+from elman._folders import check_run_name
+from elman.tasks import TASKS, Metrics, Reading, Task, by_name
+from elman.training import parts
 from elman.training._checkpoint import unpack_module
 from elman.training._config import (
     FORMAT,
@@ -23,7 +23,6 @@ from elman.training._config import (
     config_class,
     own_config_class,
 )
-from elman.training._folder import named
 from elman.training._loop import Report, Result, Trainer
 from elman.training._memory import require_memory
 from elman.training._run import Run
@@ -106,14 +105,16 @@ def train(
     require_memory(config, training=True)
     called = config.task if name is None else name
     if path is None and force:
-        path = directory / f"{named(called)}-1"
+        path = directory / f"{check_run_name(called)}-1"
     if path is None:
         run = Run.create_next(directory, called, config.toml())
     else:
         run = Run.create(path, config.toml(), force=force)
     try:
         run.claim()
-        task = by_name(config.task).prepare(config.data, config.model, run.path, percents(report))
+        task = by_name(config.task).prepare(
+            config.data, config.model, run.path, reading_progress(report)
+        )
         return fit(task, config.train, run, report=report)
     except BaseException:
         run.release()
@@ -256,7 +257,7 @@ def _logged(event: dict[str, Any]) -> None:
     log.info("%s", ", ".join(fields if event["event"] in ("train", "valid") else list(fields)[:4]))
 
 
-def percents(report: Report | None) -> Reading | None:
+def reading_progress(report: Report | None) -> Reading | None:
     """A function that reports each percent of reading once."""
     if report is None:
         return None

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from elman import pictures
 from elman._errors import Diverged, Interrupted
+from elman._signals import Stop, stop_on_signals
 from elman.bptt import State
 from elman.metrics import Metric
 from elman.nn import FeedForward
-from elman.tasks import is_named
-from elman.tasks._task import Batch, Metrics, Table, Task
-from elman.training import _parts as parts
+from elman.tasks import Batch, Metrics, Table, Task, is_named
+from elman.training import parts
 from elman.training._checkpoint import (
     Checkpoint,
     pack_module,
@@ -35,7 +35,6 @@ from elman.training._checkpoint import (
 from elman.training._config import Training
 from elman.training._progress import Progress, RunningMeans
 from elman.training._run import Run
-from elman.training._signals import Stop, stop_on_signals
 from elman.training._subnormals import subnormals_as_zero
 from elman.training._tensorboard import TensorBoard
 from elman.training._watch import Watch

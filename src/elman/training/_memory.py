@@ -15,7 +15,7 @@ import torch
 from elman._errors import ConfigError
 from elman.cells import CELLS
 from elman.cells import by_name as cell_by_name
-from elman.training import _parts as parts
+from elman.training import parts
 from elman.training._config import Config, Training
 
 FLOAT = 4

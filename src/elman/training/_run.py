@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
+from elman._claim import Claim, claim_folder
 from elman._errors import CheckpointError, ConfigError, ElmanError, check_path
 from elman._files import read_plain, replacing, require_plain, why, writing_in
+from elman._folders import current, next_folder, replacing_folder
 from elman.training._checkpoint import Checkpoint
-from elman.training._claim import Claim
-from elman.training._folder import current, next_folder, replacing_folder
 from elman.training._run_config import read_config
-from elman.training._successor import Successor, claimed, recover
+from elman.training._successor import Successor, recover
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Run:
             ConfigError: another process trains in it.
         """
         if self._claim is None:
-            self._claim = self._successor.claim if self._successor else claimed(self.path)
+            self._claim = self._successor.claim if self._successor else claim_folder(self.path)
 
     def release(self) -> None:
         """Unlock the run folder; a replacement without a checkpoint is deleted."""

@@ -12,10 +12,10 @@ import shutil
 import time
 from pathlib import Path
 
+from elman._claim import Claim, claim_folder
 from elman._errors import CheckpointError, ConfigError
 from elman._files import sync_folder, writing_in
-from elman.training._claim import Claim
-from elman.training._folder import beside, settle
+from elman._folders import beside, settle
 
 PATIENCE = 2.0
 """Seconds to wait for another process that is renaming."""
@@ -32,7 +32,7 @@ class Successor:
     def __init__(self, target: Path) -> None:
         self.target = target.resolve() if target.is_symlink() else target
         recover(self.target)
-        self.before = claimed(self.target)
+        self.before = claim_folder(self.target)
         self.path = beside(self.target, "partial", hidden=True)
         with writing_in(self.path):
             left = self.path.exists()
@@ -52,21 +52,6 @@ class Successor:
         shutil.rmtree(self.path, ignore_errors=True)
         self.before.close()
         self.claim.close()
-
-
-def claimed(path: Path) -> Claim:
-    """Lock a run folder.
-
-    Raises:
-        ConfigError: another process has locked it.
-    """
-    try:
-        return Claim(path)
-    except BlockingIOError:
-        raise ConfigError(
-            f"{path}: another process is training this run: wait for it or stop it, "
-            "or give the new run another name"
-        ) from None
 
 
 def recover(path: Path) -> None:

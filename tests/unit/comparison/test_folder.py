@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from elman import pictures
+from elman._claim import Claim
 from elman._errors import CheckpointError, ConfigError
 from elman.cli._compare import summary
 from elman.comparison import Comparison, Design, Outcome, load, markdown
@@ -14,7 +15,6 @@ from elman.comparison._design import Share
 from elman.comparison._folder import Folder, Job
 from elman.comparison._pictures import drawings
 from elman.training import config_class
-from elman.training._claim import Claim
 
 CONFIG = config_class("classify").parse({"data": {"name": "parity"}, "train": {"seed": 5}})
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from elman import DataError
 from elman.data import BadRows
-from elman.data._series import Cut, Reading, lines
-from elman.data._times import Grid
+from elman.data.series import Cut, Reading, lines
+from elman.data.times import Grid
 
 YEARS = Grid("numbers", 1.0)
 NAN = float("nan")

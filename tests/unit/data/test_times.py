@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman import DataError
-from elman.data._times import Grid, parse_time
+from elman.data.times import Grid, parse_time
 
 
 def day(*parts: int) -> datetime:

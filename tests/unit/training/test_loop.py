@@ -346,7 +346,7 @@ def test_gradients_of_the_rows_that_occurred_train_as_whole_ones(
 
     for sparse in (True, False):
         if not sparse:
-            monkeypatch.setattr("elman.training._parts.sparse_embeddings", lambda *_: [])
+            monkeypatch.setattr("elman.training.parts.sparse_embeddings", lambda *_: [])
         net = LanguageNet.parse({"hidden": 6, "init_range": 0.5})
         task = LanguageModel.prepare(LanguageData.parse({"train": [text], "lanes": 3}), net)
         with monkeypatch.context() as patch:

@@ -9,8 +9,7 @@ from torch import nn
 from elman._errors import ConfigError
 from elman.bptt import CheckpointedBPTT, FullBPTT, TruncatedBPTT
 from elman.clip import AdaptiveClip, ClipByNorm, ClipByValue, NoClip
-from elman.training import Constant, Cosine, StepDecay, TrainConfig
-from elman.training import _parts as parts
+from elman.training import Constant, Cosine, StepDecay, TrainConfig, parts
 
 
 def config(**values: Any) -> TrainConfig:

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from elman import _folders
 from elman._errors import CheckpointError, ConfigError, ElmanError
-from elman.training import Run, _checkpoint, _folder
+from elman.training import Run, _checkpoint
 from elman.training._checkpoint import Checkpoint
 from elman.training._config import FORMAT
 
@@ -104,7 +105,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
             path.write_bytes(content[:5])
             raise OSError(errno.ENOSPC, "No space left on device")
         done.append(path)
-        _folder.write(path, content)
+        _folders.write(path, content)
 
     monkeypatch.setattr(_checkpoint, "write", write)
     with pytest.raises(CheckpointError, match=r"No space left .* is intact: make room"):

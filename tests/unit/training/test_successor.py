@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from elman._claim import Claim
 from elman._errors import ConfigError
+from elman._folders import beside, check_run_name, next_folder
 from elman.training import Run
 from elman.training._checkpoint import Checkpoint
-from elman.training._claim import Claim
 from elman.training._config import FORMAT
-from elman.training._folder import beside, named, next_folder
 from elman.training._successor import recover
 
 CONFIG = {"task": "custom", "format": FORMAT, "train": {"epochs": 1}}
@@ -190,4 +190,4 @@ def test_names_that_no_run_can_have(tmp_path: Path, name: str, reason: str) -> N
 
 @pytest.mark.parametrize("name", ["run", "my run", "2026_lstm.v2", "läufe", "x" * 200])
 def test_names_that_runs_can_have(name: str) -> None:
-    assert named(name) == name
+    assert check_run_name(name) == name

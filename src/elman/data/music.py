@@ -17,7 +17,20 @@ from elman._errors import DataError
 from elman.data import _limits as limits
 from elman.data._apart import apart
 from elman.data._table import BadRows, BadValue, Record
-from elman.data._text import _files
+from elman.data._text import files_in
+
+__all__ = [
+    "KEYS",
+    "LOWEST",
+    "STEPS",
+    "Note",
+    "Roll",
+    "is_music",
+    "key_name",
+    "notes_of",
+    "piano_roll",
+    "read_music",
+]
 
 KEYS, LOWEST = 88, 21
 """The keys of a piano, and the MIDI number of the lowest, A0; middle C is 60."""
@@ -38,6 +51,7 @@ PARTS = {"train": "traindata", "valid": "validdata", "test": "testdata"}
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 Roll = NDArray[np.uint8]
+"""A piano roll: (frames, keys), 1 where a key sounds."""
 
 
 class Note(NamedTuple):
@@ -130,7 +144,7 @@ def read_music(path: Path, bad: BadRows) -> Iterator[Record]:
         Boulanger-Lewandowski, Bengio & Vincent 2012, "Modeling temporal dependencies in
         high-dimensional sequences", for the sets.
     """
-    for file in _files(path):
+    for file in files_in(path):
         if file.suffix.lower() == ".mat":
             yield from _read_mat(file, bad)
             continue
@@ -177,3 +191,7 @@ def _rolls(file: Path) -> dict[str, NDArray[Any]]:
         content = stream.read()
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return dict(archive)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,6 +14,8 @@ from elman.clip import AdaptiveClip, Clip, ClipByNorm, ClipByValue, NoClip
 from elman.training._config import TrainConfig, Training
 from elman.training._schedules import Constant, Cosine, Schedule, StepDecay
 
+__all__ = ["clip", "device", "optimizer", "policy", "schedule", "sparse_embeddings"]
+
 
 def device(name: str) -> torch.device:
     """The device of a name; "auto" is CUDA if available, otherwise the CPU.
@@ -102,3 +104,7 @@ def schedule(config: Training, updates: int) -> Schedule:
             return StepDecay(config.decay_after, config.decay)
         case "cosine":
             return Cosine(updates, config.warmup, config.final)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

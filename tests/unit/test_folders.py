@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from elman.training import _folder
-from elman.training._folder import current, replacing_folder, settle, write
+from elman import _folders
+from elman._folders import current, replacing_folder, settle, write
 
 
 def fill(folder: Path, text: str) -> None:
@@ -71,8 +71,8 @@ def test_files_are_synced_before_the_folder_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    fsync, rename = _folder.os.fsync, Path.rename
-    monkeypatch.setattr(_folder.os, "fsync", lambda fd: (seen.append("sync"), fsync(fd))[1])
+    fsync, rename = _folders.os.fsync, Path.rename
+    monkeypatch.setattr(_folders.os, "fsync", lambda fd: (seen.append("sync"), fsync(fd))[1])
     monkeypatch.setattr(Path, "rename", lambda *a: (seen.append("rename"), rename(*a))[1])
     fill(tmp_path / "last", "one")
     assert seen == ["sync", "sync", "rename", "sync", "rename", "sync"]

@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from elman._errors import DataError
 
+__all__ = ["Grid", "parse_time"]
+
 Time: TypeAlias = float | datetime
 
 LAST_DAY = 31
@@ -166,3 +168,7 @@ def _day_of_most(dates: Sequence[datetime]) -> int | None:
     if 2 * max(last, count) <= len(dates):
         return None
     return LAST_DAY if last > count else day
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

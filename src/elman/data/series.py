@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from elman._errors import DataError
 from elman.data._table import BadRows, BadValue
-from elman.data._times import Grid, Time
+from elman.data.times import Grid, Time
+
+__all__ = ["Cut", "Line", "Reading", "lines"]
 
 Reals = NDArray[np.float64]
 
@@ -171,3 +173,7 @@ class Cut(NamedTuple):
         last = end - self.horizon
         origins = range(last, max(self.least, end - held) - 1, -self.stride)
         yield from reversed(origins)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -20,7 +20,7 @@ LONGEST_NAME = 200
 """Bytes of a run's name; file systems allow 255, and a number and a suffix are added."""
 
 
-def named(name: str) -> str:
+def check_run_name(name: str) -> str:
     """The name of a run, if it is a valid folder name.
 
     Raises:
@@ -56,7 +56,7 @@ def next_folder(directory: Path, name: str) -> Path:
         ConfigError: the name is not valid.
         DataError: the directory cannot be written.
     """
-    named(name)
+    check_run_name(name)
     with writing_in(directory):
         directory.mkdir(parents=True, exist_ok=True)
         # A run that is being replaced is hidden, and its number is taken.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from elman.training._signals import SIGNALS, stop_on_signals
+from elman._signals import SIGNALS, stop_on_signals
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,12 @@
-"""Locks of run folders: one process at a time trains in a folder."""
+"""Locks of folders: one process at a time trains a run, or a comparison, in a folder."""
 
 from __future__ import annotations
 
 import os
 import weakref
 from pathlib import Path
+
+from elman._errors import ConfigError
 
 try:
     import fcntl
@@ -53,3 +55,18 @@ class Claim:
             return os.path.samestat(os.fstat(self._handle), folder.stat())
         except OSError:
             return False
+
+
+def claim_folder(path: Path) -> Claim:
+    """Lock a run folder.
+
+    Raises:
+        ConfigError: another process has locked it.
+    """
+    try:
+        return Claim(path)
+    except BlockingIOError:
+        raise ConfigError(
+            f"{path}: another process is training this run: wait for it or stop it, "
+            "or give the new run another name"
+        ) from None
