@@ -11,7 +11,7 @@ import pytest
 
 from elman._errors import DataError
 from elman.data import BadRows, BadValue, read_table
-from elman.data._table import matching
+from elman.data._table import matching_columns
 
 ROWS = [{"text": 'a "b", c', "label": "1"}, {"text": "täglich\nneu", "label": "0"}]
 CSV = 'text,label\n"a ""b"", c",1\n"täglich\nneu",0\n'
@@ -140,8 +140,8 @@ def test_a_field_may_be_longer_than_a_chapter(tmp_path: Path) -> None:
 
 
 def test_patterns() -> None:
-    assert matching("x*", ["x1", "y", "x10"]) == ["x1", "x10"]
-    assert matching("x.1", ["x.1", "xa1"]) == ["x.1"]
+    assert matching_columns("x*", ["x1", "y", "x10"]) == ["x1", "x10"]
+    assert matching_columns("x.1", ["x.1", "xa1"]) == ["x.1"]
 
 
 def test_a_bad_value_of_ones_own() -> None:

@@ -19,7 +19,7 @@ from elman.cli._request import ALIASES, parse_request
 from elman.cli._train import OPTIONS
 from elman.reporting import Measures, ReportTable, _page, measure, report
 from elman.reporting._command import SHORT, command
-from elman.reporting._measures import FILE
+from elman.reporting import MEASURES_FILE
 from elman.reporting._page import el
 from elman.training import config_class, train
 from elman.training._run import Run
@@ -228,7 +228,7 @@ def test_damaged_measures_are_refused(trained: Path, tmp_path: Path) -> None:
         ('{"format": 3}', "the format must be 4, got 3"),
         ('{"format": 4}', "damaged"),
     ):
-        (copy / FILE).write_text(content)
+        (copy / MEASURES_FILE).write_text(content)
         with pytest.raises(CheckpointError, match=f"flow.json: {problem}: `elman flow` writes it"):
             report([copy])
     with pytest.raises(ConfigError, match="different ones"):
