@@ -23,6 +23,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(module, "TABLES", (sys.executable, "-c", ""))  # the pages stay as they are
     monkeypatch.setattr(module, "commit", lambda: "abc with changes")
     for name in ("ELMAN_FULL", "ELMAN_RESULTS", "ELMAN_COMMIT"):
         monkeypatch.setenv(name, "")  # so that what the script sets is set back
