@@ -367,7 +367,7 @@ def by_task(name: str, **data: Any) -> Callable[[Path, Any], None]:
         from elman import tasks
 
         task, section, network = (getattr(tasks, name + end) for end in ("", "Data", "Net"))
-        task(section(train=[path], on_bad_row=action, **data), network()).examples([path])
+        task(section(train=[path], on_bad_row=action, **data), network()).source.from_files([path])
 
     return read
 
