@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 import elman
 import sampling
 from elman.cells import CELLS, Projected, by_name
-from elman.engine import ENGINES, Recurrence, _reference, _select
+from elman.engine import ENGINES, Recurrence, _select
 from elman.testing import (
     ENGINE_CONTRACTS,
     ContractError,
@@ -49,17 +49,17 @@ def test_cudnn(make: Any) -> None:
 
 
 def wrong_output(case: Recurrence) -> Any:
-    output, final = _reference.run(case)
+    output, final = case.scan()
     return output * 1.0001, final
 
 
 def wrong_gradient(case: Recurrence) -> Any:
-    output, final = _reference.run(case)
+    output, final = case.scan()
     return output, final._make(s.detach() for s in final)
 
 
 def ignores_resets(case: Recurrence) -> Any:
-    return _reference.run(Recurrence(case.cell, case.x, case.state, None, case.lengths))
+    return Recurrence(case.cell, case.x, case.state, None, case.lengths).scan()
 
 
 class _Layout(torch.autograd.Function):
@@ -76,7 +76,7 @@ class _Layout(torch.autograd.Function):
 
 
 def follows_the_threads(case: Recurrence) -> Any:
-    output, final = _reference.run(case)
+    output, final = case.scan()
     return _Layout.apply(output), final
 
 
@@ -97,12 +97,12 @@ class _Latest(torch.autograd.Function):
 
 
 def keeps_one_record(case: Recurrence) -> Any:
-    output, final = _reference.run(case)
+    output, final = case.scan()
     return _Latest.apply(output), final
 
 
 def follows_the_default_dtype(case: Recurrence) -> Any:
-    output, final = _reference.run(case)
+    output, final = case.scan()
     if torch.get_default_dtype() == torch.float64:
         output = output.float().to(output.dtype)
     return output, final
@@ -121,7 +121,7 @@ def reads_buffers_as_floats(case: Recurrence) -> Any:
     }
     case = copy.copy(case)
     case.cell = cell
-    return _reference.run(case)
+    return case.scan()
 
 
 class _WithoutOptions(TorchFunctionMode):
@@ -131,25 +131,25 @@ class _WithoutOptions(TorchFunctionMode):
 
 def drops_options(case: Recurrence) -> Any:
     with _WithoutOptions():
-        return _reference.run(case)
+        return case.scan()
 
 
 def reads_lengths_as_int64(case: Recurrence) -> Any:
     if case.lengths is None or case.lengths.device.type == "meta":
-        return _reference.run(case)
+        return case.scan()
     case = copy.copy(case)
     numbers = case.lengths
     behind = torch.zeros(8 * len(numbers), dtype=torch.uint8)  # what lies beyond their end
     memory = torch.cat([numbers.contiguous().view(torch.uint8), behind])[: 8 * len(numbers)]
     case.lengths = memory.view(torch.int64).clamp(0, len(case.x))
-    return _reference.run(case)
+    return case.scan()
 
 
 def ignores_lengths_elsewhere(case: Recurrence) -> Any:
     if case.lengths is not None and case.lengths.device.type == "meta":
         case = copy.copy(case)
         case.lengths = None
-    return _reference.run(case)
+    return case.scan()
 
 
 class RemembersTheFirst:
@@ -163,7 +163,7 @@ class RemembersTheFirst:
         case = copy.copy(case)
         case.cell = copy.copy(case.cell)
         vars(case.cell).update(self.seen.setdefault(type(case.cell), plain))
-        return _reference.run(case)
+        return case.scan()
 
 
 TWINS: Mapping[str, tuple[Callable[[], Any], str]] = {

@@ -15,7 +15,7 @@ from benchmarks.speed.peers import _eager, _elman
 from benchmarks.speed.peers._base import Candidate
 
 from elman import EngineError
-from elman.engine import _reference, _select
+from elman.engine import _select
 from elman.engine.runtime import _library
 from elman.testing import ContractError
 from plans import engine_of
@@ -76,7 +76,7 @@ def test_a_broken_contract_leaves_no_ratio(case: Any, monkeypatch: pytest.Monkey
 
 def test_the_contract_is_that_of_the_engine_and_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(case: Any) -> Any:
-        output, final = _reference.run(case)
+        output, final = case.scan()
         return output * 1.0001, final
 
     broken = engine_of(wrong)

@@ -17,9 +17,8 @@ from elman.baselines import NAMES
 from elman.cli import main
 from elman.cli._request import ALIASES, parse_request
 from elman.cli._train import OPTIONS
-from elman.reporting import Measures, ReportTable, _page, measure, report
+from elman.reporting import MEASURES_FILE, Measures, ReportTable, _page, measure, report
 from elman.reporting._command import SHORT, command
-from elman.reporting import MEASURES_FILE
 from elman.reporting._page import el
 from elman.training import config_class, train
 from elman.training._run import Run

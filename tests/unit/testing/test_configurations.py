@@ -11,7 +11,7 @@ import torch
 
 import elman
 from elman.cells import Cell
-from elman.engine import Recurrence, _reference, _select
+from elman.engine import Recurrence, _select
 from elman.engine.runtime import _operators
 from elman.testing import (
     KINDS,
@@ -134,7 +134,7 @@ def test_an_input_lies_as_its_layout_says(layout: str, monkeypatch: pytest.Monke
     def run(case: Recurrence) -> Any:
         strides.append(case.x.stride())
         assert case.x.shape == (3, 4, 5)
-        return _reference.run(case)
+        return case.scan()
 
     monkeypatch.setitem(_select._ENGINES, "looks", engine_of(run))
     drawn = replace(
@@ -174,7 +174,7 @@ def test_a_refusal_is_told_from_a_result(monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_what_is_wrong_is_named(broken: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(case: Recurrence) -> Any:
-        output, final = _reference.run(case)
+        output, final = case.scan()
         return broken(output), final
 
     monkeypatch.setitem(_select._ENGINES, "broken", engine_of(run))
