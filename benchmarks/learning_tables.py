@@ -178,7 +178,8 @@ def _tables() -> dict[str, Callable[[], str]]:
         rows = specification["rows"]
         names = tuple(dict.fromkeys(row["run"] for row in rows if "run" in row))
         tables[name] = partial(by_length if "lengths" in specification else table, specification)
-        tables[f"{name} origin"] = partial(origin, names)
+        if "lengths" not in specification:  # else that of the comparison's table
+            tables[f"{name} origin"] = partial(origin, names)
     return tables
 
 
