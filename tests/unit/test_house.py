@@ -33,3 +33,25 @@ def test_files_and_functions_are_short(file: Path) -> None:
 
 def test_no_file_is_named_for_nothing() -> None:
     assert not {"utils.py", "helpers.py", "misc.py", "common.py"} & {file.name for file in SOURCES}
+
+
+LONGEST_CHAIN = 3
+
+
+def ancestors(name: str, parents: dict[str, set[str]]) -> int:
+    """How many of our own classes stand above each other, this one included."""
+    above = [ancestors(parent, parents) for parent in parents[name] if parent in parents]
+    return 1 + max(above, default=0)
+
+
+def test_inheritance_is_shallow() -> None:
+    """Things are put together; a class of ours has at most two of ours above it."""
+    parents: dict[str, set[str]] = {}
+    for file in Path(elman.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                names = {base.id for base in node.bases if isinstance(base, ast.Name)}
+                parents.setdefault(node.name, set()).update(names - {node.name})
+    deep = {name for name in parents if ancestors(name, parents) > LONGEST_CHAIN}
+    assert not deep
+    assert ancestors("ClassifyData", parents) == LONGEST_CHAIN  # it would see one more

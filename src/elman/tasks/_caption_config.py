@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from elman.tasks._section import Sections
-from elman.tasks._table_config import RecurrentNet, TableData
+from elman.tasks._table_config import Division, FileData, RecurrentNet
 
 SCENES, SCENES_SIZE = "scenes", 40
 """The default data set, and the side of its pictures."""
 
 
-class CaptionData(TableData):
+class CaptionData(Division, FileData):
     """Which images are read, and what is said of them."""
 
     default: ClassVar[str] = SCENES

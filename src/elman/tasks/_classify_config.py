@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from elman.tasks._section import Sections
-from elman.tasks._sequence_config import SequenceData, SequenceNet
+from elman.tasks._sequence_config import SequenceColumn, SequenceLayers
+from elman.tasks._table_config import Division, FileData, RecurrentNet
 
 ORDER = (
     "The food was good, not bad at all.",
@@ -16,7 +17,7 @@ ORDER = (
 """The same words in another order, with the opposite meaning."""
 
 
-class ClassifyData(SequenceData):
+class ClassifyData(SequenceColumn, Division, FileData):
     """Which rows are read: a text or numbers, and a label."""
 
     default: ClassVar[str] = "movie-reviews"
@@ -35,7 +36,7 @@ class ClassifyData(SequenceData):
         return super().implied(settings)
 
 
-class ClassifyNet(SequenceNet):
+class ClassifyNet(SequenceLayers, RecurrentNet):
     """The network: an embedding or numbers, recurrent layers, pooling, softmax over labels."""
 
     dropout: float = Field(

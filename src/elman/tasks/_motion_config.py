@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from elman.tasks._section import Sections
-from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD, RecurrentNet, TableData
+from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD, Division, FileData, RecurrentNet
 
 FILMED = {"balls": 1, "gravity": 0.006, "speed": 0.04, "noise": 0.02, "occlusion": False}
 """What is to be chosen of videos that are made, and how it is unless it is chosen."""
 
 
-class MotionData(TableData):
+class MotionData(Division, FileData):
     """Which videos are read, or what happens in those that are made."""
 
     default: ClassVar[str] = "ball"

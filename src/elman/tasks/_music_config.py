@@ -8,10 +8,10 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from elman.tasks._section import Section, Sections
-from elman.tasks._table_config import RecurrentNet, TableData
+from elman.tasks._table_config import Division, FileData, RecurrentNet
 
 
-class MusicData(TableData):
+class MusicData(Division, FileData):
     """Which pieces are read, and how long a frame is."""
 
     default: ClassVar[str] = "chorales"

@@ -7,11 +7,17 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from elman.tasks._section import Sections
-from elman.tasks._sequence_config import SequenceData, SequenceNet
-from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD
+from elman.tasks._sequence_config import SequenceColumn, SequenceLayers
+from elman.tasks._table_config import (
+    CELL_NAMES,
+    FEEDFORWARD,
+    Division,
+    FileData,
+    RecurrentNet,
+)
 
 
-class RegressData(SequenceData):
+class RegressData(SequenceColumn, Division, FileData):
     """Which rows are read: a text or numbers, and a number."""
 
     default: ClassVar[str] = "adding"
@@ -19,7 +25,7 @@ class RegressData(SequenceData):
     target: str = Field("target", description="column of the number to predict")
 
 
-class RegressNet(SequenceNet):
+class RegressNet(SequenceLayers, RecurrentNet):
     """The network: an embedding or numbers, recurrent layers, pooling, one number out."""
 
     cell: str = Field(

@@ -8,13 +8,14 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from elman.data import CATALOG
-from elman.tasks._table_config import FEEDFORWARD, RecurrentNet, TableData
+from elman.tasks._section import Section
+from elman.tasks._table_config import FEEDFORWARD
 
 LONG = 1_000_000
 """Steps of numbers that the network reads unless told."""
 
 
-class SequenceData(TableData):
+class SequenceColumn(Section):
     """Which column the sequence is in, and how it becomes numbers."""
 
     text: str | None = Field("text", description="column of the text, or of a list of tokens")
@@ -64,7 +65,7 @@ class SequenceData(TableData):
         return self
 
 
-class SequenceNet(RecurrentNet):
+class SequenceLayers(Section):
     """From a sequence to one vector."""
 
     embedding: int | None = Field(None, ge=1, description="embedding size; hidden if unset")
@@ -83,6 +84,7 @@ class SequenceNet(RecurrentNet):
 
     @model_validator(mode="after")
     def _steps_are_for_feedforward(self) -> Self:
-        if self.steps is not None and self.cell != FEEDFORWARD:
-            raise ValueError(f"only {FEEDFORWARD} has a number of steps, not {self.cell}")
+        cell = getattr(self, "cell", FEEDFORWARD)  # of the recurrent layers, beside these
+        if self.steps is not None and cell != FEEDFORWARD:
+            raise ValueError(f"only {FEEDFORWARD} has a number of steps, not {cell}")
         return self

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from elman.nn import FeedForward, Pool
+from elman.tasks._classify_config import ClassifyNet
 from elman.tasks._layers import recurrent
-from elman.tasks._sequence_config import SequenceNet
+from elman.tasks._regress_config import RegressNet
 from elman.tasks._table_config import FEEDFORWARD
 
 
@@ -28,7 +29,9 @@ class SequenceNetwork(nn.Module):
     Shapes: x (batch, time, ...) and lengths (batch,) to (batch, outputs).
     """
 
-    def __init__(self, first: nn.Module, config: SequenceNet, outputs: int, steps: int) -> None:
+    def __init__(
+        self, first: nn.Module, config: ClassifyNet | RegressNet, outputs: int, steps: int
+    ) -> None:
         super().__init__()
         self.dropout, self.first = config.dropout, first
         size = int(first.output_size)  # type: ignore[arg-type]

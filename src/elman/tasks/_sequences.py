@@ -27,8 +27,9 @@ from elman.data import (
 )
 from elman.nn import Embedding
 from elman.tasks._answers import value_of
+from elman.tasks._classify_config import ClassifyData, ClassifyNet
 from elman.tasks._features import Feature
-from elman.tasks._sequence_config import SequenceData, SequenceNet
+from elman.tasks._regress_config import RegressData, RegressNet
 
 Reals = NDArray[np.float32]
 
@@ -48,7 +49,7 @@ class SequenceFeature(Feature):
         self.columns, self.max_length, self.keep = (column,), max_length, keep
 
     @abstractmethod
-    def layer(self, model: SequenceNet) -> nn.Module:
+    def layer(self, model: ClassifyNet | RegressNet) -> nn.Module:
         """From a padded batch (batch, steps, ...) to vectors (batch, steps, output_size)."""
 
     def read(self, batch: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,7 +166,7 @@ class Text(SequenceFeature):
             facts["with_vector"] = int(self.vectors.mask.sum())
         return facts
 
-    def layer(self, model: SequenceNet) -> Embedding:
+    def layer(self, model: ClassifyNet | RegressNet) -> Embedding:
         if self.size and model.embedding not in (None, self.size):
             raise ConfigError(
                 f"the vectors have {self.size} components, and model.embedding = "
@@ -252,7 +253,7 @@ class Series(SequenceFeature):
         self.mean, self.deviation = list(state["mean"]), list(state["deviation"])
         self.features, self.longest = len(self.mean), int(state["longest"])
 
-    def layer(self, model: SequenceNet) -> Unchanged:
+    def layer(self, model: ClassifyNet | RegressNet) -> Unchanged:
         return Unchanged(len(self.mean))
 
 
@@ -267,7 +268,9 @@ class Unchanged(nn.Module):
         return x
 
 
-def sequence_feature(data: SequenceData, model: SequenceNet) -> Text | Series:
+def sequence_feature(
+    data: ClassifyData | RegressData, model: ClassifyNet | RegressNet
+) -> Text | Series:
     """The feature that a configuration describes: a text where it names one, else numbers."""
     ends: Any = {"max_length": data.max_length, "keep": data.keep}
     if data.series:

@@ -77,8 +77,8 @@ class FileData(Section):
         return self
 
 
-class TableData(FileData):
-    """Which rows are read, and how they are divided."""
+class Division(Section):
+    """How rows are divided; beside `FileData` in the section of a task."""
 
     valid: list[Path] = Field(
         [], description="validation files; split off the training rows if unset"
@@ -104,6 +104,10 @@ class TableData(FileData):
         if self.valid_share + self.test_share >= 1:
             raise ValueError("valid_share and test_share must leave something to train on")
         return self
+
+
+class TableData(Division, FileData):
+    """Which rows are read, and how they are divided."""
 
 
 class RecurrentNet(Section):

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from elman.tasks._section import Sections
-from elman.tasks._table_config import RecurrentNet, TableData
+from elman.tasks._table_config import Division, FileData, RecurrentNet
 
 RESTORE, RESTORE_ROWS = "capitals-and-commas", 16_000
 """The default data set, whose labels say how a word is written and what follows it; how many of
 its rows are read, enough to learn from in some minutes."""
 
 
-class TagData(TableData):
+class TagData(Division, FileData):
     """Which sentences are read: words, and a label for each."""
 
     default: ClassVar[str] = RESTORE

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from elman._errors import nearest
 from elman.data import CATALOG
 from elman.tasks._section import Sections
-from elman.tasks._table_config import FEEDFORWARD, RecurrentNet, TableData
+from elman.tasks._table_config import FEEDFORWARD, Division, FileData, RecurrentNet
 
 Level = Literal["word", "char", "bpe", "unigram"]
 
@@ -28,7 +28,7 @@ NAMED: dict[str, dict[str, Any]] = {
 """What the named data sets are read with, unless told otherwise."""
 
 
-class TranslateData(TableData):
+class TranslateData(Division, FileData):
     """Which pairs are read: a text, and the same in another language."""
 
     default: ClassVar[str] = SPELLING
