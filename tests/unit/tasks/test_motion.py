@@ -132,7 +132,7 @@ def test_bounces_are_those_of_the_simulator() -> None:
 
 
 def test_only_what_is_made_can_be_chosen(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="only videos that are made have balls, noise to choose"):
+    with pytest.raises(ConfigError, match="only generated videos have the options balls, noise"):
         MotionData.parse({"train": [tmp_path], "balls": 2, "noise": 0.1})
     task = prepared()
     batch = task.batches("valid")[0]
