@@ -44,8 +44,7 @@ class Stage(NamedTuple):
 
 
 def stages(*, fast: bool, full: bool) -> Iterator[Stage]:
-    """All of them, in order."""
-    quick = " and not slow" if fast else ""
+    """All of them, in order; the fast ones are fewer, and check no shapes."""
     yield Stage(
         "lint", "Format and lint", (("ruff", "format", "--check", "."), ("ruff", "check", "."))
     )
@@ -55,20 +54,19 @@ def stages(*, fast: bool, full: bool) -> Iterator[Stage]:
     # and torch.export cannot trace through such checks, so their tests have a run of their own,
     # together with others that such checks would be in the way of, as when the wrong type comes.
     tests = ("pytest", "--ignore", "tests/docs", *PARALLEL)
-    shapes = (
-        "-m",
-        f"not compile and not unchecked{quick}",
-        "--jaxtyping-packages=elman,shapes.checked",
-    )
+    if fast:
+        quick = ("-m", "not slow and not compile")
+        yield Stage("tests", "Unit and contract tests, without slow ones", ((*tests, *quick),))
+        return
+    shapes = ("-m", "not compile and not unchecked", "--jaxtyping-packages=elman,shapes.checked")
     yield Stage("checked", "Unit and contract tests, shapes checked", ((*tests, *shapes),))
     yield Stage(
         "unchecked", "Tests of torch.compile, torch.export and without shape checks",
-        ((*tests, "-m", f"(compile or unchecked){quick}"),),
+        ((*tests, "-m", "compile or unchecked"),),
         # All of the random configurations run once for each instruction set, below.
         lambda: {"ELMAN_CASES": "200"} if full else {},
     )  # fmt: skip
-    slow = ("-m", "not slow") if fast else ()
-    documented = ("pytest", "src", "tests/docs", "--doctest-modules", *PARALLEL, *slow)
+    documented = ("pytest", "src", "tests/docs", "--doctest-modules", *PARALLEL)
     yield Stage(
         "docs", "Doctests; the documentation's examples and its strict build",
         # A full run has just written new counts, which the page on trust shows.

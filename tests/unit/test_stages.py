@@ -39,11 +39,8 @@ def names(script: Any, *words: str) -> list[str]:
 def test_a_full_run_has_every_stage_and_others_leave_out_what_takes_hours(script: Any) -> None:
     everything = names(script, "--full")
     alone = ["sanitized", "baseline", "avx2", "avx512"]
-    assert (
-        [name for name in everything if name not in alone]
-        == names(script)
-        == names(script, "--fast")
-    )
+    assert [name for name in everything if name not in alone] == names(script)
+    assert names(script, "--fast") == ["lint", "types", "layers", "tests"]
     assert set(alone) < set(everything)
     assert names(script, "--sanitize") == ["sanitized"]
     assert names(script, "--full", "avx2", "lint") == ["avx2", "lint"]
@@ -62,14 +59,13 @@ def test_what_it_does_not_know_ends_it(script: Any, words: list[str], message: s
         script.chosen(words)
 
 
-def test_fast_leaves_out_slow_tests_in_every_stage(script: Any) -> None:
+def test_fast_leaves_out_slow_tests(script: Any) -> None:
     for fast in (True, False):
         stages = script.stages(fast=fast, full=False)
         lines = [
             " ".join(c) for s in stages if not s.only_full for c in s.commands if c[0] == "pytest"
         ]
-        assert len(lines) == 3
-        assert ["not slow" in line for line in lines] == [fast] * 3
+        assert ["not slow" in line for line in lines] == ([True] if fast else [False] * 3)
 
 
 TESTS = """
