@@ -19,7 +19,6 @@ import math
 import platform
 import random
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from benchmarks.speed._machine import environment
 from torch import nn, relu, sigmoid, tanh
 from torch.nn import functional as F
 
@@ -407,11 +407,8 @@ def trained(made: Recipe, seed: int, path: Path) -> tuple[Path, Task | None]:
     if made.own is not None:
         task = made.own()
         config = Training.parse({**made.train, "seed": seed, "watch": True})
-        settings = {
-            "task": task.name,
-            "format": FORMAT,
-            "train": config.model_dump(exclude_none=True),
-        }
+        train = config.model_dump(exclude_none=True)
+        settings = {"task": task.name, "format": FORMAT, "train": train}
         run = Run.create(path, settings, force=True)
     else:
         schema = config_class(made.task)
@@ -466,11 +463,8 @@ def main() -> None:
     for name, case in {**FAULTS, **HEALTHY}.items():
         if args.faults and name not in args.faults:
             continue
-        usual = (
-            (TUNING if args.tune else KEPT_OUT)
-            if case.code
-            else (TUNING_HEALTHY if args.tune else KEPT_OUT_HEALTHY)
-        )
+        faulty, healthy = (TUNING, TUNING_HEALTHY) if args.tune else (KEPT_OUT, KEPT_OUT_HEALTHY)
+        usual = faulty if case.code else healthy
         for grade in GRADES if case.code else GRADES[:1]:
             for number, seed in enumerate(args.seeds or usual):
                 place = Place(work, grade, CELLS[number % 3], seed)
@@ -479,7 +473,7 @@ def main() -> None:
                 print(json.dumps(line), flush=True)
     summary = {name: counted(name, case, lines) for name, case in {**FAULTS, **HEALTHY}.items()}
     written = {
-        "command": shlex.join(["python", *sys.argv]), "commit": commit(),
+        "command": shlex.join(["python", *sys.argv]), "commit": environment()["commit"],
         "seeds": {"tuning": TUNING, "kept_out": KEPT_OUT, "kept_out_healthy": KEPT_OUT_HEALTHY},
         "machine": platform.processor() or platform.machine(), "torch": torch.__version__,
         "cpu_seconds": round(time.process_time() - begun), "faults": summary, "runs": lines,
@@ -500,14 +494,6 @@ def counted(name: str, case: Case, lines: list[dict[str, Any]]) -> dict[str, Any
         counts |= {"tried": len(tried), "better": sum(line["better"] for line in tried)}
         row[grade] = {"runs": len(mine), **counts}
     return row
-
-
-def commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 
 
@@ -48,7 +49,10 @@ def count(full: int, quick: int) -> int:
 
 
 def record(suite: str, counts: Mapping[str, Any]) -> None:
-    """Keeps what a generated suite counted, in the folder that ``scripts/test --full`` names."""
+    """Keeps what a generated suite counted, in the folder that ``scripts/test --full`` names.
+
+    Files of this project are named from its root: where a clone lies is nobody's affair.
+    """
     folder = os.environ.get("ELMAN_RESULTS")
     if folder:
         file = Path(folder) / f"suite-{re.sub(r'[^a-z0-9]+', '-', suite.lower())}.json"
@@ -59,5 +63,6 @@ def record(suite: str, counts: Mapping[str, Any]) -> None:
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
             "seed": seed(),
         }
-        unfinished.write_text(json.dumps({**facts, **counts}, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps({**facts, **counts}, indent=1).replace(f"{ROOT}/", "")
+        unfinished.write_text(text + "\n", encoding="utf-8")
         unfinished.replace(file)

@@ -80,3 +80,14 @@ def test_counts_are_kept_only_where_they_are_collected(
         "cases": 7,
         "mismatches": 0,
     }
+
+
+def test_counts_name_no_folder_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELMAN_RESULTS", str(tmp_path))
+    sampling.record("one", {"refused": {f"a line ({Path(__file__)}:7)": 3}})
+    (file,) = tmp_path.iterdir()
+    assert list(json.loads(file.read_text())["refused"]) == [
+        "a line (tests/unit/test_sampling.py:7)"
+    ]

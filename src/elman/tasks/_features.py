@@ -133,14 +133,7 @@ class Number(Feature):
 
     def parse(self, values: Mapping[str, Any]) -> float:
         (column,) = self.columns
-        value = values[column]
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise BadValue(column, f"a finite number was expected, got {value!r:.80}")
-        return number
+        return finite(column, values[column])
 
     def fit(self, values: Sequence[float]) -> None:
         if self.standardize:
@@ -157,3 +150,18 @@ class Number(Feature):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.mean, self.deviation = float(state["mean"]), float(state["deviation"])
+
+
+def finite(column: str, value: Any) -> float:
+    """The finite number in a cell of a column.
+
+    Raises:
+        BadValue: there is none.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadValue(column, f"a finite number was expected, got {value!r:.80}")
+    return number

@@ -16,7 +16,7 @@ from elman.baselines import SeasonalNaive, find_season
 from elman.data import BadValue, Column, Rows
 from elman.data.series import Cut, Reading, lines
 from elman.data.times import Grid, parse_time
-from elman.tasks._features import Feature
+from elman.tasks._features import Feature, finite
 from elman.tasks._forecast_config import ForecastData
 from elman.tasks._forecast_windows import Moments, Panel
 from elman.tasks._source import RowSource
@@ -54,11 +54,11 @@ class Readings(Feature):
             raise BadValue(data.series or "", "the name of a series was expected, got none")
         target = values[data.target]
         empty = _is_empty(target)
-        value = math.nan if empty else _number(data.target, target)
-        known = [_number(name, values[name]) for name in data.known]
+        value = math.nan if empty else finite(data.target, target)
+        known = [finite(name, values[name]) for name in data.known]
         # Of a step ahead nothing is measured yet.
         past = [
-            math.nan if empty and _is_empty(values[name]) else _number(name, values[name])
+            math.nan if empty and _is_empty(values[name]) else finite(name, values[name])
             for name in data.past
         ]
         if self.counts and (value < 0 or value % 1 > 0):
@@ -260,13 +260,3 @@ def columns(rows: Rows) -> tuple[Tensor, Tensor]:
 
 def _is_empty(value: Any) -> bool:
     return value is None or str(value).strip().lower() in EMPTY
-
-
-def _number(column: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise BadValue(column, f"a finite number was expected, got {value!r}")
-    return number
