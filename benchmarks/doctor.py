@@ -59,7 +59,7 @@ class ReluLSTM(PointwiseCell):
     """What an LSTM stores is a relu."""
 
     gates, states = ("i", "f", "g", "o"), ("h", "c")
-    memory_gate, keeps = "f", "forget"
+    memory_gate, retention = "f", "forget"
 
     def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
         i, f, o = sigmoid(inp.i + rec.i), sigmoid(inp.f + rec.f), sigmoid(inp.o + rec.o)
@@ -72,7 +72,7 @@ class ReluGRU(PointwiseCell):
     """A GRU whose candidate is a relu, as in Ravanelli et al. 2018."""
 
     gates, states = ("r", "z", "n"), ("h",)
-    memory_gate, keeps = "z", "update"
+    memory_gate, retention = "z", "update"
 
     def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
         r, z = sigmoid(inp.r + rec.r), sigmoid(inp.z + rec.z)

@@ -97,8 +97,13 @@ class Cell(nn.Module, ABC):
 
     states: ClassVar[tuple[str, ...]]
     State: ClassVar[Any]
-    keeps: ClassVar[str | None] = None
+    retention: ClassVar[str | None] = None
     """The watched value that the old state is multiplied by, if there is one: f in f * c + ..."""
+    memory_gate: ClassVar[str | None] = None
+    """The gate of a `PointwiseCell` whose bias, raised, retains the old state, if there is one.
+
+    Often both are one gate, but not always: a cell may multiply its state by 1 - z, or by a product
+    of gates."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -204,8 +209,6 @@ class PointwiseCell(Cell):
     """
 
     gates: ClassVar[tuple[str, ...]]
-    memory_gate: ClassVar[str | None] = None
-    """The gate whose opening keeps the old state, if there is one."""
     Gates: ClassVar[Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

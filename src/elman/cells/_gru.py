@@ -42,7 +42,7 @@ class GRU(PointwiseCell):
     """
 
     gates, states = ("r", "z", "n"), ("h",)
-    memory_gate, keeps = "z", "update"
+    memory_gate, retention = "z", "update"
 
     def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
         r, z = sigmoid(inp.r + rec.r), sigmoid(inp.z + rec.z)

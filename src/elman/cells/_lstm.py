@@ -42,7 +42,7 @@ class LSTM(PointwiseCell):
     """
 
     gates, states = ("i", "f", "g", "o"), ("h", "c")
-    memory_gate, keeps = "f", "forget"
+    memory_gate, retention = "f", "forget"
 
     def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
         i, f, o = sigmoid(inp.i + rec.i), sigmoid(inp.f + rec.f), sigmoid(inp.o + rec.o)

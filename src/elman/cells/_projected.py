@@ -49,7 +49,7 @@ class Projected(Cell):
                 f"hidden_size={cell.hidden_size}, got {size}"
             )
         super().__init__(cell.input_size, cell.hidden_size)
-        self.states, self.keeps = cell.states, cell.keeps  # type: ignore[misc]
+        self.states, self.retention = cell.states, cell.retention  # type: ignore[misc]
         like, bound = cell.weight_hh, 1 / math.sqrt(cell.hidden_size)
         cell.weight_hh = nn.Parameter(like.new_empty(like.shape[0], size).uniform_(-bound, bound))
         self.cell = cell

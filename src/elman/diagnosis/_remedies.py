@@ -72,7 +72,7 @@ def memory(run: Evidence) -> list[Remedy]:
     config, name = run.config, getattr(run.config.model, "cell", None)
     if name is None:
         return [Remedy("use a gated cell or orthogonal initialization (in your code)", {}, CHO)]
-    if name in dict(CELLS) and getattr(by_name(name), "memory_gate", None) is not None:
+    if name in dict(CELLS) and by_name(name).memory_gate is not None:
         span = (
             f"chrono initialization: biases for memory over 1 to 100 steps (rows have {run.steps})"
         )

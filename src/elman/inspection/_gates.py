@@ -90,7 +90,7 @@ class Gates(NamedTuple):
         return matches[0]
 
 
-def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Gates:
+def gates(model: Any, x: Any, *, retention: str | None = None, **options: Any) -> Gates:
     r"""How every gate of every layer behaves on some data.
 
     .. math:: \tau = \frac{1}{1 - \bar f}
@@ -98,8 +98,8 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
     Args:
         model: a cell, a layer, a module that holds some, or a task with its network.
         x: what the model is called with, or a batch of the task.
-        keeps: the watched value that the old state is multiplied by; unless given, the one that the
-            cell's class names (``keeps = "forget"``).
+        retention: the watched value that the old state is multiplied by; unless given, the one that
+            the cell's class names (``retention = "forget"``).
         **options: ``lengths=``, ``reset=`` ... of the layer.
 
     Raises:
@@ -131,12 +131,12 @@ def gates(model: Any, x: Any, *, keeps: str | None = None, **options: Any) -> Ga
             if name in cell.states:
                 states.append(_state(layer, name, values.float(), track.active))
             else:
-                kept = name == (keeps or cell.keeps)
+                kept = name == (retention or cell.retention)
                 gate_uses.append(_gate(layer, name, values.float(), track.active, kept))
     return Gates(tuple(gate_uses), tuple(states))
 
 
-def _gate(layer: str, name: str, values: Tensor, real: Tensor, keeps: bool) -> Gate:
+def _gate(layer: str, name: str, values: Tensor, real: Tensor, retained: bool) -> Gate:
     of_steps = [values[t, on] for t, on in enumerate(real)]
     whole = values[real]
     edges = torch.linspace(0, 1, BINS + 1)
@@ -153,7 +153,7 @@ def _gate(layer: str, name: str, values: Tensor, real: Tensor, keeps: bool) -> G
         unit_mean,
         (whole < LOW).float().mean(0),
         (whole > HIGH).float().mean(0),
-        1 / (1 - unit_mean) if keeps else None,
+        1 / (1 - unit_mean) if retained else None,
     )
 
 

@@ -127,7 +127,7 @@ def _decoder(config: CaptionNet, vocabulary_size: int) -> Decoder:
     feed = config.attention == "bahdanau"
     embedding = Embedding(vocabulary_size, config.embedding)
     nn.init.normal_(embedding.weight, std=0.1)
-    gate = getattr(cells.by_name(config.cell), "memory_gate", None)
+    gate = cells.by_name(config.cell).memory_gate
     if config.init is None and gate is not None:
         config = config.model_copy(update={"init": "forget_bias"})
     layer = recurrent(config, config.embedding + channels * feed, drop_last=False)

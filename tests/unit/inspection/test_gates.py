@@ -93,12 +93,12 @@ def test_dead_and_saturated_units_of_states() -> None:
 
 def test_layers_directions_wrappers_and_a_cell_of_ones_own() -> None:
     model = Stack(Bidirectional(GRU(3, 2), LSTM(3, 2)), Recurrent(Leaky(4, 4)))
-    found = gates(model, X, lengths=LENGTHS, keeps=None)
+    found = gates(model, X, lengths=LENGTHS, retention=None)
     assert {g.layer for g in found.gates} == {
         "layers.0.directions.0", "layers.0.directions.1", "layers.1",
     }  # fmt: skip
     assert found.gate("keep").time_constant is None  # it is not said
-    kept = gates(Recurrent(Leaky(3, 4)), X, keeps="keep").gate("keep")
+    kept = gates(Recurrent(Leaky(3, 4)), X, retention="keep").gate("keep")
     torch.testing.assert_close(kept.time_constant, 1 / (1 - kept.unit_mean))
     with pytest.raises(ConfigError, match="got 2: choose from"):
         gates(Stack(Recurrent(GRU(3, 3)), Recurrent(GRU(3, 3))), X).gate("update")
