@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from elman.cells import Cell, Weights
+from elman.engine._batch_first import project
 from elman.scan import Observer, Step, mask, scan
 
 
@@ -62,7 +63,7 @@ class Recurrence:
         if self.projection is None:
             active = self.active
             x = self.x if active is None else self.x.masked_fill(~active[..., None], 0)
-            self.projection = self.project(x)
+            self.projection = project(self.project, x)
         return self.projection
 
     @property
