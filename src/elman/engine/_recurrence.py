@@ -62,7 +62,8 @@ class Recurrence:
         """
         if self.projection is None:
             active = self.active
-            x = self.x if active is None else self.x.masked_fill(~active[..., None], 0)
+            x = self.x  # a clone lies as x does; masked_fill would put time first
+            x = x if active is None else x.clone().masked_fill_(~active[..., None], 0)
             self.projection = project(self.project, x)
         return self.projection
 

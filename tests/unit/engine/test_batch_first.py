@@ -90,9 +90,10 @@ def test_both_layouts_give_the_same(kind: type[Leaky], engine: str) -> None:
         torch.testing.assert_close(first, second)
 
 
+@pytest.mark.parametrize("lengths", [None, torch.tensor([3, 5])])
 @pytest.mark.parametrize("kind", [Leaky, Functional, Operator])
-def test_a_projection_lies_as_its_input(kind: type[Leaky]) -> None:
+def test_a_projection_lies_as_its_input(kind: type[Leaky], lengths: Tensor | None) -> None:
     x = torch.randn(2, 5, 3)
-    r = Recurrence(kind(), x.transpose(0, 1), None)
+    r = Recurrence(kind(), x.transpose(0, 1), None, lengths=lengths)
     assert r.projected().transpose(0, 1).is_contiguous()
-    assert Recurrence(kind(), x, None).projected().is_contiguous()
+    assert Recurrence(kind(), x.transpose(0, 1).contiguous(), None).projected().is_contiguous()
