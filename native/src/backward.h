@@ -46,10 +46,19 @@ struct Backward : Gradients<T> {
 
     void through_time() {
         const long most = this->chunk_steps(rows.active[0]);
+        bool flows = false;
+        for_groups([&](const elman_group& g, int) { flows |= flows_back(g); });
+        const bool meet = this->units_meet(flows);
         if (rows.steps) gather_hidden(rows.steps - 1);
         for (long end = rows.steps, first; end > 0; end = first) {
             first = end > most ? end - most : 0;
-            for (long t = end; t-- > first;) step(t);
+            for (long t = end; t-- > first;) {
+                // Where rows end, the next step's arrays lie otherwise, and a thread's part of them is another's before.
+                const bool lie_otherwise = t + 1 == rows.steps || rows.active[t + 1] != rows.active[t];
+                if (!meet && lie_otherwise) this->wait_team();
+                step(t);
+                if (meet || lie_otherwise) this->wait_team();
+            }
             this->finish_chunk(first, end);
         }
         put_initial();
@@ -125,7 +134,6 @@ struct Backward : Gradients<T> {
         }
         T* spent = buffers.carry[0];
         buffers.carry[0] = buffers.carry[1], buffers.carry[1] = spent;
-        this->wait_team();
     }
 
     // The output of step t, this thread's units of it.

@@ -96,11 +96,15 @@ struct Forward : Scan<T> {
         this->start_team();
         pack_weights();
         this->wait_all();
+        const bool meet = this->units_meet(wave_count > 0);
         for (long t = 0, end; t < rows.steps; t = end) {
             const long n = rows.active[t], most = t + this->chunk_steps(n);
             for (end = t + 1; end < rows.steps && end < most && rows.active[end] == n;) ++end;
             projects ? project(t, end) : gather_input(t, end);
-            for (long i = t; i < end; ++i) step(i, inp + (i - t) * gates * padded * n);
+            for (long i = t; i < end; ++i) {
+                step(i, inp + (i - t) * gates * padded * n);
+                if (meet || i + 1 == end) this->wait_team();
+            }
         }
         finish_rows();
     }
@@ -232,7 +236,6 @@ struct Forward : Scan<T> {
             }
         }
         for (long i = tiles.first; phased() && i < tiles.last; ++i) put_out(i, after, t);
-        this->wait_team();
     }
 
     bool waves_in(int phase) const {

@@ -169,6 +169,10 @@ struct Scan {
 
     void wait_all() { wait_for_all(job.signals, job.threads, thread, ++waits); }
 
+    // Whether units depend on each other within a step: by a product, or a sum over all of them. A step of a cell that
+    // is elementwise in its state needs no barrier: each thread takes its units through a chunk of steps.
+    bool units_meet(bool multiplies) const { return multiplies || program().rows > 0; }
+
     // A team is one thread, or all of them.
     void wait_team() {
         if (job.team_size > 1) wait_all();
