@@ -1,4 +1,4 @@
-"""Tables of how far gradients reach (gradient_flow.py) and of what the watch costs (watch.py)."""
+"""Tables of how far gradients reach (gradient_flow.py), of the watch (watch.py), of all cells."""
 
 from __future__ import annotations
 
@@ -55,4 +55,21 @@ def watch() -> str:
     return f"{markdown_table(heads, rows)}\n\n{place(kept)}"
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"gradient flow": gradient_flow, "watch": watch}
+def cells() -> str:
+    kept = read("cells")
+    rows, ratios = [], []
+    for name, row in kept["cells"].items():
+        ours, theirs = (median(row["times"][key]) for key in ("elman", "torchrecurrent"))
+        ratios.append(theirs / ours)
+        figures = [f"{ours:.2f}", f"{theirs:.1f}", f"{theirs / ours:.1f}"]
+        rows.append([f"`{name}`", ", ".join(row["engine"]), *figures])
+    heads = ["cell", "engine", "elman, ms", "torchrecurrent, ms", "times as fast"]
+    summary = f"Median over cells: {median(ratios):.1f} times as fast; least: {min(ratios):.1f}."
+    return f"{markdown_table(heads, rows)}\n\n{summary} {place(kept)}"
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "gradient flow": gradient_flow,
+    "watch": watch,
+    "cells": cells,
+}
