@@ -8,55 +8,82 @@ from typing import TYPE_CHECKING, Any
 from elman._errors import ConfigError, nearest
 
 if TYPE_CHECKING:
-    from elman.cells._base import (
-        WEIGHT_NAMES,
-        Cell,
-        PointwiseCell,
-        Weights,
-        named_tuple,
-        watching,
-    )
-    from elman.cells._elman import Activation, Elman
-    from elman.cells._gru import GRU
-    from elman.cells._lstm import LSTM
-    from elman.cells._projected import Projected
+    from elman.cells._antisymmetric import AntisymmetricRNN as AntisymmetricRNN
+    from elman.cells._atr import ATR as ATR
+    from elman.cells._base import WEIGHT_NAMES as WEIGHT_NAMES
+    from elman.cells._base import Cell as Cell
+    from elman.cells._base import PointwiseCell as PointwiseCell
+    from elman.cells._base import Weights as Weights
+    from elman.cells._base import named_tuple as named_tuple
+    from elman.cells._base import watching as watching
+    from elman.cells._br import BR as BR
+    from elman.cells._cfn import CFN as CFN
+    from elman.cells._cornn import CoRNN as CoRNN
+    from elman.cells._dsgu import DSGU as DSGU
+    from elman.cells._elman import Activation as Activation
+    from elman.cells._elman import Elman as Elman
+    from elman.cells._fastgrnn import FastGRNN as FastGRNN
+    from elman.cells._fastrnn import FastRNN as FastRNN
+    from elman.cells._gated_antisymmetric import GatedAntisymmetricRNN as GatedAntisymmetricRNN
+    from elman.cells._gru import GRU as GRU
+    from elman.cells._intersection import IntersectionRNN as IntersectionRNN
+    from elman.cells._janet import JANET as JANET
+    from elman.cells._lem import LEM as LEM
+    from elman.cells._lightru import LightRU as LightRU
+    from elman.cells._ligru import LiGRU as LiGRU
+    from elman.cells._lstm import LSTM as LSTM
+    from elman.cells._mclstm import MCLSTM as MCLSTM
+    from elman.cells._mgu import MGU as MGU
+    from elman.cells._minimalrnn import MinimalRNN as MinimalRNN
+    from elman.cells._nbr import NBR as NBR
+    from elman.cells._projected import Projected as Projected
+    from elman.cells._sgu import SGU as SGU
+    from elman.cells._wmclstm import WMCLSTM as WMCLSTM
 
-CELLS: tuple[tuple[str, str], ...] = (
-    ("elman", "elman.cells._elman:Elman"),
-    ("lstm", "elman.cells._lstm:LSTM"),
-    ("gru", "elman.cells._gru:GRU"),
+_MODULES = {
+    "Elman": "_elman",
+    "LSTM": "_lstm",
+    "GRU": "_gru",
+    "AntisymmetricRNN": "_antisymmetric",
+    "GatedAntisymmetricRNN": "_gated_antisymmetric",
+    "ATR": "_atr",
+    "BR": "_br",
+    "NBR": "_nbr",
+    "CFN": "_cfn",
+    "CoRNN": "_cornn",
+    "SGU": "_sgu",
+    "DSGU": "_dsgu",
+    "FastRNN": "_fastrnn",
+    "FastGRNN": "_fastgrnn",
+    "IntersectionRNN": "_intersection",
+    "JANET": "_janet",
+    "LEM": "_lem",
+    "LiGRU": "_ligru",
+    "LightRU": "_lightru",
+    "MCLSTM": "_mclstm",
+    "WMCLSTM": "_wmclstm",
+    "MGU": "_mgu",
+    "MinimalRNN": "_minimalrnn",
+}
+CELLS: tuple[tuple[str, str], ...] = tuple(
+    (name.lower(), f"{__name__}.{module}:{name}") for name, module in _MODULES.items()
 )
 """Names and where to find them, so that the command line lists choices without importing torch."""
 
-__all__ = [
-    "CELLS",
-    "GRU",
-    "LSTM",
-    "WEIGHT_NAMES",
-    "Activation",
-    "Cell",
-    "Elman",
-    "PointwiseCell",
-    "Projected",
-    "Weights",
-    "by_name",
-    "named_tuple",
-    "watching",
-]
+_WHERE = {
+    **dict.fromkeys(
+        ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching"), "_base"
+    ),
+    "Activation": "_elman",
+    "Projected": "_projected",
+    **_MODULES,
+}
 
-_BASE = ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching")
-_WHERE = (
-    dict.fromkeys(_BASE, "elman.cells._base")
-    | {
-        "Activation": "elman.cells._elman",
-        "Projected": "elman.cells._projected",
-    }
-    | {path.partition(":")[2]: path.partition(":")[0] for _, path in CELLS}
-)
+__all__ = ["CELLS", "by_name", *_WHERE]  # noqa: PLE0604
 
 
 def by_name(name: str) -> type[Cell]:
-    """The cell class of this name.
+    """The cell class of this name, in upper or lower case.
 
     Raises:
         ConfigError: an unknown name, with the nearest one.
@@ -65,9 +92,9 @@ def by_name(name: str) -> type[Cell]:
     'GRU'
     """
     known = dict(CELLS)
-    if name not in known:
-        raise ConfigError(f"unknown cell {name!r}: {nearest(name, known)}")
-    module, _, attribute = known[name].partition(":")
+    if name.lower() not in known:
+        raise ConfigError(f"unknown cell {name!r}: {nearest(name.lower(), known)}")
+    module, _, attribute = known[name.lower()].partition(":")
     cell: type[Cell] = getattr(import_module(module), attribute)
     return cell
 
@@ -75,7 +102,7 @@ def by_name(name: str) -> type[Cell]:
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
 
 
 def __dir__() -> list[str]:

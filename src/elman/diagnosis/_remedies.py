@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elman._errors import ConfigError
-from elman.cells import CELLS, by_name
+from elman.cells import CELLS, PointwiseCell, by_name
 from elman.diagnosis._evidence import Evidence
 from elman.diagnosis._finding import Remedy
 from elman.training import Config
@@ -52,9 +52,18 @@ def changed(config: Config, changes: Mapping[str, Any]) -> Config:
 
 def _fits(config: Config, changes: Mapping[str, Any]) -> bool:
     try:
-        return not changes or changed(config, changes) != config
+        return not changes or (
+            changed(config, changes) != config
+            and ("model.init" not in changes or _has_a_scheme(config))
+        )
     except ConfigError:
         return False
+
+
+def _has_a_scheme(config: Config) -> bool:
+    """Whether :mod:`elman.init` can fill the cell: it fills gate by gate."""
+    name = getattr(config.model, "cell", None)
+    return name not in dict(CELLS) or issubclass(by_name(name), PointwiseCell)
 
 
 def initialization(config: Config, scheme: str, what: str, reference: str) -> Remedy:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import math
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +89,19 @@ def test_unknown_activation_names_the_nearest() -> None:
         Elman(1, 1, "tahn")
 
 
+def test_a_type_checker_sees_every_cell() -> None:
+    tree = ast.parse(Path(elman.cells.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    names = {a.asname for node in block.body for a in node.names}  # type: ignore[attr-defined]
+    assert {"CELLS", "by_name", *names} == set(elman.cells.__all__)
+
+
+@pytest.mark.parametrize(("name", "path"), elman.cells.CELLS)
+def test_a_cell_has_the_name_of_its_class(name: str, path: str) -> None:
+    assert name == path.partition(":")[2].lower()
+    assert by_name(name) is by_name(name.upper()) is getattr(elman.cells, path.partition(":")[2])
+
+
 def test_unknown_cell_names_the_nearest() -> None:
     with pytest.raises(elman.ConfigError, match=r"did you mean 'lstm'\? choose from: elman, lstm"):
         by_name("ltsm")
@@ -144,3 +159,13 @@ def test_states_pickle_even_of_a_cell_defined_in_a_function() -> None:
 def test_initial_state_is_like_the_parameters() -> None:
     assert all(s.dtype == torch.float64 for s in LSTM(2, 3).double().initial_state(4))
     assert LSTM(2, 3).initial_state(4, dtype=torch.bfloat16).h.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", [name for name, _ in elman.cells.CELLS])
+@pytest.mark.parametrize("sizes", [(2, 5), (5, 2), (3, 3)])
+def test_any_sizes_without_biases_in_any_dtype(name: str, sizes: tuple[int, int]) -> None:
+    cell = by_name(name)(*sizes, bias=False, dtype=torch.float64)  # type: ignore[call-arg]
+    assert not [key for key, _ in cell.named_parameters() if "bias" in key]
+    new = cell.step(cell.project(torch.randn(4, sizes[0]).double()), cell.initial_state(4))
+    assert [s.shape for s in new] == [(4, size) for size in cell.state_sizes]
+    assert {s.dtype for s in new} == {torch.float64}
