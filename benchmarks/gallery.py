@@ -5,8 +5,8 @@
 A cell with the first weights of a seed reads numbers from a normal distribution; the loss is a
 random direction in the output of the last step. The half-life is that of the state whose gradient
 lasts longest. The time is that of a training step, forward and backward, with whatever engine
-`engine="auto"` takes: the shortest of several, since other work only makes it longer. The file benchmarks/results/gallery.json has one entry for each cell; a new
-cell enters by another run.
+`engine="auto"` takes: the shortest of several, since other work only makes it longer. The file
+benchmarks/results/gallery.json has one entry for each cell; a new cell enters by another run.
 """
 
 from __future__ import annotations
