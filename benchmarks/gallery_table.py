@@ -63,6 +63,8 @@ def which_cell() -> str:
         is_parallel = cell["contract"] == "LinearCell"
         time = f"{cell['microseconds']:.1f}"
         rows.append([f"`{name}`", _half_life(cell), *measured, time, "yes" if is_parallel else ""])
+    if not rows:
+        raise FileNotFoundError(2, "no cell was measured", str(chomsky_table.KEPT))
     heads = [
         "cell", "half-life at first, steps", "copy memory, symbols", "regular languages",
         "µs a step", "parallel over time",
