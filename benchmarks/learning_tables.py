@@ -35,6 +35,7 @@ class Metric(NamedTuple):
 
 METRICS = {
     "accuracy": Metric("accuracy", ".4f", most=1),
+    "symbol_accuracy": Metric("symbols", ".4f", most=1),
     "nats": Metric("nats", ".4f"),
     "macro_f1": Metric("macro-F1", ".4f", most=1),
     "exact_match": Metric("exact match", ".4f", most=1),

@@ -16,7 +16,15 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks import doctor_table, learning_tables, other_tables, speed_tables, trust_table
+from benchmarks import (
+    chomsky_table,
+    doctor_table,
+    gallery_table,
+    learning_tables,
+    other_tables,
+    speed_tables,
+    trust_table,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = tuple(sorted((ROOT / "docs").rglob("*.md")))
@@ -27,6 +35,8 @@ TABLES: Mapping[str, Callable[[], str]] = (
     | learning_tables.TABLES
     | other_tables.TABLES
     | doctor_table.TABLES
+    | chomsky_table.TABLES
+    | gallery_table.TABLES
     | trust_table.TABLES
 )
 

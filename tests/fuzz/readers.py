@@ -379,6 +379,27 @@ def read_forecast(path: Path, action: Any) -> None:
     Forecast.prepare(ForecastData(train=[path], **options), ForecastNet())
 
 
+def idx(path: Path) -> None:
+    """Images, and their labels beside them."""
+    draw = np.random.default_rng(0)
+    for kind, shape, most in (("images-idx3", (30, 4, 5), 256), ("labels-idx1", (30,), 10)):
+        header = bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
+        content = draw.integers(0, most, shape).astype(np.uint8).tobytes()
+        path.with_name(f"a-{kind}-ubyte").write_bytes(header + content)
+
+
+def idx_packed(path: Path) -> None:
+    """The images compressed, the labels not."""
+    idx(path)
+    path.write_bytes(gzip.compress(path.with_suffix("").read_bytes(), mtime=0))
+
+
+def read_idx(path: Path, action: Any) -> None:
+    from elman.data import read_table
+
+    exhaust(read_table(path, ["series", "label"], bad(action)))
+
+
 def latin_png(path: Path) -> None:
     pixels().convert("LA").save(path)
 
@@ -450,6 +471,12 @@ READERS: dict[str, Reader] = {
     "regress": Reader("a.jsonl", numbers, by_task("Regress", series="series"), "text"),
     "regress-columns": Reader("a.csv", number_columns, by_task("Regress", series="x*"), "text"),
     "regress-texts": Reader("a.csv", number_texts, by_task("Regress", series="series"), "text"),
+    "idx": Reader("a-images-idx3-ubyte", idx, read_idx),
+    "idx-gz": Reader("a-images-idx3-ubyte.gz", idx_packed, read_idx, "gzip"),
+    "idx-labels": Reader("a-images-idx3-ubyte", idx, read_idx, "bytes", "a-labels-idx1-ubyte"),
+    "idx-classify": Reader(
+        "a-images-idx3-ubyte", idx, by_task("Classify", series="series", permute=1)
+    ),
     "forecast": Reader("a.csv", series, read_forecast, "text"),
     "tag": Reader("a.conllu", conllu, by_task("Tag"), "text"),
     "translate": Reader("a.csv", csv, by_task("Translate", source="text", target="note"), "text"),

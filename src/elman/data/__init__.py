@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         BadValue,
         Record,
         RowLines,
+        is_idx,
         matching_columns,
         read_table,
     )
@@ -61,6 +62,7 @@ __all__ = [
     "by_name",
     "crop",
     "guarded",
+    "is_idx",
     "is_video",
     "matching_columns",
     "moving",
@@ -100,6 +102,7 @@ _HOMES = {
         "BadValue",
         "Record",
         "RowLines",
+        "is_idx",
         "matching_columns",
         "read_table",
     ),

@@ -20,6 +20,9 @@ from elman.data._text import codec, files_in, not_encoded, open_binary
 _PLAIN = {"", ".txt", ".dat", ".data", ".tab", ".text", ".log"}
 """Suffixes of plain text, which may be a table under another name; a picture may not."""
 
+IDX = re.compile(r"(?P<before>.*)(?P<kind>images|labels)(?P<mark>[-.])idx[13]-ubyte(?P<gz>\.gz)?")
+"""The name of a file of images or of their labels, as those of MNIST."""
+
 _STRAY = re.compile("[\udc80-\udcff]")
 
 
@@ -110,9 +113,10 @@ def read_table(
 
     The end of the name says what it is: ``.csv`` (quoted as in RFC 4180), ``.tsv`` (never quoted),
     ``.jsonl`` or ``.ndjson`` (an object a line), each also with ``.gz``; ``.parquet`` where pyarrow
-    is installed. A row whose number of fields differs from the header's, a line that is not JSON,
-    and bytes that are not in the encoding are bad rows. The apostrophe that `guarded` puts before a
-    formula in a CSV file is removed.
+    is installed; ``images-idx3-ubyte``, also with ``.gz``: the images of MNIST, whose columns are
+    ``series``, a pixel a step, and ``label``. A row whose number of fields differs from the
+    header's, a line that is not JSON, and bytes that are not in the encoding are bad rows. The
+    apostrophe that `guarded` puts before a formula in a CSV file is removed.
 
     Args:
         path: the file or folder.
@@ -131,7 +135,16 @@ def read_table(
         >>> next(read_table(file, ["text", "label"], BadRows())).values
         {'text': 'good, really', 'label': '1'}
     """
+    options = ReadOptions(required, bad, names, encoding)
     for file in files_in(path):
+        if is_idx(file):
+            if file != Path(path):
+                raise DataError(
+                    f"{path}: expected a file of images, got a folder of IDX files: name the "
+                    "training images in it, and its test images with --test"
+                )
+            yield from _idx(file, options)
+            continue
         kind = file.with_suffix("").suffix if file.suffix == ".gz" else file.suffix
         if kind not in TABLE_FORMATS:
             raise DataError(
@@ -139,7 +152,16 @@ def read_table(
                 f"got {kind or 'no suffix'}: "
                 f"{'rename it if it is one' if kind in _PLAIN else 'convert it to one of these'}"
             )
-        yield from TABLE_FORMATS[kind](file, ReadOptions(required, bad, names, encoding))
+        yield from TABLE_FORMATS[kind](file, options)
+
+
+def is_idx(file: Path) -> bool:
+    """Whether the name is that of an IDX file of images, or of their labels.
+
+    >>> is_idx(Path("train-images-idx3-ubyte.gz"))
+    True
+    """
+    return IDX.fullmatch(file.name) is not None
 
 
 def check_columns(file: Path, required: Sequence[str], there: Sequence[str]) -> None:
@@ -321,6 +343,12 @@ def _parquet(file: Path, options: ReadOptions) -> Iterator[Record]:
     from elman.data._parquet import read_parquet
 
     return read_parquet(file, options)
+
+
+def _idx(file: Path, options: ReadOptions) -> Iterator[Record]:
+    from elman.data._idx import read_idx
+
+    return read_idx(file, options)
 
 
 @contextmanager

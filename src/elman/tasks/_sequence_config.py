@@ -28,6 +28,12 @@ class SequenceColumn(Section):
     standardize: bool | None = Field(
         None, description="series: standardize by the training rows; if unset, for files only"
     )
+    permute: int | None = Field(
+        None,
+        ge=0,
+        lt=2**32,
+        description="series: seed of a permutation of the steps, the same for every row",
+    )
     level: Literal["word", "char", "bpe", "unigram"] = Field(
         "word", description="tokenization level"
     )
@@ -62,6 +68,8 @@ class SequenceColumn(Section):
     def _one_input(self) -> Self:
         if not self.text and not self.series:
             raise ValueError("name the column of the sequence: text, or series")
+        if self.permute is not None and not self.series:
+            raise ValueError("only the steps of a series can be permuted: set series")
         return self
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from elman._errors import CheckpointError, ConfigError, DataError
 from elman._files import read_json, replacing, why
 from elman.bptt import State
-from elman.data import TABLE_FORMATS, BadRows, Column, Rows, buckets
+from elman.data import TABLE_FORMATS, BadRows, Column, Rows, buckets, is_idx
 from elman.pictures import Picture
 from elman.tasks._answers import beside
 from elman.tasks._features import Feature
@@ -367,7 +367,7 @@ class Supervised(Task):
 
     def accepts(self, path: Path) -> bool:
         """Whether `rows_of` reads such a file; any other has one text a line."""
-        return bool(set(path.suffixes) & set(TABLE_FORMATS))
+        return bool(set(path.suffixes) & set(TABLE_FORMATS)) or is_idx(path)
 
     def row_of(self, text: str) -> Mapping[str, Any]:
         """A row that has only this text.

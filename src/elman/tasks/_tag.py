@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman import metrics as measure
+from elman._errors import DataError, nearest
 from elman.baselines import MostFrequentTag
 from elman.data import (
     TABLE_FORMATS,
@@ -105,7 +106,7 @@ class Tags(Feature):
     """The label of each word of a sentence."""
 
     def __init__(self, data: TagData) -> None:
-        self.columns, self.name = (data.tags,), data.tags
+        self.columns, self.name, self.blank = (data.tags,), data.tags, data.blank
         self.labels: list[str] = []
 
     def parse(self, values: Mapping[str, Any]) -> list[str]:
@@ -120,6 +121,11 @@ class Tags(Feature):
 
     def fit(self, values: Sequence[Sequence[str]]) -> None:
         self.labels = sorted({tag for tags in values for tag in tags})
+        if self.blank is not None and self.blank not in self.labels:
+            raise DataError(
+                f"data.blank must be a label of the training rows, got {self.blank!r}: "
+                f"{nearest(self.blank, self.labels)}"
+            )
 
     def encode(self, values: Sequence[Sequence[str]]) -> Ragged:
         number = {label: i for i, label in enumerate(self.labels)}
@@ -247,7 +253,9 @@ class Tag(Supervised):
 
     @property
     def metric(self) -> Metric:
-        """That of whole spans where the labels mark spans, else that of ``data.aim``."""
+        """That of whole spans or of symbols where the labels have such, else ``data.aim``."""
+        if self.data.blank is not None:
+            return Metric("symbol_accuracy", higher_is_better=True)
         return Metric("span_f1" if self._spans else self.data.aim, higher_is_better=True)
 
     @property
@@ -273,6 +281,8 @@ class Tag(Supervised):
         }
         if new.any():
             metrics["unknown_accuracy"] = measure.accuracy(predicted, target, new)
+        if self._blank is not None:
+            metrics["symbol_accuracy"] = measure.accuracy(predicted, target, target != self._blank)
         if self._spans:
             lengths = rows.lengths("x").tolist()
             pair = (
@@ -281,6 +291,11 @@ class Tag(Supervised):
             )
             metrics["span_f1"] = measure.span_f1(*pair)
         return {self.metric.name: metrics[self.metric.name], **metrics}
+
+    @property
+    def _blank(self) -> int | None:
+        """The number of the label ``data.blank``."""
+        return None if self.data.blank is None else self.labels.index(self.data.blank)
 
     def _confusion(self, predicted: Tensor, target: Tensor) -> Tensor:
         return measure.confusion(predicted, target, len(self.labels))
@@ -298,7 +313,7 @@ class Tag(Supervised):
         return [table] if len(self.labels) <= MOST_LABELS else []
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
-        """The label that is most frequent overall, and for each word."""
+        """The label that is most frequent overall, for each word and, with a blank, at a step."""
         train = self.parts["train"]
         size = len(self.words.forms.all())
         model = MostFrequentTag(_steps(train, "x").numpy(), _steps(train, "y").numpy(), size)
@@ -310,7 +325,21 @@ class Tag(Supervised):
                 by_word = torch.from_numpy(model.tags(x.numpy()))
                 metrics["most_frequent"][split] = self._measured(overall.expand_as(x), rows)
                 metrics["most_frequent_per_word"][split] = self._measured(by_word, rows)
+                if self._blank is not None:
+                    logs = self._memoryless(rows)
+                    nats = float(F.nll_loss(logs, _steps(rows, "y")))
+                    measured = self._measured(logs.argmax(-1), rows) | {"nats": nats}
+                    metrics.setdefault("memoryless", {})[split] = measured
         return metrics
+
+    def _memoryless(self, rows: Rows) -> Tensor:
+        """Ln P(label | time step) of each word (words, labels), from the training rows."""
+        train, size = self.parts["train"], len(self.labels)
+        places, longest = _places(train), int(train.lengths("x").max())
+        pairs = places * size + _steps(train, "y")
+        counts = torch.bincount(pairs, minlength=longest * size).view(longest, size).double()
+        shares = counts / counts.sum(1, keepdim=True)
+        return shares.clamp(min=1e-300).log()[_places(rows).clamp(max=longest - 1)]
 
     def accepts(self, path: Path) -> bool:
         return bool(set(path.suffixes) & {*TABLE_FORMATS, ".conllu", ".conll"})
@@ -349,6 +378,11 @@ def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
             yield from source.tables([file])
         else:
             yield from read_tagged(file, source.bad, tag=data.tag, encoding=data.encoding)
+
+
+def _places(rows: Rows) -> Tensor:
+    """The time step of each word, sentences end to end."""
+    return torch.cat([torch.arange(n) for n in rows.lengths("x").tolist()])
 
 
 def _steps(rows: Rows, name: str) -> Tensor:

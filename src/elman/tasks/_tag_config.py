@@ -35,6 +35,11 @@ class TagData(Division, FileData):
         "fitted on "
         "the validation rows, so that rare labels are predicted, too",
     )
+    blank: str | None = Field(
+        None,
+        description="a label that says nothing: symbol_accuracy is over the words with any other; "
+        "_ for copy-memory",
+    )
     vocabulary: int | None = Field(
         20_000, ge=2, description="maximum number of words with a vector"
     )
@@ -45,6 +50,8 @@ class TagData(Division, FileData):
     @classmethod
     def implied(cls, settings: dict[str, Any]) -> dict[str, Any]:
         """Some of the default set's rows, and rare labels among them, unless told otherwise."""
+        if settings.get("name") == "copy-memory":
+            settings = {"blank": "_", **settings}
         if settings.get("name") == RESTORE:
             settings = {"rows": RESTORE_ROWS, "aim": "macro_f1", **settings}
         return settings

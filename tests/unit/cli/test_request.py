@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,13 @@ def test_a_preset_of_another_task() -> None:
 def test_presets_are_valid(name: str) -> None:
     assert asked("a.txt", "--preset", name).config.train.loss == "sum"
     assert preset_file(name).read_text().startswith("# ")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in preset_file("recall").parent.iterdir())
+)
+def test_every_preset_is_a_configuration_of_its_task(name: str) -> None:
+    task = tomllib.loads(preset_file(name).read_text(encoding="utf-8"))["task"]
+    request = parse_request("train", "Train.", [task, "a.txt", "--preset", name])
+    assert request.options["preset"] == name
+    assert request.config.model.hidden >= 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,20 @@ def test_vectors_of_words(corpus: Path, tmp_path: Path) -> None:
     task = prepared(corpus, {"vectors": vectors, "freeze": True})
     may = task.words.forms.words(torch.tensor(task.words.forms.numbers(["may"])))
     assert task.network.words.weight[may].tolist() == [[1, 2, 3, 4, 5, 6]]
+
+
+def test_copy_memory_counts_the_symbols_alone() -> None:
+    """Who has no memory says blanks, and then any symbol: 10 ln 8 / (steps + 20) nats."""
+    section = TagData(name="copy-memory", rows=3000, steps=8)
+    task = Tag.prepare(section, TagNet(hidden=2, characters=0))
+    assert section.blank == "_"
+    assert task.evaluate("test")["symbol_accuracy"] < 0.5
+    memoryless = task.baselines()["memoryless"]["test"]
+    assert memoryless["nats"] == pytest.approx(10 * math.log(8) / 28, rel=0.02)
+    assert memoryless["symbol_accuracy"] == pytest.approx(1 / 8, abs=0.03)
+    assert task.baselines()["most_frequent"]["test"]["symbol_accuracy"] == 0
+
+
+def test_a_blank_is_a_label(corpus: Path) -> None:
+    with pytest.raises(DataError, match=r"data.blank must be a label of the training rows, got 'N"):
+        Tag.prepare(TagData(train=[corpus], blank="NAMES"), TagNet())
