@@ -29,6 +29,13 @@ def as_markdown(docstring: str) -> str:
 
 
 class Docstrings(griffe.Extension):
+    def on_module(self, *, mod: griffe.Module, **_: Any) -> None:
+        """The names of a package that loads them lazily are those that type checkers are told."""
+        if "lazy" in mod.members:
+            own = {name for name, member in mod.members.items() if not member.is_alias}
+            typed = {name for name, member in mod.members.items() if not member.runtime}
+            mod.exports = sorted(name for name in own | typed if not name.startswith("_"))
+
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring:
             obj.docstring.value = as_markdown(obj.docstring.value)

@@ -30,20 +30,20 @@ class Settings(Protocol):
     def engine(self) -> str: ...
 
 
-class Window(NamedTuple):
+class ReceptiveField(NamedTuple):
     """What a network without recurrence sees at a step; see `elman.layers.FeedForward`."""
 
     steps: int = 1
     place: Literal["past", "around", "row"] = "past"
 
 
-ONE_STEP = Window()
+ONE_STEP = ReceptiveField()
 
 
 def recurrent(
     settings: Settings,
     input_size: int,
-    window: Window = ONE_STEP,
+    window: ReceptiveField = ONE_STEP,
     *,
     bidirectional: bool = False,
     drop_last: bool = True,
@@ -87,7 +87,7 @@ def pooled(
 
     A network without recurrence reads ``steps`` steps as a whole, so there is nothing to pool.
     """
-    window = Window(steps, "row")
+    window = ReceptiveField(steps, "row")
     layer = recurrent(settings, input_size, window, bidirectional=bidirectional, drop_last=False)
     if isinstance(layer, FeedForward):
         return layer, Pool("last", layer.output_size)

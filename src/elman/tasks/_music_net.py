@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from elman.bptt import State
 from elman.data.music import KEYS
-from elman.tasks._layers import Window, recurrent
+from elman.tasks._layers import ReceptiveField, recurrent
 from elman.tasks._music_config import MusicNet
 
 SELDOM = -3.0
@@ -110,7 +110,7 @@ class MusicNetwork(nn.Module):
     def __init__(self, config: MusicNet) -> None:
         super().__init__()
         self.dropout, self.frame_dropout = config.dropout, config.frame_dropout
-        self.recurrent = recurrent(config, KEYS, Window(config.window), drop_last=False)
+        self.recurrent = recurrent(config, KEYS, ReceptiveField(config.window), drop_last=False)
         self.output: Frames | Chords = (
             Chords(config.hidden, config.units)
             if config.output == "chords"

@@ -12,7 +12,7 @@ from elman.cells import LSTM
 from elman.data import Ragged
 from elman.layers import Bidirectional, Recurrent
 from elman.nn import Embedding, Pool
-from elman.tasks._layers import Window, recurrent
+from elman.tasks._layers import ReceptiveField, recurrent
 from elman.tasks._tag_config import TagNet
 
 UNKNOWN = 0
@@ -103,7 +103,7 @@ class TagNetwork(nn.Module):
         self.recurrent = recurrent(
             config,
             size,
-            Window(config.window, "around"),
+            ReceptiveField(config.window, "around"),
             bidirectional=config.bidirectional,
             drop_last=False,
         )
