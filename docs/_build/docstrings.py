@@ -8,8 +8,6 @@ from typing import Any
 
 import griffe
 
-from elman import cells
-
 MATH = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?:(?P=indent) +\S.*| *(?=\n)))*)", re.MULTILINE)
 TABLE = re.compile(r"^( *)(=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*)$", re.MULTILINE)
 DOCTEST = re.compile(r"^>>> .*(?:\n\S.*|\n    .*)*", re.MULTILINE)
@@ -31,9 +29,12 @@ def as_markdown(docstring: str) -> str:
 
 
 class Docstrings(griffe.Extension):
-    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        """The public names of cells follow from CELLS, which nobody reads without running it."""
-        pkg["cells"].exports = list(cells.__all__)
+    def on_module(self, *, mod: griffe.Module, **_: Any) -> None:
+        """The names of a package that loads them lazily are those that type checkers are told."""
+        if "lazy" in mod.members:
+            own = {name for name, member in mod.members.items() if not member.is_alias}
+            typed = {name for name, member in mod.members.items() if not member.runtime}
+            mod.exports = sorted(name for name in own | typed if not name.startswith("_"))
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring:

@@ -5,148 +5,93 @@ The public names are loaded when they are first used: ``import elman`` does not 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from elman._lazy import lazy
 
 if TYPE_CHECKING:
     from elman import (
-        baselines,
-        bptt,
-        cells,
-        clip,
-        comparison,
-        data,
-        decode,
-        diagnosis,
-        engine,
-        init,
-        inspection,
-        layers,
-        metrics,
-        nn,
-        pictures,
-        reporting,
-        scan,
-        tasks,
-        training,
+        baselines as baselines,
+        bptt as bptt,
+        cells as cells,
+        clip as clip,
+        comparison as comparison,
+        data as data,
+        decode as decode,
+        diagnosis as diagnosis,
+        engine as engine,
+        init as init,
+        inspection as inspection,
+        layers as layers,
+        metrics as metrics,
+        nn as nn,
+        pictures as pictures,
+        reporting as reporting,
+        scan as scan,
+        tasks as tasks,
+        training as training,
     )
     from elman._errors import (
-        CheckpointError,
-        ConfigError,
-        DataError,
-        Diverged,
-        DtypeError,
-        ElmanError,
-        EngineError,
-        Interrupted,
-        ShapeError,
+        CheckpointError as CheckpointError,
+        ConfigError as ConfigError,
+        DataError as DataError,
+        Diverged as Diverged,
+        DtypeError as DtypeError,
+        ElmanError as ElmanError,
+        EngineError as EngineError,
+        Interrupted as Interrupted,
+        ShapeError as ShapeError,
     )
-    from elman.comparison import compare
-    from elman.diagnosis import diagnose
-    from elman.engine import explain, use_engine
+    from elman.comparison import compare as compare
+    from elman.diagnosis import diagnose as diagnose
+    from elman.engine import explain as explain, use_engine as use_engine
     from elman.layers import (
-        GRU,
-        LSTM,
-        RNN,
-        Bidirectional,
-        Dropout,
-        GRUCell,
-        LSTMCell,
-        Recurrent,
-        Residual,
-        RNNCell,
-        Stack,
-        convert,
-        from_keras,
-        to_torch,
+        GRU as GRU,
+        LSTM as LSTM,
+        RNN as RNN,
+        Bidirectional as Bidirectional,
+        Dropout as Dropout,
+        GRUCell as GRUCell,
+        LSTMCell as LSTMCell,
+        Recurrent as Recurrent,
+        Residual as Residual,
+        RNNCell as RNNCell,
+        Stack as Stack,
+        convert as convert,
+        from_keras as from_keras,
+        to_torch as to_torch,
     )
-    from elman.reporting import report
-    from elman.stream import Stream
-    from elman.training import load, train
+    from elman.reporting import report as report
+    from elman.stream import Stream as Stream
+    from elman.training import load as load, train as train
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "Bidirectional",
-    "CheckpointError",
-    "ConfigError",
-    "DataError",
-    "Diverged",
-    "Dropout",
-    "DtypeError",
-    "ElmanError",
-    "EngineError",
-    "GRUCell",
-    "Interrupted",
-    "LSTMCell",
-    "RNNCell",
-    "Recurrent",
-    "Residual",
-    "ShapeError",
-    "Stack",
-    "Stream",
-    "baselines",
-    "bptt",
-    "cells",
-    "clip",
-    "compare",
-    "comparison",
-    "convert",
-    "data",
-    "decode",
-    "diagnose",
-    "diagnosis",
-    "engine",
-    "explain",
-    "from_keras",
-    "init",
-    "inspection",
-    "layers",
-    "load",
-    "metrics",
-    "nn",
-    "pictures",
-    "report",
-    "reporting",
-    "scan",
-    "tasks",
-    "to_torch",
-    "train",
-    "training",
-    "use_engine",
-]
-
-
 # Verbs are functions and packages are nouns: importing a module sets the name of the same spelling.
-_HOMES = {
-    "Stream": "stream",
-    "compare": "comparison",
-    "diagnose": "diagnosis",
-    "explain": "engine",
-    "load": "training",
-    "report": "reporting",
-    "train": "training",
-    "use_engine": "engine",
-}
-
-
-def _home(name: str) -> str | None:
-    """The module that holds a public name; None where the name is a module itself."""
-    if name.endswith("Error") or name in {"Diverged", "Interrupted"}:
-        return "_errors"
-    in_layers = name[0].isupper() or name in {"convert", "from_keras", "to_torch"}
-    return _HOMES.get(name, "layers" if in_layers else None)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'elman' has no attribute {name!r}")
-    home = _home(name)
-    return getattr(import_module(f"elman.{home}"), name) if home else import_module(f"elman.{name}")
+__getattr__, _, __all__ = lazy(
+    __name__,
+    {
+        "": (
+            "baselines bptt cells clip comparison data decode diagnosis engine init inspection "
+            "layers metrics nn pictures reporting scan tasks training"
+        ),
+        "_errors": (
+            "CheckpointError ConfigError DataError Diverged DtypeError ElmanError EngineError "
+            "Interrupted ShapeError"
+        ),
+        "comparison": "compare",
+        "diagnosis": "diagnose",
+        "engine": "explain use_engine",
+        "layers": (
+            "GRU LSTM RNN Bidirectional Dropout GRUCell LSTMCell Recurrent Residual RNNCell Stack "
+            "convert from_keras to_torch"
+        ),
+        "reporting": "report",
+        "stream": "Stream",
+        "training": "load train",
+    },
+)
 
 
 def __dir__() -> list[str]:
-    return sorted(["__version__", *__all__])
+    return ["__version__", *__all__]

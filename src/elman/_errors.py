@@ -114,6 +114,8 @@ SYNONYMS = {
     "sequence_length": ("k1", "steps"),
     "seq_length": ("k1", "steps"),
     "bptt_length": ("k1",),
+    "covariates": ("past", "known"),  # in this order: what is of the past leaks no future
+    "tie": ("tied",),
     "tie_weights": ("tied",),
     "tied_weights": ("tied",),
     "tie_word_embeddings": ("tied",),

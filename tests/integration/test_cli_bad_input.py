@@ -155,7 +155,7 @@ def test_a_run_folder_of_another_version(refused: Refused) -> None:
     file = Path(RUN, "config.toml")
     file.write_text(file.read_text().replace(f"format = {FORMAT}", "format = 99"))
     for command in (["predict", RUN, "--prompt", "the"], ["train", "language", "--resume", RUN]):
-        assert "config.toml: the run folder's format must be 2, got 99: use the elman" in refused(
+        assert "config.toml: the run folder's format must be 3, got 99: use the elman" in refused(
             3, *command
         )
 

@@ -89,7 +89,7 @@ def test_forecast(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_is_no_setting_of_it(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TRAIN, *SMALL, "--data.covariates", "sold"]) == 2
-    assert "covariates sold: name in data.known those that are known" in capsys.readouterr().err
+    assert "--data.covariates: did you mean '--data.past'" in capsys.readouterr().err
     assert main([*TRAIN, *SMALL, "--valid", "sales.csv", "--data.test_steps", "3"]) == 2
     err = capsys.readouterr().err
     assert "unknown option --valid" in err

@@ -15,47 +15,33 @@ pictures/                   validation, final, and by_length if rows differ in l
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from elman._lazy import lazy
 
 if TYPE_CHECKING:
-    from elman.comparison._design import Design
-    from elman.comparison._entry import compare, load, resume
-    from elman.comparison._result import Candidate, Comparison, Outcome, Spread
-    from elman.comparison._table import baseline_rows, markdown, rows
-    from elman.comparison._verdict import PairwiseTest, Verdict
+    from elman.comparison._design import Design as Design
+    from elman.comparison._entry import compare as compare, load as load, resume as resume
+    from elman.comparison._result import (
+        Candidate as Candidate,
+        Comparison as Comparison,
+        Outcome as Outcome,
+        Spread as Spread,
+    )
+    from elman.comparison._table import (
+        baseline_rows as baseline_rows,
+        markdown as markdown,
+        rows as rows,
+    )
+    from elman.comparison._verdict import PairwiseTest as PairwiseTest, Verdict as Verdict
 
-__all__ = [
-    "Candidate",
-    "Comparison",
-    "Design",
-    "Outcome",
-    "PairwiseTest",
-    "Spread",
-    "Verdict",
-    "baseline_rows",
-    "compare",
-    "load",
-    "markdown",
-    "resume",
-    "rows",
-]
-
-_HOMES = {
-    "_entry": ("compare", "load", "resume"),
-    "_design": ("Design",),
-    "_result": ("Candidate", "Comparison", "Outcome", "Spread"),
-    "_table": ("baseline_rows", "markdown", "rows"),
-    "_verdict": ("PairwiseTest", "Verdict"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "_design": "Design",
+        "_entry": "compare load resume",
+        "_result": "Candidate Comparison Outcome Spread",
+        "_table": "baseline_rows markdown rows",
+        "_verdict": "PairwiseTest Verdict",
+    },
+)

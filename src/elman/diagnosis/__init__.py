@@ -6,47 +6,34 @@ are loaded when they are first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from elman._lazy import lazy
 
 if TYPE_CHECKING:
-    from elman.diagnosis._evidence import Evidence, GradientReach, LossCurve, Saturation, Standing
-    from elman.diagnosis._examine import Examination, Measurement, diagnose
-    from elman.diagnosis._finding import Finding, Remedy
-    from elman.diagnosis._rules import CODES
-    from elman.diagnosis._try import Trial, try_remedies
+    from elman.diagnosis._evidence import (
+        Evidence as Evidence,
+        GradientReach as GradientReach,
+        LossCurve as LossCurve,
+        Saturation as Saturation,
+        Standing as Standing,
+    )
+    from elman.diagnosis._examine import (
+        Examination as Examination,
+        Measurement as Measurement,
+        diagnose as diagnose,
+    )
+    from elman.diagnosis._finding import Finding as Finding, Remedy as Remedy
+    from elman.diagnosis._rules import CODES as CODES
+    from elman.diagnosis._try import Trial as Trial, try_remedies as try_remedies
 
-__all__ = [
-    "CODES",
-    "Evidence",
-    "Examination",
-    "Finding",
-    "GradientReach",
-    "LossCurve",
-    "Measurement",
-    "Remedy",
-    "Saturation",
-    "Standing",
-    "Trial",
-    "diagnose",
-    "try_remedies",
-]
-
-_HOMES = {
-    "_examine": ("Examination", "Measurement", "diagnose"),
-    "_finding": ("Finding", "Remedy"),
-    "_evidence": ("LossCurve", "Evidence", "GradientReach", "Standing", "Saturation"),
-    "_rules": ("CODES",),
-    "_try": ("Trial", "try_remedies"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "_evidence": "Evidence GradientReach LossCurve Saturation Standing",
+        "_examine": "Examination Measurement diagnose",
+        "_finding": "Finding Remedy",
+        "_rules": "CODES",
+        "_try": "Trial try_remedies",
+    },
+)

@@ -6,6 +6,7 @@ from elman.layers._base import Layer
 from elman.layers._compose import Bidirectional, Dropout, Residual, Stack
 from elman.layers._drop_in import GRU, LSTM, RNN, DropIn
 from elman.layers._drop_in_cells import GRUCell, LSTMCell, RNNCell
+from elman.layers._feedforward import FeedForward
 from elman.layers._interop import convert, to_torch
 from elman.layers._keras import from_keras
 from elman.layers._recurrent import Recurrent
@@ -17,6 +18,7 @@ __all__ = [
     "Bidirectional",
     "DropIn",
     "Dropout",
+    "FeedForward",
     "GRUCell",
     "LSTMCell",
     "Layer",

@@ -6,7 +6,6 @@ from elman.nn._attention import Attention, BahdanauAttention, LuongAttention, Me
 from elman.nn._cross_entropy import LinearCrossEntropy, linear_cross_entropy
 from elman.nn._decoder import Decoded, Decoder
 from elman.nn._embedding import Embedding, OneHot, OutputLayer
-from elman.nn._feedforward import FeedForward
 from elman.nn._pool import POOLS, Pool
 
 __all__ = [
@@ -16,7 +15,6 @@ __all__ = [
     "Decoded",
     "Decoder",
     "Embedding",
-    "FeedForward",
     "LinearCrossEntropy",
     "LuongAttention",
     "Memory",

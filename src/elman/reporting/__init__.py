@@ -12,58 +12,30 @@ report/report.html  the page; its figures are beside it as PNG and SVG
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from elman._lazy import lazy
 
 if TYPE_CHECKING:
-    from elman.reporting._figures import figures
-    from elman.reporting._measure import measure
+    from elman.reporting._figures import figures as figures
+    from elman.reporting._measure import measure as measure
     from elman.reporting._measures import (
-        MEASURES_FILE,
-        Curve,
-        Exponents,
-        Jacobians,
-        LayerMeasures,
-        Measures,
-        ReportTable,
+        MEASURES_FILE as MEASURES_FILE,
+        Curve as Curve,
+        Exponents as Exponents,
+        Jacobians as Jacobians,
+        LayerMeasures as LayerMeasures,
+        Measures as Measures,
+        ReportTable as ReportTable,
     )
-    from elman.reporting._page import report
+    from elman.reporting._page import report as report
 
-__all__ = [
-    "MEASURES_FILE",
-    "Curve",
-    "Exponents",
-    "Jacobians",
-    "LayerMeasures",
-    "Measures",
-    "ReportTable",
-    "figures",
-    "measure",
-    "report",
-]
-
-_HOMES = {
-    "_figures": ("figures",),
-    "_measure": ("measure",),
-    "_measures": (
-        "MEASURES_FILE",
-        "Curve",
-        "Exponents",
-        "Jacobians",
-        "LayerMeasures",
-        "Measures",
-        "ReportTable",
-    ),
-    "_page": ("report",),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "_figures": "figures",
+        "_measure": "measure",
+        "_measures": "MEASURES_FILE Curve Exponents Jacobians LayerMeasures Measures ReportTable",
+        "_page": "report",
+    },
+)

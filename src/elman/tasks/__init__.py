@@ -3,45 +3,62 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elman._errors import ConfigError, nearest
+from elman._lazy import lazy
 
 if TYPE_CHECKING:
-    from elman.tasks._caption import Caption
-    from elman.tasks._caption_config import CaptionData, CaptionNet
-    from elman.tasks._classify import Classify
-    from elman.tasks._classify_config import ClassifyData, ClassifyNet
-    from elman.tasks._features import Feature, Labels, Number
-    from elman.tasks._forecast import Forecast
-    from elman.tasks._forecast_config import ForecastData, ForecastNet
-    from elman.tasks._language import LanguageModel
-    from elman.tasks._language_config import LanguageData, LanguageNet
-    from elman.tasks._motion import Motion
-    from elman.tasks._motion_config import MotionData, MotionNet
-    from elman.tasks._motion_picture import side_by_side
-    from elman.tasks._music import Music
-    from elman.tasks._music_config import MusicAsked, MusicData, MusicNet
-    from elman.tasks._regress import Regress
-    from elman.tasks._regress_config import RegressData, RegressNet
-    from elman.tasks._section import Section, Sections
-    from elman.tasks._sequences import Series, Text
-    from elman.tasks._supervised import Part, Supervised
-    from elman.tasks._table_config import TableData
-    from elman.tasks._tag import Tag
-    from elman.tasks._tag_config import TagData, TagNet
-    from elman.tasks._task import (
-        Batch,
-        Excerpt,
-        Metrics,
-        Predictions,
-        Reading,
-        Table,
-        Task,
-        evaluating,
+    from elman.tasks._caption import Caption as Caption
+    from elman.tasks._caption_config import CaptionData as CaptionData, CaptionNet as CaptionNet
+    from elman.tasks._classify import Classify as Classify
+    from elman.tasks._classify_config import (
+        ClassifyData as ClassifyData,
+        ClassifyNet as ClassifyNet,
     )
-    from elman.tasks._translate import Translate
-    from elman.tasks._translate_config import TranslateData, TranslateNet
+    from elman.tasks._features import Feature as Feature, Labels as Labels, Number as Number
+    from elman.tasks._forecast import Forecast as Forecast
+    from elman.tasks._forecast_config import (
+        ForecastData as ForecastData,
+        ForecastNet as ForecastNet,
+    )
+    from elman.tasks._language import LanguageModel as LanguageModel
+    from elman.tasks._language_config import (
+        LanguageData as LanguageData,
+        LanguageNet as LanguageNet,
+    )
+    from elman.tasks._motion import Motion as Motion
+    from elman.tasks._motion_config import MotionData as MotionData, MotionNet as MotionNet
+    from elman.tasks._motion_picture import side_by_side as side_by_side
+    from elman.tasks._music import Music as Music
+    from elman.tasks._music_config import (
+        MusicAsked as MusicAsked,
+        MusicData as MusicData,
+        MusicNet as MusicNet,
+    )
+    from elman.tasks._regress import Regress as Regress
+    from elman.tasks._regress_config import RegressData as RegressData, RegressNet as RegressNet
+    from elman.tasks._section import Section as Section, Sections as Sections
+    from elman.tasks._sequences import Series as Series, Text as Text
+    from elman.tasks._supervised import Part as Part, Supervised as Supervised
+    from elman.tasks._table_config import TableData as TableData
+    from elman.tasks._tag import Tag as Tag
+    from elman.tasks._tag_config import TagData as TagData, TagNet as TagNet
+    from elman.tasks._task import (
+        Batch as Batch,
+        Excerpt as Excerpt,
+        Metrics as Metrics,
+        Predictions as Predictions,
+        Reading as Reading,
+        Table as Table,
+        Task as Task,
+        evaluating as evaluating,
+    )
+    from elman.tasks._translate import Translate as Translate
+    from elman.tasks._translate_config import (
+        TranslateData as TranslateData,
+        TranslateNet as TranslateNet,
+    )
 
 TASKS: tuple[tuple[str, str], ...] = (
     ("language", "elman.tasks._language:LanguageModel"),
@@ -56,109 +73,37 @@ TASKS: tuple[tuple[str, str], ...] = (
 )
 """Names, and where to find the task; its configuration, beside it, never imports torch."""
 
-__all__ = [
-    "TASKS",
-    "Batch",
-    "Caption",
-    "CaptionData",
-    "CaptionNet",
-    "Classify",
-    "ClassifyData",
-    "ClassifyNet",
-    "Excerpt",
-    "Feature",
-    "Forecast",
-    "ForecastData",
-    "ForecastNet",
-    "Labels",
-    "LanguageData",
-    "LanguageModel",
-    "LanguageNet",
-    "Metrics",
-    "Motion",
-    "MotionData",
-    "MotionNet",
-    "Music",
-    "MusicAsked",
-    "MusicData",
-    "MusicNet",
-    "Number",
-    "Part",
-    "Predictions",
-    "Reading",
-    "Regress",
-    "RegressData",
-    "RegressNet",
-    "Section",
-    "Sections",
-    "Series",
-    "Supervised",
-    "Table",
-    "TableData",
-    "Tag",
-    "TagData",
-    "TagNet",
-    "Task",
-    "Text",
-    "Translate",
-    "TranslateData",
-    "TranslateNet",
-    "by_name",
-    "evaluating",
-    "is_named",
-    "sections",
-    "side_by_side",
-]
-
-_WHERE = {
-    "Batch": "_task",
-    "Caption": "_caption",
-    "CaptionData": "_caption_config",
-    "CaptionNet": "_caption_config",
-    "Classify": "_classify",
-    "ClassifyData": "_classify_config",
-    "ClassifyNet": "_classify_config",
-    "Excerpt": "_task",
-    "Feature": "_features",
-    "Forecast": "_forecast",
-    "ForecastData": "_forecast_config",
-    "ForecastNet": "_forecast_config",
-    "Labels": "_features",
-    "LanguageData": "_language_config",
-    "LanguageModel": "_language",
-    "LanguageNet": "_language_config",
-    "Metrics": "_task",
-    "Motion": "_motion",
-    "MotionData": "_motion_config",
-    "MotionNet": "_motion_config",
-    "Music": "_music",
-    "MusicAsked": "_music_config",
-    "MusicData": "_music_config",
-    "MusicNet": "_music_config",
-    "Number": "_features",
-    "Part": "_supervised",
-    "Predictions": "_task",
-    "Reading": "_task",
-    "Regress": "_regress",
-    "RegressData": "_regress_config",
-    "RegressNet": "_regress_config",
-    "Section": "_section",
-    "Sections": "_section",
-    "Series": "_sequences",
-    "Supervised": "_supervised",
-    "Table": "_task",
-    "TableData": "_table_config",
-    "Tag": "_tag",
-    "TagData": "_tag_config",
-    "TagNet": "_tag_config",
-    "Task": "_task",
-    "Text": "_sequences",
-    "Translate": "_translate",
-    "TranslateData": "_translate_config",
-    "TranslateNet": "_translate_config",
-    "evaluating": "_task",
-    "side_by_side": "_motion_picture",
-}
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "_caption": "Caption",
+        "_caption_config": "CaptionData CaptionNet",
+        "_classify": "Classify",
+        "_classify_config": "ClassifyData ClassifyNet",
+        "_features": "Feature Labels Number",
+        "_forecast": "Forecast",
+        "_forecast_config": "ForecastData ForecastNet",
+        "_language": "LanguageModel",
+        "_language_config": "LanguageData LanguageNet",
+        "_motion": "Motion",
+        "_motion_config": "MotionData MotionNet",
+        "_motion_picture": "side_by_side",
+        "_music": "Music",
+        "_music_config": "MusicAsked MusicData MusicNet",
+        "_regress": "Regress",
+        "_regress_config": "RegressData RegressNet",
+        "_section": "Section Sections",
+        "_sequences": "Series Text",
+        "_supervised": "Part Supervised",
+        "_table_config": "TableData",
+        "_tag": "Tag",
+        "_tag_config": "TagData TagNet",
+        "_task": "Batch Excerpt Metrics Predictions Reading Table Task evaluating",
+        "_translate": "Translate",
+        "_translate_config": "TranslateData TranslateNet",
+    },
+    own=["TASKS", "by_name", "is_named", "sections"],
+)
 
 
 def by_name(name: str) -> type[LanguageModel | Supervised]:
@@ -196,13 +141,3 @@ def _home(name: str) -> str:
     if name not in known:
         raise ConfigError(f"unknown task {name!r}: {nearest(name, known)}")
     return known[name]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

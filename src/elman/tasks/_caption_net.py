@@ -13,12 +13,12 @@ from torch.utils._pytree import tree_map
 
 from elman import cells
 from elman._errors import ConfigError
+from elman.layers import FeedForward
 from elman.nn import (
     Attention,
     BahdanauAttention,
     Decoder,
     Embedding,
-    FeedForward,
     LuongAttention,
     Memory,
     OutputLayer,
@@ -147,10 +147,10 @@ class PlaceByPlace(nn.Module):
 
     def begin(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """What will be said at all places (batch, words, hidden), and how much of it was."""
-        once = torch.ones(len(vector), dtype=torch.long, device=vector.device)
-        hidden = self.words(self.first(vector.unsqueeze(0), once))
+        hidden = self.words(self.first.step(vector)[0])
         states = F.dropout(torch.relu(hidden), self.dropout, self.training)
-        return states.view(len(vector), -1, self.output_size), once - 1
+        begin = torch.zeros(len(vector), dtype=torch.long, device=vector.device)
+        return states.view(len(vector), -1, self.output_size), begin
 
     def forward(
         self, tokens: Tensor, state: tuple[Tensor, Tensor], *_: object

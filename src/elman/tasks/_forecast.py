@@ -14,6 +14,7 @@ from torch import Tensor
 
 from elman._errors import DataError
 from elman.data import Rows, records
+from elman.layers import FeedForward
 from elman.metrics import Metric
 from elman.pictures import Picture
 from elman.tasks._forecast_config import ForecastData, ForecastNet
@@ -23,7 +24,6 @@ from elman.tasks._forecast_series import Readings, SeriesSet, columns
 from elman.tasks._forecast_windows import ForecastWindow, Panel, Reader
 from elman.tasks._source import SPLITS, Labeled
 from elman.tasks._supervised import Part, Supervised
-from elman.tasks._table_config import FEEDFORWARD
 from elman.tasks._task import Metrics, Reading, Table
 
 SERIES = "series.safetensors"
@@ -166,7 +166,7 @@ class Forecast(Supervised):
     def window(self, batch: Part) -> ForecastWindow:
         """What the network reads of a batch, and what came then, on its device."""
         series = self.series
-        aligned = self.model.cell == FEEDFORWARD
+        aligned = isinstance(self.network.recurrent, FeedForward)  # its places have a meaning
         ahead = len(self.data.known)
         reader = Reader(
             series.cut, series.season, series.moments, ahead, self.model.scaling, aligned

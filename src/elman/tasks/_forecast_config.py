@@ -36,9 +36,6 @@ class ForecastData(FileData):
         description="covariates that are measured with the target: they are read only before the "
         "first step to forecast",
     )
-    covariates: list[str] = Field(
-        [], description="no longer used: list them in known or in past, so that no future leaks"
-    )
     missing: bool = Field(True, description="allow empty targets and missing steps")
     horizon: int = Field(12, ge=1, description="forecast horizon in steps")
     context: int | None = Field(
@@ -69,12 +66,7 @@ class ForecastData(FileData):
         return {"context": 2 * horizon, "valid_steps": horizon, "test_steps": horizon, **settings}
 
     @model_validator(mode="after")
-    def _says_what_is_known_ahead(self) -> Self:
-        if self.covariates:
-            raise ValueError(
-                f"covariates {', '.join(self.covariates)}: name in data.known those that are known "
-                "for the steps to forecast, and in data.past those that are measured as they come"
-            )
+    def _columns_are_distinct(self) -> Self:
         columns = [self.time, self.target, *filter(None, [self.series]), *self.known, *self.past]
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from elman.nn import FeedForward, Pool
 from elman.tasks._forecast_config import ForecastNet
-from elman.tasks._layers import recurrent
-from elman.tasks._table_config import FEEDFORWARD
+from elman.tasks._layers import pooled
 
 DRAWS = 1000
 """Draws whose quantiles are those of a negative binomial: their error is about 1 % of rank."""
@@ -175,8 +173,8 @@ class ForecastNetwork(nn.Module):
     .. math:: h = \mathrm{recurrent}(x_{1..C})_C, \quad
         o_k = V [\tanh(W_k h + U f_k + b_k); f_k] + c, \quad k = 1..H
 
-    :math:`f_k` is what is known of step k: covariates and the value a season before. With ``cell =
-    "feedforward"`` a `FeedForward` network over the C places of the window gives h.
+    :math:`f_k` is what is known of step k: covariates and the value a season before. Without
+    recurrence h comes of the C places of the window.
 
     Args:
         inputs: numbers of a step that is read.
@@ -195,28 +193,18 @@ class ForecastNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout, width = config.dropout, config.hidden
-        self.feedforward: FeedForward | None = None
-        if config.cell == FEEDFORWARD:
-            self.feedforward = FeedForward(inputs, context, width, config.layers)
-            size = width
-        else:
-            both = config.bidirectional
-            self.recurrent = recurrent(config, inputs, bidirectional=both, drop_last=False)
-            self.pool = Pool("last", self.recurrent.output_size, 1 + both)
-            size = self.pool.output_size
-        self.ahead = nn.Linear(size, horizon * width)
+        self.recurrent, self.pool = pooled(
+            config, inputs, context, "last", bidirectional=config.bidirectional
+        )
+        self.ahead = nn.Linear(self.pool.output_size, horizon * width)
         self.known = nn.Linear(known, width, bias=False)
         self.output = nn.Linear(width + known, outputs)
         self.register_buffer("widening", torch.ones((), dtype=torch.float64))
 
     def forward(self, x: Tensor, lengths: Tensor, known: Tensor) -> Tensor:
         steps = x.transpose(0, 1)
-        if self.feedforward is not None:
-            last = self.feedforward(steps, lengths)
-        else:
-            states, _ = self.recurrent(steps, lengths=lengths)
-            last = self.pool(states, lengths)
-        last = F.dropout(last, self.dropout, self.training)
+        states, _ = self.recurrent(steps, lengths=lengths)
+        last = F.dropout(self.pool(states, lengths), self.dropout, self.training)
         each = self.ahead(last).unflatten(-1, (-1, self.known.out_features))[:, : known.shape[1]]
         hidden = torch.tanh(each + self.known(known))
         outputs: Tensor = self.output(torch.cat([hidden, known], -1))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from elman import cells
-from elman.layers import Bidirectional, Dropout, Layer, Recurrent, Stack
+from elman.layers import Bidirectional, Dropout, FeedForward, Layer, Recurrent, Stack
+from elman.nn import Pool
+from elman.tasks._table_config import FEEDFORWARD
 
 
 class Settings(Protocol):
@@ -28,13 +30,31 @@ class Settings(Protocol):
     def engine(self) -> str: ...
 
 
+class ReceptiveField(NamedTuple):
+    """What a network without recurrence sees at a step; see `elman.layers.FeedForward`."""
+
+    steps: int = 1
+    place: Literal["past", "around", "row"] = "past"
+
+
+ONE_STEP = ReceptiveField()
+
+
 def recurrent(
-    settings: Settings, input_size: int, *, bidirectional: bool = False, drop_last: bool = True
-) -> Stack:
+    settings: Settings,
+    input_size: int,
+    window: ReceptiveField = ONE_STEP,
+    *,
+    bidirectional: bool = False,
+    drop_last: bool = True,
+) -> Layer:
     """Layers one above the other, time first as engines want; dropout on each one's output.
 
-    Without ``drop_last`` the last layer's output is left to the caller.
+    Without ``drop_last`` the last layer's output is left to the caller. ``window`` is that of the
+    network without recurrence, which is a layer, too.
     """
+    if settings.cell == FEEDFORWARD:
+        return FeedForward(input_size, window.steps, settings.hidden, settings.layers, window.place)
     options: dict[str, Any] = (
         {"activation": settings.activation} if settings.activation is not None else {}
     )
@@ -58,3 +78,17 @@ def recurrent(
         dropped = len(layers) - (not drop_last)
         layers[:dropped] = [Dropout(layer, settings.dropout) for layer in layers[:dropped]]
     return Stack(*layers)
+
+
+def pooled(
+    settings: Settings, input_size: int, steps: int, pool: str, *, bidirectional: bool
+) -> tuple[Layer, Pool]:
+    """Layers, and what makes one vector of their outputs, without dropout on the last one's.
+
+    A network without recurrence reads ``steps`` steps as a whole, so there is nothing to pool.
+    """
+    window = ReceptiveField(steps, "row")
+    layer = recurrent(settings, input_size, window, bidirectional=bidirectional, drop_last=False)
+    if isinstance(layer, FeedForward):
+        return layer, Pool("last", layer.output_size)
+    return layer, Pool(pool, layer.output_size, 1 + bidirectional)

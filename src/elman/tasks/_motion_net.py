@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from elman.nn import FeedForward
 from elman.tasks._layers import recurrent
 from elman.tasks._motion_config import MotionNet
-from elman.tasks._table_config import FEEDFORWARD
 
 LARGE = 4.0
 """Positions enter with their middle at 0 and so many times larger, so that steps are not small."""
@@ -127,11 +125,7 @@ class MotionNetwork(nn.Module):
         super().__init__()
         conv = config.encoder == "conv"
         self.eye = Eye(balls, config.channels) if conv else LinearEye(balls, size)
-        self.alone: FeedForward | None = None
-        if config.cell == FEEDFORWARD:
-            self.alone = FeedForward(3 * balls, 1, config.hidden, config.layers)
-        else:
-            self.recurrent = recurrent(config, 3 * balls)
+        self.recurrent = recurrent(config, 3 * balls)
         self.output = nn.Linear(config.hidden, 2 * balls)
         self.brush = Brush(balls, size) if config.predict == "frames" else None
 
@@ -143,10 +137,7 @@ class MotionNetwork(nn.Module):
     def forward(self, detected: Detected, lengths: Tensor) -> tuple[Tensor, Any]:
         """Where each ball is after each step (time, batch, balls, 2), and the last state."""
         held, x = _input(detected)
-        if self.alone is None:
-            hidden, state = self.recurrent(x, lengths=lengths)
-        else:
-            hidden, state = self._alone(x), None
+        hidden, state = self.recurrent(x, lengths=lengths)
         return self._next(held, hidden), state
 
     def go_on(self, places: Tensor, state: Any, steps: int) -> Tensor:
@@ -154,10 +145,7 @@ class MotionNetwork(nn.Module):
         paths = []
         for _ in range(steps):
             held, x = _input(Detected(places, torch.ones_like(places[..., :1])))
-            if self.alone is None:
-                hidden, state = self.recurrent.step(x, state)
-            else:
-                hidden = self._alone(x)
+            hidden, state = self.recurrent.step(x, state)
             places = self._next(held, hidden)
             paths.append(places)
         return torch.stack(paths) if paths else places.new_empty(0, *places.shape)
@@ -165,13 +153,6 @@ class MotionNetwork(nn.Module):
     def _next(self, held: Tensor, hidden: Tensor) -> Tensor:
         moved: Tensor = self.output(hidden)
         return 0.5 + held + moved.view_as(held) / LARGE
-
-    def _alone(self, x: Tensor) -> Tensor:
-        """What is said of each frame by itself."""
-        assert self.alone is not None
-        flat = x.reshape(1, -1, x.shape[-1])
-        hidden: Tensor = self.alone(flat, torch.ones(flat.shape[1], dtype=torch.long))
-        return hidden.view(*x.shape[:-1], -1)
 
 
 def _input(detected: Detected) -> tuple[Tensor, Tensor]:

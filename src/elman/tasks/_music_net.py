@@ -8,11 +8,8 @@ from torch.nn import functional as F
 
 from elman.bptt import State
 from elman.data.music import KEYS
-from elman.layers import Stack
-from elman.nn import FeedForward
-from elman.tasks._layers import recurrent
+from elman.tasks._layers import ReceptiveField, recurrent
 from elman.tasks._music_config import MusicNet
-from elman.tasks._table_config import FEEDFORWARD
 
 SELDOM = -3.0
 """The scores' first bias: of 88 keys about four sound."""
@@ -97,38 +94,11 @@ class Chords(nn.Module):
             left &= more.unsqueeze(-1) & (place > lowest.unsqueeze(-1))
 
 
-class Recent(nn.Module):
-    """Without recurrence: a `FeedForward` network over the last frames, which are its state."""
-
-    def __init__(self, window: int, hidden: int, layers: int) -> None:
-        super().__init__()
-        self.network = FeedForward(KEYS, window, hidden, layers)
-        self.output_size = hidden
-
-    def initial_state(self, rows: int) -> Tensor:
-        device = next(self.parameters()).device
-        return torch.zeros(rows, self.network.steps - 1, KEYS, device=device)
-
-    def forward(
-        self, x: Tensor, state: State, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
-        time, rows, _ = x.shape
-        before = self.initial_state(rows) if state is None else state
-        steps = self.network.steps
-        wide = torch.cat([before, x.transpose(0, 1)], 1)
-        windows = wide.unfold(1, steps, 1).permute(3, 1, 0, 2).reshape(steps, time * rows, KEYS)
-        whole = torch.full((time * rows,), steps, device=x.device)
-        return self.network(windows, whole).reshape(time, rows, -1), wide[:, time:]
-
-
 class MusicNetwork(nn.Module):
     r"""Frames of keys, recurrent layers, and the frame that comes next.
 
     .. math:: h_t = \mathrm{recurrent}(\mathrm{drop}(v_{t-1}), h_{t-1}), \qquad
         p(v_t \mid v_{<t}) = p(v_t \mid \mathrm{drop}(h_t))
-
-    With ``cell = "feedforward"`` a `FeedForward` network over the last frames takes the place of
-    recurrence.
 
     Example:
         >>> network = MusicNetwork(MusicNet(hidden=8, units=4))
@@ -140,10 +110,7 @@ class MusicNetwork(nn.Module):
     def __init__(self, config: MusicNet) -> None:
         super().__init__()
         self.dropout, self.frame_dropout = config.dropout, config.frame_dropout
-        if config.cell == FEEDFORWARD:
-            self.recurrent: Recent | Stack = Recent(config.window, config.hidden, config.layers)
-        else:
-            self.recurrent = recurrent(config, KEYS, drop_last=False)
+        self.recurrent = recurrent(config, KEYS, ReceptiveField(config.window), drop_last=False)
         self.output: Frames | Chords = (
             Chords(config.hidden, config.units)
             if config.output == "chords"

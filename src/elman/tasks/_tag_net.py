@@ -11,10 +11,8 @@ from torch.nn import functional as F
 from elman.cells import LSTM
 from elman.data import Ragged
 from elman.layers import Bidirectional, Recurrent
-from elman.nn import Embedding, FeedForward, Pool
-from elman.scan import mask
-from elman.tasks._layers import recurrent
-from elman.tasks._table_config import FEEDFORWARD
+from elman.nn import Embedding, Pool
+from elman.tasks._layers import ReceptiveField, recurrent
 from elman.tasks._tag_config import TagNet
 
 UNKNOWN = 0
@@ -75,8 +73,8 @@ class TagNetwork(nn.Module):
     .. math:: x_t = [E_{w_t};\; \overrightarrow{c}(w_t);\; \overleftarrow{c}(w_t)], \quad
         z_t = W\, \mathrm{drop}(\mathrm{recurrent}(x)_t) + b
 
-    Each form of a batch is spelt once, however often it is there. With ``cell = "feedforward"`` a
-    `FeedForward` network over a window of words takes the place of recurrence.
+    Each form of a batch is spelt once, however often it is there. Without recurrence a window
+    of words around each one takes its place.
 
     Args:
         config: sizes and kinds.
@@ -102,15 +100,14 @@ class TagNetwork(nn.Module):
             )
             self.spelling = Bidirectional(ahead, back)
             self.spelt = Pool("last", 2 * units, directions=2)
-        self.window: FeedForward | None = None
-        if config.cell == FEEDFORWARD:
-            self.window = FeedForward(size, config.window, config.hidden, config.layers)
-            width = config.hidden
-        else:
-            both = config.bidirectional
-            self.recurrent = recurrent(config, size, bidirectional=both, drop_last=False)
-            width = self.recurrent.output_size
-        self.output = nn.Linear(width, labels)
+        self.recurrent = recurrent(
+            config,
+            size,
+            ReceptiveField(config.window, "around"),
+            bidirectional=config.bidirectional,
+            drop_last=False,
+        )
+        self.output = nn.Linear(self.recurrent.output_size, labels)
 
     def forward(self, numbers: Tensor, lengths: Tensor, forms: Forms) -> Tensor:
         """Forms (batch, time) to scores (batch, time, labels)."""
@@ -123,21 +120,6 @@ class TagNetwork(nn.Module):
             vectors.append(self.spelt(states, spelt))
         x = torch.cat(vectors, -1)[inverse.to(device)]
         x = F.dropout(x, self.dropout, self.training)
-        if self.window is not None:
-            states = self._around(x * mask(lengths, len(x), device=device).T.unsqueeze(-1))
-        else:
-            states, _ = self.recurrent(x, lengths=lengths)
+        states, _ = self.recurrent(x, lengths=lengths)
         scores: Tensor = self.output(F.dropout(states, self.dropout, self.training))
         return scores.transpose(0, 1)
-
-    def _around(self, x: Tensor) -> Tensor:
-        """What the window of words around each one gives (time, batch, hidden)."""
-        assert self.window is not None
-        time, batch, size = x.shape
-        before = self.window.steps // 2
-        wide = F.pad(x, (0, 0, 0, 0, before, self.window.steps - 1 - before))
-        windows = wide.unfold(0, self.window.steps, 1).permute(3, 0, 1, 2)
-        flat = windows.reshape(self.window.steps, time * batch, size)
-        whole = torch.full((time * batch,), self.window.steps, device=x.device)
-        states: Tensor = self.window(flat, whole)
-        return states.reshape(time, batch, -1)

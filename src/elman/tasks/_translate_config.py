@@ -99,7 +99,7 @@ class TranslateNet(RecurrentNet):
         "predictions; multiplied by e / (e + 1) in epoch e, from 0",
     )
     smoothing: float = Field(0.1, ge=0, lt=1, description="label smoothing in training")
-    tie: bool = Field(
+    tied: bool = Field(
         False,
         description="tie the target embedding and the output weights; needs embedding = hidden",
     )
@@ -119,7 +119,7 @@ class TranslateNet(RecurrentNet):
             )
         if self.feed and self.attention == "none":
             raise ValueError("without attention there is nothing to feed: leave out feed")
-        if self.tie and self.embedding != self.hidden:
+        if self.tied and self.embedding != self.hidden:
             raise ValueError(
                 f"tied weights need one size, got an embedding of {self.embedding} and "
                 f"{self.hidden} hidden units"

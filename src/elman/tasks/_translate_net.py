@@ -69,7 +69,7 @@ class TranslateNetwork(nn.Module):
             feed=fed,
             dropout=config.dropout,
         )
-        tied = self.decoder.embedding if config.tie else None
+        tied = self.decoder.embedding if config.tied else None
         self.output = LinearCrossEntropy(self.decoder.output_size, target, tie=tied)
 
     def encode(self, x: Tensor, lengths: Tensor) -> tuple[Any, Memory | None]:

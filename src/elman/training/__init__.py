@@ -5,67 +5,47 @@ The names are loaded when they are first used: the configuration does not need t
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from elman._lazy import lazy
 
 if TYPE_CHECKING:
-    from elman.training._config import Config, TrainConfig, Training, check_config, config_class
-    from elman.training._entry import (
-        config_of,
-        evaluate,
-        fit,
-        load,
-        reading_progress,
-        resume,
-        train,
+    from elman.training._config import (
+        Config as Config,
+        TrainConfig as TrainConfig,
+        Training as Training,
+        check_config as check_config,
+        config_class as config_class,
     )
-    from elman.training._loop import Report, Result
-    from elman.training._memory import require_memory
-    from elman.training._run import Run
-    from elman.training._run_config import read_config
-    from elman.training._schedules import Constant, Cosine, Schedule, StepDecay
+    from elman.training._entry import (
+        config_of as config_of,
+        evaluate as evaluate,
+        fit as fit,
+        load as load,
+        reading_progress as reading_progress,
+        resume as resume,
+        train as train,
+    )
+    from elman.training._loop import Report as Report, Result as Result
+    from elman.training._memory import require_memory as require_memory
+    from elman.training._run import Run as Run
+    from elman.training._run_config import read_config as read_config
+    from elman.training._schedules import (
+        Constant as Constant,
+        Cosine as Cosine,
+        Schedule as Schedule,
+        StepDecay as StepDecay,
+    )
 
-__all__ = [
-    "Config",
-    "Constant",
-    "Cosine",
-    "Report",
-    "Result",
-    "Run",
-    "Schedule",
-    "StepDecay",
-    "TrainConfig",
-    "Training",
-    "check_config",
-    "config_class",
-    "config_of",
-    "evaluate",
-    "fit",
-    "load",
-    "read_config",
-    "reading_progress",
-    "require_memory",
-    "resume",
-    "train",
-]
-
-_HOMES = {
-    "_config": ("Config", "TrainConfig", "Training", "check_config", "config_class"),
-    "_entry": ("config_of", "evaluate", "fit", "load", "reading_progress", "resume", "train"),
-    "_loop": ("Report", "Result"),
-    "_memory": ("require_memory",),
-    "_run": ("Run",),
-    "_run_config": ("read_config",),
-    "_schedules": ("Constant", "Cosine", "Schedule", "StepDecay"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "_config": "Config TrainConfig Training check_config config_class",
+        "_entry": "config_of evaluate fit load reading_progress resume train",
+        "_loop": "Report Result",
+        "_memory": "require_memory",
+        "_run": "Run",
+        "_run_config": "read_config",
+        "_schedules": "Constant Cosine Schedule StepDecay",
+    },
+)

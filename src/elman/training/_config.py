@@ -12,7 +12,7 @@ from pydantic import Field, create_model, model_validator
 from elman._errors import DtypeError, kind_of
 from elman.tasks import Section, sections
 
-FORMAT = 2
+FORMAT = 3
 """The version of the run folder's format, see `elman.training.Run`."""
 
 BUDGETS = {"epochs", "max_steps"}

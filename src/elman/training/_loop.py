@@ -19,8 +19,8 @@ from elman import pictures
 from elman._errors import Diverged, Interrupted
 from elman._signals import Stop, stop_on_signals
 from elman.bptt import State
+from elman.layers import FeedForward
 from elman.metrics import Metric
-from elman.nn import FeedForward
 from elman.tasks import Batch, Metrics, Table, Task, is_named
 from elman.training import parts
 from elman.training._checkpoint import (

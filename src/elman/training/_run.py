@@ -45,7 +45,7 @@ class Run:
 
     Example:
         >>> import tempfile
-        >>> run = Run.create(Path(tempfile.mkdtemp(), "try"), {"task": "custom", "format": 2})
+        >>> run = Run.create(Path(tempfile.mkdtemp(), "try"), {"task": "custom", "format": 3})
         >>> run.log({"event": "start"})
         >>> Run.open(run.path).events()
         [{'event': 'start'}]

@@ -1,4 +1,4 @@
-"""Pooling and the feed-forward baseline: padding never counts."""
+"""Pooling: padding never counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from elman._errors import ConfigError
 from elman.cells import GRU
 from elman.layers import Bidirectional, Recurrent
-from elman.nn import POOLS, FeedForward, Pool
+from elman.nn import POOLS, Pool
 
 LENGTHS = torch.tensor([4, 1, 0, 3])
 
@@ -66,20 +66,3 @@ def test_the_last_state_of_two_directions_is_that_of_each() -> None:
 def test_an_unknown_pooling() -> None:
     with pytest.raises(ConfigError, match="'maxi': did you mean 'max'"):
         Pool("maxi", 3)
-
-
-def test_feedforward_sees_its_steps_and_no_more() -> None:
-    network, x = FeedForward(2, steps=3, hidden=4, layers=2), torch.randn(5, 2, 2)
-    lengths = torch.tensor([5, 2])
-    output = network(x, lengths)
-    later, padding = x.clone(), x.clone()
-    later[3:, 0] = 9
-    padding[2:, 1] = 9
-    torch.testing.assert_close(network(later, lengths), output)
-    torch.testing.assert_close(network(padding, lengths), output)
-    short = network(x[:2], torch.tensor([2, 2]))
-    torch.testing.assert_close(short[1], output[1])
-    assert not torch.allclose(network(x.flip(0), lengths), output)
-    assert sum(p.numel() for p in network.parameters()) == (3 * 2 * 4 + 4) + (4 * 4 + 4)
-    with pytest.raises(ConfigError, match="steps must be at least 1"):
-        FeedForward(2, 0, 3)

@@ -218,7 +218,7 @@ def test_own_settings_and_their_limits() -> None:
     for given, message in (
         ({"cell": "feedforward"}, "translation has no feedforward"),
         ({"attention": "none", "feed": True}, "nothing to feed"),
-        ({"tie": True, "embedding": 3}, "an embedding of 3 and 128 hidden"),
+        ({"tied": True, "embedding": 3}, "an embedding of 3 and 128 hidden"),
     ):
         with pytest.raises(ConfigError, match=message):
             TranslateNet.parse(given)
