@@ -73,7 +73,8 @@ __getattr__, __dir__, __all__ = lazy(
         "_midi": "synthesize write_midi",
         "_pairs": "read_parallel",
         "_rows": "Column Rows",
-        "_table": "TABLE_FORMATS BadRows BadValue Record RowLines is_idx matching_columns read_table",
+        "_table": "TABLE_FORMATS BadRows BadValue Record RowLines is_idx matching_columns "
+        "read_table",
         "_text": "Lines Source Split TextSource",
         "_tokens": "open_tokens tokenize",
         "_vectors": "Vectors read_vectors",
