@@ -353,6 +353,4 @@ def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
 
 def _steps(rows: Rows, name: str) -> Tensor:
     """A column of sequences end to end."""
-    column = rows[name]
-    assert isinstance(column, Ragged)
-    return column.values.long()
+    return rows.sequences(name).values.long()
