@@ -112,6 +112,10 @@ class Ragged:
         start = int(self._starts[row])
         return self.values[start : start + int(self.lengths[row])]
 
+    def unbind(self) -> tuple[Tensor, ...]:
+        """The rows, one by one."""
+        return torch.split(self.values, self.lengths.tolist())
+
     def select(self, rows: Int[Tensor, "B"]) -> Ragged:
         """Those rows, in that order."""
         parts = [self[row] for row in rows.tolist()]

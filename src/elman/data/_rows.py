@@ -59,6 +59,20 @@ class Rows:
     def __getitem__(self, name: str) -> Column:
         return self.columns[name]
 
+    def sequences(self, name: str) -> Ragged:
+        """A column that has a sequence in each row."""
+        column = self.columns[name]
+        if not isinstance(column, Ragged):
+            raise DtypeError(f"column {name!r} must have sequences, got one value a row")
+        return column
+
+    def tensor(self, name: str) -> Tensor:
+        """A column that has one value in each row."""
+        column = self.columns[name]
+        if not isinstance(column, Tensor):
+            raise DtypeError(f"column {name!r} must have one value a row, got sequences")
+        return column
+
     def lengths(self, name: str) -> Tensor:
         """The steps of each row of a column; 1 where a row has one value."""
         column = self.columns[name]

@@ -10,7 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,7 +40,7 @@ from elman.tasks._answers import beside, value_of
 from elman.tasks._caption_config import CaptionData, CaptionNet
 from elman.tasks._caption_net import CaptionNetwork
 from elman.tasks._caption_picture import Attended, Captioned, attention, contact_sheet
-from elman.tasks._features import Feature
+from elman.tasks._features import Feature, References, reference_texts
 from elman.tasks._source import RowSource
 from elman.tasks._supervised import Part, Supervised
 from elman.tasks._task import Metrics, Table, evaluating
@@ -88,7 +90,8 @@ class CaptionTokens(Feature):
         self.longest = max(map(len, self.vocabulary.encode_lines(captions)))
 
     def encode(self, values: Sequence[Sequence[str]]) -> Ragged:
-        return Ragged.of(map(self.vocabulary.encode, map(_joined, values)), torch.int32)
+        texts = ("".join(f"{caption}\n" for caption in several) for several in values)
+        return Ragged.of(map(self.vocabulary.encode, texts), torch.int32)
 
     def state_dict(self) -> dict[str, Any]:
         return {"tokenizer": json.loads(self.vocabulary.to_json()), "longest": self.longest}
@@ -96,23 +99,6 @@ class CaptionTokens(Feature):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.vocabulary = Vocabulary.from_json(json.dumps(state["tokenizer"]))
         self.longest = int(state["longest"])
-
-
-class ReferenceCaptions(Feature):
-    """All captions of an image by people, as bytes, a line each."""
-
-    def __init__(self, tokens: CaptionTokens) -> None:
-        self.tokens = tokens
-
-    def parse(self, values: Mapping[str, Any]) -> list[str]:
-        return self.tokens.parse(values)
-
-    def encode(self, values: Sequence[Sequence[str]]) -> Ragged:
-        return Ragged.of([list(_joined(several).encode()) for several in values], torch.uint8)
-
-
-def _joined(captions: Sequence[str]) -> str:
-    return "".join(f"{caption}\n" for caption in captions)
 
 
 class Captions(NamedTuple):
@@ -160,7 +146,7 @@ class Caption(Supervised):
 
     def __init__(self, data: CaptionData, model: CaptionNet) -> None:
         self.tokens = CaptionTokens(data)
-        targets = {"tokens": self.tokens, "references": ReferenceCaptions(self.tokens)}
+        targets = {"tokens": self.tokens, "references": References(self.tokens.parse)}
         super().__init__(data, model, inputs={"image": Image(data)}, targets=targets, read=_read)
         self.beam = model.beam
 
@@ -228,7 +214,7 @@ class Caption(Supervised):
         return self.in_order(rows, self._search)
 
     def _search(self, batch: Part) -> list[Hypothesis]:
-        images = _images(batch.of)[batch.indices].to(batch.device)
+        images = batch.of.tensor("image")[batch.indices].to(batch.device)
         state, memory = self.network.encode(images)
         step = partial(self.network.step, memory=memory)
         first = torch.full((batch.rows,), self.end, device=batch.device)
@@ -256,7 +242,7 @@ class Caption(Supervised):
         captions = self.captions(rows)
         attended: list[Attended] = []
         if self.network.decoder.attention is not None:
-            pairs = zip(_images(rows)[:ATTENTION_ROWS], captions, strict=False)
+            pairs = zip(rows.tensor("image")[:ATTENTION_ROWS], captions, strict=False)
             attended = [self.attended(*pair) for pair in pairs]
         return Captions(rows, [*map(self.text, captions)], self.mean_loss(split), attended)
 
@@ -264,7 +250,7 @@ class Caption(Supervised):
         return self._measured(predictions.texts, predictions.rows) | {"nats": predictions.nats}
 
     def _measured(self, texts: Sequence[str], rows: Rows) -> Metrics:
-        references = _references(rows)
+        references = reference_texts(rows)
         hits = sum(text in several for text, several in zip(texts, references, strict=True))
         metrics = {f"bleu_{n}": measure.bleu(texts, references, n).score for n in (1, 2, 3)}
         metrics |= {"bleu": measure.bleu(texts, references).score, "exact_match": hits / len(texts)}
@@ -272,12 +258,14 @@ class Caption(Supervised):
 
     def facts(self) -> dict[str, Any]:
         facts = super().facts()
-        captions = {split: sum(map(len, _references(rows))) for split, rows in self.parts.items()}
+        captions = {
+            split: sum(map(len, reference_texts(rows))) for split, rows in self.parts.items()
+        }
         return {**facts, "captions": captions, "vocabulary": len(self.vocabulary)}
 
     def tables(self, predictions: Captions) -> list[Table]:
         """Some captions, beside those of people, and how BLEU was counted."""
-        texts, references = predictions.texts, _references(predictions.rows)
+        texts, references = predictions.texts, reference_texts(predictions.rows)
         pairs = [
             [text, " / ".join(several)] for text, several in zip(texts, references, strict=True)
         ]
@@ -287,7 +275,7 @@ class Caption(Supervised):
     def plots(self, predictions: Captions) -> list[Picture]:
         """A sheet of images with their captions; and the attention of the decoder, word by word."""
         rows, texts, attended = predictions.rows, predictions.texts, predictions.attended
-        each = zip(_images(rows), texts, _references(rows), strict=True)
+        each = zip(rows.tensor("image"), texts, reference_texts(rows), strict=True)
         sheet = [Captioned(*one) for one in islice(each, SHEET)]
         pictures = [Picture("captions", partial(contact_sheet, sheet), (8.0, 7.0))]
         if attended:
@@ -310,17 +298,19 @@ class Caption(Supervised):
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The most frequent caption; and that of the training image whose pixels are nearest."""
         train = self.parts["train"]
-        captions = _references(train)
+        captions = reference_texts(train)
         [(often, _)] = Counter(text for several in captions for text in several).most_common(1)
-        nearest = NearestRow(_images(train).flatten(1).numpy())
-        metrics: dict[str, dict[str, Metrics]] = {"most_frequent": {}, "nearest_image": {}}
-        for split, rows in self.parts.items():
-            if split != "train":
-                metrics["most_frequent"][split] = self._measured([often] * len(rows), rows)
-                alike = nearest.rows(_images(rows).flatten(1).numpy())
-                texts = [captions[row][0] for row in alike.tolist()]
-                metrics["nearest_image"][split] = self._measured(texts, rows)
-        return metrics
+        nearest = NearestRow(_pixels(train))
+
+        def alike(rows: Rows) -> list[str]:
+            return [captions[row][0] for row in nearest.rows(_pixels(rows)).tolist()]
+
+        return self.baseline_metrics(
+            {
+                "most_frequent": lambda rows: self._measured([often] * len(rows), rows),
+                "nearest_image": lambda rows: self._measured(alike(rows), rows),
+            }
+        )
 
     def accepts(self, path: Path) -> bool:
         return path.is_dir() or bool({*path.suffixes} & {*TABLE_FORMATS, *IMAGE_SUFFIXES})
@@ -364,17 +354,7 @@ def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
         yield from read_captions(file, source.bad, **options)
 
 
-def _images(rows: Rows) -> Tensor:
-    images = rows["image"]
-    assert isinstance(images, Tensor)
-    return images
-
-
-def _references(rows: Rows) -> list[list[str]]:
-    """All captions of each image by people."""
-    column = rows["references"]
-    assert isinstance(column, Ragged)
-    return [
-        bytes(row.tolist()).decode().splitlines()
-        for row in torch.split(column.values, column.lengths.tolist())
-    ]
+def _pixels(rows: Rows) -> NDArray[np.uint8]:
+    """Those of each image, as a row of a matrix."""
+    pixels: NDArray[np.uint8] = rows.tensor("image").flatten(1).numpy()
+    return pixels

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from elman.tasks._section import Sections
+from elman.tasks._section import TRAINING, Sections
 from elman.tasks._table_config import Division, FileData, RecurrentNet
 
 SCENES, SCENES_SIZE = "scenes", 40
@@ -92,12 +92,5 @@ class CaptionNet(RecurrentNet):
 SECTIONS = Sections(
     CaptionData,
     CaptionNet,
-    {
-        "max_steps": 6000,
-        "optimizer": "adam",
-        "lr": 3e-3,
-        "schedule": "cosine",
-        "warmup": 100,
-        "clip_limit": 1.0,
-    },
+    {**TRAINING, "max_steps": 6000, "lr": 3e-3},
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -15,16 +14,12 @@ from elman import cells
 from elman._errors import ConfigError
 from elman.layers import FeedForward
 from elman.nn import (
-    Attention,
-    BahdanauAttention,
     Decoder,
-    Embedding,
-    LuongAttention,
     Memory,
     OutputLayer,
 )
 from elman.tasks._caption_config import CaptionNet
-from elman.tasks._layers import recurrent
+from elman.tasks._layers import attention, embedding, recurrent
 from elman.tasks._table_config import FEEDFORWARD
 
 
@@ -119,19 +114,14 @@ class CaptionNetwork(nn.Module):
 
 def _decoder(config: CaptionNet, vocabulary_size: int) -> Decoder:
     hidden, channels = config.hidden, config.channels[-1]
-    kinds: dict[str, Callable[[int, int], Attention]] = {
-        "bahdanau": BahdanauAttention,
-        "luong": LuongAttention,
-    }
-    attention = kinds[config.attention](hidden, channels) if config.attention in kinds else None
+    looks = attention(config.attention, hidden, channels)
+    words = embedding(vocabulary_size, config.embedding)
     feed = config.attention == "bahdanau"
-    embedding = Embedding(vocabulary_size, config.embedding)
-    nn.init.normal_(embedding.weight, std=0.1)
     gate = cells.by_name(config.cell).memory_gate
     if config.init is None and gate is not None:
         config = config.model_copy(update={"init": "forget_bias"})
     layer = recurrent(config, config.embedding + channels * feed, drop_last=False)
-    return Decoder(embedding, layer, hidden, attention, feed=feed, dropout=config.dropout)
+    return Decoder(words, layer, hidden, looks, feed=feed, dropout=config.dropout)
 
 
 class PlaceByPlace(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
@@ -108,7 +109,7 @@ class Classify(Supervised):
         """Fit the temperature on the validation rows."""
         if "valid" in self.parts:
             rows = self.parts["valid"]
-            temperature = measure.temperature(self.all_scores(rows), _target(rows))
+            temperature = measure.temperature(self.all_scores(rows), rows.tensor("y"))
             self.network.get_buffer("temperature").fill_(temperature)
         return "valid" in self.parts
 
@@ -125,7 +126,7 @@ class Classify(Supervised):
         return Probabilities(rows, self.probabilities(rows), contrast)
 
     def metrics(self, predictions: Probabilities) -> Metrics:
-        return measured(predictions.probabilities, _target(predictions.rows))
+        return measured(predictions.probabilities, predictions.rows.tensor("y"))
 
     def answer(self, rows: Rows) -> list[dict[str, Any]]:
         """The label, and the probability of each."""
@@ -144,7 +145,7 @@ class Classify(Supervised):
         rows = predictions.rows
         tables, predicted = [], predictions.probabilities.argmax(-1)
         if len(self.labels) <= MOST_LABELS:
-            matrix = measure.confusion(predicted, _target(rows), len(self.labels)).tolist()
+            matrix = measure.confusion(predicted, rows.tensor("y"), len(self.labels)).tolist()
             counts = [[label, *row] for label, row in zip(self.labels, matrix, strict=True)]
             tables.append(Table("true label, taken for", ["", *self.labels], counts))
         if int(rows.lengths("x").min()) < int(rows.lengths("x").max()):
@@ -172,7 +173,7 @@ class Classify(Supervised):
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The most frequent label; and models without order: of words, or of numbers by place."""
-        train, target = self.parts["train"], _target(self.parts["train"])
+        train, target = self.parts["train"], self.parts["train"].tensor("y")
         share = torch.bincount(target, minlength=len(self.labels)).double() / len(target)
         models: dict[str, Any] = {"most_frequent": lambda rows: share.expand(len(rows), -1)}
         if isinstance(self.input, Text):
@@ -186,20 +187,19 @@ class Classify(Supervised):
             steps = self.input.longest
             linear = Linear(flat(train, steps), target.numpy(), classes=True)
             models["logistic"] = lambda rows: linear.probabilities(flat(rows, steps))
-        return {
-            name: {
-                split: measured(torch.as_tensor(np.asarray(model(rows))), _target(rows))
-                for split, rows in self.parts.items()
-                if split != "train"
-            }
-            for name, model in models.items()
-        }
+
+        def measure_of(model: Any, rows: Rows) -> Metrics:
+            return measured(torch.as_tensor(np.asarray(model(rows))), rows.tensor("y"))
+
+        return self.baseline_metrics(
+            {name: partial(measure_of, model) for name, model in models.items()}
+        )
 
     def _bag(self) -> BagOfWords:
         train = self.parts["train"]
         assert isinstance(self.input, Text)
         size = len(self.input.tokens)
-        return BagOfWords(*token_lists(train), _target(train).numpy(), size, len(self.labels))
+        return BagOfWords(*token_lists(train), train.tensor("y").numpy(), size, len(self.labels))
 
 
 def missing_baselines() -> dict[str, str]:
@@ -211,7 +211,7 @@ def missing_baselines() -> dict[str, str]:
 
 def _by_length(rows: Rows, predicted: Tensor) -> Table:
     """Accuracy of short and of long rows, in groups of about the same size."""
-    right = predicted == _target(rows)
+    right = predicted == rows.tensor("y")
     lengths = rows.lengths("x")
     order = lengths.sort().values
     cuts = order[torch.linspace(0, len(order) - 1, LENGTHS + 1).long()].tolist()
@@ -238,9 +238,3 @@ def measured(probabilities: Tensor, target: Tensor) -> Metrics:
         "nats": -float(right.clamp(min=1e-300).log().mean()),
         "calibration_error": measure.calibration_error(probabilities, target),
     }
-
-
-def _target(rows: Rows) -> Tensor:
-    target = rows["y"]
-    assert isinstance(target, Tensor)
-    return target

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from elman.tasks._section import Sections
+from elman.tasks._section import TRAINING, Sections
 from elman.tasks._sequence_config import SequenceColumn, SequenceLayers
 from elman.tasks._table_config import Division, FileData, RecurrentNet
 
@@ -48,11 +48,8 @@ SECTIONS = Sections(
     ClassifyData,
     ClassifyNet,
     {
+        **TRAINING,
         "max_steps": 1869,  # three times through the reviews
-        "optimizer": "adam",
         "lr": 2e-3,
-        "schedule": "cosine",
-        "warmup": 100,
-        "clip_limit": 1.0,
     },
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from elman.data import BadValue, Column
+from elman.data import BadValue, Column, Ragged, Rows
 
 
 class Feature(ABC):
@@ -150,6 +150,29 @@ class Number(Feature):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.mean, self.deviation = float(state["mean"]), float(state["deviation"])
+
+
+class References(Feature):
+    """Texts by people for a row, such as all its translations, as bytes, a line each.
+
+    Args:
+        texts: from the values of a row to its texts, each of them one line.
+    """
+
+    def __init__(self, texts: Callable[[Mapping[str, Any]], Sequence[str]]) -> None:
+        self.texts = texts
+
+    def parse(self, values: Mapping[str, Any]) -> Sequence[str]:
+        return self.texts(values)
+
+    def encode(self, values: Sequence[Sequence[str]]) -> Ragged:
+        return Ragged.of([list("\n".join(texts).encode()) for texts in values], torch.uint8)
+
+
+def reference_texts(rows: Rows) -> list[list[str]]:
+    """The texts that `References` has of each row."""
+    column = rows.sequences("references")
+    return [bytes(row.tolist()).decode().split("\n") for row in column.unbind()]
 
 
 def finite(column: str, value: Any) -> float:

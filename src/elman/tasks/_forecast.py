@@ -24,7 +24,7 @@ from elman.tasks._forecast_series import Readings, SeriesSet, columns
 from elman.tasks._forecast_windows import ForecastWindow, Panel, Reader
 from elman.tasks._source import SPLITS, Labeled
 from elman.tasks._supervised import Part, Supervised
-from elman.tasks._task import Metrics, Reading, Table
+from elman.tasks._task import Metrics, Table
 
 SERIES = "series.safetensors"
 """The file of the series in a run folder, beside the windows of each split."""
@@ -94,30 +94,16 @@ class Forecast(Supervised):
         self.series = SeriesSet(data)
         self.output = OUTPUTS[model.output](model.interval)
 
-    @classmethod
-    def prepare(
-        cls,
-        data: Any,
-        model: Any,
-        folder: Path | None = None,  # noqa: ARG003 - all is kept in memory, and saved later
-        reading: Reading | None = None,
-    ) -> Self:
-        """Read the series and divide them in time.
-
-        Raises:
-            DataError: a file, a row or a series cannot be used.
-        """
-        task = cls(data, model)
-        source, series = task.source, task.series
-        named = data.name and source.parsed(records(data.name, cls.name))
-        series.fit(task.held_out(named or source.from_files(data.train)), source)
-        for split in SPLITS:
-            rows = task.parts[split] = series.panel.windows(series.cut, split)
+    def rows_by_split(self) -> dict[str, Rows]:
+        """The windows of the series, which are divided in time."""
+        source, series, name = self.source, self.series, self.data.name
+        named = name and source.parsed(records(name, self.name))
+        series.fit(self.held_out(named or source.from_files(self.data.train)), source)
+        parts = {split: series.panel.windows(series.cut, split) for split in SPLITS}
+        for split, rows in parts.items():
             if not len(rows):
                 raise DataError(f"no {split} step has a target: hold out more, or other steps")
-            if reading:
-                reading(split, len(rows), len(rows))
-        return task
+        return parts
 
     def parse(self, values: Mapping[str, Any]) -> Any:
         return self.inputs["line"].parse(values)
@@ -226,7 +212,7 @@ class Forecast(Supervised):
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """Seasonal naive forecasts, see `SeriesSet.baselines`."""
-        return self.series.baselines(self.parts)
+        return self.baseline_metrics(self.series.baselines())
 
     def predict(self, split: str) -> Forecasts:
         return self.forecasts(self.part(split))

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elman.tasks._section import Sections
+from elman.tasks._section import TRAINING, Sections
 from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD, FileData, RecurrentNet
 
 NAMED: dict[str, dict[str, Any]] = {
@@ -97,8 +97,7 @@ class ForecastNet(RecurrentNet):
     scale: Literal["standard", "mean"] | None = Field(
         None,
         description="scaling of a window: by its own mean and standard deviation (standard), or "
-        "by 1 + "
-        "its mean absolute value (mean), as negative-binomial needs",
+        "by 1 + its mean absolute value (mean), as negative-binomial needs",
     )
     interval: float = Field(0.9, gt=0, lt=1, description="coverage of the prediction interval")
 
@@ -118,12 +117,9 @@ SECTIONS = Sections(
     ForecastData,
     ForecastNet,
     {
+        **TRAINING,
         "max_steps": 1200,
-        "optimizer": "adam",
         "lr": 2e-3,
-        "schedule": "cosine",
-        "warmup": 100,
         "validate_every": 100,
-        "clip_limit": 1.0,
     },
 )

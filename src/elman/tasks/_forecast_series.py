@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -225,21 +226,17 @@ class SeriesSet:
         means = torch.stack([change.nanmean() for change in changes])
         return torch.where(means > 0, means, torch.nan)
 
-    def baselines(self, parts: Mapping[str, Rows]) -> dict[str, dict[str, Metrics]]:
+    def baselines(self) -> dict[str, Callable[[Rows], Metrics]]:
         """The last value; that of one season ago; and that with the mean growth over a season."""
         models = {
             "naive": SeasonalNaive(1),
             "seasonal_naive": SeasonalNaive(self.season),
             "seasonal_drift": SeasonalNaive(self.season, drift=True),
         }
-        return {
-            name: {
-                split: self.errors(self._simple(model, rows), rows)
-                for split, rows in parts.items()
-                if split != "train"
-            }
-            for name, model in models.items()
-        }
+        return {name: partial(self._measured, model) for name, model in models.items()}
+
+    def _measured(self, model: SeasonalNaive, rows: Rows) -> Metrics:
+        return self.errors(self._simple(model, rows), rows)
 
     def _simple(self, model: SeasonalNaive, rows: Rows) -> Tensor:
         changes = [model.mean_change(past.numpy()) for past in self._training()]
@@ -252,10 +249,7 @@ class SeriesSet:
 
 def columns(rows: Rows) -> tuple[Tensor, Tensor]:
     """Of windows: which series, and where the first step to forecast is."""
-    line, origin = rows["line"], rows["origin"]
-    assert isinstance(line, Tensor)
-    assert isinstance(origin, Tensor)
-    return line, origin
+    return rows.tensor("line"), rows.tensor("origin")
 
 
 def _is_empty(value: Any) -> bool:

@@ -57,9 +57,7 @@ class Panel:
 
     def __init__(self, names: Sequence[str], rows: Rows) -> None:
         self.names, self.rows = list(names), rows
-        column, observed = rows["values"], rows["observed"]
-        assert isinstance(column, Ragged)
-        assert isinstance(observed, Tensor)
+        column, observed = rows.sequences("values"), rows.tensor("observed")
         self.values = column.values
         self.stops = column.lengths.cumsum(0)
         self.starts = self.stops - column.lengths
@@ -105,9 +103,7 @@ class Panel:
 
     def targets(self, rows: Rows, horizon: int) -> Tensor:
         """What came in each window (rows, horizon); NaN where nothing was measured."""
-        line, origin = rows["line"], rows["origin"]
-        assert isinstance(line, Tensor)
-        assert isinstance(origin, Tensor)
+        line, origin = rows.tensor("line"), rows.tensor("origin")
         return self._taken(origin, horizon, self.starts[line], self.stops[line])[..., 0]
 
     def _taken(self, first: Tensor, steps: int, low: Tensor, high: Tensor) -> Tensor:

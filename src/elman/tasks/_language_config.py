@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from elman._errors import nearest
-from elman.tasks._section import Section, Sections
+from elman.tasks._section import TRAINING, Section, Sections
 from elman.tasks._table_config import CELL_NAMES, check_activation
 
 EMBEDDED, EMBEDDED_LINES = "movie-reviews", 9_000
@@ -153,12 +153,10 @@ SECTIONS = Sections(
     LanguageData,
     LanguageNet,
     {
+        **TRAINING,
         "max_steps": 9600,
-        "optimizer": "adam",
         "lr": 6e-3,
-        "schedule": "cosine",
         "warmup": 200,
-        "clip_limit": 1.0,
         "k1": 32,
     },
     windows=True,

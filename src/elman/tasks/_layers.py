@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
+
+from torch import nn
 
 from elman import cells
 from elman.layers import Bidirectional, Dropout, FeedForward, Layer, Recurrent, Stack
-from elman.nn import Pool
-from elman.tasks._table_config import FEEDFORWARD
+from elman.nn import Attention, BahdanauAttention, Embedding, LuongAttention, Pool
+from elman.tasks._language_config import LanguageNet
+from elman.tasks._table_config import FEEDFORWARD, RecurrentNet
 
-
-class Settings(Protocol):
-    """What of a configuration is read here."""
-
-    @property
-    def cell(self) -> str: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def activation(self) -> str | None: ...
-    @property
-    def init(self) -> str | None: ...
-    @property
-    def engine(self) -> str: ...
+Settings = RecurrentNet | LanguageNet
 
 
 class ReceptiveField(NamedTuple):
@@ -78,6 +64,19 @@ def recurrent(
         dropped = len(layers) - (not drop_last)
         layers[:dropped] = [Dropout(layer, settings.dropout) for layer in layers[:dropped]]
     return Stack(*layers)
+
+
+def embedding(size: int, width: int) -> Embedding:
+    """A vector for each of ``size`` tokens, drawn small."""
+    layer = Embedding(size, width)
+    nn.init.normal_(layer.weight, std=0.1)
+    return layer
+
+
+def attention(kind: str, query_size: int, memory_size: int) -> Attention | None:
+    """The attention of this name; None for "none"."""
+    kinds = {"bahdanau": BahdanauAttention, "luong": LuongAttention}
+    return kinds[kind](query_size, memory_size) if kind in kinds else None
 
 
 def pooled(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -256,17 +257,15 @@ class Motion(Supervised):
         models: dict[str, Next] = {"constant_velocity": straight}
         if has_scikit_learn():
             models["one_frame"] = self._one_frame()
-        metrics: dict[str, dict[str, Metrics]] = {name: {} for name in models}
-        for split, rows in self.parts.items():
-            if split == "train":
-                continue
+
+        def errors(after: Next, rows: Rows) -> Metrics:
             truth = self.truth(rows)
-            for name, after in models.items():
-                paths = predicted(after, truth, self.model.ahead)
-                metrics[name][split] = measured(paths, truth, self.positions.box)
-            if self.model.predict == "frames":
-                metrics.setdefault("last_frame", {})[split] = {"pixel_mse": copied(_frames(rows))}
-        return metrics
+            return measured(predicted(after, truth, self.model.ahead), truth, self.positions.box)
+
+        metrics: Any = {name: partial(errors, after) for name, after in models.items()}
+        if self.model.predict == "frames":
+            metrics["last_frame"] = lambda rows: {"pixel_mse": copied(rows.sequences("x").unbind())}
+        return self.baseline_metrics(metrics)
 
     def _one_frame(self) -> Next:
         path = self.truth(self.parts["train"]).path
@@ -326,7 +325,3 @@ def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
 def _by_row(places: Tensor) -> list[Tensor]:
     """Each row's (steps, balls, 2) of (steps, batch, balls, 2), on the CPU."""
     return list(places.transpose(0, 1).cpu())
-
-
-def _frames(rows: Rows) -> list[Tensor]:
-    return [rows["x"][row] for row in range(len(rows))]

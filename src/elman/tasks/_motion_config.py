@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elman.tasks._section import Sections
+from elman.tasks._section import TRAINING, Sections
 from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD, Division, FileData, RecurrentNet
 
 FILMED = {"balls": 1, "gravity": 0.006, "speed": 0.04, "noise": 0.02, "occlusion": False}
@@ -77,12 +77,5 @@ class MotionNet(RecurrentNet):
 SECTIONS = Sections(
     MotionData,
     MotionNet,
-    {
-        "max_steps": 7000,
-        "optimizer": "adam",
-        "lr": 3e-3,
-        "schedule": "cosine",
-        "warmup": 100,
-        "clip_limit": 1.0,
-    },
+    {**TRAINING, "max_steps": 7000, "lr": 3e-3},
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -198,14 +199,9 @@ class Music(Supervised):
             "marginal": Marginal(train),
             "last_frame": LastFrame(train),
         }
-        return {
-            name: {
-                split: self._measured_of(model, rows)
-                for split, rows in self.parts.items()
-                if split != "train"
-            }
-            for name, model in models.items()
-        }
+        return self.baseline_metrics(
+            {name: partial(self._measured_of, model) for name, model in models.items()}
+        )
 
     def _measured_of(self, model: Marginal | LastFrame, rows: Rows) -> Metrics:
         pieces = rolls(rows)

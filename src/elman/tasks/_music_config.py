@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elman.tasks._section import Section, Sections
+from elman.tasks._section import TRAINING, Section, Sections
 from elman.tasks._table_config import Division, FileData, RecurrentNet
 
 
@@ -75,12 +75,9 @@ SECTIONS = Sections(
     MusicData,
     MusicNet,
     {
+        **TRAINING,
         "max_steps": 2400,
-        "optimizer": "adam",
         "lr": 3e-3,
-        "schedule": "cosine",
-        "warmup": 100,
-        "clip_limit": 1.0,
         "bptt": "truncated",
         "k1": 64,  # the state is carried on; a whole piece for one update learns less in the time
     },

@@ -24,9 +24,7 @@ def frames_of(rolls: Iterable[NDArray[Any]]) -> Ragged:
 
 def rolls(rows: Rows) -> list[Tensor]:
     """The pieces again (frames, 88), booleans."""
-    column = rows["frames"]
-    assert isinstance(column, Ragged)
-    return [column[row][1:].bool() for row in range(len(rows))]
+    return [roll[1:].bool() for roll in rows.sequences("frames").unbind()]
 
 
 class Pieces(Part):
@@ -45,8 +43,7 @@ class Pieces(Part):
 
     def window(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
         """Frames and those after them (time, batch, 88), and the lengths (batch,)."""
-        column = self.of["frames"]
-        assert isinstance(column, Ragged)
+        column = self.of.sequences("frames")
         rows = [column[i][start : stop + 1] for i in self.indices.tolist()]
         frames, lengths = pad(rows)
         frames = frames.to(self.device, torch.float32).transpose(0, 1)

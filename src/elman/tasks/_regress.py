@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -91,28 +92,21 @@ class Regress(Supervised):
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The mean of the training targets; ridge regression on the numbers by place."""
         train = self.parts["train"]
-        target = _target(train)
+        target = train.tensor("y")
         models: dict[str, Any] = {"mean": lambda rows: target.mean().expand(len(rows))}
         if has_scikit_learn() and isinstance(self.input, Series):
             steps = self.input.longest
             linear = Linear(flat(train, steps), target.numpy(), classes=False)
             models["linear"] = lambda rows: torch.from_numpy(linear.numbers(flat(rows, steps)))
-        return {
-            name: {
-                split: _measured(model(rows), rows)
-                for split, rows in self.parts.items()
-                if split != "train"
-            }
-            for name, model in models.items()
-        }
+
+        def errors(model: Any, rows: Rows) -> Metrics:
+            return _measured(model(rows), rows)
+
+        return self.baseline_metrics(
+            {name: partial(errors, model) for name, model in models.items()}
+        )
 
 
 def _measured(numbers: Tensor, rows: Rows) -> Metrics:
-    mse = float((numbers - _target(rows)).square().mean())
+    mse = float((numbers - rows.tensor("y")).square().mean())
     return {"mse": mse, "rmse": math.sqrt(mse)}
-
-
-def _target(rows: Rows) -> Tensor:
-    target = rows["y"]
-    assert isinstance(target, Tensor)
-    return target

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from elman.tasks._section import Sections
+from elman.tasks._section import TRAINING, Sections
 from elman.tasks._sequence_config import SequenceColumn, SequenceLayers
 from elman.tasks._table_config import (
     CELL_NAMES,
@@ -42,12 +42,5 @@ class RegressNet(SequenceLayers, RecurrentNet):
 SECTIONS = Sections(
     RegressData,
     RegressNet,
-    {
-        "max_steps": 4000,
-        "optimizer": "adam",
-        "lr": 3e-3,
-        "schedule": "cosine",
-        "warmup": 100,
-        "clip_limit": 1.0,
-    },
+    {**TRAINING, "max_steps": 4000, "lr": 3e-3},
 )

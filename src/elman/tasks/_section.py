@@ -7,6 +7,7 @@ from datetime import date, time
 from enum import Enum
 from os import PathLike
 from reprlib import Repr
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -59,6 +60,12 @@ class Section(BaseModel):
         except ValidationError as error:
             lines = [_line(cls, problem) for problem in error.errors()]
         raise ConfigError("\n".join(lines))
+
+
+TRAINING: Mapping[str, Any] = MappingProxyType(
+    {"optimizer": "adam", "schedule": "cosine", "warmup": 100, "clip_limit": 1.0}
+)
+"""What tasks set in ``[train]``, beside the learning rate and the length of a run."""
 
 
 class Sections(NamedTuple):

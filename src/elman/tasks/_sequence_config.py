@@ -22,8 +22,7 @@ class SequenceColumn(Section):
     series: str | None = Field(
         None,
         description="instead of text: a column with a list of numbers, or a pattern such as x* "
-        "for a "
-        "column per step",
+        "for a column per step",
     )
     standardize: bool | None = Field(
         None, description="series: standardize by the training rows; if unset, for files only"

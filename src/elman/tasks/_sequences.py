@@ -29,6 +29,7 @@ from elman.nn import Embedding
 from elman.tasks._answers import value_of
 from elman.tasks._classify_config import ClassifyData, ClassifyNet
 from elman.tasks._features import Feature
+from elman.tasks._layers import embedding
 from elman.tasks._regress_config import RegressData, RegressNet
 
 Reals = NDArray[np.float32]
@@ -172,8 +173,7 @@ class Text(SequenceFeature):
                 f"the vectors have {self.size} components, and model.embedding = "
                 f"{model.embedding}: leave it out"
             )
-        layer = Embedding(len(self.tokens), self.size or model.embedding or model.hidden)
-        nn.init.normal_(layer.weight, std=0.1)
+        layer = embedding(len(self.tokens), self.size or model.embedding or model.hidden)
         if self.vectors is not None:
             layer.start_from(*self.vectors)
         return layer.requires_grad_(not model.freeze)
@@ -351,9 +351,7 @@ def _number(name: str, value: Any) -> float:
 
 def flat(rows: Rows, steps: int) -> NDArray[np.float64]:
     """The first steps of each row of numbers side by side, filled up with zeros."""
-    column = rows["x"]
-    assert isinstance(column, Ragged)
-    batch, lengths = column.padded(torch.arange(len(rows)))
+    batch, lengths = rows.sequences("x").padded(torch.arange(len(rows)))
     batch, _ = crop(batch, lengths, steps)
     full = batch.new_zeros(len(rows), steps, *batch.shape[2:])
     full[:, : batch.shape[1]] = batch
@@ -362,6 +360,5 @@ def flat(rows: Rows, steps: int) -> NDArray[np.float64]:
 
 def token_lists(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All tokens end to end, and the number of tokens in each row."""
-    column = rows["x"]
-    assert isinstance(column, Ragged)
+    column = rows.sequences("x")
     return column.values.long().numpy(), column.lengths.numpy()

@@ -23,7 +23,7 @@ from elman.pictures import Picture
 from elman.tasks._answers import beside
 from elman.tasks._features import Feature
 from elman.tasks._source import SPLITS, Labeled, Read, RowSource
-from elman.tasks._task import Excerpt, Reading, Task, evaluating
+from elman.tasks._task import Excerpt, Metrics, Reading, Task, evaluating
 
 Answer = TypeVar("Answer")
 NONE: Mapping[str, Feature] = MappingProxyType({})
@@ -213,22 +213,26 @@ class Supervised(Task):
             DataError: a file or a row cannot be used, or no row is left.
         """
         task = cls(data, model)
-        source = task.source
-        examples = task.divide(source.drawn(task.merged(source.training())))
-        if data.unique:
-            examples = source.unique(examples, task.key)
-        for split, some in examples.items():
-            if not some:
-                raise DataError(f"no {split} row is left{source.why()}")
-        task.fit(examples["train"])
-        for split in ("valid", "test"):
-            if files := getattr(data, split):
-                examples[split] = task.held_out(source.from_files(files))
-        task.parts = {split: task.encode(some) for split, some in examples.items()}
+        task.parts = task.rows_by_split()
         if reading:
             for split, rows in task.parts.items():
                 reading(split, len(rows), len(rows))
         return task
+
+    def rows_by_split(self) -> dict[str, Rows]:
+        """The rows of the data, checked, divided and encoded; the features are fitted to them."""
+        source = self.source
+        examples = self.divide(source.drawn(self.merged(source.training())))
+        if self.data.unique:
+            examples = source.unique(examples, self.key)
+        for split, some in examples.items():
+            if not some:
+                raise DataError(f"no {split} row is left{source.why()}")
+        self.fit(examples["train"])
+        for split in ("valid", "test"):
+            if files := getattr(self.data, split):
+                examples[split] = self.held_out(source.from_files(files))
+        return {split: self.encode(some) for split, some in examples.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """What the features were fitted to, as JSON."""
@@ -288,6 +292,16 @@ class Supervised(Task):
             columns = {split: rows[name] for split, rows in self.parts.items()}
             facts |= feature.facts(columns)
         return facts
+
+    def baseline_metrics(
+        self, models: Mapping[str, Callable[[Rows], Metrics]]
+    ) -> dict[str, dict[str, Metrics]]:
+        """The metrics of simple models, each a function of rows, on all splits but training."""
+        held = {split: rows for split, rows in self.parts.items() if split != "train"}
+        return {
+            name: {split: model(rows) for split, rows in held.items()}
+            for name, model in models.items()
+        }
 
     # Rows and batches
 

@@ -387,6 +387,4 @@ def _places(rows: Rows) -> Tensor:
 
 def _steps(rows: Rows, name: str) -> Tensor:
     """A column of sequences end to end."""
-    column = rows[name]
-    assert isinstance(column, Ragged)
-    return column.values.long()
+    return rows.sequences(name).values.long()

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from elman.tasks._section import Sections
+from elman.tasks._section import TRAINING, Sections
 from elman.tasks._table_config import Division, FileData, RecurrentNet
 
 RESTORE, RESTORE_ROWS = "capitals-and-commas", 16_000
@@ -24,16 +24,14 @@ class TagData(Division, FileData):
     tag: str | None = Field(
         None,
         description="column of the label: a name in CoNLL-U, upos if unset; a number in other "
-        "column "
-        "files, the last if unset",
+        "column files, the last if unset",
     )
     tokens: str = Field("tokens", description="JSON lines, Parquet: key of the list of words")
     tags: str = Field("tags", description="JSON lines, Parquet: key of the list of labels")
     aim: Literal["accuracy", "macro_f1"] = Field(
         "accuracy",
         description="the metric: accuracy predicts the likeliest label; macro_f1 adds offsets "
-        "fitted on "
-        "the validation rows, so that rare labels are predicted, too",
+        "fitted on the validation rows, so that rare labels are predicted, too",
     )
     blank: str | None = Field(
         None,
@@ -80,12 +78,5 @@ class TagNet(RecurrentNet):
 SECTIONS = Sections(
     TagData,
     TagNet,
-    {
-        "max_steps": 2600,
-        "optimizer": "adam",
-        "lr": 4e-3,
-        "schedule": "cosine",
-        "warmup": 100,
-        "clip_limit": 1.0,
-    },
+    {**TRAINING, "max_steps": 2600, "lr": 4e-3},
 )

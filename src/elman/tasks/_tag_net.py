@@ -12,7 +12,7 @@ from elman.cells import LSTM
 from elman.data import Ragged
 from elman.layers import Bidirectional, Recurrent
 from elman.nn import Embedding, Pool
-from elman.tasks._layers import ReceptiveField, recurrent
+from elman.tasks._layers import ReceptiveField, embedding, recurrent
 from elman.tasks._tag_config import TagNet
 
 UNKNOWN = 0
@@ -88,8 +88,7 @@ class TagNetwork(nn.Module):
     def __init__(self, config: TagNet, words: int, characters: int, labels: int) -> None:
         super().__init__()
         self.dropout = config.dropout
-        self.words = Embedding(words, config.embedding)
-        nn.init.normal_(self.words.weight, std=0.1)
+        self.words = embedding(words, config.embedding)
         self.words.requires_grad_(not config.freeze)
         units, size = config.characters, config.embedding + 2 * config.characters
         if units:

@@ -27,7 +27,7 @@ from elman.metrics import Metric
 from elman.pictures import Picture
 from elman.tasks import _translate_report as report
 from elman.tasks._answers import value_of
-from elman.tasks._features import Feature
+from elman.tasks._features import Feature, References, reference_texts
 from elman.tasks._source import Labeled, RowSource
 from elman.tasks._supervised import Example, Part, Supervised
 from elman.tasks._task import Metrics, Table, evaluating
@@ -47,7 +47,19 @@ class Tokens(Feature):
         self.columns, self.level, self.data = (column,), level, data
 
     def parse(self, values: Mapping[str, Any]) -> str:
-        return _texts(self.columns[0], values, lowercase=self.data.lowercase)[0]
+        return self.all(values)[0]
+
+    def all(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The text in the column, or the texts of a list there, each once."""
+        (column,) = self.columns
+        value = value_of(values, column)
+        texts = []
+        for each in value if isinstance(value, list) and value else [value]:
+            text = " ".join(str(each if each is not None else "").split())
+            if not text:
+                raise BadValue(column, "is empty")
+            texts.append(text.lower() if self.data.lowercase else text)
+        return tuple(dict.fromkeys(texts))
 
     def fit(self, values: Sequence[str]) -> None:
         data = self.data
@@ -77,32 +89,6 @@ class Tokens(Feature):
 
     def unknown(self, value: str) -> list[str]:
         return self.vocabulary.unknown(value)
-
-
-class ReferenceTranslations(Feature):
-    """All translations of a source, as bytes, a line each."""
-
-    def __init__(self, data: TranslateData) -> None:
-        self.columns, self.data = (data.target,), data
-
-    def parse(self, values: Mapping[str, Any]) -> tuple[str, ...]:
-        texts = _texts(self.columns[0], values, lowercase=self.data.lowercase)
-        return tuple(dict.fromkeys(texts))
-
-    def encode(self, values: Sequence[Sequence[str]]) -> Ragged:
-        return Ragged.of([list("\n".join(texts).encode()) for texts in values], torch.uint8)
-
-
-def _texts(column: str, values: Mapping[str, Any], *, lowercase: bool) -> list[str]:
-    """The text in a column, or the texts of a list there."""
-    value = value_of(values, column)
-    texts = []
-    for each in value if isinstance(value, list) and value else [value]:
-        text = " ".join(str(each if each is not None else "").split())
-        if not text:
-            raise BadValue(column, "is empty")
-        texts.append(text.lower() if lowercase else text)
-    return texts
 
 
 class Translations(NamedTuple):
@@ -152,7 +138,7 @@ class Translate(Supervised):
     def __init__(self, data: TranslateData, model: TranslateNet) -> None:
         self.source_text = Tokens(data.source, data.level, data)
         self.target_text = Tokens(data.target, data.target_level, data)
-        targets = {"y": self.target_text, "references": ReferenceTranslations(data)}
+        targets = {"y": self.target_text, "references": References(self.target_text.all)}
         super().__init__(data, model, inputs={"x": self.source_text}, targets=targets, read=_read)
         self.beam = model.beam
         self.ratio = 1.0  # target tokens for each of the source
@@ -275,7 +261,8 @@ class Translate(Supervised):
         )
 
     def metrics(self, predictions: Translations) -> Metrics:
-        measured = report.measured(self.data.aim, predictions.texts, _references(predictions.rows))
+        references = reference_texts(predictions.rows)
+        measured = report.measured(self.data.aim, predictions.texts, references)
         return {**measured, "nats": predictions.nats}
 
     def text_rows(self, text: str) -> Rows:
@@ -293,7 +280,8 @@ class Translate(Supervised):
         return {"encoder": _named(from_, source), "decoder": _named(to, inputs)}
 
     def _by_length(self, predictions: Translations) -> report.ByLength:
-        rows, texts, references = predictions.rows, predictions.texts, _references(predictions.rows)
+        rows, texts = predictions.rows, predictions.texts
+        references = reference_texts(rows)
         return report.by_length(
             (rows.lengths("x") - 1).tolist(),  # without the end
             lambda here: report.measured(
@@ -305,7 +293,7 @@ class Translate(Supervised):
         """The metrics by the length of the source."""
         title = "by length of the source"
         if self.data.aim == "bleu":
-            references = _references(predictions.rows)
+            references = reference_texts(predictions.rows)
             title += f"; BLEU|{measure.bleu(predictions.texts, references).signature}"
         groups = self._by_length(predictions)
         cells: list[list[str | float | int]] = [
@@ -352,12 +340,12 @@ class Translate(Supervised):
         """Each token of the source by itself, as it is most often translated."""
         train = self.parts["train"]
         model = WordByWord(_tokens(train, "x"), _tokens(train, "y"))
-        metrics: dict[str, Metrics] = {}
-        for split, rows in self.parts.items():
-            if split != "train":
-                texts = [self._decode(model.translate(x)) for x in _tokens(rows, "x")]
-                metrics[split] = report.measured(self.data.aim, texts, _references(rows))
-        return {"word_by_word": metrics}
+
+        def word_by_word(rows: Rows) -> Metrics:
+            texts = [self._decode(model.translate(x)) for x in _tokens(rows, "x")]
+            return report.measured(self.data.aim, texts, reference_texts(rows))
+
+        return self.baseline_metrics({"word_by_word": word_by_word})
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return self.target_text.vocabulary.decode(tokens)
@@ -405,17 +393,7 @@ def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
 
 def _tokens(rows: Rows, name: str) -> list[list[int]]:
     """The tokens of each row, without the end."""
-    column = rows[name]
-    assert isinstance(column, Ragged)
-    return [row[:-1].tolist() for row in torch.split(column.values, column.lengths.tolist())]
-
-
-def _references(rows: Rows) -> list[list[str]]:
-    """For each row its translations by people."""
-    column = rows["references"]
-    assert isinstance(column, Ragged)
-    texts = torch.split(column.values, column.lengths.tolist())
-    return [bytes(text.tolist()).decode().split("\n") for text in texts]
+    return [row[:-1].tolist() for row in rows.sequences(name).unbind()]
 
 
 def _named(vocabulary: Vocabulary, tokens: Tensor) -> list[str]:

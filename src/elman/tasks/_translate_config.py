@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from elman._errors import nearest
 from elman.data import CATALOG
-from elman.tasks._section import Sections
+from elman.tasks._section import TRAINING, Sections
 from elman.tasks._table_config import FEEDFORWARD, Division, FileData, RecurrentNet
 
 Level = Literal["word", "char", "bpe", "unigram"]
@@ -114,8 +114,8 @@ class TranslateNet(RecurrentNet):
     def _possible(self) -> Self:
         if self.cell == FEEDFORWARD:
             raise ValueError(
-                f"translation has no {FEEDFORWARD}: a sequence is generated step by step; use a "
-                f"cell"
+                f"translation has no {FEEDFORWARD}: a sequence is generated step by step; "
+                "use a cell"
             )
         if self.feed and self.attention == "none":
             raise ValueError("without attention there is nothing to feed: leave out feed")
@@ -131,12 +131,10 @@ SECTIONS = Sections(
     TranslateData,
     TranslateNet,
     {
+        **TRAINING,
         "max_steps": 8000,
-        "optimizer": "adam",
         "lr": 3e-3,
-        "schedule": "cosine",
         "warmup": 200,
-        "clip_limit": 1.0,
     },
 )
 """Encoder and decoder, with attention between them or without."""

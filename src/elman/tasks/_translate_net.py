@@ -11,18 +11,14 @@ from torch.nn import functional as F
 from elman import decode
 from elman.decode import Hypothesis
 from elman.nn import (
-    Attention,
-    BahdanauAttention,
     Decoder,
-    Embedding,
     LinearCrossEntropy,
-    LuongAttention,
     Memory,
     Pool,
     linear_cross_entropy,
 )
 from elman.scan import mask
-from elman.tasks._layers import recurrent
+from elman.tasks._layers import attention, embedding, recurrent
 from elman.tasks._translate_config import TranslateNet
 
 
@@ -55,17 +51,17 @@ class TranslateNetwork(nn.Module):
         self.end, self.dropout = end, config.dropout
         self.smoothing, self.sampling = config.smoothing, 0.0
         both = config.bidirectional
-        self.words = _embedding(source, config.embedding)
+        self.words = embedding(source, config.embedding)
         self.encoder = recurrent(config, config.embedding, bidirectional=both, drop_last=False)
         width = self.encoder.output_size
         self.last = Pool("last", width, directions=1 + both)
-        attention = _attention(config, width)
+        looks = attention(config.attention, config.hidden, width)
         fed = config.attention == "bahdanau" if config.feed is None else config.feed
         self.decoder = Decoder(
-            _embedding(target, config.embedding),
+            embedding(target, config.embedding),
             recurrent(config, config.embedding + width * fed, drop_last=False),
             width,
-            attention,
+            looks,
             feed=fed,
             dropout=config.dropout,
         )
@@ -133,18 +129,3 @@ class TranslateNetwork(nn.Module):
 
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training)
-
-
-def _embedding(size: int, width: int) -> Embedding:
-    made = Embedding(size, width)
-    nn.init.normal_(made.weight, std=0.1)
-    return made
-
-
-def _attention(config: TranslateNet, width: int) -> Attention | None:
-    match config.attention:
-        case "bahdanau":
-            return BahdanauAttention(config.hidden, width)
-        case "luong":
-            return LuongAttention(config.hidden, width)
-    return None
