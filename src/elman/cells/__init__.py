@@ -15,13 +15,38 @@ if TYPE_CHECKING:
     from elman.cells._base import Weights as Weights
     from elman.cells._base import named_tuple as named_tuple
     from elman.cells._base import watching as watching
+    from elman.cells._chogru import ChoGRU as ChoGRU
+    from elman.cells._cifg import CIFG as CIFG
     from elman.cells._elman import Activation as Activation
     from elman.cells._elman import Elman as Elman
     from elman.cells._gru import GRU as GRU
     from elman.cells._janet import JANET as JANET
+    from elman.cells._layernormgru import LayerNormGRU as LayerNormGRU
+    from elman.cells._layernormlstm import LayerNormLSTM as LayerNormLSTM
     from elman.cells._lem import LEM as LEM
     from elman.cells._lstm import LSTM as LSTM
+    from elman.cells._miru1 import MiRU1 as MiRU1
+    from elman.cells._miru2 import MiRU2 as MiRU2
+    from elman.cells._multiplicativelstm import MultiplicativeLSTM as MultiplicativeLSTM
+    from elman.cells._mut import MUT1 as MUT1
+    from elman.cells._mut import MUT2 as MUT2
+    from elman.cells._mut import MUT3 as MUT3
+    from elman.cells._nas import NAS as NAS
+    from elman.cells._originallstm import OriginalLSTM as OriginalLSTM
+    from elman.cells._peepholelstm import PeepholeLSTM as PeepholeLSTM
     from elman.cells._projected import Projected as Projected
+    from elman.cells._ran import RAN as RAN
+    from elman.cells._reslstm import ResLSTM as ResLSTM
+    from elman.cells._rhn import RHN as RHN
+    from elman.cells._scrn import SCRN as SCRN
+    from elman.cells._sgrn import SGRN as SGRN
+    from elman.cells._slstm import SLSTM as SLSTM
+    from elman.cells._star import STAR as STAR
+    from elman.cells._taugru import TauGRU as TauGRU
+    from elman.cells._typed import TGRU as TGRU
+    from elman.cells._typed import TLSTM as TLSTM
+    from elman.cells._typed import TRNN as TRNN
+    from elman.cells._ugrnn import UGRNN as UGRNN
 
 _MODULES = {
     "Elman": "_elman",
@@ -30,6 +55,31 @@ _MODULES = {
     "ATR": "_atr",
     "JANET": "_janet",
     "LEM": "_lem",
+    "ChoGRU": "_chogru",
+    "CIFG": "_cifg",
+    "LayerNormGRU": "_layernormgru",
+    "LayerNormLSTM": "_layernormlstm",
+    "MiRU1": "_miru1",
+    "MiRU2": "_miru2",
+    "MultiplicativeLSTM": "_multiplicativelstm",
+    "MUT1": "_mut",
+    "MUT2": "_mut",
+    "MUT3": "_mut",
+    "NAS": "_nas",
+    "OriginalLSTM": "_originallstm",
+    "PeepholeLSTM": "_peepholelstm",
+    "RAN": "_ran",
+    "ResLSTM": "_reslstm",
+    "RHN": "_rhn",
+    "SCRN": "_scrn",
+    "SGRN": "_sgrn",
+    "SLSTM": "_slstm",
+    "STAR": "_star",
+    "TauGRU": "_taugru",
+    "TGRU": "_typed",
+    "TLSTM": "_typed",
+    "TRNN": "_typed",
+    "UGRNN": "_ugrnn",
 }
 CELLS: tuple[tuple[str, str], ...] = tuple(
     (name.lower(), f"{__name__}.{module}:{name}") for name, module in _MODULES.items()

@@ -107,7 +107,7 @@ class Cell(nn.Module, ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "states" in cls.__dict__:
+        if "states" in cls.__dict__ and "State" not in cls.__dict__:
             cls.State = named_tuple("State", tuple(cls.states))
 
     def __init__(self, input_size: int, hidden_size: int) -> None:

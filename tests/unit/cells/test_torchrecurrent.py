@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, sigmoid, tanh
 
 import sampling
+from unit.cells import cases_miru_to_ugrnn
 from unit.cells.torchrecurrent import Case, Departure, Tensors, compare, compare_with_paper
 
 CASES: Mapping[str, Case] = {
@@ -36,6 +37,8 @@ DEPARTURES: Mapping[str, Departure] = {
 }
 """Cells that the package has otherwise than their papers, which are followed here."""
 
+CASES = {**CASES, **cases_miru_to_ugrnn.CASES}
+DEPARTURES = {**DEPARTURES, **cases_miru_to_ugrnn.DEPARTURES}
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["32", "64"])
 
 
