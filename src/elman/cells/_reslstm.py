@@ -60,8 +60,8 @@ class ResLSTM(Cell):
         self.shortcut = nn.Linear(input_size, hidden_size, bias=False, **factory)
         self.projection = nn.Linear(hidden_size, hidden_size, bias=False, **factory)
         bound = 1 / math.sqrt(hidden_size)
-        peepholes = torch.empty(3 * hidden_size, **factory)
-        self.weight_ph = nn.Parameter(peepholes.uniform_(-bound, bound))
+        weight_ph = torch.empty(3 * hidden_size, **factory).uniform_(-bound, bound)
+        self.weight_ph = nn.Parameter(weight_ph)
 
     def project(self, x: Tensor) -> Any:
         return Inputs(self.input(x), self.shortcut(x))

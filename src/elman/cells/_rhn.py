@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, final
 
+import torch
 from torch import Tensor, nn, sigmoid, tanh
 
 from elman._errors import ConfigError
@@ -20,8 +21,7 @@ class RHN(Cell):
         k^{(l)} &= \sigma(W_k x_t [l = 1] + R_k^{(l)} s^{(l-1)} + b_k^{(l)}) &\text{transform} \\
         s^{(l)} &= k^{(l)} \odot n^{(l)} + (1 - k^{(l)}) \odot s^{(l-1)}
 
-    The carry gate is 1 minus the transform gate, as in the paper's experiments. What it watches as
-    carry is the product over the layers.
+    The carry gate is 1 - k, as in the paper's experiments; watched is its product over the layers.
 
     Args:
         input_size: features of x_t.
@@ -70,19 +70,11 @@ class RHN(Cell):
     def project(self, x: Tensor) -> Any:
         return self.input(x)
 
-    def step(self, inp: Tensor, state: Any) -> Any:
-        first, *above = self.layers
-        s, carry = _highway(state.h, inp + first(state.h))
-        for layer in above:
-            s, layer_carry = _highway(s, layer(s))
-            carry = carry * layer_carry
+    def step(self, inp: Any, state: Any) -> Any:
+        s, carry = state.h, torch.ones_like(state.h)
+        for layer in self.layers:
+            n, k = (inp + layer(s)).chunk(2, -1)
+            k, inp = sigmoid(k), 0  # x_t enters the first layer alone
+            s, carry = k * tanh(n) + (1 - k) * s, (1 - k) * carry
         self.watch(carry=carry)
         return self.State(h=s)
-
-
-def _highway(s: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
-    """The layer above s, and its carry gate."""
-    n, k = affine.chunk(2, -1)
-    k = sigmoid(k)
-    carry = 1 - k
-    return k * tanh(n) + carry * s, carry
