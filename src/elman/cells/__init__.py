@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from elman._errors import ConfigError, nearest
 
 if TYPE_CHECKING:
+    from elman.cells._antisymmetric import AntisymmetricRNN as AntisymmetricRNN
     from elman.cells._atr import ATR as ATR
     from elman.cells._base import WEIGHT_NAMES as WEIGHT_NAMES
     from elman.cells._base import Cell as Cell
@@ -15,16 +16,29 @@ if TYPE_CHECKING:
     from elman.cells._base import Weights as Weights
     from elman.cells._base import named_tuple as named_tuple
     from elman.cells._base import watching as watching
+    from elman.cells._br import BR as BR
+    from elman.cells._cfn import CFN as CFN
     from elman.cells._chogru import ChoGRU as ChoGRU
     from elman.cells._cifg import CIFG as CIFG
+    from elman.cells._cornn import CoRNN as CoRNN
+    from elman.cells._dsgu import DSGU as DSGU
     from elman.cells._elman import Activation as Activation
     from elman.cells._elman import Elman as Elman
+    from elman.cells._fastgrnn import FastGRNN as FastGRNN
+    from elman.cells._fastrnn import FastRNN as FastRNN
+    from elman.cells._gated_antisymmetric import GatedAntisymmetricRNN as GatedAntisymmetricRNN
     from elman.cells._gru import GRU as GRU
+    from elman.cells._intersection import IntersectionRNN as IntersectionRNN
     from elman.cells._janet import JANET as JANET
     from elman.cells._layernormgru import LayerNormGRU as LayerNormGRU
     from elman.cells._layernormlstm import LayerNormLSTM as LayerNormLSTM
     from elman.cells._lem import LEM as LEM
+    from elman.cells._lightru import LightRU as LightRU
+    from elman.cells._ligru import LiGRU as LiGRU
     from elman.cells._lstm import LSTM as LSTM
+    from elman.cells._mclstm import MCLSTM as MCLSTM
+    from elman.cells._mgu import MGU as MGU
+    from elman.cells._minimalrnn import MinimalRNN as MinimalRNN
     from elman.cells._miru1 import MiRU1 as MiRU1
     from elman.cells._miru2 import MiRU2 as MiRU2
     from elman.cells._multiplicativelstm import MultiplicativeLSTM as MultiplicativeLSTM
@@ -32,6 +46,7 @@ if TYPE_CHECKING:
     from elman.cells._mut import MUT2 as MUT2
     from elman.cells._mut import MUT3 as MUT3
     from elman.cells._nas import NAS as NAS
+    from elman.cells._nbr import NBR as NBR
     from elman.cells._originallstm import OriginalLSTM as OriginalLSTM
     from elman.cells._peepholelstm import PeepholeLSTM as PeepholeLSTM
     from elman.cells._projected import Projected as Projected
@@ -40,6 +55,7 @@ if TYPE_CHECKING:
     from elman.cells._rhn import RHN as RHN
     from elman.cells._scrn import SCRN as SCRN
     from elman.cells._sgrn import SGRN as SGRN
+    from elman.cells._sgu import SGU as SGU
     from elman.cells._slstm import SLSTM as SLSTM
     from elman.cells._star import STAR as STAR
     from elman.cells._taugru import TauGRU as TauGRU
@@ -47,12 +63,24 @@ if TYPE_CHECKING:
     from elman.cells._typed import TLSTM as TLSTM
     from elman.cells._typed import TRNN as TRNN
     from elman.cells._ugrnn import UGRNN as UGRNN
+    from elman.cells._wmclstm import WMCLSTM as WMCLSTM
 
 _MODULES = {
     "Elman": "_elman",
     "LSTM": "_lstm",
     "GRU": "_gru",
+    "AntisymmetricRNN": "_antisymmetric",
+    "GatedAntisymmetricRNN": "_gated_antisymmetric",
     "ATR": "_atr",
+    "BR": "_br",
+    "NBR": "_nbr",
+    "CFN": "_cfn",
+    "CoRNN": "_cornn",
+    "SGU": "_sgu",
+    "DSGU": "_dsgu",
+    "FastRNN": "_fastrnn",
+    "FastGRNN": "_fastgrnn",
+    "IntersectionRNN": "_intersection",
     "JANET": "_janet",
     "LEM": "_lem",
     "ChoGRU": "_chogru",
@@ -80,6 +108,12 @@ _MODULES = {
     "TLSTM": "_typed",
     "TRNN": "_typed",
     "UGRNN": "_ugrnn",
+    "LiGRU": "_ligru",
+    "LightRU": "_lightru",
+    "MCLSTM": "_mclstm",
+    "WMCLSTM": "_wmclstm",
+    "MGU": "_mgu",
+    "MinimalRNN": "_minimalrnn",
 }
 CELLS: tuple[tuple[str, str], ...] = tuple(
     (name.lower(), f"{__name__}.{module}:{name}") for name, module in _MODULES.items()
