@@ -15,13 +15,24 @@ if TYPE_CHECKING:
     from elman.cells._base import Weights as Weights
     from elman.cells._base import named_tuple as named_tuple
     from elman.cells._base import watching as watching
+    from elman.cells._elementwise import ElementwiseCell as ElementwiseCell
     from elman.cells._elman import Activation as Activation
     from elman.cells._elman import Elman as Elman
     from elman.cells._gru import GRU as GRU
+    from elman.cells._indrnn import IndRNN as IndRNN
     from elman.cells._janet import JANET as JANET
     from elman.cells._lem import LEM as LEM
+    from elman.cells._linear import LinearCell as LinearCell
+    from elman.cells._linoss import LinOSS as LinOSS
+    from elman.cells._lru import LRU as LRU
     from elman.cells._lstm import LSTM as LSTM
+    from elman.cells._mingru import MinGRU as MinGRU
+    from elman.cells._minlstm import MinLSTM as MinLSTM
     from elman.cells._projected import Projected as Projected
+    from elman.cells._qrnn import QRNN as QRNN
+    from elman.cells._rglru import RGLRU as RGLRU
+    from elman.cells._sru import SRU as SRU
+    from elman.cells._unicornn import UnICORNN as UnICORNN
 
 _MODULES = {
     "Elman": "_elman",
@@ -30,6 +41,15 @@ _MODULES = {
     "ATR": "_atr",
     "JANET": "_janet",
     "LEM": "_lem",
+    "MinGRU": "_mingru",
+    "MinLSTM": "_minlstm",
+    "QRNN": "_qrnn",
+    "SRU": "_sru",
+    "RGLRU": "_rglru",
+    "LRU": "_lru",
+    "LinOSS": "_linoss",
+    "IndRNN": "_indrnn",
+    "UnICORNN": "_unicornn",
 }
 CELLS: tuple[tuple[str, str], ...] = tuple(
     (name.lower(), f"{__name__}.{module}:{name}") for name, module in _MODULES.items()
@@ -41,6 +61,8 @@ _WHERE = {
         ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching"), "_base"
     ),
     "Activation": "_elman",
+    "ElementwiseCell": "_elementwise",
+    "LinearCell": "_linear",
     "Projected": "_projected",
     **_MODULES,
 }

@@ -13,11 +13,32 @@ from unit.cells.torchrecurrent import Case, Departure, Tensors, compare, compare
 
 CASES: Mapping[str, Case] = {
     "atr": Case("ATR"),
+    "indrnn": Case(
+        "IndRNN",
+        lambda w: {
+            "weight_hh": w["vector_u"],
+            "input.weight": w["weight_ih"],
+            "input.bias": w["bias_ih"] + w["bias_hh"],
+        },
+        ours={"activation": "tanh"},
+    ),
     "janet": Case(
         "JANET",
         lambda w: {key: tensor for key, tensor in w.items() if key != "beta"},
         states=("h", "h"),  # their two states are one, as long as they begin so
         constant=("beta",),
+    ),
+    "unicornn": Case(
+        "UnICORNN",
+        lambda w: {
+            "weight_hh": w["weight_hh"],
+            "weight_ch": w["weight_ch"],
+            "input.weight": w["weight_ih"],
+            "input.bias": w["bias_ih"] + w["bias_hh"],
+        },
+        states=("y", "z"),
+        theirs={"dt": 0.4, "alpha": 0.3, "recurrent_bias": True},
+        ours={"dt": 0.4, "alpha": 0.3},
     ),
 }
 
