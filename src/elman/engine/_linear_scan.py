@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor
 
-TILE = {"cpu": 1 << 14, "cuda": 1 << 20}
+TILE = {"cpu": 1 << 16, "cuda": 1 << 20}
 """How many numbers an operation of torch should have on a device for its call to cost little."""
 LONGEST_CHUNK = 256
 """So that the depth is logarithmic in time: every level divides it by as much, up to this."""

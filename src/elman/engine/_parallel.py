@@ -45,7 +45,8 @@ class ParallelPlan(Plan):
 
 def plan(r: Recurrence) -> ParallelPlan | str:
     """How the scan runs it, or the reason why it cannot."""
-    cell, kind = r.cell, type(r.cell)
+    cell: Any = r.cell
+    kind: Any = type(cell)
     if not isinstance(cell, LinearCell):
         return f"it runs linear cells (elman.cells.LinearCell), and {kind.__name__} is not one"
     if kind.step is not LinearCell.step or kind.emit is not LinearCell.emit or "step" in vars(cell):
