@@ -7,12 +7,13 @@ from typing import Any, final
 from torch import Tensor, nn, sigmoid, tanh
 
 from elman.cells._base import Cell, named_tuple
+from elman.cells._linear import LinearCell
 
 Inputs = named_tuple("Inputs", ("now", "lag"))
 
 
 @final
-class TRNN(Cell):
+class TRNN(LinearCell):
     r"""Strongly typed network: a gated average of linear images of the input.
 
     .. math::
@@ -50,14 +51,9 @@ class TRNN(Cell):
         super().__init__(input_size, hidden_size)
         self.input = nn.Linear(input_size, 2 * hidden_size, bias, **factory)
 
-    def project(self, x: Tensor) -> Any:
-        return self.input(x)
-
-    def step(self, inp: Tensor, state: Any) -> Any:
-        z, f = inp.chunk(2, -1)
-        f = sigmoid(f)
-        self.watch(forget=f)
-        return self.State(h=z + f * (state.h - z))
+    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
+        z, f = self.input(x).chunk(2, -1)
+        return sigmoid(f), sigmoid(-f) * z
 
 
 @final

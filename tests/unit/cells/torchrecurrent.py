@@ -89,10 +89,12 @@ def compare(name: str, case: Case, engine: str, dtype: torch.dtype) -> None:
     torch.testing.assert_close(computed, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-def compare_with_paper(name: str, step: Step, engine: str) -> None:
+def compare_with_paper(
+    name: str, step: Step, engine: str, sizes: tuple[int, int] = (4, 6), **options: Any
+) -> None:
     """The same with a step by hand, in float64."""
     torch.manual_seed(0)
-    cell = by_name(name)(4, 6).double()
+    cell = by_name(name)(*sizes, **options).double()
     x, state = _inputs(cell, cell.states)
     parameters = dict(cell.named_parameters())
     last, outputs = tuple(state.values()), []
