@@ -83,6 +83,12 @@ class MixesRows(Broken):
         return self.State(h=torch.tanh(z - z.mean(0)))
 
 
+class MixesUnits(Broken):
+    """It says of itself what its W_hh belies."""
+
+    recurrence = "elementwise"
+
+
 class Detaches(Broken):
     def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
         return self.State(h=torch.tanh(inp.z + rec.z.detach()))
@@ -111,6 +117,7 @@ BROKEN: dict[str, MakeCell] = {
     "scan_is_the_fold_of_step": Remembers,
     "whole_is_its_chunks": LooksAround,
     "rows_are_independent": MixesRows,
+    "units_are_independent": MixesUnits,
     "padding_is_inert": LooksAround,
     "gradients_are_right": Detaches,
     "state_dict_round_trips": HidesAWeight,

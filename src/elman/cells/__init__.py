@@ -18,26 +18,62 @@ if TYPE_CHECKING:
     from elman.cells._base import watching as watching
     from elman.cells._br import BR as BR
     from elman.cells._cfn import CFN as CFN
+    from elman.cells._chogru import ChoGRU as ChoGRU
+    from elman.cells._cifg import CIFG as CIFG
     from elman.cells._cornn import CoRNN as CoRNN
     from elman.cells._dsgu import DSGU as DSGU
+    from elman.cells._elementwise import ElementwiseCell as ElementwiseCell
     from elman.cells._elman import Activation as Activation
     from elman.cells._elman import Elman as Elman
     from elman.cells._fastgrnn import FastGRNN as FastGRNN
     from elman.cells._fastrnn import FastRNN as FastRNN
     from elman.cells._gated_antisymmetric import GatedAntisymmetricRNN as GatedAntisymmetricRNN
     from elman.cells._gru import GRU as GRU
+    from elman.cells._indrnn import IndRNN as IndRNN
     from elman.cells._intersection import IntersectionRNN as IntersectionRNN
     from elman.cells._janet import JANET as JANET
+    from elman.cells._layernormgru import LayerNormGRU as LayerNormGRU
+    from elman.cells._layernormlstm import LayerNormLSTM as LayerNormLSTM
     from elman.cells._lem import LEM as LEM
     from elman.cells._lightru import LightRU as LightRU
     from elman.cells._ligru import LiGRU as LiGRU
+    from elman.cells._linear import LinearCell as LinearCell
+    from elman.cells._linoss import LinOSS as LinOSS
+    from elman.cells._lru import LRU as LRU
     from elman.cells._lstm import LSTM as LSTM
     from elman.cells._mclstm import MCLSTM as MCLSTM
     from elman.cells._mgu import MGU as MGU
+    from elman.cells._mingru import MinGRU as MinGRU
     from elman.cells._minimalrnn import MinimalRNN as MinimalRNN
+    from elman.cells._minlstm import MinLSTM as MinLSTM
+    from elman.cells._miru1 import MiRU1 as MiRU1
+    from elman.cells._miru2 import MiRU2 as MiRU2
+    from elman.cells._multiplicativelstm import MultiplicativeLSTM as MultiplicativeLSTM
+    from elman.cells._mut import MUT1 as MUT1
+    from elman.cells._mut import MUT2 as MUT2
+    from elman.cells._mut import MUT3 as MUT3
+    from elman.cells._nas import NAS as NAS
     from elman.cells._nbr import NBR as NBR
+    from elman.cells._originallstm import OriginalLSTM as OriginalLSTM
+    from elman.cells._peepholelstm import PeepholeLSTM as PeepholeLSTM
     from elman.cells._projected import Projected as Projected
+    from elman.cells._qrnn import QRNN as QRNN
+    from elman.cells._ran import RAN as RAN
+    from elman.cells._reslstm import ResLSTM as ResLSTM
+    from elman.cells._rglru import RGLRU as RGLRU
+    from elman.cells._rhn import RHN as RHN
+    from elman.cells._scrn import SCRN as SCRN
+    from elman.cells._sgrn import SGRN as SGRN
     from elman.cells._sgu import SGU as SGU
+    from elman.cells._slstm import SLSTM as SLSTM
+    from elman.cells._sru import SRU as SRU
+    from elman.cells._star import STAR as STAR
+    from elman.cells._taugru import TauGRU as TauGRU
+    from elman.cells._typed import TGRU as TGRU
+    from elman.cells._typed import TLSTM as TLSTM
+    from elman.cells._typed import TRNN as TRNN
+    from elman.cells._ugrnn import UGRNN as UGRNN
+    from elman.cells._unicornn import UnICORNN as UnICORNN
     from elman.cells._wmclstm import WMCLSTM as WMCLSTM
 
 _MODULES = {
@@ -58,12 +94,46 @@ _MODULES = {
     "IntersectionRNN": "_intersection",
     "JANET": "_janet",
     "LEM": "_lem",
+    "ChoGRU": "_chogru",
+    "CIFG": "_cifg",
+    "LayerNormGRU": "_layernormgru",
+    "LayerNormLSTM": "_layernormlstm",
+    "MiRU1": "_miru1",
+    "MiRU2": "_miru2",
+    "MultiplicativeLSTM": "_multiplicativelstm",
+    "MUT1": "_mut",
+    "MUT2": "_mut",
+    "MUT3": "_mut",
+    "NAS": "_nas",
+    "OriginalLSTM": "_originallstm",
+    "PeepholeLSTM": "_peepholelstm",
+    "RAN": "_ran",
+    "ResLSTM": "_reslstm",
+    "RHN": "_rhn",
+    "SCRN": "_scrn",
+    "SGRN": "_sgrn",
+    "SLSTM": "_slstm",
+    "STAR": "_star",
+    "TauGRU": "_taugru",
+    "TGRU": "_typed",
+    "TLSTM": "_typed",
+    "TRNN": "_typed",
+    "UGRNN": "_ugrnn",
     "LiGRU": "_ligru",
     "LightRU": "_lightru",
     "MCLSTM": "_mclstm",
     "WMCLSTM": "_wmclstm",
     "MGU": "_mgu",
     "MinimalRNN": "_minimalrnn",
+    "MinGRU": "_mingru",
+    "MinLSTM": "_minlstm",
+    "QRNN": "_qrnn",
+    "SRU": "_sru",
+    "RGLRU": "_rglru",
+    "LRU": "_lru",
+    "LinOSS": "_linoss",
+    "IndRNN": "_indrnn",
+    "UnICORNN": "_unicornn",
 }
 CELLS: tuple[tuple[str, str], ...] = tuple(
     (name.lower(), f"{__name__}.{module}:{name}") for name, module in _MODULES.items()
@@ -75,6 +145,8 @@ _WHERE = {
         ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching"), "_base"
     ),
     "Activation": "_elman",
+    "ElementwiseCell": "_elementwise",
+    "LinearCell": "_linear",
     "Projected": "_projected",
     **_MODULES,
 }

@@ -10,7 +10,7 @@ from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -97,6 +97,9 @@ class Cell(nn.Module, ABC):
 
     states: ClassVar[tuple[str, ...]]
     State: ClassVar[Any]
+    recurrence: ClassVar[Literal["dense", "elementwise", "linear"]] = "dense"
+    """What a state makes of the last one: a matrix may mix its units, or each depends on itself
+    alone ("elementwise"), or on itself and linearly ("linear")."""
     retention: ClassVar[str | None] = None
     """The watched value that the old state is multiplied by, if there is one: f in f * c + ..."""
     memory_gate: ClassVar[str | None] = None
@@ -107,7 +110,7 @@ class Cell(nn.Module, ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "states" in cls.__dict__:
+        if "states" in cls.__dict__ and "State" not in cls.__dict__:
             cls.State = named_tuple("State", tuple(cls.states))
 
     def __init__(self, input_size: int, hidden_size: int) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ENGINES: tuple[tuple[str, str], ...] = (
     ("cudnn", "elman.engine._cudnn"),
     ("native", "elman.engine._native"),
+    ("parallel", "elman.engine._parallel"),
     ("reference", "elman.engine._reference"),
 )
 """Names and where to find them, in the order in which "auto" prefers them.

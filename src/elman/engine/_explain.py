@@ -95,6 +95,7 @@ def explain(model: nn.Module, /, *args: Any, program: bool = False, **options: A
         the model itself: LSTM(3, 5) runs on reference
             not cudnn: x is on cpu, and cuDNN runs on cuda
             not native: 'reference' was asked for
+            not parallel: it runs linear cells (elman.cells.LinearCell), and LSTM is not one
     """
     check_module(model)
     names = {module: name for name, module in model.named_modules()}

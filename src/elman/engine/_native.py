@@ -20,7 +20,6 @@ from elman.engine.compiler._trace import CellProgram, Projection, compile_cell, 
 from elman.engine.runtime._functions import recurrence
 from elman.engine.runtime._library import encoded, missing
 from elman.engine.runtime._operators import ScanSpec
-from elman.scan import Observation
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -55,7 +54,7 @@ class NativePlan(Plan):
         final = r.cell.State(*rest[:states])
         if r.observe is not None:
             watched = dict(zip(program.watched, rest[states:], strict=True))
-            _observe(r, watched, final)
+            r.notify(watched, final)
         return output, final
 
     def arguments(self) -> tuple[tuple[Tensor | None, ...], list[Any]]:
@@ -209,17 +208,3 @@ def _program(
 # torch.compile takes the program as a constant, and does not look into the trace. (The decorator
 # that says this, torch.compiler.assume_constant_result, imports all of the compiler.)
 _program._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-def _observe(r: Recurrence, watched: dict[str, Tensor], final: Any) -> None:
-    """Calls the observer as the scan does: at padding a state stays what it was."""
-    if r.active is not None:
-        for name, last, first in zip(r.cell.states, final, r.state, strict=True):
-            resting = first if r.reverse else last
-            watched[name] = torch.where(r.active[..., None], watched[name], resting)
-    if isinstance(r.observe, Observation):
-        r.observe.record(watched)
-        return
-    assert r.observe is not None
-    for t in range(len(r.x))[:: -1 if r.reverse else 1]:
-        r.observe(t, {name: sequence[t] for name, sequence in watched.items()})

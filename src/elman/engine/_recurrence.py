@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from elman.cells import Cell, Weights
 from elman.engine._batch_first import project
-from elman.scan import Observer, Step, mask, scan
+from elman.scan import Observation, Observer, Step, mask, scan
 
 
 @dataclass(eq=False)  # not frozen, which takes twice as long, at every call
@@ -89,6 +90,24 @@ class Recurrence:
             reverse=self.reverse,
             observe=self.observe,
         )
+
+    def notify(self, watched: dict[str, Tensor], final: Any) -> None:
+        """Calls the observer as the scan does: at padding a state stays what it was.
+
+        Args:
+            watched: the watched values, and the states, of all steps by name.
+            final: the states after the last step.
+        """
+        if (active := self.active) is not None:
+            for name, last, first in zip(self.cell.states, final, self.state, strict=True):
+                resting = first if self.reverse else last
+                watched[name] = torch.where(active[..., None], watched[name], resting)
+        if isinstance(self.observe, Observation):
+            self.observe.record(watched)
+            return
+        assert self.observe is not None
+        for t in range(len(self.x))[:: -1 if self.reverse else 1]:
+            self.observe(t, {name: sequence[t] for name, sequence in watched.items()})
 
     @property
     def _substitutes(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elman.layers._base import Layer
+from elman.layers._causal_conv import CausalConv1d
 from elman.layers._compose import Bidirectional, Dropout, Residual, Stack
 from elman.layers._drop_in import GRU, LSTM, RNN, DropIn
 from elman.layers._drop_in_cells import GRUCell, LSTMCell, RNNCell
@@ -16,6 +17,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "Bidirectional",
+    "CausalConv1d",
     "DropIn",
     "Dropout",
     "FeedForward",

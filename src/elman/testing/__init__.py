@@ -21,6 +21,7 @@ from elman.testing._cells import (
     rows_are_independent,
     scan_is_the_fold_of_step,
     state_dict_round_trips,
+    units_are_independent,
     whole_is_its_chunks,
 )
 from elman.testing._composed import composed
@@ -111,6 +112,7 @@ __all__ = [
     "state_dict_round_trips",
     "the_loss_is_a_sum",
     "threads_may_change",
+    "units_are_independent",
     "whole_is_its_chunks",
 ]
 

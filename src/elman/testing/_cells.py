@@ -76,6 +76,25 @@ def rows_are_independent(make: MakeCell) -> None:
         expect(close(layer(x[rows], some)[0], output[rows]), "rows are independent")
 
 
+def units_are_independent(make: MakeCell) -> None:
+    """Where a cell calls its recurrence elementwise or linear, no unit depends on another one."""
+    cell = make_cell(make)
+    if cell.recurrence == "dense":
+        return
+    x, state = sequences(cell)
+    inp = cell.project(x[:, 0])
+    # The first state may be an output, which never comes back.
+    names = cell.states[1:] if cell.recurrence == "linear" and state[1:] else cell.states
+    before = cell.step(inp, state)
+    for unit in range(cell.hidden_size):
+        moved = cell.State(*(s + (torch.arange(s.shape[1]) == unit) for s in state))
+        after = cell.step(inp, moved)
+        for name in names:
+            others = torch.arange(cell.hidden_size) != unit
+            same = close(getattr(after, name)[:, others], getattr(before, name)[:, others])
+            expect(same, f"each unit of {name} depends on itself alone ({cell.recurrence})")
+
+
 def padding_is_inert(make: MakeCell) -> None:
     """Steps past a row's length change nothing, whatever they hold; not even a gradient."""
     layer = Recurrent(make_cell(make))
@@ -161,6 +180,7 @@ CELL_CONTRACTS: tuple[Contract, ...] = (
     scan_is_the_fold_of_step,
     whole_is_its_chunks,
     rows_are_independent,
+    units_are_independent,
     padding_is_inert,
     gradients_are_right,
     state_dict_round_trips,

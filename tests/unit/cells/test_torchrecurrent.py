@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, sigmoid, tanh
 
 import sampling
+from unit.cells import cases_miru_to_ugrnn
 from unit.cells.torchrecurrent import Case, Departure, Tensors, compare, compare_with_paper
 
 KINDS = ("weight", "bias")
@@ -133,6 +134,27 @@ CASES: Mapping[str, Case] = {
     "wmclstm": Case("WMCLSTM", wmclstm, states=("h", "c")),
     "mgu": Case("MGU", mgu),
     "minimalrnn": Case("MinimalRNN", minimalrnn),
+    "indrnn": Case(
+        "IndRNN",
+        lambda w: {
+            "weight_hh": w["vector_u"],
+            "input.weight": w["weight_ih"],
+            "input.bias": w["bias_ih"] + w["bias_hh"],
+        },
+        ours={"activation": "tanh"},
+    ),
+    "unicornn": Case(
+        "UnICORNN",
+        lambda w: {
+            "weight_hh": w["weight_hh"],
+            "weight_ch": w["weight_ch"],
+            "input.weight": w["weight_ih"],
+            "input.bias": w["bias_ih"] + w["bias_hh"],
+        },
+        states=("y", "z"),
+        theirs={"dt": 0.4, "alpha": 0.3, "recurrent_bias": True},
+        ours={"dt": 0.4, "alpha": 0.3},
+    ),
 }
 
 
@@ -150,6 +172,8 @@ DEPARTURES: Mapping[str, Departure] = {
 }
 """Cells that the package has otherwise than their papers, which are followed here."""
 
+CASES = {**CASES, **cases_miru_to_ugrnn.CASES}
+DEPARTURES = {**DEPARTURES, **cases_miru_to_ugrnn.DEPARTURES}
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["32", "64"])
 
 

@@ -28,6 +28,11 @@ def stacked(theirs: Tensors) -> dict[str, Tensor]:
     return dict(theirs)
 
 
+def one_step(theirs: Any, x: Tensor, state: tuple[Tensor, ...]) -> Any:
+    """A step of a cell with one state, or with two of them in a pair."""
+    return theirs(x, state if len(state) > 1 else state[0])
+
+
 class Case(NamedTuple):
     """A cell of theirs and ours.
 
@@ -40,6 +45,7 @@ class Case(NamedTuple):
         ours: options of our cell.
         constant: parameters of theirs that are numbers in the paper and here.
         output: whether theirs puts out something beside its state.
+        call: one step of theirs, where it takes its states otherwise than the others.
     """
 
     kind: str
@@ -50,6 +56,7 @@ class Case(NamedTuple):
     ours: Mapping[str, Any] = {}
     constant: Sequence[str] = ()
     output: bool = False
+    call: Callable[[Any, Tensor, tuple[Tensor, ...]], Any] = one_step
 
 
 Step = Callable[..., tuple[Tensor, ...]]
@@ -82,10 +89,12 @@ def compare(name: str, case: Case, engine: str, dtype: torch.dtype) -> None:
     torch.testing.assert_close(computed, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-def compare_with_paper(name: str, step: Step, engine: str) -> None:
+def compare_with_paper(
+    name: str, step: Step, engine: str, sizes: tuple[int, int] = (4, 6), **options: Any
+) -> None:
     """The same with a step by hand, in float64."""
     torch.manual_seed(0)
-    cell = by_name(name)(4, 6).double()
+    cell = by_name(name)(*sizes, **options).double()
     x, state = _inputs(cell, cell.states)
     parameters = dict(cell.named_parameters())
     last, outputs = tuple(state.values()), []
@@ -112,7 +121,7 @@ def _theirs(theirs: Any, case: Case, x: Tensor, state: Tensors) -> list[Tensor]:
     """Outputs and final states of their cell in a loop."""
     last, outputs = tuple(state[key] for key in case.states), []
     for x_t in x.unbind(1):
-        new = theirs(x_t, last if len(last) > 1 else last[0])
+        new = case.call(theirs, x_t, last)
         output, new = new if case.output else (None, new)
         last = new if isinstance(new, tuple) else (new,)
         outputs.append(last[0] if output is None else output)
@@ -133,4 +142,4 @@ def _gradients(tensors: list[Tensor], inputs: list[Tensor]) -> list[Tensor]:
     """The tensors, and the gradients of a sum of all their numbers, each with its own weight."""
     torch.manual_seed(1)
     loss = torch.stack([(t * torch.randn(t.shape, dtype=t.dtype)).sum() for t in tensors]).sum()
-    return [*tensors, *torch.autograd.grad(loss, inputs)]
+    return [*tensors, *torch.autograd.grad(loss, inputs, materialize_grads=True)]
