@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elman._errors import ConfigError, nearest
+from elman._lazy import lazy
 
 if TYPE_CHECKING:
     from elman.cells._antisymmetric import AntisymmetricRNN as AntisymmetricRNN
@@ -76,82 +77,79 @@ if TYPE_CHECKING:
     from elman.cells._unicornn import UnICORNN as UnICORNN
     from elman.cells._wmclstm import WMCLSTM as WMCLSTM
 
-_MODULES = {
-    "Elman": "_elman",
-    "LSTM": "_lstm",
-    "GRU": "_gru",
-    "AntisymmetricRNN": "_antisymmetric",
-    "GatedAntisymmetricRNN": "_gated_antisymmetric",
-    "ATR": "_atr",
-    "BR": "_br",
-    "NBR": "_nbr",
-    "CFN": "_cfn",
-    "CoRNN": "_cornn",
-    "SGU": "_sgu",
-    "DSGU": "_dsgu",
-    "FastRNN": "_fastrnn",
-    "FastGRNN": "_fastgrnn",
-    "IntersectionRNN": "_intersection",
-    "JANET": "_janet",
-    "LEM": "_lem",
-    "ChoGRU": "_chogru",
-    "CIFG": "_cifg",
-    "LayerNormGRU": "_layernormgru",
-    "LayerNormLSTM": "_layernormlstm",
-    "MiRU1": "_miru1",
-    "MiRU2": "_miru2",
-    "MultiplicativeLSTM": "_multiplicativelstm",
-    "MUT1": "_mut",
-    "MUT2": "_mut",
-    "MUT3": "_mut",
-    "NAS": "_nas",
-    "OriginalLSTM": "_originallstm",
-    "PeepholeLSTM": "_peepholelstm",
-    "RAN": "_ran",
-    "ResLSTM": "_reslstm",
-    "RHN": "_rhn",
-    "SCRN": "_scrn",
-    "SGRN": "_sgrn",
-    "SLSTM": "_slstm",
-    "STAR": "_star",
-    "TauGRU": "_taugru",
-    "TGRU": "_typed",
-    "TLSTM": "_typed",
-    "TRNN": "_typed",
-    "UGRNN": "_ugrnn",
-    "LiGRU": "_ligru",
-    "LightRU": "_lightru",
-    "MCLSTM": "_mclstm",
-    "WMCLSTM": "_wmclstm",
-    "MGU": "_mgu",
-    "MinimalRNN": "_minimalrnn",
-    "MinGRU": "_mingru",
-    "MinLSTM": "_minlstm",
-    "QRNN": "_qrnn",
-    "SRU": "_sru",
-    "RGLRU": "_rglru",
-    "LRU": "_lru",
-    "LinOSS": "_linoss",
-    "IndRNN": "_indrnn",
-    "UnICORNN": "_unicornn",
+_CELLS = {
+    "_elman": "Elman",
+    "_lstm": "LSTM",
+    "_gru": "GRU",
+    "_antisymmetric": "AntisymmetricRNN",
+    "_gated_antisymmetric": "GatedAntisymmetricRNN",
+    "_atr": "ATR",
+    "_br": "BR",
+    "_nbr": "NBR",
+    "_cfn": "CFN",
+    "_cornn": "CoRNN",
+    "_sgu": "SGU",
+    "_dsgu": "DSGU",
+    "_fastrnn": "FastRNN",
+    "_fastgrnn": "FastGRNN",
+    "_intersection": "IntersectionRNN",
+    "_janet": "JANET",
+    "_lem": "LEM",
+    "_chogru": "ChoGRU",
+    "_cifg": "CIFG",
+    "_layernormgru": "LayerNormGRU",
+    "_layernormlstm": "LayerNormLSTM",
+    "_miru1": "MiRU1",
+    "_miru2": "MiRU2",
+    "_multiplicativelstm": "MultiplicativeLSTM",
+    "_mut": "MUT1 MUT2 MUT3",
+    "_nas": "NAS",
+    "_originallstm": "OriginalLSTM",
+    "_peepholelstm": "PeepholeLSTM",
+    "_ran": "RAN",
+    "_reslstm": "ResLSTM",
+    "_rhn": "RHN",
+    "_scrn": "SCRN",
+    "_sgrn": "SGRN",
+    "_slstm": "SLSTM",
+    "_star": "STAR",
+    "_taugru": "TauGRU",
+    "_typed": "TGRU TLSTM TRNN",
+    "_ugrnn": "UGRNN",
+    "_ligru": "LiGRU",
+    "_lightru": "LightRU",
+    "_mclstm": "MCLSTM",
+    "_wmclstm": "WMCLSTM",
+    "_mgu": "MGU",
+    "_minimalrnn": "MinimalRNN",
+    "_mingru": "MinGRU",
+    "_minlstm": "MinLSTM",
+    "_qrnn": "QRNN",
+    "_sru": "SRU",
+    "_rglru": "RGLRU",
+    "_lru": "LRU",
+    "_linoss": "LinOSS",
+    "_indrnn": "IndRNN",
+    "_unicornn": "UnICORNN",
 }
+"""Modules and the cells in them."""
+
 CELLS: tuple[tuple[str, str], ...] = tuple(
-    (name.lower(), f"{__name__}.{module}:{name}") for name, module in _MODULES.items()
+    (name.lower(), f"{__name__}.{module}:{name}")
+    for module, names in _CELLS.items()
+    for name in names.split()
 )
 """Names and where to find them, so that the command line lists choices without importing torch."""
 
-_WHERE = {
-    **dict.fromkeys(
-        ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching"), "_base"
-    ),
-    "Activation": "_elman",
-    "ElementwiseCell": "_elementwise",
-    "LinearCell": "_linear",
-    "Projected": "_projected",
-    **_MODULES,
+_OTHERS = {
+    "_base": "WEIGHT_NAMES Cell PointwiseCell Weights named_tuple watching",
+    "_elementwise": "ElementwiseCell",
+    "_linear": "LinearCell",
+    "_projected": "Projected",
 }
-
-__all__ = ["CELLS", "by_name", *_WHERE]  # noqa: PLE0604
+__getattr__, __dir__, __all__ = lazy(
+    __name__, _CELLS | _OTHERS | {"_elman": "Activation Elman"}, own=("CELLS", "by_name")
+)
 
 
 def by_name(name: str) -> type[Cell]:
@@ -169,13 +167,3 @@ def by_name(name: str) -> type[Cell]:
     module, _, attribute = known[name.lower()].partition(":")
     cell: type[Cell] = getattr(import_module(module), attribute)
     return cell
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
