@@ -41,7 +41,8 @@ WIDTH, BATCH = 128, 32
 def half_life(name: str) -> tuple[str, list[float | None]]:
     """The state whose gradient lasts longest; its half-life and the 95 % interval over rows.
 
-    None stands for a gradient that does not decay.
+    None stands for a gradient that does not decay. A state has no half-life if the loss does not
+    depend on its last step, or on that alone; if none has one, there is no name and no number.
     """
     torch.manual_seed(0)
     layer = elman.Recurrent(by_name(name)(INPUT, UNITS))
@@ -50,7 +51,10 @@ def half_life(name: str) -> tuple[str, list[float | None]]:
     bounds = {
         state: [bound[0].item() for bound in norms.half_life]
         for state, norms in flow.states.items()
+        if not norms.half_life.value.isnan()
     }
+    if not bounds:
+        return "", []
     longest = max(bounds, key=lambda state: bounds[state][0])
     return longest, [bound if math.isfinite(bound) else None for bound in bounds[longest]]
 

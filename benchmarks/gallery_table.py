@@ -46,6 +46,8 @@ def gallery() -> str:
 
 def _half_life(cell: Mapping[str, Any]) -> str:
     """By the state whose gradient lasts longest; None is one that does not decay."""
+    if not cell["half_life"]:
+        return "no estimate"
     half_life = cell["half_life"][0]
     length = "no decay" if half_life is None else f"{half_life:.3g}"
     return f"{length}, by {cell['state']}" if len(cell["states"]) > 1 else length

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from benchmarks import chomsky_table, gallery, gallery_table, learning_tables, other_tables
 
 from elman import init
-from elman.cells import LSTM
+from elman.cells import LSTM, PointwiseCell
 
 PLACE = {
     "commit": "0123abc", "date": "2030-01-01", "processor": "P", "cores": 2,
@@ -53,6 +54,22 @@ def test_the_state_that_lasts_longest_is_named(monkeypatch: pytest.MonkeyPatch) 
     state, (length, *_) = gallery.half_life("lstm")
     assert state == "c"
     assert length is None or length > 3 * shut
+
+
+class Shifted(PointwiseCell):
+    """No state is read again."""
+
+    states = ("h", "c")
+    gates = ("a",)
+
+    def pointwise(self, inp: Any, rec: Any, state: Any) -> Any:
+        return self.State(h=torch.tanh(inp.a) + 0 * rec.a, c=torch.tanh(inp.a))
+
+
+def test_a_state_that_is_never_read_again_has_no_half_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "by_name", lambda _: Shifted)
+    assert gallery.half_life("shifted") == ("", [])
+    assert gallery_table._half_life(entry("shifted", half_life=[])) == "no estimate"
 
 
 def entry(name: str, **changes: Any) -> dict[str, Any]:
