@@ -10,9 +10,9 @@ from elman._errors import ConfigError, nearest
 if TYPE_CHECKING:
     from elman.cells._antisymmetric import AntisymmetricRNN as AntisymmetricRNN
     from elman.cells._atr import ATR as ATR
+    from elman.cells._base import WEIGHT_NAMES as WEIGHT_NAMES
     from elman.cells._base import Cell as Cell
     from elman.cells._base import PointwiseCell as PointwiseCell
-    from elman.cells._base import WEIGHT_NAMES as WEIGHT_NAMES
     from elman.cells._base import Weights as Weights
     from elman.cells._base import named_tuple as named_tuple
     from elman.cells._base import watching as watching
