@@ -1,4 +1,4 @@
-"""Linear cells against their papers, step by step in float64; and what a cell's author reads."""
+"""Linear and elementwise cells against torchrecurrent, or their papers step by step in float64."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, sigmoid, tanh
 
 import elman
 from elman.cells import LRU, LinearCell, LinOSS, MinGRU, by_name
-from unit.cells.torchrecurrent import Tensors, compare_with_paper
+from unit.cells.torchrecurrent import Case, Tensors, compare, compare_with_paper
 
 
 def _affine(w: Tensors, x: Tensor, gates: int) -> tuple[Tensor, ...]:
@@ -90,6 +90,40 @@ PAPERS: tuple[tuple[str, Callable[..., tuple[Tensor, ...]], dict[str, Any]], ...
     ("linoss", lambda w, x, _, z, y: linoss(w, x, z, y, True), {}),
     ("linoss", lambda w, x, _, z, y: linoss(w, x, z, y, False), {"method": "imex"}),
 )
+
+
+def indrnn(w: Tensors) -> dict[str, Tensor]:
+    bias = w["bias_ih"] + w["bias_hh"]
+    return {"input.weight": w["weight_ih"], "input.bias": bias, "weight_hh": w["vector_u"]}
+
+
+def unicornn(w: Tensors) -> dict[str, Tensor]:
+    return {
+        "input.weight": w["weight_ih"],
+        "input.bias": w["bias_ih"] + w["bias_hh"],
+        "weight_hh": w["weight_hh"],
+        "weight_ch": w["weight_ch"],
+    }
+
+
+OPTIONS = {"dt": 0.4, "alpha": 0.3}
+THEIRS: dict[str, Case] = {
+    "indrnn": Case("IndRNN", indrnn, ours={"activation": "tanh"}),
+    "unicornn": Case(
+        "UnICORNN",
+        unicornn,
+        states=("y", "z"),
+        theirs=OPTIONS | {"recurrent_bias": True},
+        ours=OPTIONS,
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["32", "64"])
+@pytest.mark.parametrize("engine", ["reference", "native"])
+@pytest.mark.parametrize("name", THEIRS)
+def test_equals_torchrecurrent(name: str, engine: str, dtype: torch.dtype) -> None:
+    compare(name, THEIRS[name], engine, dtype)
 
 
 @pytest.mark.parametrize("engine", ["reference", "native", "parallel"])
