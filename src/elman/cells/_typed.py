@@ -6,7 +6,8 @@ from typing import Any, final
 
 from torch import Tensor, nn, sigmoid, tanh
 
-from elman.cells._base import Cell, named_tuple
+from elman.cells._base import named_tuple
+from elman.cells._elementwise import ElementwiseCell
 from elman.cells._linear import LinearCell
 
 Inputs = named_tuple("Inputs", ("now", "lag"))
@@ -57,7 +58,7 @@ class TRNN(LinearCell):
 
 
 @final
-class TGRU(Cell):
+class TGRU(ElementwiseCell):
     r"""Strongly typed GRU: its gates see the input and the one before.
 
     .. math::
@@ -111,7 +112,7 @@ class TGRU(Cell):
 
 
 @final
-class TLSTM(Cell):
+class TLSTM(ElementwiseCell):
     r"""Strongly typed LSTM: its gates see the input and the one before, and not its output.
 
     .. math::

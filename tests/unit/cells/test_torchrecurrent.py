@@ -134,27 +134,6 @@ CASES: Mapping[str, Case] = {
     "wmclstm": Case("WMCLSTM", wmclstm, states=("h", "c")),
     "mgu": Case("MGU", mgu),
     "minimalrnn": Case("MinimalRNN", minimalrnn),
-    "indrnn": Case(
-        "IndRNN",
-        lambda w: {
-            "weight_hh": w["vector_u"],
-            "input.weight": w["weight_ih"],
-            "input.bias": w["bias_ih"] + w["bias_hh"],
-        },
-        ours={"activation": "tanh"},
-    ),
-    "unicornn": Case(
-        "UnICORNN",
-        lambda w: {
-            "weight_hh": w["weight_hh"],
-            "weight_ch": w["weight_ch"],
-            "input.weight": w["weight_ih"],
-            "input.bias": w["bias_ih"] + w["bias_hh"],
-        },
-        states=("y", "z"),
-        theirs={"dt": 0.4, "alpha": 0.3, "recurrent_bias": True},
-        ours={"dt": 0.4, "alpha": 0.3},
-    ),
 }
 
 
