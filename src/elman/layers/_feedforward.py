@@ -25,9 +25,9 @@ class FeedForward(Layer):
     window  first step :math:`i`     state
     ======  =======================  =============================================================
     past    :math:`t - n + 1`        the last n - 1 steps (batch, n - 1, I)
-    around  :math:`t - \lfloor n/2   none: a step waits for those after it
+    around  :math:`t - \lfloor n/2   empty: a step waits for those after it
             \rfloor`
-    row     1                        none: the output of every step is that of the first n of them
+    row     1                        empty: the output of every step is that of the first n of them
     ======  =======================  =============================================================
 
     It has a weight for every place of its window, outside of which it sees nothing: this is the
@@ -84,15 +84,13 @@ class FeedForward(Layer):
         sizes = [steps * input_size, *[hidden] * layers]
         self.layers = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
 
-    def initial_state(self, batch_size: int) -> Tensor | None:
-        if self.window != "past":
-            return None
-        weight = next(self.parameters())
-        return weight.new_zeros(batch_size, self.steps - 1, self.input_size)
+    def initial_state(self, batch_size: int) -> Tensor:
+        carried = self.steps - 1 if self.window == "past" else 0
+        return next(self.parameters()).new_zeros(batch_size, carried, self.input_size)
 
     def forward(
         self, x: Tensor, state: Tensor | None = None, **options: Unpack[Options]
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         batch, time, lengths = check_sequences(self, x), len(x), options.get("lengths")
         if options.get("reset") is not None or options.get("observe"):
             raise ConfigError("a feed-forward layer has no gates or memory: no reset, no observe")
@@ -110,7 +108,7 @@ class FeedForward(Layer):
             windows = x.unfold(0, self.steps, 1).transpose(2, 3)
             flat = windows.reshape(-1, self.steps * self.input_size)
             output = self._perceptron(flat).view(time, batch, self.output_size)
-            state = self._last(x, lengths) if self.window == "past" else None
+        state = self._last(x, lengths) if self.window == "past" else self.initial_state(batch)
         return output if padding is None else output.masked_fill(padding, 0), state
 
     def _perceptron(self, hidden: Tensor) -> Tensor:
@@ -135,7 +133,7 @@ class FeedForward(Layer):
         places = lengths.unsqueeze(1) + torch.arange(self.steps - 1, device=x.device)
         return rows[torch.arange(len(rows), device=x.device).unsqueeze(1), places]
 
-    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def step(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One time step: its input and the last n - 1."""
         if self.window != "past":
             raise ConfigError(

@@ -62,9 +62,6 @@ class CaptionNet(RecurrentNet):
     )
     embedding: int = Field(64, ge=1, description="embedding size")
     hidden: int = Field(128, ge=1, description="hidden units per layer")
-    bidirectional: Literal[False] = Field(
-        False, description="must be false: captions are generated forward"
-    )
     dropout: float = Field(
         0.1, ge=0, lt=1, description="dropout on words, between layers and on the output"
     )

@@ -39,6 +39,7 @@ class ClassifyData(SequenceColumn, Division, FileData):
 class ClassifyNet(SequenceLayers, RecurrentNet):
     """The network: an embedding or numbers, recurrent layers, pooling, softmax over labels."""
 
+    bidirectional: bool = Field(True, description="bidirectional layers")
     dropout: float = Field(
         0.5, ge=0, lt=1, description="dropout on the embedding, between layers and on the output"
     )

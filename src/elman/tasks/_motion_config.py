@@ -62,9 +62,6 @@ class MotionNet(RecurrentNet):
         "one frame",
     )
     hidden: int = Field(128, ge=1, description="hidden units of a layer")
-    bidirectional: Literal[False] = Field(
-        False, description="must be false: the future is not known"
-    )
     encoder: Literal["conv", "linear"] = Field("conv", description="the encoder of a frame")
     channels: int = Field(8, ge=1, description="conv: channels of its first layer")
     predict: Literal["positions", "frames"] = Field(

@@ -34,9 +34,6 @@ class MusicData(Division, FileData):
 class MusicNet(RecurrentNet):
     """The frames so far, recurrent layers, and which of 88 keys sound next."""
 
-    bidirectional: Literal[False] = Field(
-        False, description="must be false: the future is not known"
-    )
     hidden: int = Field(200, ge=1, description="hidden units per layer")
     dropout: float = Field(0.4, ge=0, lt=1, description="dropout between layers and on the output")
     frame_dropout: float = Field(0.1, ge=0, lt=1, description="dropout on the input frames")

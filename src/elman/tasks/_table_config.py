@@ -119,7 +119,6 @@ class RecurrentNet(Section):
     )
     layers: int = Field(1, ge=1, description="number of recurrent layers")
     hidden: int = Field(96, ge=1, description="hidden units per layer and direction")
-    bidirectional: bool = Field(True, description="bidirectional layers")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="dropout on the input, between layers and on the output"
     )

@@ -69,6 +69,7 @@ class TagNet(RecurrentNet):
         32, ge=0, description="hidden units per direction of the character network; 0 for none"
     )
     hidden: int = Field(128, ge=1, description="hidden units per layer and direction")
+    bidirectional: bool = Field(True, description="bidirectional layers")
     dropout: float = Field(
         0.2, ge=0, lt=1, description="dropout on the words, between layers and on the output"
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elman._errors import CheckpointError, ConfigError, ShapeError
+from elman._errors import CheckpointError, ConfigError, DtypeError, ShapeError
 from elman.data import Ragged, Rows, buckets
 from elman.scan import mask
 
@@ -105,6 +105,16 @@ def test_rows_that_the_system_does_not_open_are_named(
     monkeypatch.setattr("safetensors.torch.load_file", unopened)
     with pytest.raises(CheckpointError, match=r"rows\.safetensors: cannot be read: .*I/O error"):
         Rows.load(file)
+
+
+def test_a_column_of_the_other_kind_is_refused() -> None:
+    rows = Rows({"x": Ragged.of([[1, 2], [3]]), "y": torch.tensor([4, 5])})
+    assert [row.tolist() for row in rows.sequences("x").unbind()] == [[1, 2], [3]]
+    assert rows.tensor("y").tolist() == [4, 5]
+    with pytest.raises(DtypeError, match="'y' must have sequences"):
+        rows.sequences("y")
+    with pytest.raises(DtypeError, match="'x' must have one value a row"):
+        rows.tensor("x")
 
 
 def test_columns_have_one_number_of_rows() -> None:

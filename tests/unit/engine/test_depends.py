@@ -55,7 +55,7 @@ def run(cell: Any, engine: str) -> Tensor:
 
 @pytest.mark.parametrize("name", readings.CASES)
 def test_a_change_of_what_a_step_reads_is_noticed(name: str) -> None:
-    cell, change = readings.anew().CASES[name]()
+    cell, change = readings.anew(name)
     before = run(cell, "native")
     torch.testing.assert_close(before, run(cell, "reference"))
     change()

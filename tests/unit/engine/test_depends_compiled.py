@@ -45,7 +45,7 @@ NOTICED = [name for name in readings.CASES if name not in UNNOTICED]
 
 @pytest.mark.parametrize("name", cases(NOTICED, 12))
 def test_a_change_compiles_anew(name: str) -> None:
-    cell, change = readings.anew().CASES[name]()
+    cell, change = readings.anew(name)
     layer, x = elman.Recurrent(cell), sequences()
     compiled = torch.compile(layer, backend="aot_eager")
     with torch.no_grad():
@@ -60,7 +60,7 @@ def test_a_change_compiles_anew(name: str) -> None:
 
 @pytest.mark.parametrize("name", cases(UNNOTICED, 2))
 def test_what_goes_unnoticed_is_what_torch_compile_never_notices(name: str) -> None:
-    cell, change = readings.anew().CASES[name]()
+    cell, change = readings.anew(name)
     layer, x = elman.Recurrent(cell, engine="reference"), sequences()
     compiled = torch.compile(layer, backend="aot_eager")
     with torch.no_grad():

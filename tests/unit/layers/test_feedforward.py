@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import elman
 from elman._errors import ConfigError, ShapeError
 from elman.layers import FeedForward, Layer
 
@@ -68,15 +69,24 @@ def test_the_state_is_that_after_the_last_real_step() -> None:
     network, x = layer("past"), torch.randn(5, 3, 2, dtype=torch.float64)
     before = torch.randn(3, 2, 2, dtype=torch.float64)
     _, state = network(x, before, lengths=LENGTHS)
-    assert state is not None
     torch.testing.assert_close(state[0], x[3:, 0])
     torch.testing.assert_close(state[1], x[:2, 1])
     torch.testing.assert_close(state[2], before[2])
 
 
-def test_a_window_that_waits_cannot_step() -> None:
-    with pytest.raises(ConfigError, match="window='around' cannot step"):
-        layer("around").step(torch.randn(3, 2))
+def test_it_streams() -> None:
+    network, x = layer("past").float(), torch.randn(5, 3, 2)
+    stream = elman.Stream(network, rows=3)
+    torch.testing.assert_close(torch.stack([stream(x_t) for x_t in x]), network(x)[0].detach())
+
+
+@pytest.mark.parametrize("window", ["around", "row"])
+def test_a_window_that_waits_cannot_step(window: str) -> None:
+    network = layer(window)
+    with pytest.raises(ConfigError, match=f"window='{window}' cannot step"):
+        network.step(torch.randn(3, 2, dtype=torch.float64))
+    with pytest.raises(ConfigError, match="cannot step"):
+        elman.Stream(network, rows=3)
 
 
 def test_what_it_does_not_take() -> None:

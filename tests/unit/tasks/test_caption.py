@@ -189,7 +189,7 @@ def test_named_sets_say_what_they_need() -> None:
     assert {d.name for d in CATALOG if "caption" in d.tasks} == {"openmoji", "scenes"}
     with pytest.raises(ConfigError, match="3 convolutions an image is a single region"):
         CaptionNetwork(CaptionNet(), size=8, vocabulary_size=5, words=3)
-    with pytest.raises(ConfigError, match="bidirectional"):
+    with pytest.raises(ConfigError, match="bidirectional: unknown key"):
         CaptionNet.parse({"bidirectional": True})
 
 
