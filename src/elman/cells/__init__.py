@@ -13,15 +13,26 @@ if TYPE_CHECKING:
     from elman.cells._base import Cell as Cell
     from elman.cells._base import PointwiseCell as PointwiseCell
     from elman.cells._base import Weights as Weights
+    from elman.cells._base import map_tensors as map_tensors
     from elman.cells._base import named_tuple as named_tuple
+    from elman.cells._base import tensors_of as tensors_of
     from elman.cells._base import watching as watching
+    from elman.cells._clipped_state import ClippedState as ClippedState
     from elman.cells._elman import Activation as Activation
     from elman.cells._elman import Elman as Elman
     from elman.cells._gru import GRU as GRU
     from elman.cells._janet import JANET as JANET
+    from elman.cells._learned_state import LearnedState as LearnedState
     from elman.cells._lem import LEM as LEM
     from elman.cells._lstm import LSTM as LSTM
+    from elman.cells._normalized_gates import NormalizedGates as NormalizedGates
+    from elman.cells._normalized_state import NormalizedState as NormalizedState
     from elman.cells._projected import Projected as Projected
+    from elman.cells._recurrent_dropout import RecurrentDropout as RecurrentDropout
+    from elman.cells._residual import Residual as Residual
+    from elman.cells._weight_drop import WeightDrop as WeightDrop
+    from elman.cells._wrapper import Wrapper as Wrapper
+    from elman.cells._zoneout import Zoneout as Zoneout
 
 _MODULES = {
     "Elman": "_elman",
@@ -36,13 +47,24 @@ CELLS: tuple[tuple[str, str], ...] = tuple(
 )
 """Names and where to find them, so that the command line lists choices without importing torch."""
 
-_WHERE = {
-    **dict.fromkeys(
-        ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching"), "_base"
-    ),
-    "Activation": "_elman",
+_WRAPPERS = {
+    "ClippedState": "_clipped_state",
+    "LearnedState": "_learned_state",
+    "NormalizedGates": "_normalized_gates",
+    "NormalizedState": "_normalized_state",
     "Projected": "_projected",
+    "RecurrentDropout": "_recurrent_dropout",
+    "Residual": "_residual",
+    "WeightDrop": "_weight_drop",
+    "Wrapper": "_wrapper",
+    "Zoneout": "_zoneout",
+}
+_WHERE = {
+    **dict.fromkeys(("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights"), "_base"),
+    **dict.fromkeys(("map_tensors", "named_tuple", "tensors_of", "watching"), "_base"),
+    "Activation": "_elman",
     **_MODULES,
+    **_WRAPPERS,
 }
 
 __all__ = ["CELLS", "by_name", *_WHERE]  # noqa: PLE0604
