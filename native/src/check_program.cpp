@@ -217,17 +217,6 @@ void check_groups(const elman_program& p) {
     }
 }
 
-// What stream.h steps: one wave of products, of the first state.
-void check_stream(const elman_program& p) {
-    const elman_routine& r = p.inference;
-    bool right = p.projected && !p.watched && r.products > 0;
-    for (int i = 0; right && i < r.products; ++i) {
-        const elman_product& q = r.product[i];
-        right = !q.phase && q.bank == ELMAN_PREVIOUS && !q.index && (q.start_bank == -1 || q.start_bank == ELMAN_INPUT);
-    }
-    if (!right) refuse("program: a stream steps cells whose matrix products are of the last state alone");
-}
-
 }  // namespace
 
 int operands_of(int op) { return in(op, kOperationCount) && !kOperations[op].special ? kOperations[op].operands : -1; }
@@ -242,7 +231,7 @@ void check_routine(const elman_program& p, Use use, bool keeps) {
     if (use == Use::backward) Checked(p, p.backward, true, true, "backward").run();
     else if (keeps) Checked(p, p.forward, false, true, "forward").run();
     else Checked(p, p.inference, false, false, "inference").run();
-    if (use == Use::stream) check_stream(p);
+    if (use == Use::stream && p.watched) refuse("program: a stream shows no watched values, got %d", p.watched);
 }
 
 }  // namespace elman

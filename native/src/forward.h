@@ -222,20 +222,27 @@ struct Forward : Scan<T> {
         if (scan.record) bank[ELMAN_SAVED] = {this->saved(t), plane};
         bank[ELMAN_WATCHED] = {seen, plane};
         const int phases = this->program().phases;
-        for (int phase = 0; phase < phases; ++phase) {
-            const bool multiplies = waves_in(phase);
-            this->enter(phase, multiplies, n);
-            if (phase && !multiplies) {
-                this->tile_phase(phase, bank, this->panel_first(), this->panel_last(), n);
-                continue;
-            }
-            for (long i = tiles.first; i < tiles.last; ++i) {
-                multiply(phase, i, bank, n);
-                this->tile_phase(phase, bank, i * tiling.panels, i * tiling.panels + this->panels_in(i), n);
+        for (int phase = 0; phase < phases; ++phase)
+            run_phase(phase, bank, n, [&](long i) {
                 if (phases == 1) put_out(i, after, t);
-            }
-        }
+            });
         for (long i = tiles.first; phased() && i < tiles.last; ++i) put_out(i, after, t);
+    }
+
+    // One phase of a step; done(i) after each tile of those that begin with products.
+    template <class F>
+    void run_phase(int phase, Bank* bank, long n, F done) {
+        const bool multiplies = waves_in(phase);
+        this->enter(phase, multiplies, n);
+        if (phase && !multiplies) {
+            this->tile_phase(phase, bank, this->panel_first(), this->panel_last(), n);
+            return;
+        }
+        for (long i = tiles.first; i < tiles.last; ++i) {
+            multiply(phase, i, bank, n);
+            this->tile_phase(phase, bank, i * tiling.panels, i * tiling.panels + this->panels_in(i), n);
+            done(i);
+        }
     }
 
     bool waves_in(int phase) const {

@@ -21,11 +21,14 @@ struct Free {
     void operator()(char* p) const { free(p); }
 };
 
+// What a layer takes: features that it multiplies, or what the caller has projected.
+int64_t features(const ScanArguments& scan) { return scan.inputs ? scan.inputs : scan.gates * scan.units; }
+
 int64_t multiplications(const std::vector<StreamLayer>& layers) {
     int64_t total = 0;
     for (const auto& layer : layers) {
         const ScanArguments& s = layer.scan;
-        total += s.batch * s.gates * s.units * (s.inputs + s.units);
+        total += s.batch * s.units * (s.gates * s.inputs + s.program.products * s.units);
     }
     return total;
 }
@@ -146,7 +149,8 @@ struct elman_stream {
     std::vector<void*> states(const std::vector<Tensor>& all, size_t others) const;
 };
 
-// Each layer takes what the one below puts out, and what is added to its own output is as wide as that.
+// Each layer takes what the one below puts out, and what is added to its own output is as wide as that. Only the
+// first may take what the caller has projected.
 void elman_stream::add(const elman_stream_layer* each_layer, int32_t count) {
     bound.reserve(size_t(count));
     for (int32_t i = 0; i < count; ++i) {
@@ -171,14 +175,14 @@ void elman_stream::step(const int64_t* tensors, int64_t count) {
     const std::vector<Tensor> t = tensors_of(tensors, count);
     const ScanArguments &first = layers.front().scan, &last = layers.back().scan;
     if (t.size() != 2) refuse("2 tensors are expected, and %zu came", t.size());
-    expect(t[0], "x", bound[0].kind, {first.batch, first.inputs});
+    expect(t[0], "x", bound[0].kind, {first.batch, features(first)});
     expect(t[1], "y", bound[0].kind, {first.batch, last.units});
     bool enough = true;
     if (crew->threads > 1 && forked_child()) alone();
     const bool backwards = back;
     auto work = [&](int thread) {
         for (int i = thread; i < crew->jobs[0].threads; i += crew->threads)
-            crew->step(i, t[0].data, first.inputs, t[1].data, last.units, backwards);
+            crew->step(i, t[0].data, features(first), t[1].data, last.units, backwards);
     };
     if (crew->threads > 1) {
         fenv_t caller;

@@ -1,5 +1,5 @@
 // One layer of a stream: a forward scan of a single step that keeps its states, its packed weights and
-// its place in memory from call to call. Its products are of the last state.
+// its place in memory from call to call.
 #pragma once
 
 #include "forward.h"
@@ -11,18 +11,28 @@ template <class T>
 struct Streamed : Forward<T> {
     using Base = Forward<T>;
     using Base::bias_h, Base::bias_x, Base::count, Base::gates, Base::inp, Base::moved, Base::offset, Base::padded,
-        Base::panels, Base::panels_in, Base::phased, Base::recurrent, Base::ring, Base::scan, Base::tail, Base::tiles,
-        Base::tiling, Base::units, Base::waves, Base::weight_ih;
+        Base::panels, Base::panels_in, Base::phased, Base::projects, Base::recurrent, Base::ring, Base::scan,
+        Base::tail, Base::tiles, Base::tiling, Base::units, Base::waves, Base::weight_ih;
     using typename Base::Bank;
 
+    const bool plain;                   // its products are of the first state alone, once: read with those of x
     Column<T>*from_input, *from_state;  // of this thread's tiles, which stay where they are
 
-    Streamed(const Job& j, int thread, Scratch shared, Scratch own) : Base(j, thread, shared, own) {
+    Streamed(const Job& j, int thread, Scratch shared, Scratch own) : Base(j, thread, shared, own), plain(is_plain()) {
         own.take<char>(long(this->own_used));
         const long most = (tiling.tiles + j.team_size - 1) / j.team_size * tiling.panels;
-        from_input = own.take<Column<T>>(most * gates);
-        from_state = own.take<Column<T>>(most * waves[0].count);
+        from_input = own.take<Column<T>>(projects ? most * gates : 0);
+        from_state = own.take<Column<T>>(plain ? most * waves[0].count : 0);
         this->own_used = own.used();
+    }
+
+    bool is_plain() const {
+        bool plain = projects && this->wave_count == 1 && !waves[0].phase;
+        for (int i = 0; plain && i < this->program().products; ++i) {
+            const elman_product& p = this->program().product[i];
+            plain = p.bank == ELMAN_PREVIOUS && !p.index && (p.start_bank < 0 || p.start_bank == ELMAN_INPUT);
+        }
+        return plain;
     }
 
     // Before the first step, thread by thread: this one's share of the packing, and its columns.
@@ -30,17 +40,19 @@ struct Streamed : Forward<T> {
         this->start_own();
         this->pack_parameters();
         this->pack_weights();
-        for (long i = tiles.first; i < tiles.last; ++i)
+        for (long i = tiles.first; projects && i < tiles.last; ++i)
             for (long p = i * tiling.panels; p < i * tiling.panels + panels_in(i); ++p) aim(i, p);
     }
 
     // Where the columns of one panel begin and go to.
     void aim(long tile, long panel) {
-        const Bank to = recurrent_of(tile);
-        const long first = (panel - tiles.first * tiling.panels), products = waves[0].count;
+        const long first = panel - tiles.first * tiling.panels;
         auto input = [&](long gate) { return inp + (gate * panels + panel) * count * kLanes<T>; };
         for (long gate = 0; gate < gates; ++gate)
             from_input[first * gates + gate] = {bias_x + (panel * gates + gate) * kLanes<T>, input(gate), 0};
+        if (!plain) return;
+        const Bank to = recurrent_of(tile);
+        const long products = waves[0].count;
         for (long i = 0; i < products; ++i) {
             const elman_product& p = this->program().product[i];
             T* out = to.at(i) + panel * count * kLanes<T>;
@@ -67,21 +79,39 @@ struct Streamed : Forward<T> {
         bank[ELMAN_INPUT] = {inp, plane};
         bank[ELMAN_PREVIOUS] = {before, plane};
         bank[ELMAN_NEXT] = {after, plane};
-        this->enter(0, false, count);
-        for (long k = tiles.first; k < tiles.last; ++k) {
-            const long i = back ? tiles.first + tiles.last - 1 - k : k;
-            multiply(i, x, before, back);
-            bank[ELMAN_PRODUCT] = recurrent_of(i);
-            this->tile_phase(0, bank, i * tiling.panels, i * tiling.panels + panels_in(i), count);
+        if (plain) {
+            this->enter(0, false, count);
+            for (long k = tiles.first; k < tiles.last; ++k) {
+                const long i = back ? tiles.first + tiles.last - 1 - k : k;
+                multiply(i, x, before, back);
+                bank[ELMAN_PRODUCT] = recurrent_of(i);
+                this->tile_phase(0, bank, i * tiling.panels, i * tiling.panels + panels_in(i), count);
+            }
+        } else {
+            take_input(x);
+            this->wait_team();  // a product may be of the input
         }
-        for (int phase = 1; phase < this->program().phases; ++phase) {
-            this->enter(phase, false, count);
-            this->tile_phase(phase, bank, this->panel_first(), this->panel_last(), count);
-        }
+        for (int phase = plain; phase < this->program().phases; ++phase)
+            this->run_phase(phase, bank, count, [](long /*tile*/) {});
         if (out.data != state.data) put_out(state, inputs, layer, out);
         ring = before, this->initial = after;
         this->wait_team();
         return out;
+    }
+
+    // What a step that is not plain begins with: x times W_ih, or x itself where the caller has projected it.
+    void take_input(const View& x) const {
+        const T* from = static_cast<const T*>(x.data);
+        const Left<T> below{from, x.row, x.panel, 0, scan.inputs, 1};
+        for (long i = tiles.first; projects && i < tiles.last; ++i)
+            product(below, count, this->weights_of(weight_ih, i, gates, scan.inputs), panels_in(i) * gates,
+                    from_input + (i - tiles.first) * tiling.panels * gates, offset);
+        if (projects) return;
+        const Share mine = share_of(count, this->member, this->job.team_size);
+        for (long b = mine.first; b < mine.last; ++b)
+            for (long gate = 0; gate < gates; ++gate)
+                gather_row(from + b * x.row + gate * units, inp + gate * padded * count + b * kLanes<T>, units,
+                           count * kLanes<T>);
     }
 
     // One tile of every gate: where each has a product, a column group of W_ih and the same of W_hh in turn.

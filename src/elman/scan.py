@@ -94,8 +94,8 @@ def scan(
 
     Args:
         step: the cell's step.
-        inputs: what the cell projected, (time, batch, ...); a tensor or a
-            NamedTuple of tensors.
+        inputs: what the cell projected, (time, batch, ...); a tensor, a
+            NamedTuple of tensors, or a tuple of such.
         state: the state before the first step, a NamedTuple of (batch, size).
         active: (time, batch) boolean, False at padding. There the state does not move, the output
             is 0, and nothing flows, not even a gradient of NaN.
@@ -169,12 +169,11 @@ def restarts(
 
 def _by_step(inputs: Any) -> list[Any]:
     if isinstance(inputs, Tensor):
-        steps: list[Any] = list(inputs.unbind(0))
-    else:
-        steps = [type(inputs)(*each) for each in zip(*(i.unbind(0) for i in inputs), strict=True)]
-    if not steps:
-        raise ShapeError("expected at least one time step, got a sequence of length 0")
-    return steps
+        if not len(inputs):
+            raise ShapeError("expected at least one time step, got a sequence of length 0")
+        return list(inputs.unbind(0))
+    steps = zip(*map(_by_step, inputs), strict=True)
+    return [*steps] if type(inputs) is tuple else [type(inputs)(*each) for each in steps]
 
 
 def _map(function: Callable[..., Tensor], *states: Any) -> Any:

@@ -16,7 +16,14 @@ from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unfl
 from elman._checks import check_tensor
 from elman._errors import ConfigError, DtypeError, EngineError, ShapeError, nearest
 from elman.engine import Recurrence
-from elman.engine.stack import NativeSteps, StackedRecurrence, StackPlan, plan
+from elman.engine.stack import (
+    CutSteps,
+    NativeSteps,
+    StackedRecurrence,
+    StackPlan,
+    native_steps,
+    plan,
+)
 from elman.layers import DropIn, Dropout, Layer, Recurrent, Residual, Stack
 
 __all__ = ["Stream"]
@@ -99,10 +106,10 @@ class Stream:
         if isinstance(stack, str):
             self._steps: Any = _TorchSteps(frozen, start, self.rows, example)
         elif isinstance(frozen, Layer | DropIn):
-            self._steps = NativeSteps(stack, buffers)
+            self._steps = native_steps(stack, buffers)
         else:
             assert example is not None
-            self._steps = _FramedSteps(frozen, NativeSteps(stack), example)
+            self._steps = _FramedSteps(frozen, native_steps(stack), example)
         self._frozen, self._start = frozen, start
         self._why_not_native = stack if isinstance(stack, str) else None
 
@@ -295,7 +302,9 @@ class _TorchSteps:
 class _FramedSteps:
     """Native steps of a recurrent layer between an embedding and an output layer in torch."""
 
-    def __init__(self, model: Any, steps: NativeSteps, example: tuple[Tensor, Tensor]) -> None:
+    def __init__(
+        self, model: Any, steps: NativeSteps | CutSteps, example: tuple[Tensor, Tensor]
+    ) -> None:
         self._model, self._steps = model, steps
         self.input, self.output = example
         self.watched, self.hold, self.read, self.write = (

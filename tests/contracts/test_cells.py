@@ -40,6 +40,9 @@ MAKERS |= {
     "projected": lambda: elman.cells.Projected(elman.cells.LSTM(2, 4), 3),
     "own": lambda: Peephole(2, 3),
     "no bias": lambda: elman.cells.GRU(2, 3, bias=False),
+    "wrapped": lambda: elman.cells.Zoneout(
+        elman.cells.RecurrentDropout(elman.cells.LSTM(2, 3), 0.2), 0.3
+    ).eval(),
 }
 
 

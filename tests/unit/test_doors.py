@@ -19,6 +19,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 SHARED_NAMES = {
     "GRU": "a cell, and torch.nn's layer of this name",
     "LSTM": "a cell, and torch.nn's layer of this name",
+    "Residual": "around a cell, and around a layer",
 }
 """Class names with two meanings, each with the reason."""
 

@@ -8,7 +8,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -17,8 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import elman
 from elman import Stream
-from elman.cells import GRU, LSTM, Elman, PointwiseCell, Projected
+from elman.cells import GRU, LSTM, Cell, Elman, PointwiseCell, Projected, Zoneout
 from elman.engine.runtime._library import library
+from unit.engine import linear_cells
 from unit.engine.own_cells import CELLS
 from unit.engine.test_native import script
 
@@ -74,6 +75,109 @@ def test_any_cell_equals_the_reference(
     stream = native(layer, rows)
     output = torch.stack([stream(x_t) for x_t in x.unbind(1)], 1)
     assert (output - by_reference(layer, x)).abs().max() <= 1e-12
+
+
+@pytest.mark.parametrize(
+    ("rows", "units", "dtype", "threads"),
+    [
+        (1, 2, torch.float64, 1),
+        (2, 130, torch.float32, 1),
+        (2, 130, torch.float64, 2),
+        (50, 20, torch.float32, 2),
+    ],
+)
+@pytest.mark.parametrize("kind", linear_cells.CELLS)
+def test_matrices_of_a_step_s_own_equal_the_reference(
+    kind: type[Cell], rows: int, units: int, dtype: torch.dtype, threads: int
+) -> None:
+    torch.set_num_threads(threads)
+    layer = elman.Recurrent(kind(3, units)).to(dtype)
+    x = torch.randn(rows, 4, 3, dtype=dtype)
+    stream = native(layer, rows)
+    output = torch.stack([stream(x_t) for x_t in x.unbind(1)], 1)
+    assert (output - by_reference(layer, x)).abs().max() <= 5 * TOLERANCE[dtype]
+
+
+class Layered(Cell):
+    """A projection of booleans, integers and numbers, and products of what is projected."""
+
+    states = ("h", "c")
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.of_x = nn.Linear(input_size, 2 * hidden_size)
+        self.of_inp = nn.Linear(hidden_size, hidden_size)
+
+    def project(self, x: Tensor) -> Any:
+        both = self.of_x(x)
+        return LayeredInput(both, both[..., : self.hidden_size] > 0, both.sign().int())
+
+    def step(self, inp: Any, state: Any) -> Any:
+        a, b = inp.both.chunk(2, -1)
+        again = self.of_inp(a)
+        c = torch.where(inp.above, state.c, torch.tanh(again + b))
+        return self.State(h=c + 0.1 * inp.sign.chunk(2, -1)[0] - 0.5 * state.h, c=c)
+
+
+class LayeredInput(NamedTuple):
+    both: Tensor
+    above: Tensor
+    sign: Tensor
+
+
+def mixed_stack(units: int) -> elman.Stack:
+    """Cells that project themselves and cells that do not, with what is added across both."""
+    own = elman.Recurrent(Layered(units, units))
+    inner = elman.Stack(
+        elman.Recurrent(GRU(units, units)),
+        elman.Residual(own),
+        elman.Residual(elman.Recurrent(LSTM(units, units))),
+    )
+    below = elman.Recurrent(Zoneout(LSTM(4, units), 0.2))
+    return elman.Stack(below, elman.Residual(inner), elman.Recurrent(Elman(units, units)))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("rows", "units"), [(1, 5), (3, 150), (60, 20)])
+def test_a_stack_in_parts_equals_the_reference(rows: int, units: int, threads: int) -> None:
+    torch.set_num_threads(threads)
+    model, x = mixed_stack(units).double(), torch.randn(rows, 6, 4, dtype=torch.float64)
+    stream, reset = native(model, rows), torch.rand(rows, 6) < 0.3
+    outputs = []
+    for t in range(6):
+        stream.reset(reset[:, t])
+        if t % 2:
+            outputs.append(stream(x[:, t]))
+        else:
+            stream.input.copy_(x[:, t])
+            stream.step()
+            outputs.append(stream.output.clone())
+    expected = by_reference(model, x, reset=reset)
+    torch.testing.assert_close(torch.stack(outputs, 1), expected, rtol=0, atol=1e-12)
+
+
+def test_the_states_of_parts_are_read_written_and_renewed() -> None:
+    model, x = mixed_stack(5).double(), torch.randn(2, 4, dtype=torch.float64)
+    stream, other = native(model, 2), Stream(model, 2, engine="reference")
+    for each in (stream, other):
+        each(x)
+    again = pickle.loads(pickle.dumps(stream))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.5)
+    torch.testing.assert_close(stream(x), other(x))  # as it was
+    for each in (stream, other):
+        each.refresh()
+    torch.testing.assert_close(stream(x), other(x))
+    stream.state = again.state
+    other.state = again.state
+    torch.testing.assert_close(stream(x), other(x))
+    assert stream.engine == "native"
+    for wrong, error in ((x[:1], elman.ShapeError), (x.float(), elman.DtypeError)):
+        with pytest.raises(error, match="expected x"):
+            stream(wrong)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert stream(x.bfloat16()).dtype == torch.float64
 
 
 @pytest.mark.parametrize("bias", [True, False])

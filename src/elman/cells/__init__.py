@@ -9,6 +9,17 @@ from elman._errors import ConfigError, nearest
 from elman._lazy import lazy
 
 if TYPE_CHECKING:
+    from elman.cells._base import map_tensors as map_tensors
+    from elman.cells._base import tensors_of as tensors_of
+    from elman.cells._clipped_state import ClippedState as ClippedState
+    from elman.cells._learned_state import LearnedState as LearnedState
+    from elman.cells._normalized_gates import NormalizedGates as NormalizedGates
+    from elman.cells._normalized_state import NormalizedState as NormalizedState
+    from elman.cells._recurrent_dropout import RecurrentDropout as RecurrentDropout
+    from elman.cells._residual import Residual as Residual
+    from elman.cells._weight_drop import WeightDrop as WeightDrop
+    from elman.cells._wrapper import Wrapper as Wrapper
+    from elman.cells._zoneout import Zoneout as Zoneout
     from elman.cells._antisymmetric import AntisymmetricRNN as AntisymmetricRNN
     from elman.cells._atr import ATR as ATR
     from elman.cells._base import WEIGHT_NAMES as WEIGHT_NAMES
@@ -142,10 +153,19 @@ CELLS: tuple[tuple[str, str], ...] = tuple(
 """Names and where to find them, so that the command line lists choices without importing torch."""
 
 _OTHERS = {
-    "_base": "WEIGHT_NAMES Cell PointwiseCell Weights named_tuple watching",
+    "_base": "WEIGHT_NAMES Cell PointwiseCell Weights map_tensors named_tuple tensors_of watching",
     "_elementwise": "ElementwiseCell",
     "_linear": "LinearCell",
     "_projected": "Projected",
+    "_clipped_state": "ClippedState",
+    "_learned_state": "LearnedState",
+    "_normalized_gates": "NormalizedGates",
+    "_normalized_state": "NormalizedState",
+    "_recurrent_dropout": "RecurrentDropout",
+    "_residual": "Residual",
+    "_weight_drop": "WeightDrop",
+    "_wrapper": "Wrapper",
+    "_zoneout": "Zoneout",
 }
 __getattr__, __dir__, __all__ = lazy(
     __name__, _CELLS | _OTHERS | {"_elman": "Activation Elman"}, own=("CELLS", "by_name")

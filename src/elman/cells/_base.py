@@ -7,9 +7,8 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -19,16 +18,20 @@ from torch.nn import functional as F
 
 from elman._errors import ConfigError, DtypeError, ShapeError
 
+_named_tuples: dict[tuple[str, tuple[str, ...]], Any] = {}  # torch.compile follows no cache
 
-@cache
+
 def named_tuple(kind: str, names: tuple[str, ...]) -> Any:
     """The NamedTuple type with these fields: one type for one list of names, so that it pickles."""
-    try:
-        made: Any = namedtuple(kind, names)  # type: ignore[misc]  # noqa: PYI024
-    except ValueError as error:
-        raise ConfigError(f"{kind.lower()} names must be distinct identifiers: {error}") from None
-    copyreg.pickle(made, _by_names)
-    return made
+    if (kind, names) not in _named_tuples:
+        try:
+            made: Any = namedtuple(kind, names)  # type: ignore[misc]  # noqa: PYI024
+        except ValueError as error:
+            message = f"{kind.lower()} names must be distinct identifiers: {error}"
+            raise ConfigError(message) from None
+        copyreg.pickle(made, _by_names)
+        _named_tuples.setdefault((kind, names), made)
+    return _named_tuples[kind, names]
 
 
 def _by_names(value: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -37,6 +40,21 @@ def _by_names(value: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def _rebuild(kind: str, names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
     return named_tuple(kind, names)(*values)
+
+
+def tensors_of(projected: Any) -> tuple[Tensor, ...]:
+    """The tensors of what a cell projects: one, a NamedTuple of them, or a tuple of such."""
+    if isinstance(projected, Tensor):
+        return (projected,)
+    return tuple(t for part in projected for t in tensors_of(part))
+
+
+def map_tensors(function: Callable[[Tensor], Any], projected: Any) -> Any:
+    """The same with ``function`` of each tensor in its place."""
+    if isinstance(projected, Tensor):
+        return function(projected)
+    parts = [map_tensors(function, part) for part in projected]
+    return tuple(parts) if type(projected) is tuple else type(projected)(*parts)
 
 
 class Weights(NamedTuple):
@@ -125,11 +143,18 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def project(self, x: Tensor) -> Any:
-        """What x alone decides: (..., input_size) to a tensor, or a NamedTuple of tensors."""
+        """What x alone decides, from (..., input_size).
+
+        A tensor, a NamedTuple of tensors, or a tuple of such.
+        """
 
     @abstractmethod
     def step(self, inp: Any, state: Any) -> Any:
         """The next state from ``inp``, one time step of :meth:`project`, and the last state."""
+
+    def draw(self) -> Mapping[str, Tensor]:
+        """Random tensors that stand in for parameters of this cell during one call, by name."""
+        return {}
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
@@ -265,8 +290,17 @@ class PointwiseCell(Cell):
 
     def step(self, inp: Float[Tensor, "B GH"], state: Any, weights: Weights | None = None) -> Any:
         """One step from ``inp`` (batch, G*H). ``weights`` stand in for the cell's own."""
+        return self.combine(inp, self.project_state(state[0], weights), state)
+
+    def project_state(
+        self, h: Float[Tensor, "B R"], weights: Weights | None = None
+    ) -> Float[Tensor, "B GH"]:
+        """W_hh h + b_hh, of the first state or what a wrapper makes of it."""
         w = self.weights if weights is None else weights
-        rec = F.linear(state[0], w.hh, w.b_hh)
+        return F.linear(h, w.hh, w.b_hh)
+
+    def combine(self, inp: Float[Tensor, "B GH"], rec: Float[Tensor, "B GH"], state: Any) -> Any:
+        """The next state from what the input and the first state put into the gates."""
         new = self.pointwise(self._split(inp), self._split(rec), state)
         if not isinstance(new, self.State):
             raise DtypeError(

@@ -10,13 +10,19 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman.cells import Cell, Weights
+from elman.cells import Cell, Weights, map_tensors, tensors_of
 from elman.engine._mode import recorder
 from elman.engine._recurrence import Plan, Recurrence
 from elman.engine.compiler._cache_key import AFFINE, own_tensors
 from elman.engine.compiler._kinds import is_integer
 from elman.engine.compiler._lower import Untraceable
-from elman.engine.compiler._trace import CellProgram, Projection, compile_cell, is_projected
+from elman.engine.compiler._trace import (
+    CellProgram,
+    Projection,
+    compile_cell,
+    form_of,
+    is_projected,
+)
 from elman.engine.runtime._functions import recurrence
 from elman.engine.runtime._library import encoded, missing
 from elman.engine.runtime._operators import ScanSpec
@@ -64,6 +70,7 @@ class NativePlan(Plan):
         by_name: dict[str, Any] = {
             name: reduce(getattr, name.split("."), r.cell) for name, _ in parameters
         }
+        by_name |= {name: t for name, t in r.drawn.items() if name in by_name}
         # The library computes in one type: booleans and integers come to it as torch promotes them.
         by_name = {n: t if t.is_floating_point() else t.to(r.x.dtype) for n, t in by_name.items()}
         own: list[Any] = [
@@ -72,7 +79,7 @@ class NativePlan(Plan):
         if self.affine is not None:
             ih, hh, b_ih, b_hh = self.affine
             return (r.x, ih, b_ih, b_hh), [hh, *own]
-        return tuple(t.to(r.x.dtype) for t in _tensors(r.projected())), own
+        return tuple(t.to(r.x.dtype) for t in tensors_of(r.projected())), own
 
     def listing(self) -> str:
         names = ["weight_hh"] * (self.affine is not None)
@@ -114,8 +121,7 @@ def _show_step_to_dynamo(r: Recurrence, affine: Affine | None) -> None:
     """
     if affine is None:
         inputs = r.projected()
-        first = inputs[0] if isinstance(inputs, Tensor) else type(inputs)(*(t[0] for t in inputs))
-        r.cell.step(first, r.state)
+        r.step(map_tensors(lambda t: t[0], inputs), r.state)
         return
     cell: Any = r.cell
     gates = cell._split(r.state[0].new_zeros(len(r.state[0]), len(cell.gates) * cell.hidden_size))
@@ -159,7 +165,7 @@ def _wrong_tensors(r: Recurrence, affine: Affine | None) -> str | None:
 def _projection(r: Recurrence) -> tuple[Any, ...] | str:
     """What the cell's own ``project`` returns, or why no program takes that."""
     inputs, units = r.projected(), r.cell.hidden_size
-    tensors = _tensors(inputs)
+    tensors = tensors_of(inputs)
     for t in tensors:
         if t.dim() != 3 or t.shape[:2] != r.x.shape[:2] or t.shape[2] % units:
             return (
@@ -169,14 +175,10 @@ def _projection(r: Recurrence) -> tuple[Any, ...] | str:
         if t.dtype not in (r.x.dtype, torch.bool) and not is_integer(t.dtype):
             return f"{type(r.cell).__name__}.project() gives {t.dtype}, and x is {r.x.dtype}"
     return (  # plain, since torch.compile hands no NamedTuple that it has made to _program
-        None if isinstance(inputs, Tensor) else type(inputs),
+        form_of(inputs),
         tuple(t.shape[2] // units for t in tensors),
         tuple(t.dtype for t in tensors),
     )
-
-
-def _tensors(inputs: Any) -> tuple[Tensor, ...]:
-    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
 
 
 def _wrong_mode() -> str | None:

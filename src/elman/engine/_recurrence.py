@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from elman.cells import Cell, Weights
 from elman.engine._batch_first import project
@@ -48,6 +49,7 @@ class Recurrence:
     layer: nn.Module | None = None
     part: str = ""
     projection: Any = field(default=None, init=False, repr=False)
+    _drawn: Mapping[str, Tensor] | None = field(default=None, init=False, repr=False)
 
     @property
     def active(self) -> Bool[Tensor, "T B"] | None:
@@ -69,14 +71,26 @@ class Recurrence:
         return self.projection
 
     @property
+    def drawn(self) -> Mapping[str, Tensor]:
+        """Tensors that stand in for the cell's own, by name; drawn once, whichever engine asks."""
+        if self._drawn is None:
+            # Most cells have no modules, and to walk through them takes microseconds.
+            self._drawn = _drawn(self.cell) if self.cell._modules else self.cell.draw()
+        return self._drawn
+
+    @drawn.setter
+    def drawn(self, drawn: Mapping[str, Tensor]) -> None:
+        self._drawn = drawn
+
+    @property
     def project(self) -> Callable[[Tensor], Any]:
-        """The cell's own method, with ``weights`` in place of its own where they are set."""
-        return partial(self.cell.project, **self._substitutes)
+        """The cell's own method, with what stands in for its tensors."""
+        return self._with_substitutes("project")
 
     @property
     def step(self) -> Callable[[Any, Any], Any]:
-        """The cell's own method, with ``weights`` in place of its own where they are set."""
-        return partial(self.cell.step, **self._substitutes)
+        """The cell's own method, with what stands in for its tensors."""
+        return self._with_substitutes("step")
 
     def scan(self, step: Step | None = None) -> tuple[Float[Tensor, "T B H"], Any]:
         """The reference: outputs and the final state; ``step`` stands in for the cell's own."""
@@ -109,9 +123,36 @@ class Recurrence:
         for t in range(len(self.x))[:: -1 if self.reverse else 1]:
             self.observe(t, {name: sequence[t] for name, sequence in watched.items()})
 
-    @property
-    def _substitutes(self) -> dict[str, Any]:
-        return {} if self.weights is None else {"weights": self.weights}
+    def _with_substitutes(self, name: str) -> Callable[..., Any]:
+        method: Any = getattr(self.cell, name)
+        if self.weights is not None:
+            return partial(method, weights=self.weights)
+        if not self.drawn:
+            return method  # type: ignore[no-any-return]
+        tensors = {f"cell.{name}": t for name, t in self.drawn.items()}
+        bound = _Bound(self.cell, name)
+        return lambda *args: functional_call(bound, tensors, args, tie_weights=False)
+
+
+def _drawn(cell: Cell) -> dict[str, Tensor]:
+    """What a cell and all cells within it draw, by its path from the cell."""
+    parts = [(path, part) for path, part in cell.named_modules() if isinstance(part, Cell)]
+    return {
+        f"{path}.{name}" if path else name: t
+        for path, part in parts
+        for name, t in part.draw().items()
+    }
+
+
+class _Bound(nn.Module):
+    """A method of a cell as a module, so that it can be called with other tensors."""
+
+    def __init__(self, cell: Cell, name: str) -> None:
+        super().__init__()
+        self.cell, self.name = cell, name
+
+    def forward(self, *args: Any) -> Any:
+        return getattr(self.cell, self.name)(*args)
 
 
 @dataclass(eq=False)

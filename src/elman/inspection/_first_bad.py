@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from elman import engine as engines
 from elman._errors import ConfigError
-from elman.cells import Cell
+from elman.cells import Cell, map_tensors
 from elman.engine import Recurrence
 from elman.inspection._model import is_task, network_of, run_model
 from elman.inspection._recording import layer_name, module_names
@@ -317,7 +317,7 @@ def _of_rows(rows: Tensor, step: Callable[[Any, Any], Any], inp: Any, state: Any
     """A step of some rows; the others' states stay."""
     if not len(rows):
         return state
-    some = inp[rows] if isinstance(inp, Tensor) else type(inp)(*(i[rows] for i in inp))
+    some = map_tensors(lambda i: i[rows], inp)
     new = step(some, type(state)(*(s[rows] for s in state)))
     pairs = zip(state, new, strict=True)
     return type(state)(*(s.index_copy(0, rows, n.to(s.dtype)) for s, n in pairs))

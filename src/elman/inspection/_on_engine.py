@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from elman import engine as engines
-from elman.cells import Cell, Weights, named_tuple
+from elman.cells import Cell, Weights
 from elman.engine import Recurrence
 from elman.inspection._recording import LayerCall, Track
 from elman.scan import Observation
@@ -41,9 +41,9 @@ class _Probed(Cell):
     Its gradient is that at the state which goes out and on, however the engine computes it.
     """
 
-    def __init__(self, cell: Cell, kind: type | None) -> None:
+    def __init__(self, cell: Cell) -> None:
         super().__init__(cell.input_size, cell.hidden_size)
-        self.cell, self.kind = cell, kind
+        self.cell = cell
         self.states = cell.states  # type: ignore[misc]
 
     @property
@@ -55,33 +55,21 @@ class _Probed(Cell):
         return self.cell.state_sizes
 
     def project(self, x: Tensor) -> Any:
-        sizes = self.state_sizes
-        return _with_probes(
-            self.cell.project(x), [x.new_zeros(*x.shape[:-1], n) for n in sizes], self
-        )
+        probes = (x.new_zeros(*x.shape[:-1], n) for n in self.state_sizes)
+        return self.cell.project(x), *probes
 
     def step(self, inp: Any, state: Any) -> Any:
-        count = len(self.states)
-        own, probes = inp[:-count], inp[-count:]
-        new = self.cell.step(own[0] if self.kind is None else self.kind(*own), state)
+        inp, *probes = inp
+        new = self.cell.step(inp, state)
         return self.State(*(s + probe for s, probe in zip(new, probes, strict=True)))
-
-
-def _with_probes(projected: Any, probes: list[Tensor], cell: Cell) -> Any:
-    """The projection and the probes as one NamedTuple."""
-    alone = isinstance(projected, Tensor)
-    fields = ("inp",) if alone else projected._fields
-    own = (projected,) if alone else projected
-    names = (*fields, *(f"{name}_probe" for name in cell.states))
-    return named_tuple("Probed", names)(*own, *probes)
 
 
 def _probed(r: Recurrence, probes: list[Tensor]) -> Recurrence:
     projected = r.projected()
     cell = r.cell if r.weights is None else _with_weights(r.cell, r.weights)
-    kind = None if isinstance(projected, Tensor) else type(projected)
-    probed = replace(r, cell=_Probed(cell, kind), weights=None)
-    probed.projection = _with_probes(projected, probes, cell)
+    probed = replace(r, cell=_Probed(cell), weights=None)
+    probed.projection = projected, *probes
+    probed.drawn = {f"cell.{name}": t for name, t in r.drawn.items()}
     return probed
 
 

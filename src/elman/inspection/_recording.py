@@ -47,6 +47,7 @@ class LayerCall:
         activations: its gates and states by name, (time, row, units) each, without gradient.
         steps: each step, in the order of time; only on the reference.
         probes: zeros that were added to each state, (time, row, units), to get its gradient.
+        drawn: names of the cell's tensors in whose place others were drawn, as `WeightDrop` does.
     """
 
     x: Tensor
@@ -58,6 +59,7 @@ class LayerCall:
     activations: dict[str, Tensor] = field(default_factory=dict)
     steps: list[CellStep] = field(default_factory=list)
     probes: list[Tensor] = field(default_factory=list)
+    drawn: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, r: Recurrence, output: Tensor, final: Any, carried: Any, **more: Any) -> LayerCall:
@@ -66,7 +68,8 @@ class LayerCall:
         active = r.active
         restarted = ~every if r.reset is None else restarts(r.reset, active, r.reverse)
         active = every if active is None else active
-        return cls(r.x.detach(), active, restarted, output, final, carried, **more)
+        drawn = tuple(r.drawn)
+        return cls(r.x.detach(), active, restarted, output, final, carried, drawn=drawn, **more)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from elman._errors import ConfigError, nearest
-from elman.cells import WEIGHT_NAMES, Cell, Weights
+from elman.cells import WEIGHT_NAMES, Cell, Weights, map_tensors
 from elman.inspection._recording import Track
 
 
@@ -34,10 +34,19 @@ class Steps:
     Args:
         track: of a recording.
 
+    Raises:
+        ConfigError: weights were drawn at random for the recording.
+
     Vectors are (number, row, S), S being the units of all states together.
     """
 
     def __init__(self, track: Track) -> None:
+        drawn = [name for call in track.calls for name in call.drawn]
+        if drawn:
+            raise ConfigError(
+                f"the derivatives of single steps need fixed weights, got {drawn[0]} of "
+                f"{track.name}, drawn anew at each call: use eval()"
+            )
         self.track, self.cell = track, track.cell
         self.sizes = list(track.cell.state_sizes)
         self.size = sum(self.sizes)
@@ -94,11 +103,7 @@ class Steps:
         """Step t from this state, of rows that may be many times the track's."""
         tensors = {**self.tensors, **(other or {})}
         many = len(state[0]) // self.track.rows
-        inp = self.track.inputs[t]
-        if isinstance(inp, Tensor):
-            inp = _many(inp, many)
-        else:
-            inp = type(inp)(*(_many(i, many) for i in inp))
+        inp = map_tensors(lambda i: _many(i, many), self.track.inputs[t])
         own = {f"cell.{name}": tensors[name] for name in self._own}
         weights = {}
         if self.track.weights is not None:

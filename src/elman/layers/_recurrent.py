@@ -61,8 +61,8 @@ class Recurrent(Layer):
         self.input_size, self.output_size = cell.input_size, cell.output_size
         self.initial: nn.ParameterDict | None = None
         if learn_initial_state:
-            zeros = cell.initial_state(1)._asdict()
-            self.initial = nn.ParameterDict({name: z[0] for name, z in zeros.items()})
+            start = cell.initial_state(1)._asdict()
+            self.initial = nn.ParameterDict({n: s[0].detach().clone() for n, s in start.items()})
         if init is not None:
             schemes.initialize(self, init)
 

@@ -62,12 +62,13 @@ class Zoneout(Cell):
 
     def project(self, x: Tensor) -> Masked:
         gates, size = self.of_x(x), self.hidden_size
-        dropped = torch.ones_like(gates[:1, :, :size])
+        one = gates if x.dim() == 2 else gates[0]
+        dropped = torch.ones_like(one[:, :size])
         kept = torch.zeros(*gates.shape[:-1], 2 * size, dtype=torch.bool, device=x.device)
         if self.training:
             dropped = F.dropout(dropped, 0.4)
             kept = torch.rand(kept.shape, device=x.device) < 0.3
-        return Masked(gates, dropped.expand(len(x), -1, -1), kept)
+        return Masked(gates, dropped.expand(*x.shape[:-1], -1), kept)
 
     def step(self, inp: Masked, state: Any) -> Any:
         i, f, g, o = (inp.gates + self.of_h(inp.dropped * state.h)).chunk(4, -1)

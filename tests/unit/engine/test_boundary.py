@@ -19,6 +19,7 @@ from elman.engine.runtime import _library, _operators
 from elman.engine.runtime._library import CrossEntropy, EncodedProgram, Scan, library
 from elman.engine.runtime._tensors import KINDS, described
 from elman.engine.stack import _call_of
+from unit.engine.linear_cells import ProjectsItself
 from unit.engine.own_cells import NormedGRU, Sine, Statistics
 from unit.engine.test_native import case
 
@@ -361,8 +362,16 @@ def test_a_stream_checks_its_layers() -> None:
     r = case(Statistics, (1, 3, 5, 6), dtype=torch.float32)
     call = _call_of(elman.engine._native.plan(r))
     library().stream([(call.scan, call.tensors(), ())])
-    with pytest.raises(EngineError, match="matrix products are of the last state alone"):
-        library().stream([(call.scan._replace(program=other.address), call.tensors(), ())])
+    library().stream([(call.scan._replace(program=other.address), call.tensors(), ())])
+    watches = EncodedProgram(compile_cell(Statistics(5, 6), torch.float32, None, watches=True).text)
+    with pytest.raises(EngineError, match="a stream shows no watched values"):
+        library().stream([(call.scan._replace(program=watches.address), call.tensors(), ())])
+    own = _call_of(
+        elman.engine._native.plan(case(ProjectsItself, (1, 3, 6, 6), dtype=torch.float32))
+    )
+    library().stream([(own.scan, own.tensors(), ())])
+    with pytest.raises(EngineError, match="it takes 0 features, and the layer below puts out 6"):
+        library().stream([s.layers[0], (own.scan, own.tensors(), ())])
 
 
 @pytest.mark.parametrize("wrong", ["half", "bool", "shorter", "wider", "spread", "absent", "deep"])

@@ -8,7 +8,7 @@ import enum
 import functools
 import types
 from abc import ABC
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple
 
@@ -45,7 +45,8 @@ from elman.engine.compiler._trusted import (
 
 _ROOTS = frozenset([
     "step", "pointwise", "forward", "backward", "setup_context", "watch", "weights", "hidden_size",
-    "gates", "states", "state_sizes", "State", "Gates", "_split", "jvp", "vmap"
+    "gates", "states", "state_sizes", "State", "Gates", "_split", "jvp", "vmap", "combine",
+    "project_state"
 ])  # fmt: skip
 _MODULE_ATTRIBUTES = frozenset(nn.Module().__dict__) - {"training"}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -441,8 +442,8 @@ _RULES: tuple[tuple[Any, Any], ...] = (
 )
 
 
-def walk_cell(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Walk:
-    """Walks until no further name is read; ``kind`` is the type that its ``project`` gives.
+def walk_cell(cell: Cell, kinds: Sequence[type], twin_of: Cell | None = None) -> Walk:
+    """Walks until no further name is read; ``kinds`` are the types that its ``project`` gives.
 
     Bytecode tells which attributes are read, not of which objects. So each name that any function
     reads is looked up on every object; that may lead to further functions, which read further
@@ -452,10 +453,11 @@ def walk_cell(cell: Cell, kind: type | None, twin_of: Cell | None = None) -> Wal
     while True:
         walk = Walk(own, read_names)
         of_cell = walk.module(cell, AccessPath(type(cell).__name__), root=True)
-        of_kind = None if kind is None else walk.follow(kind, AccessPath(kind.__name__))
         walk.reader = of_cell
-        if kind is not None and of_kind is not None:
-            walk.reader = both_reader(of_cell, of_kind, kind)
+        for kind in kinds:
+            of_kind = walk.follow(kind, AccessPath(kind.__name__))
+            if of_kind is not None:
+                walk.reader = both_reader(walk.reader, of_kind, kind)
         union = ReadNames(
             read_names.names | walk.names,
             read_names.optional | walk.optional,

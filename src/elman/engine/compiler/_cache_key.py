@@ -42,7 +42,7 @@ class Dependence:
     Args:
         cell: the cell; it is not kept.
         apart: its own tensors that do not count.
-        kind: the NamedTuple that its ``project`` gives, if there is one.
+        kinds: the NamedTuples that its ``project`` gives.
         freed: called when the cell is freed.
 
     Attributes:
@@ -58,11 +58,11 @@ class Dependence:
         self,
         cell: Cell,
         apart: Sequence[str] = (),
-        kind: type | None = None,
+        kinds: Sequence[type] = (),
         freed: Callable[[Any], Any] | None = None,
     ) -> None:
         self._owner, self._apart = weakref.ref(cell, freed), apart
-        walk = walk_cell(cell, kind)
+        walk = walk_cell(cell, kinds)
         self._read, self.reads_around = walk.reader, walk.reads_around
         self._leaves: Leaves = []
         self._read(cell, self._leaves)

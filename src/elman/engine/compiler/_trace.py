@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import types
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -37,14 +38,41 @@ class Projection(NamedTuple):
     """What a cell's ``project`` returns.
 
     Attributes:
-        kind: the NamedTuple, or None for a tensor.
+        form: None for a tensor, the type of a NamedTuple, or a tuple of such.
         gates: the size of each tensor in units.
         dtypes: of each tensor.
     """
 
-    kind: type | None
+    form: Any
     gates: tuple[int, ...]
     dtypes: tuple[torch.dtype, ...]
+
+    def of(self, tensors: Sequence[Tensor]) -> Any:
+        """The tensors in this form."""
+        return _formed(self.form, iter(tensors))
+
+
+def form_of(projected: Any) -> Any:
+    """The form of what was projected; plain, since torch.compile takes it as a constant."""
+    if isinstance(projected, Tensor):
+        return None
+    return tuple(map(form_of, projected)) if type(projected) is tuple else type(projected)
+
+
+def _formed(form: Any, tensors: Iterator[Tensor]) -> Any:
+    if form is None:
+        return next(tensors)
+    if isinstance(form, tuple):
+        return tuple(_formed(part, tensors) for part in form)
+    return form(*islice(tensors, len(form._fields)))
+
+
+def _types_of(form: Any) -> Iterator[type]:
+    if isinstance(form, tuple):
+        for part in form:
+            yield from _types_of(part)
+    elif form is not None:
+        yield form
 
 
 class CellProgram(NamedTuple):
@@ -63,19 +91,24 @@ class CellProgram(NamedTuple):
 
 
 _PROJECT, _STEP = PointwiseCell.project, PointwiseCell.step
+_PARTS_OF_STEP = PointwiseCell.project_state, PointwiseCell.combine
 
 
 def is_projected(cell: Cell) -> bool:
     """Whether this is a pointwise cell whose matrices are applied as its contract has it."""
     methods = ((cell.project, _PROJECT), (cell.step, _STEP))  # those of the cell alone, too
-    return all(getattr(method, "__func__", None) is its for method, its in methods)
+    if not all(getattr(method, "__func__", None) is its for method, its in methods):
+        return False
+    parts = cell.project_state, cell.combine
+    pairs = zip(parts, _PARTS_OF_STEP, strict=True)
+    return all(getattr(method, "__func__", None) is its for method, its in pairs)
 
 
 class _CacheEntry(NamedTuple):
     """What a cell depended on at its last call, and its programs, or the reasons against them."""
 
     dependence: Dependence
-    kind: type | None
+    form: Any
     programs: dict[Any, CellProgram | str]
 
 
@@ -101,10 +134,10 @@ def compile_cell(
     Raises:
         Untraceable: naming the operation, or what the step reads, and the line.
     """
-    entry, kind = _entries.get(id(cell)), projection.kind if projection else None
+    entry, form = _entries.get(id(cell)), projection.form if projection else None
     options = (dtype, projection, watches, torch.get_default_dtype())
-    if entry is None or entry.kind is not kind or not entry.dependence.holds(cell):
-        entry = _new_entry(cell, kind, AFFINE if projection is None else ())
+    if entry is None or entry.form != form or not entry.dependence.holds(cell):
+        entry = _new_entry(cell, form, AFFINE if projection is None else ())
     program = entry.programs.get(options)
     if program is None:
         program = _look_up(cell, entry, options)
@@ -123,13 +156,14 @@ def unchanged(cell: Cell) -> bool:
     return _entries[id(cell)].dependence.holds(cell)
 
 
-def _new_entry(cell: Cell, kind: type | None, apart: tuple[str, ...]) -> _CacheEntry:
+def _new_entry(cell: Cell, form: Any, apart: tuple[str, ...]) -> _CacheEntry:
     key, problem = id(cell), _changing.get(type(cell))
     if problem:
         raise Untraceable(problem)
     # The entry goes with the cell: another one may later have its id.
-    dependence = Dependence(cell, apart, kind, lambda _: _entries.pop(key, None))
-    entry = _entries[key] = _CacheEntry(dependence, kind, {})
+    kinds = tuple(_types_of(form))
+    dependence = Dependence(cell, apart, kinds, lambda _: _entries.pop(key, None))
+    entry = _entries[key] = _CacheEntry(dependence, form, {})
     return entry
 
 
@@ -200,8 +234,7 @@ class _StepModule(nn.Module):
             assert isinstance(cell, PointwiseCell)
             inp, rec = map(cell._split, (*inputs, *gates))
             return tuple(cell.pointwise(inp, rec, cell.State(*state)))
-        kind = self.projection.kind
-        return tuple(cell.step(inputs[0] if kind is None else kind(*inputs), cell.State(*state)))
+        return tuple(cell.step(self.projection.of(inputs), cell.State(*state)))
 
 
 class _Step:
@@ -314,8 +347,8 @@ class _Step:
 
         make_fx itself would keep the one branch that these examples take, without a word.
         """
-        kind = self.projection.kind if self.projection else None
-        containers = walk_cell(self.module.cell, kind, self.cell).containers
+        kinds = tuple(_types_of(self.projection.form)) if self.projection else ()
+        containers = walk_cell(self.module.cell, kinds, self.cell).containers
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
             outputs = self(*tensors)
             if changed(containers):  # it may have been another thread
