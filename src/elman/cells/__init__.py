@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from elman._errors import ConfigError, nearest
+from elman.cells.references import lookup, provide, resolve
 
 if TYPE_CHECKING:
     from elman.cells._base import (
@@ -41,6 +41,8 @@ __all__ = [
     "Weights",
     "by_name",
     "named_tuple",
+    "provide",
+    "resolve",
     "watching",
 ]
 
@@ -56,20 +58,16 @@ _WHERE = (
 
 
 def by_name(name: str) -> type[Cell]:
-    """The cell class of this name.
+    """The cell class of this name, or of a reference that `resolve` or `provide` has made known.
 
     Raises:
-        ConfigError: an unknown name, with the nearest one.
+        ConfigError: an unknown name, with the nearest one; or a reference to a file or module,
+            none of which is executed here.
 
     >>> by_name("gru").__name__
     'GRU'
     """
-    known = dict(CELLS)
-    if name not in known:
-        raise ConfigError(f"unknown cell {name!r}: {nearest(name, known)}")
-    module, _, attribute = known[name].partition(":")
-    cell: type[Cell] = getattr(import_module(module), attribute)
-    return cell
+    return lookup(name)
 
 
 def __getattr__(name: str) -> Any:

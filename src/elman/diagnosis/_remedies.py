@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from elman._errors import ConfigError
-from elman.cells import CELLS, by_name
+from elman.cells import by_name
+from elman.cells.references import is_cell
 from elman.diagnosis._evidence import Evidence
 from elman.diagnosis._finding import Remedy
 from elman.training import Config
@@ -72,7 +73,7 @@ def memory(run: Evidence) -> list[Remedy]:
     config, name = run.config, getattr(run.config.model, "cell", None)
     if name is None:
         return [Remedy("use a gated cell or orthogonal initialization (in your code)", {}, CHO)]
-    if name in dict(CELLS) and by_name(name).memory_gate is not None:
+    if is_cell(name) and by_name(name).memory_gate is not None:
         span = (
             f"chrono initialization: biases for memory over 1 to 100 steps (rows have {run.steps})"
         )
@@ -83,7 +84,8 @@ def memory(run: Evidence) -> list[Remedy]:
             ),
             orthogonal(config),
         ]
-    dropped = {"model.activation": None} if getattr(config.model, "activation", None) else {}
+    of_cell = ("activation", "options")
+    dropped = {f"model.{k}": None for k in of_cell if getattr(config.model, k, None)}
     gated = "a gated cell"
     relu = initialization(config, "identity", "ReLU with identity initialization (IRNN)", LE)
     return [

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from elman.tasks._forecast_config import ForecastData, ForecastNet
     from elman.tasks._language import LanguageModel
     from elman.tasks._language_config import LanguageData, LanguageNet
+    from elman.tasks._layers import cell_options
     from elman.tasks._motion import Motion
     from elman.tasks._motion_config import MotionData, MotionNet
     from elman.tasks._motion_picture import side_by_side
@@ -104,6 +105,7 @@ __all__ = [
     "TranslateData",
     "TranslateNet",
     "by_name",
+    "cell_options",
     "evaluating",
     "is_named",
     "sections",
@@ -156,6 +158,7 @@ _WHERE = {
     "Translate": "_translate",
     "TranslateData": "_translate_config",
     "TranslateNet": "_translate_config",
+    "cell_options": "_layers",
     "evaluating": "_task",
     "side_by_side": "_motion_picture",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -23,9 +24,17 @@ class Settings(Protocol):
     @property
     def activation(self) -> str | None: ...
     @property
+    def options(self) -> Mapping[str, Any] | None: ...
+    @property
     def init(self) -> str | None: ...
     @property
     def engine(self) -> str: ...
+
+
+def cell_options(settings: Settings) -> dict[str, Any]:
+    """What the constructor of the cell takes beside its sizes."""
+    activation = {} if settings.activation is None else {"activation": settings.activation}
+    return {**activation, **(settings.options or {})}
 
 
 def recurrent(
@@ -35,9 +44,7 @@ def recurrent(
 
     Without ``drop_last`` the last layer's output is left to the caller.
     """
-    options: dict[str, Any] = (
-        {"activation": settings.activation} if settings.activation is not None else {}
-    )
+    options = cell_options(settings)
     kind = cells.by_name(settings.cell)
 
     def layer(inputs: int, *, reverse: bool = False) -> Recurrent:
