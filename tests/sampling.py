@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from elman.cells import CELLS
+
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
 
@@ -41,6 +43,15 @@ def cases(everything: Sequence[T], quick: int) -> list[T]:
         return list(everything)
     places = random.Random(seed()).sample(range(len(everything)), quick)
     return [everything[place] for place in sorted(places)]
+
+
+ALWAYS = ("elman", "lstm", "gru")
+"""The cells that are never left out."""
+
+
+def cells(quick: int = 3) -> list[str]:
+    """Names of built-in cells: `ALWAYS`, and of the others as many as the seed draws, or all."""
+    return [*ALWAYS, *cases([name for name, _ in CELLS if name not in ALWAYS], quick)]
 
 
 def count(full: int, quick: int) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 
 import griffe
 
+from elman import cells
+
 MATH = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?:(?P=indent) +\S.*| *(?=\n)))*)", re.MULTILINE)
 TABLE = re.compile(r"^( *)(=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*)$", re.MULTILINE)
 DOCTEST = re.compile(r"^>>> .*(?:\n\S.*|\n    .*)*", re.MULTILINE)
@@ -29,6 +31,10 @@ def as_markdown(docstring: str) -> str:
 
 
 class Docstrings(griffe.Extension):
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """The public names of cells follow from CELLS, which nobody reads without running it."""
+        pkg["cells"].exports = list(cells.__all__)
+
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring:
             obj.docstring.value = as_markdown(obj.docstring.value)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 import elman
+import sampling
 from elman import testing
 from elman.cells import CELLS, PointwiseCell, by_name
 from elman.testing import CELL_CONTRACTS, Contract, ContractError, MakeCell
 
-MAKERS: dict[str, MakeCell] = {name: partial(by_name(name), 2, 3) for name, _ in CELLS}
+MAKERS: dict[str, MakeCell] = {name: partial(by_name(name), 2, 3) for name in sampling.cells(5)}
 
 
 class Peephole(PointwiseCell):
@@ -50,7 +51,7 @@ def test_contract(name: str, contract: Contract) -> None:
 
 @pytest.mark.parametrize("name", [name for name, _ in CELLS])
 def test_built_in_cells_are_documented(name: str) -> None:
-    testing.is_documented(MAKERS[name])
+    testing.is_documented(partial(by_name(name), 2, 3))
 
 
 class Broken(PointwiseCell):

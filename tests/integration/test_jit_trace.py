@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import elman
-from elman.cells import CELLS, by_name
+import sampling
+from elman.cells import by_name
 from elman.engine.cross_entropy import chosen
 
 pytestmark = [
@@ -44,7 +45,7 @@ def test_a_converted_model(kind: Any) -> None:
     assert elman.explain(converted, x).engines == {"native"}
 
 
-@pytest.mark.parametrize("cell", [name for name, _ in CELLS])
+@pytest.mark.parametrize("cell", sampling.cells())
 def test_every_cell(cell: str) -> None:
     layer, x = elman.Recurrent(by_name(cell)(3, 5)), torch.randn(2, 4, 3)
     traced = torch.jit.trace(layer, (x,))

@@ -5,64 +5,60 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from elman.cells.references import lookup, provide, resolve
+from elman.cells.references import lookup
 
 if TYPE_CHECKING:
-    from elman.cells._base import (
-        WEIGHT_NAMES,
-        Cell,
-        PointwiseCell,
-        Weights,
-        named_tuple,
-        watching,
-    )
-    from elman.cells._elman import Activation, Elman
-    from elman.cells._gru import GRU
-    from elman.cells._lstm import LSTM
-    from elman.cells._projected import Projected
+    from elman.cells._atr import ATR as ATR
+    from elman.cells._base import WEIGHT_NAMES as WEIGHT_NAMES
+    from elman.cells._base import Cell as Cell
+    from elman.cells._base import PointwiseCell as PointwiseCell
+    from elman.cells._base import Weights as Weights
+    from elman.cells._base import named_tuple as named_tuple
+    from elman.cells._base import watching as watching
+    from elman.cells._elman import Activation as Activation
+    from elman.cells._elman import Elman as Elman
+    from elman.cells._gru import GRU as GRU
+    from elman.cells._janet import JANET as JANET
+    from elman.cells._lem import LEM as LEM
+    from elman.cells._lstm import LSTM as LSTM
+    from elman.cells._projected import Projected as Projected
+    from elman.cells.references import provide as provide
+    from elman.cells.references import resolve as resolve
 
-CELLS: tuple[tuple[str, str], ...] = (
-    ("elman", "elman.cells._elman:Elman"),
-    ("lstm", "elman.cells._lstm:LSTM"),
-    ("gru", "elman.cells._gru:GRU"),
+_MODULES = {
+    "Elman": "_elman",
+    "LSTM": "_lstm",
+    "GRU": "_gru",
+    "ATR": "_atr",
+    "JANET": "_janet",
+    "LEM": "_lem",
+}
+CELLS: tuple[tuple[str, str], ...] = tuple(
+    (name.lower(), f"{__name__}.{module}:{name}") for name, module in _MODULES.items()
 )
 """Names and where to find them, so that the command line lists choices without importing torch."""
 
-__all__ = [
-    "CELLS",
-    "GRU",
-    "LSTM",
-    "WEIGHT_NAMES",
-    "Activation",
-    "Cell",
-    "Elman",
-    "PointwiseCell",
-    "Projected",
-    "Weights",
-    "by_name",
-    "named_tuple",
-    "provide",
-    "resolve",
-    "watching",
-]
+_WHERE = {
+    **dict.fromkeys(
+        ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching"), "_base"
+    ),
+    "Activation": "_elman",
+    "Projected": "_projected",
+    **dict.fromkeys(("provide", "resolve"), "references"),
+    **_MODULES,
+}
 
-_BASE = ("WEIGHT_NAMES", "Cell", "PointwiseCell", "Weights", "named_tuple", "watching")
-_WHERE = (
-    dict.fromkeys(_BASE, "elman.cells._base")
-    | {
-        "Activation": "elman.cells._elman",
-        "Projected": "elman.cells._projected",
-    }
-    | {path.partition(":")[2]: path.partition(":")[0] for _, path in CELLS}
-)
+__all__ = ["CELLS", "by_name", *_WHERE]  # noqa: PLE0604
 
 
 def by_name(name: str) -> type[Cell]:
-    """The cell class of this name, or of a reference that `resolve` or `provide` has made known.
+    """The cell class of this name, in upper or lower case.
+
+    Also of a reference that `resolve` has loaded, or whose class a block of `provide` holds.
 
     Raises:
         ConfigError: an unknown name, with the nearest one; or a reference to a file or module,
-            none of which is executed here.
+            which is not executed here.
 
     >>> by_name("gru").__name__
     'GRU'
@@ -73,7 +69,7 @@ def by_name(name: str) -> type[Cell]:
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -150,7 +150,7 @@ def is_built_in(reference: str) -> bool:
     """Whether this is the name of a cell that comes with elman."""
     from elman.cells import CELLS
 
-    return reference in dict(CELLS)
+    return reference.lower() in dict(CELLS)
 
 
 def is_cell(reference: str) -> bool:
@@ -180,7 +180,7 @@ def lookup(reference: str, others: Iterable[str] = ()) -> type[Cell]:
     """
     from elman.cells import CELLS
 
-    if where := dict(CELLS).get(reference):
+    if where := dict(CELLS).get(reference.lower()):
         module, _, attribute = where.partition(":")
         built_in: type[Cell] = getattr(import_module(module), attribute)
         return built_in

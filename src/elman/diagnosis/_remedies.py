@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elman._errors import ConfigError
-from elman.cells import by_name
+from elman.cells import PointwiseCell, by_name
 from elman.cells.references import is_cell
 from elman.diagnosis._evidence import Evidence
 from elman.diagnosis._finding import Remedy
@@ -53,9 +53,18 @@ def changed(config: Config, changes: Mapping[str, Any]) -> Config:
 
 def _fits(config: Config, changes: Mapping[str, Any]) -> bool:
     try:
-        return not changes or changed(config, changes) != config
+        return not changes or (
+            changed(config, changes) != config
+            and ("model.init" not in changes or _has_a_scheme(config))
+        )
     except ConfigError:
         return False
+
+
+def _has_a_scheme(config: Config) -> bool:
+    """Whether :mod:`elman.init` can fill the cell: it fills gate by gate."""
+    name = getattr(config.model, "cell", None)
+    return name is None or not is_cell(name) or issubclass(by_name(name), PointwiseCell)
 
 
 def initialization(config: Config, scheme: str, what: str, reference: str) -> Remedy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -163,13 +164,11 @@ class Kind(NamedTuple):
     rounding: float = 1.0
 
 
-def _built_in(name: str) -> Kind:
-    drop_in = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU"}.get(name, "")
-    return Kind(by_name(name), drop_in=drop_in)
-
+DROP_INS = {"elman": "RNN", "lstm": "LSTM", "gru": "GRU"}
+"""The cells that have layers in torch's form, which are never left out, and those layers."""
 
 KINDS: Mapping[str, Kind] = {
-    **{name: _built_in(name) for name, _ in CELLS},
+    **{name: Kind(by_name(name), drop_in=layer) for name, layer in DROP_INS.items()},
     "optioned": Kind(Optioned),
     **{
         f"buffer of {str(dtype or 'floats').removeprefix('torch.')}": Kind(
@@ -192,3 +191,10 @@ KINDS: Mapping[str, Kind] = {
     },
 }
 """By name, what :func:`elman.testing.check_configurations` draws unless it is told otherwise."""
+
+
+def published(seed: int, count: int) -> dict[str, Kind]:
+    """By name, as many of the other cells of `elman.cells.CELLS`, drawn by the seed."""
+    others = [name for name, _ in CELLS if name not in DROP_INS]
+    names = random.Random(seed).sample(others, min(count, len(others)))
+    return {name: Kind(by_name(name), kinked=True, most=2) for name in names}

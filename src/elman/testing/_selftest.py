@@ -11,7 +11,6 @@ import torch
 
 from elman import engine as engines
 from elman._errors import EngineError
-from elman.cells import CELLS, by_name
 from elman.engine import use_engine
 from elman.engine.runtime import library, missing
 from elman.layers import Recurrent
@@ -20,7 +19,15 @@ from elman.testing._base import expect
 from elman.testing._cells import CELL_CONTRACTS, MakeCell, close, make_cell, sequences
 from elman.testing._composed import composed
 from elman.testing._engines import ENGINE_CONTRACTS, check_with
-from elman.testing._probes import KINDS, OPERATIONS, Kind, MakeSized, Operated
+from elman.testing._probes import (
+    DROP_INS,
+    KINDS,
+    OPERATIONS,
+    Kind,
+    MakeSized,
+    Operated,
+    published,
+)
 from elman.testing._random import check_configurations
 
 _SIZES = (3, 5)
@@ -45,14 +52,15 @@ def selftest(
 ) -> Iterator[Check]:
     """Checks the engines on this machine, one after the other.
 
-    The native library, every contract of every engine over the built-in cells, operations, random
-    configurations against the reference in float64, and streams; then, for each cell of your own,
-    the contracts of cells, and the same.
+    The native library, every contract of every engine, operations, random configurations against
+    the reference in float64, and streams, over Elman, LSTM, GRU and a few of the other built-in
+    cells; then, for each cell of your own, the contracts of cells, and the same.
 
     Args:
         cells: by name, your own cells, made by (input_size, hidden_size).
-        seed: draws the random configurations.
-        cases: how many of them, of the built-in cells and of each of your own.
+        seed: draws the random configurations and the other built-in cells.
+        cases: how many configurations, of the built-in cells and of each of your own; a tenth as
+            many of the other built-in cells.
 
     Yields:
         Each check when it is done. A check that fails does not end the others.
@@ -62,7 +70,7 @@ def selftest(
         >>> {check.status for check in checks} <= {"ok", "skipped"}
         True
     """
-    built_in: dict[str, MakeSized] = {name: by_name(name) for name, _ in CELLS}
+    built_in = _built_in(seed)
     yield _checked("native library", _native_library)
     for engine in _ENGINES:
         for contract in ENGINE_CONTRACTS:
@@ -72,9 +80,17 @@ def selftest(
     numbers = range(100_000 * seed, 100_000 * seed + cases)
     kinds = {**KINDS, **composed(range(20 * seed, 20 * seed + 20))}
     yield _checked("native: random configurations", partial(_random, numbers, kinds))
+    work = partial(_random, numbers[: -(-cases // 10)], published(seed, 5))
+    yield _checked("native: random configurations of published cells", work)
     yield _checked("streams", partial(_streams, built_in))
     for name, make in (cells or {}).items():
         yield from _of_a_cell(name, make, numbers)
+
+
+def _built_in(seed: int) -> dict[str, MakeSized]:
+    """The cells over which the contracts of engines run."""
+    kinds = {**{name: KINDS[name] for name in DROP_INS}, **published(seed, 2)}
+    return {name: kind.make for name, kind in kinds.items()}
 
 
 def _of_a_cell(name: str, make: MakeSized, numbers: range) -> Iterator[Check]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import math
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +87,19 @@ def test_activations(name: Any, expected: float) -> None:
 def test_unknown_activation_names_the_nearest() -> None:
     with pytest.raises(elman.ConfigError, match="did you mean 'tanh'"):
         Elman(1, 1, "tahn")
+
+
+def test_a_type_checker_sees_every_cell() -> None:
+    tree = ast.parse(Path(elman.cells.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    names = {a.asname for node in block.body for a in node.names}  # type: ignore[attr-defined]
+    assert {"CELLS", "by_name", *names} == set(elman.cells.__all__)
+
+
+@pytest.mark.parametrize(("name", "path"), elman.cells.CELLS)
+def test_a_cell_has_the_name_of_its_class(name: str, path: str) -> None:
+    assert name == path.partition(":")[2].lower()
+    assert by_name(name) is by_name(name.upper()) is getattr(elman.cells, path.partition(":")[2])
 
 
 def test_unknown_cell_names_the_nearest() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import elman.cells
+import sampling
 from elman.cells import PointwiseCell
 from elman.cells import by_name as cell_named
 from elman.diagnosis import CODES, GradientReach, LossCurve, Saturation
@@ -172,7 +173,7 @@ def test_no_gate_is_opened_in_a_cell_that_has_none(monkeypatch: pytest.MonkeyPat
     assert "model.cell" in memory(plain)[0].changes
 
 
-@pytest.mark.parametrize("cell", [name for name, _ in elman.cells.CELLS])
+@pytest.mark.parametrize("cell", sampling.cells())
 @pytest.mark.parametrize("code", CODES)
 def test_remedies_are_settings_that_the_run_can_have(code: str, cell: str) -> None:
     m = evidence(**{**SICK[code], "model": {"cell": cell}})

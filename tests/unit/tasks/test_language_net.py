@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from elman.cells import CELLS
+import sampling
 from elman.nn import Embedding
 from elman.tasks import LanguageNet
 from elman.tasks._language_net import LanguageNetwork
@@ -17,7 +17,7 @@ def network(**values: object) -> LanguageNetwork:
     return LanguageNetwork(LanguageNet.parse({"hidden": 6, **values}), V)
 
 
-@pytest.mark.parametrize("cell", dict(CELLS))
+@pytest.mark.parametrize("cell", sampling.cells())
 @pytest.mark.parametrize("layers", [1, 2])
 def test_streaming_equals_the_whole(cell: str, layers: int) -> None:
     model = network(cell=cell, layers=layers).double().eval()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+import sampling
 from elman._errors import ConfigError
-from elman.cells import CELLS, by_name
+from elman.cells import by_name
 from elman.tasks import TASKS
 from elman.training import _memory, config_class
 from elman.training._memory import parameters, require_memory
@@ -19,7 +20,7 @@ def config(task: str = "language", **model: Any) -> Any:
     return config_class(task).parse({"model": model})
 
 
-@pytest.mark.parametrize("cell", [name for name, _ in CELLS])
+@pytest.mark.parametrize("cell", sampling.cells())
 def test_the_count_is_that_of_the_cells(cell: str) -> None:
     model = config(cell=cell, hidden=37, embedding=21, layers=3).model
     made = [by_name(cell)(21, 37), *(by_name(cell)(37, 37) for _ in range(2))]
