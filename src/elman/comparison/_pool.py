@@ -34,8 +34,7 @@ class ProcessPool:
     def __init__(self, folder: Folder, report: Report, *, at_once: int, threads: int) -> None:
         self.folder, self.report, self.at_once = folder, report, at_once
         self.environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-        # The runs execute what this process has been given, never what the folder names.
-        self.cells = [cell for cell in folder.own_cells() if lookup(cell)]
+        self.cells: list[str] = []
         self.running: dict[Job, subprocess.Popen[str]] = {}
         self.messages: Queue[Message] = Queue()
         self.stopping = False
@@ -47,6 +46,8 @@ class ProcessPool:
             Interrupted: Ctrl-C, SIGTERM or SIGHUP, after all runs in training have saved.
         """
         waiting = deque(jobs)
+        if waiting:  # the runs execute what this process has resolved, never what the folder names
+            self.cells = [cell for cell in self.folder.own_cells() if lookup(cell)]
         try:
             with stop_on_signals() as stop:
                 while self.running or waiting:
