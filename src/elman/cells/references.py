@@ -199,8 +199,8 @@ def lookup(reference: str, others: Iterable[str] = ()) -> type[Cell]:
     raise ConfigError(
         f"the cell {reference} is not loaded, since a run folder must not choose which code runs: "
         f"pass --model.cell {reference} (to compare, --cells) if this is the file to execute, or "
-        f"--trust to execute the copy in the run folder; in Python, elman.load(RUN, cells=[{name}]), "
-        f"or elman.cells.resolve({reference!r}) before the configuration is read"
+        "--trust to execute the copy in the run folder; in Python, elman.load(RUN, "
+        f"cells=[{name}]), or elman.cells.resolve({reference!r}) before the configuration is read"
     )
 
 

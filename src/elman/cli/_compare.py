@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -18,7 +18,7 @@ from elman.cli._settings import Setting
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
-    from elman.comparison import Comparison
+    from elman.comparison import Comparison, Design
 
 LINE = """Train several cells with the same data, budget and seeds, and compare them.
 
@@ -113,28 +113,31 @@ def _page(comparison: Comparison) -> Path | None:
     return make_page(runs, output=comparison.path / "report") if runs else None
 
 
-def _design(request: Request) -> Any:
-    from elman.cells import resolve
+def _design(request: Request) -> Design:
     from elman.comparison import Design
 
     options = request.options
     shared = {key: options[key] for key in ("seeds", "equal", "jobs")}
-    design = Design.parse(
-        {**shared, "cells": options["cells"].split(","), "changes": options["set"]}
-    )
+    return Design.parse({**shared, "cells": options["cells"].split(","), "changes": options["set"]})
+
+
+def _load_cells(design: Design) -> None:
+    """Execute the files of the cells that the user names."""
+    from elman.cells import resolve
+
     for reference in design.references():
         if ":" in reference:
             resolve(reference)
-    return design
 
 
 def _compared(request: Request, report: Report) -> Comparison:
     from elman.comparison import compare as run
 
-    options = request.options
+    options, design = request.options, _design(request)
+    _load_cells(design)
     return run(
         request.config,
-        _design(request),
+        design,
         directory=Path(options["runs"]),
         name=options["name"],
         force=options["force"],
@@ -163,4 +166,5 @@ def _resumed(request: Request, report: Report) -> Comparison:
             f"--cells must be among those of {path}, {', '.join(sorted(cells))}, got "
             f"{', '.join(sorted(strange))}"
         )
+    _load_cells(design)
     return resume(path, jobs=design.jobs, report=report)
