@@ -24,7 +24,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from elman._errors import ConfigError, nearest
-from elman._files import read_plain, why
 
 if TYPE_CHECKING:
     from elman.cells._base import Cell
@@ -230,11 +229,13 @@ def _from_entry(entry: EntryPoint) -> type[Cell]:
 
 def _from_file(file: Path) -> ModuleType:
     """The file, executed as a module; once for the same content."""
+    if not file.is_file():
+        problem = "not a file" if file.exists() else "no such file"
+        raise ConfigError(f"{file}: {problem}: the cell must be {FORMS}")
     try:
-        source = read_plain(file)
+        source = file.read_bytes()
     except OSError as error:
-        problem = "no such file" if isinstance(error, FileNotFoundError) else why(error)
-        raise ConfigError(f"{file}: {problem}: the cell must be {FORMS}") from error
+        raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from error
     digest = hashlib.sha256(bytes(file.resolve()) + b"\0" + source).hexdigest()
     name = f"cell_file_{file.stem}_{digest[:16]}"
     if name in sys.modules:
