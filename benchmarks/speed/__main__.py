@@ -35,7 +35,11 @@ Shapes = Annotated[
     ),
 ]
 Cells = Annotated[
-    str | None, _help(f"of {', '.join(BUILT_IN)}; in mode custom of {', '.join(CUSTOM)}")
+    str | None,
+    _help(
+        f"of {', '.join(BUILT_IN)}; in mode custom of {', '.join(CUSTOM)}, a name of `elman cell "
+        "list`, FILE.py:Class or package.module:Class"
+    ),
 ]
 Modes = Annotated[
     str | None,

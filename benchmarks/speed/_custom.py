@@ -13,7 +13,7 @@ from benchmarks.speed._plan import CUSTOM
 from torch import Tensor, nn, sigmoid, tanh
 from torch.nn import functional as F
 
-from elman.cells import GRU, LSTM, Cell, Elman, PointwiseCell
+from elman.cells import GRU, LSTM, Cell, Elman, PointwiseCell, resolve
 
 
 class MinimalGated(PointwiseCell):
@@ -145,6 +145,7 @@ _CELLS: dict[str, Any] = {
 
 
 def make_cell(name: str, input_size: int, hidden_size: int) -> Cell:
-    """A new cell of the name that tables have for it."""
-    made: Cell = _CELLS[name](input_size, hidden_size)
+    """A new cell of the name that tables have for it, or of a reference."""
+    kind = _CELLS[name] if name in _CELLS else resolve(name)
+    made: Cell = kind(input_size, hidden_size)
     return made

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from benchmarks.speed.peers import PEERS, SLOW
 
 from elman._errors import ConfigError, nearest
+from elman.cells.references import is_cell, names
 
 
 class Shape(NamedTuple):
@@ -115,7 +116,8 @@ class Plan:
 
     Args:
         shapes: names in ``SHAPES``, or sizes as in "20x35x200x200x2".
-        cells: names in ``BUILT_IN``, or in ``CUSTOM`` for the mode custom.
+        cells: names in ``BUILT_IN``, or for the mode custom in ``CUSTOM``, or any reference that
+            `elman.cells.resolve` takes; its file is executed.
         modes: names in ``MODES``.
         threads: numbers of threads; each has a process of its own. All cores if empty.
         peers: names in ``PEERS``, or a Python file that is one; elman itself is always measured.
@@ -140,7 +142,8 @@ class Plan:
     def __post_init__(self) -> None:
         for text in self.shapes:
             Shape.parse(text)
-        _check("cell", self.cells, BUILT_IN + CUSTOM)
+        strange = [cell for cell in self.cells if not is_cell(cell)]
+        _check("cell", strange, dict.fromkeys([*BUILT_IN, *CUSTOM, *names()]))
         _check("mode", self.modes, MODES)
         _check("peer", (p for p in self.peers if not p.endswith(".py")), dict(PEERS))
         for mode in self.modes:
@@ -196,7 +199,12 @@ class Plan:
 
     def _cells_of(self, mode: str) -> list[str]:
         asked = self.cells or MODES[mode].cells
-        return [cell for cell in asked if cell in MODES[mode].choices]
+        others = mode == "custom"
+        return [
+            cell
+            for cell in asked
+            if cell in MODES[mode].choices or (others and cell not in BUILT_IN and is_cell(cell))
+        ]
 
 
 def _check(kind: str, names: Iterable[str], known: Iterable[str]) -> None:

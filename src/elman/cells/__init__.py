@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from elman._errors import ConfigError, nearest
 from elman._lazy import lazy
+from elman.cells.references import lookup
 
 if TYPE_CHECKING:
     from elman.cells._base import map_tensors as map_tensors
@@ -87,6 +86,8 @@ if TYPE_CHECKING:
     from elman.cells._ugrnn import UGRNN as UGRNN
     from elman.cells._unicornn import UnICORNN as UnICORNN
     from elman.cells._wmclstm import WMCLSTM as WMCLSTM
+    from elman.cells.references import provide as provide
+    from elman.cells.references import resolve as resolve
 
 _CELLS = {
     "_elman": "Elman",
@@ -166,6 +167,7 @@ _OTHERS = {
     "_weight_drop": "WeightDrop",
     "_wrapper": "Wrapper",
     "_zoneout": "Zoneout",
+    "references": "provide resolve",
 }
 __getattr__, __dir__, __all__ = lazy(
     __name__, _CELLS | _OTHERS | {"_elman": "Activation Elman"}, own=("CELLS", "by_name")
@@ -175,15 +177,13 @@ __getattr__, __dir__, __all__ = lazy(
 def by_name(name: str) -> type[Cell]:
     """The cell class of this name, in upper or lower case.
 
+    Also of a reference that `resolve` has loaded, or whose class a block of `provide` holds.
+
     Raises:
-        ConfigError: an unknown name, with the nearest one.
+        ConfigError: an unknown name, with the nearest one; or a reference to a file or module,
+            which is not executed here.
 
     >>> by_name("gru").__name__
     'GRU'
     """
-    known = dict(CELLS)
-    if name.lower() not in known:
-        raise ConfigError(f"unknown cell {name!r}: {nearest(name.lower(), known)}")
-    module, _, attribute = known[name.lower()].partition(":")
-    cell: type[Cell] = getattr(import_module(module), attribute)
-    return cell
+    return lookup(name)

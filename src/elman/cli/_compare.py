@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from elman._errors import ConfigError, ElmanError
+from elman.cells.references import FORMS
 from elman.cli._output import emit, table
 from elman.cli._progress import Report
 from elman.cli._progress_many import reporting_many
@@ -17,7 +18,7 @@ from elman.cli._settings import Setting
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
-    from elman.comparison import Comparison
+    from elman.comparison import Comparison, Design
 
 LINE = """Train several cells with the same data, budget and seeds, and compare them.
 
@@ -25,7 +26,12 @@ All networks get the number of parameters of the configured one. The settings
 of `elman train` apply to every cell. Ctrl-C saves all runs and stops; --resume
 FOLDER continues."""
 OPTIONS = (
-    Setting("cells", str, "elman,lstm,gru", "cells to compare; NAME=CELL to use one twice"),
+    Setting(
+        "cells",
+        str,
+        "elman,lstm,gru",
+        f"cells to compare, each {FORMS}; NAME=CELL to use one twice",
+    ),
     Setting(
         "seeds", int, 3, "seeds per cell, counted from train.seed; a significance test needs 3"
     ),
@@ -107,7 +113,7 @@ def _page(comparison: Comparison) -> Path | None:
     return make_page(runs, output=comparison.path / "report") if runs else None
 
 
-def _design(request: Request) -> Any:
+def _design(request: Request) -> Design:
     from elman.comparison import Design
 
     options = request.options
@@ -115,13 +121,23 @@ def _design(request: Request) -> Any:
     return Design.parse({**shared, "cells": options["cells"].split(","), "changes": options["set"]})
 
 
+def _load_cells(design: Design) -> None:
+    """Execute the files of the cells that the user names."""
+    from elman.cells import resolve
+
+    for reference in design.references():
+        if ":" in reference:
+            resolve(reference)
+
+
 def _compared(request: Request, report: Report) -> Comparison:
     from elman.comparison import compare as run
 
-    options = request.options
+    options, design = request.options, _design(request)
+    _load_cells(design)
     return run(
         request.config,
-        _design(request),
+        design,
         directory=Path(options["runs"]),
         name=options["name"],
         force=options["force"],
@@ -133,13 +149,22 @@ def _resumed(request: Request, report: Report) -> Comparison:
     from elman.comparison import load, resume
 
     path = Path(request.options["resume"])
-    kept = {"resume", "json", "quiet", "jobs", "report"}
+    kept = {"resume", "json", "quiet", "jobs", "report", "cells"}
     other = [f"--{key}" for key in request.arguments.values if key not in kept]
     if other := [*other, *request.arguments.words]:
         raise ConfigError(
             f"a resumed comparison keeps its settings, got {', '.join(other)}: leave them out, "
             "or start a new comparison"
         )
-    if (task := load(path).task) != request.task:
-        raise ConfigError(f"{path} is a comparison on {task}, not on {request.task}")
-    return resume(path, jobs=_design(request).jobs, report=report)
+    comparison, design = load(path), _design(request)
+    if comparison.task != request.task:
+        raise ConfigError(f"{path} is a comparison on {comparison.task}, not on {request.task}")
+    cells = {candidate.cell for candidate in comparison.candidates}
+    strange = set(design.candidates().values()) - cells
+    if "cells" in request.arguments.values and strange:
+        raise ConfigError(
+            f"--cells must be among those of {path}, {', '.join(sorted(cells))}, got "
+            f"{', '.join(sorted(strange))}"
+        )
+    _load_cells(design)
+    return resume(path, jobs=design.jobs, report=report)

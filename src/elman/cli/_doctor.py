@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from elman.cli._cells import CellFlag, TrustFlag, own_cells
 from elman.cli._output import Flag, emit, log, number, table
 from elman.cli._stages import Stages
 
 if TYPE_CHECKING:
-    from elman.diagnosis import Finding, Trial
+    from elman.diagnosis import Examination, Finding, Trial
 
 
 def doctor(
@@ -21,6 +22,8 @@ def doctor(
     *,
     try_: Annotated[bool, Parameter(name="--try", negative=(), show_default=False)] = False,
     steps: int | None = None,
+    cell: CellFlag = None,
+    trust: TrustFlag = False,
     json: Flag = False,
 ) -> None:
     """Diagnose a run: each problem, the measurement that shows it, and what to change.
@@ -39,6 +42,25 @@ def doctor(
     from elman.training import read_config
 
     read_config(run)  # a mistyped path is named before torch is loaded
+    with own_cells([run], cell, trust=trust):
+        examination, trials = _examined(run, try_=try_, steps=steps, json=json)
+    if json:
+        for trial in trials:
+            emit(_result(trial))
+        codes = [finding.code for finding in examination.findings]
+        more = {"checked": dict(examination.checked), "unknown": examination.unknown}
+        emit({"event": "end", "run": run, "findings": codes, **more})
+        return
+    if trials:
+        print(compared(trials))
+    for line in examination.unknown:
+        log(f"unknown: {line}")
+
+
+def _examined(
+    run: Path, *, try_: bool, steps: int | None, json: bool
+) -> tuple[Examination, list[Trial]]:
+    """The diagnosis, whose findings are printed before the trials of their remedies begin."""
     with Stages() as stages:
         stages("loading elman")
         from elman.diagnosis import diagnose, try_remedies
@@ -50,18 +72,7 @@ def doctor(
     if not findings and not json:
         print("no problems found; checked:")
         print("\n".join(f"  {measurement}" for measurement in examination.checked))
-    trials = try_remedies(run, findings, steps=steps) if try_ and findings else []
-    if json:
-        for trial in trials:
-            emit(_result(trial))
-        codes = [finding.code for finding in findings]
-        more = {"checked": dict(examination.checked), "unknown": examination.unknown}
-        emit({"event": "end", "run": run, "findings": codes, **more})
-        return
-    if trials:
-        print(compared(trials))
-    for line in examination.unknown:
-        log(f"unknown: {line}")
+    return examination, try_remedies(run, findings, steps=steps) if try_ and findings else []
 
 
 def described(finding: Finding) -> str:

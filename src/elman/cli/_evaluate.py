@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from elman.cli._cells import CellFlag, TrustFlag, own_cells
 from elman.cli._output import Flag, emit, log, number, table, titled, with_bad_rows, with_beam
 from elman.cli._progress import facts
 
@@ -20,6 +21,8 @@ def evaluate(
     device: str = "cpu",
     on_bad_row: Literal["error", "skip"] | None = None,
     pictures: Path | None = None,
+    cell: CellFlag = None,
+    trust: TrustFlag = False,
     json: Flag = False,
 ) -> None:
     """Evaluate a trained model on its test data, or on other files.
@@ -54,7 +57,8 @@ def evaluate(
     import elman
     from elman.pictures import save
 
-    loaded = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row)
+    with own_cells([run], cell, trust=trust):
+        loaded = with_bad_rows(elman.load(run, checkpoint, device=device), on_bad_row)
     task = with_beam(loaded, beam).with_data(files, lanes)
     split = "test" if files else split
     predictions, data = task.predict(split), task.facts()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from elman.cli._cells import CellFlag, TrustFlag, own_cells
 from elman.cli._output import Flag, emit, log, number, table
 from elman.cli._stages import Stages
 from elman.pictures import MISSING, available
@@ -20,6 +21,8 @@ def flow(
     *,
     text: str | None = None,
     checkpoint: Literal["best", "last"] = "best",
+    cell: CellFlag = None,
+    trust: TrustFlag = False,
     json: Flag = False,
 ) -> None:
     """Measure gradients, Jacobians, Lyapunov exponents and gates of a trained model.
@@ -42,7 +45,8 @@ def flow(
         stages("loading elman")
         from elman.reporting import MEASURES_FILE, measure
 
-        measures = measure(run, text, which=checkpoint, stage=stages)
+        with own_cells([run], cell, trust=trust):
+            measures = measure(run, text, which=checkpoint, stage=stages)
     if json:
         emit({"event": "end", "file": run / MEASURES_FILE, **measures.model_dump(mode="json")})
         return

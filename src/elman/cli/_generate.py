@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from pydantic import Field, create_model
 
 from elman._errors import ConfigError
+from elman.cli._cells import SETTINGS, own_cells
 from elman.cli._interface import Interface
 from elman.cli._output import emit, log, log_unknown
 from elman.cli._request import parsed
@@ -54,18 +55,19 @@ def generate(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> N
         values["prompt"] = list(map(text_of, values["prompt"]))
     if len(words) > 1:
         problems.append(f"expected one run folder, got {', '.join(words)}")
-    as_json = values.pop("json", False)
-    _generate(run, parsed(schema, values, problems), as_json=as_json)
+    own = {setting.key: values.pop(setting.key, setting.default) for setting in (JSON, *SETTINGS)}
+    _generate(run, parsed(schema, values, problems), own)
 
 
-def _generate(run: Path, options: Any, *, as_json: bool) -> None:
+def _generate(run: Path, options: Any, own: Mapping[str, Any]) -> None:
     import elman
 
-    model = elman.load(run, options.checkpoint, device=options.device)
+    with own_cells([run], own["model.cell"], trust=own["trust"]):
+        model = elman.load(run, options.checkpoint, device=options.device)
     log(f"seed {options.seed}")
     for answer in model.generated(options, run):
         log_unknown(answer.get("unknown", []))
-        if as_json:
+        if own["json"]:
             emit(answer)
         else:
             print(described(answer), flush=True)
@@ -101,4 +103,8 @@ def _with_load_options(*options: type[Section]) -> type[Section]:
 
 
 def _interface(schema: type[Section]) -> Interface:
-    return Interface("elman generate RUN", LINE, [JSON], settings_of(schema()), {}, words=RUN)
+    options = settings_of(schema())
+    short = {"cell": "model.cell"}
+    return Interface(
+        "elman generate RUN", LINE, [JSON, SETTINGS[1]], [*options, SETTINGS[0]], short, words=RUN
+    )

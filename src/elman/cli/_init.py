@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from elman.cli._output import table
-from elman.cli._settings import Setting, settings_of
+from elman.cli._settings import ANY, Setting, settings_of
 
 if TYPE_CHECKING:
     from elman.training import Config
@@ -57,7 +57,7 @@ def commented(config: Config) -> Iterator[str]:
         for setting in members:
             name = setting.key.partition(".")[2]
             yield f"# {setting.description}{_choices(setting)}"
-            yield _assignment(name, values[section].get(name))
+            yield from _assignments(name, values[section])
 
 
 def _choices(setting: Setting) -> str:
@@ -65,7 +65,13 @@ def _choices(setting: Setting) -> str:
     return f" ({', '.join(map(str, get_args(hint)))})" if get_origin(hint) is Literal else ""
 
 
-def _assignment(name: str, value: Any) -> str:
+def _assignments(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+    """The line of a setting; one for each name where it has several, as `options.slope = 0.1`."""
     import tomli_w
 
-    return f"# {name} =" if value is None else tomli_w.dumps({name: value}).rstrip()
+    section, several, _ = name.partition(ANY)
+    own = values.get(section)
+    if several and own:
+        yield from (f"{section}.{tomli_w.dumps({k: v}).rstrip()}" for k, v in own.items())
+    else:
+        yield f"# {name} =" if own is None else tomli_w.dumps({name: own}).rstrip()

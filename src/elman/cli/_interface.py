@@ -16,7 +16,7 @@ from cyclopts import App, Group, Parameter
 from cyclopts.argument import Argument
 
 from elman._errors import suggestion
-from elman.cli._settings import Setting, typed
+from elman.cli._settings import ANY, Setting, typed
 
 
 class ParsedLine(NamedTuple):
@@ -95,6 +95,8 @@ class Interface:
         argument, implied = match
         key = argument.name.removeprefix("--")
         key = self.aliases.get(key, key)
+        if key.endswith(ANY):
+            key = flag.removeprefix("--").replace("-", "_")
         earlier = line.values.get(key)
         if isinstance(implied, bool) and not equals:
             value: Any = implied
@@ -111,7 +113,9 @@ class Interface:
         line.values[key] = value
 
     def _match(self, flag: str) -> tuple[Argument, Any] | None:
-        for spelling in (flag, "--" + flag[2:].replace("-", "_")):
+        section, _, name = flag.rpartition(".")
+        spellings = [flag, "--" + flag[2:].replace("-", "_")]
+        for spelling in (*spellings, *([section + ANY] if name.isidentifier() else [])):
             try:
                 argument, _, implied = self._arguments.match(spelling)
             except ValueError:

@@ -35,6 +35,7 @@ COMMANDS = (
     ("flow", "_flow:flow", "Measure gradients, Jacobians and gates of a trained model."),
     ("report", "_report:report", "Write an HTML report of one run, or of several side by side."),
     ("selftest", "_selftest:selftest", "Check that the engines compute correctly on this machine."),
+    ("cell", "_cell:app", "List, show, write and check cells."),
     ("data", "_data:app", "List the named data sets."),
     ("info", "_info:info", "Print versions and hardware, for bug reports."),
 )

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 from elman._errors import ConfigError, DataError
 from elman._files import replacing
+from elman.cli._cells import CellFlag, TrustFlag, own_cells
 from elman.cli._output import (
     Flag,
     as_json,
@@ -68,6 +69,8 @@ def predict(
     on_bad_row: Literal["error", "skip"] | None = None,
     pictures: Path | None = None,
     raw_csv: Flag = False,
+    cell: CellFlag = None,
+    trust: TrustFlag = False,
     json: Flag = False,
 ) -> None:
     """Predict with a trained model: next words, labels, numbers, translations, forecasts ...
@@ -113,7 +116,8 @@ def predict(
     import elman
     from elman.tasks import LanguageModel
 
-    loaded = elman.load(run, which=checkpoint, device=device)
+    with own_cells([run], cell, trust=trust):
+        loaded = elman.load(run, which=checkpoint, device=device)
     model = with_beam(with_bad_rows(loaded, on_bad_row), beam)
     show: Show = described
     if isinstance(model, LanguageModel):

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from elman._errors import CheckpointError, ConfigError
+from elman.cli._cells import CellFlag, TrustFlag, own_cells
 from elman.cli._doctor import record
 from elman.cli._output import Flag, emit, log
 from elman.cli._stages import Stages
@@ -20,6 +21,8 @@ def report(
     *more: Path,
     text: str | None = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    cell: CellFlag = None,
+    trust: TrustFlag = False,
     json: Flag = False,
 ) -> None:
     """Write a self-contained HTML report of one run, or of several side by side.
@@ -37,7 +40,8 @@ def report(
     json
         Print one JSON object.
     """
-    file = make_page([run, *more], text=text, output=output)
+    with own_cells([run, *more], cell, trust=trust):
+        file = make_page([run, *more], text=text, output=output)
     emit({"event": "end", "report": file}) if json else print(f"report {file}")
 
 

@@ -89,9 +89,30 @@ def parse_request(
     files = [preset_file(arguments.values["preset"])] if arguments.values.get("preset") else []
     files += map(Path, arguments.values.get("config", []))
     tree, problems = merged(default, files, from_flags(arguments), os.environ)
+    load_cell(tree, files, arguments)
     config = parsed(schema, tree, [*arguments.problems, *problems])
     chosen = {setting.key: arguments.values.get(setting.key, setting.default) for setting in own}
     return Request(task, config, chosen, arguments)
+
+
+def load_cell(tree: Mapping[str, Any], files: Sequence[Path], arguments: ParsedLine) -> None:
+    """Execute the file of the user's own cell, if the settings name one.
+
+    The configuration of a run folder is not the user's word, even as a ``--config``: a stranger
+    may have written it.
+
+    Raises:
+        ConfigError: from `elman.cells.resolve`.
+    """
+    from elman.cells import resolve
+
+    model = tree.get("model")
+    cell = model.get("cell") if isinstance(model, dict) else None
+    if not isinstance(cell, str) or ":" not in cell:
+        return
+    of_user = cell in (arguments.values.get("model.cell"), os.environ.get("ELMAN_MODEL_CELL"))
+    if of_user or not any((file.parent / "checkpoints").exists() for file in files):
+        resolve(cell)
 
 
 def preset_file(name: str) -> Path:

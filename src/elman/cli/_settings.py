@@ -14,6 +14,8 @@ from elman._files import read_toml as parsed_toml
 from elman._files import why
 
 PREFIX = "ELMAN_"
+ANY = ".NAME"
+"""The end of the key of a setting that has a value for each of several names."""
 
 
 class Setting(NamedTuple):
@@ -31,8 +33,20 @@ def settings_of(model: BaseModel, section: str = "") -> Iterator[Setting]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from settings_of(value, f"{section}{name}.")
+        elif is_named(field.annotation):
+            yield Setting(section + name + ANY, str | None, value, field.description or "")
         elif get_origin(field.annotation) is not Literal or len(get_args(field.annotation)) > 1:
             yield Setting(section + name, field.annotation, value, field.description or "")
+
+
+def is_named(hint: Any) -> bool:
+    """Whether a setting has a value for each of several names, such as ``model.options``."""
+    return any(get_origin(member) is dict for member in (hint, *get_args(hint)))
+
+
+def setting_for(key: str, known: Mapping[str, Setting]) -> Setting | None:
+    """The setting of a key: its own, or that of a section of names, ``model.options.slope``."""
+    return known.get(key) or known.get(f"{key.rpartition('.')[0]}{ANY}")
 
 
 def typed(hint: Any, words: Sequence[str], earlier: Any = None) -> Any:
@@ -67,7 +81,7 @@ def merged(
     known = {setting.key: setting for setting in settings_of(config)}
     values, problems = _from_environment(known, type(config), environment)
     for key, value in {**values, **flags}.items():
-        if key in known:
+        if setting_for(key, known):
             _set(tree, key, value)
     return tree, problems
 
@@ -88,9 +102,17 @@ def _from_environment(
 ) -> tuple[dict[str, Any], list[str]]:
     keys = {PREFIX + key.replace(".", "_").upper(): key for key in known}
     ours = tuple(f"{PREFIX}{section.upper()}_" for section in config.model_fields)
+    sections = {
+        PREFIX + k.removesuffix(ANY).replace(".", "_").upper() + "_": k
+        for k in known
+        if k.endswith(ANY)
+    }
     values, problems = {}, []
     for name, value in environment.items():
-        if name in keys:
+        if section := next((each for each in sections if name.startswith(each)), None):
+            key = sections[section].removesuffix("NAME") + name.removeprefix(section).lower()
+            values[key] = typed(known[sections[section]].hint, [value])
+        elif name in keys:
             hint = known[keys[name]].hint
             words = value.split(os.pathsep) if get_origin(hint) in (list, tuple) else [value]
             values[keys[name]] = typed(hint, words)

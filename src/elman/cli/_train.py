@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from elman._errors import ConfigError
+from elman.cli._cells import TRUST, own_cells
 from elman.cli._output import metrics_table
 from elman.cli._progress import Report, reporting
 from elman.cli._request import Request, from_flags, parse_request
@@ -32,6 +33,7 @@ OPTIONS = (
     ),
     Setting("force", bool, False, "write to NAME-1, replacing that run once training starts"),
     Setting("resume", Path | None, None, "continue this run; only --train.X settings may change"),
+    Setting("trust", bool, False, f"with --resume: {TRUST}"),
 )
 
 
@@ -41,6 +43,8 @@ def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None
     if request is None:
         return
     options = request.options
+    if options["trust"] and not options["resume"]:
+        raise ConfigError("--trust is for --resume RUN: a new run executes what --model.cell names")
     with reporting(json=options["json"], quiet=options["quiet"]) as report:
         result = _resumed(request, report) if options["resume"] else _trained(request, report)
     if not options["json"]:
@@ -75,7 +79,7 @@ def _resumed(request: Request, report: Report) -> Result:
     read_config(Path(request.options["resume"]))  # a mistyped path is named before torch is loaded
     from elman.training import resume
 
-    kept = {"resume", "json", "quiet"}
+    kept = {"resume", "json", "quiet", "model.cell", "trust"}
     other = [
         f"--{k}" for k in request.arguments.values if k not in kept and not k.startswith("train.")
     ]
@@ -86,4 +90,7 @@ def _resumed(request: Request, report: Report) -> Result:
         )
     values = from_flags(request.arguments).items()
     changes = {key.removeprefix("train."): v for key, v in values if key.startswith("train.")}
-    return resume(Path(request.options["resume"]), changes, report=report)
+    path = Path(request.options["resume"])
+    cell = request.arguments.values.get("model.cell")
+    with own_cells([path], cell, trust=request.options["trust"]):
+        return resume(path, changes, report=report)

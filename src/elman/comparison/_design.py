@@ -37,13 +37,19 @@ class Change(NamedTuple):
         section, _, name = self.key.partition(".")
         field = type(getattr(config, section)).model_fields.get(name)
         unset = field is not None and type(None) in get_args(field.annotation)
-        tree[section][name] = None if unset and self.value.lower() == "none" else self.value
+        value = None if unset and self.value.lower() == "none" else self.value
+        options, dot, option = name.partition(".")
+        if dot:  # an option of a cell, model.options.slope
+            tree[section][options] = {**(tree[section].get(options) or {}), option: value}
+        else:
+            tree[section][name] = value
 
 
 class Design(Section):
     """The cells, the number of seeds, and what all candidates have in common.
 
-    A candidate is a cell, or NAME=CELL to use one cell twice.
+    A candidate is a cell, or NAME=CELL to use one cell twice. The name of a cell of your own,
+    FILE.py:Class, is that of its class.
 
     >>> design = Design(cells=["elman", "irnn=elman"], changes=["irnn:model.activation=relu"])
     >>> design.candidates()
@@ -75,6 +81,11 @@ class Design(Section):
                 )
         return self
 
+    def references(self) -> list[str]:
+        """Every cell that the design names."""
+        changed = [change.value for change in self._changes() if change.key == "model.cell"]
+        return [*self.candidates().values(), *changed]
+
     def candidates(self) -> dict[str, str]:
         """Cells by candidate."""
         return dict(map(_named, self.cells))
@@ -94,6 +105,8 @@ class Design(Section):
         made = {}
         for name, cell in self.candidates().items():
             tree = config.toml()
+            if cell != model.cell:  # options belong to a cell
+                tree["model"].pop("options", None)
             tree["model"]["cell"] = cell
             if _follows(model):
                 tree["model"]["embedding"] = model.hidden
@@ -133,8 +146,13 @@ class Share(NamedTuple):
 
 
 def _named(word: str) -> tuple[str, str]:
+    """The name of a candidate, and its cell.
+
+    >>> _named("gru"), _named("irnn=elman"), _named("cells/leaky.py:Leaky")
+    (('gru', 'gru'), ('irnn', 'elman'), ('Leaky', 'cells/leaky.py:Leaky'))
+    """
     name, _, cell = word.strip().rpartition("=")
-    return name or cell, cell
+    return name or cell.rpartition(":")[2], cell
 
 
 def _follows(model: Any) -> bool:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from elman._claim import claim_folder
 from elman._errors import CheckpointError, ConfigError
 from elman._files import read_plain, read_toml, replacing, why, writing_in
+from elman.cells.references import is_own
 from elman.comparison._design import Design, Share
 from elman.comparison._predecessor import Predecessor, recover
 from elman.comparison._result import FORMAT, Candidate, Comparison, Outcome
@@ -108,6 +109,12 @@ class Folder:
         tree = {k: v for k, v in design["candidates"][name].items() if k != "parameters"}
         tree["train"] = {**tree["train"], "seed": seed, "threads": design["threads"]}
         return config_class(tree["task"]).parse(tree)
+
+    def own_cells(self) -> list[str]:
+        """The references of cells that do not come with elman; nothing is executed."""
+        candidates = self.design()["candidates"].values()
+        cells = (candidate["model"]["cell"] for candidate in candidates)
+        return list(dict.fromkeys(cell for cell in cells if is_own(cell)))
 
     def run(self, name: str, seed: int) -> Path:
         return self.path / "runs" / f"{name}-{seed}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from elman._errors import Interrupted
 from elman._signals import stop_on_signals
+from elman.cells.references import lookup
 from elman.comparison._folder import Folder, Job
 from elman.comparison._result import Outcome
 from elman.training import Report
@@ -33,6 +34,7 @@ class ProcessPool:
     def __init__(self, folder: Folder, report: Report, *, at_once: int, threads: int) -> None:
         self.folder, self.report, self.at_once = folder, report, at_once
         self.environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+        self.cells: list[str] = []
         self.running: dict[Job, subprocess.Popen[str]] = {}
         self.messages: Queue[Message] = Queue()
         self.stopping = False
@@ -44,6 +46,8 @@ class ProcessPool:
             Interrupted: Ctrl-C, SIGTERM or SIGHUP, after all runs in training have saved.
         """
         waiting = deque(jobs)
+        if waiting:  # the runs execute what this process has resolved, never what the folder names
+            self.cells = [cell for cell in self.folder.own_cells() if lookup(cell)]
         try:
             with stop_on_signals() as stop:
                 while self.running or waiting:
@@ -56,16 +60,16 @@ class ProcessPool:
                 if stop.signal and any(self.folder.left()):
                     raise Interrupted(
                         f"stopped by {stop.signal}; all runs are saved in {self.folder.path}",
-                        (
-                            "compare",
-                            self.folder.comparison().task,
-                            "--resume",
-                            str(self.folder.path),
-                        ),
+                        self._resumption(),
                     )
         finally:
             for process in self.running.values():  # a second Ctrl-C does not wait
                 process.kill()
+
+    def _resumption(self) -> tuple[str, ...]:
+        """The command that continues the comparison."""
+        own = ("--cells", ",".join(self.cells)) if self.cells else ()
+        return ("compare", self.folder.comparison().task, "--resume", str(self.folder.path), *own)
 
     def _start(self, job: Job) -> None:
         log = self.folder.log(job)
@@ -74,7 +78,7 @@ class ProcessPool:
         command = [sys.executable, "-m", "elman.comparison._worker", str(self.folder.path)]
         with log.open("w", encoding="utf-8") as stderr:
             process = subprocess.Popen(
-                [*command, job.name, str(job.seed)],
+                [*command, job.name, str(job.seed), *self.cells],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,

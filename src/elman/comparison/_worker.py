@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from elman._errors import CheckpointError, Diverged, ElmanError, Interrupted
+from elman.cells import resolve
 from elman.comparison._folder import Folder
 from elman.comparison._result import Outcome
 from elman.training import Result, Run, resume, train
@@ -18,8 +19,13 @@ STATUS = Path("/proc/self/status")
 
 
 def main() -> None:
-    """Train or resume the run ``FOLDER NAME SEED``, and write its outcome."""
+    """Train or resume the run ``FOLDER NAME SEED CELLS``, and write its outcome.
+
+    CELLS are the user's own, as the parent process has resolved them.
+    """
     folder, name, seed = Folder(Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
+    for cell in sys.argv[4:]:
+        resolve(cell)
     path = folder.run(name, seed)
     outcome: dict[str, Any] = {"seed": seed, "run": str(path.relative_to(folder.path))}
     try:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from elman._errors import ConfigError
-from elman.cells import CELLS, PointwiseCell, by_name
+from elman.cells import PointwiseCell, by_name
+from elman.cells.references import is_cell
 from elman.diagnosis._evidence import Evidence
 from elman.diagnosis._finding import Remedy
 from elman.training import Config
@@ -63,7 +64,7 @@ def _fits(config: Config, changes: Mapping[str, Any]) -> bool:
 def _has_a_scheme(config: Config) -> bool:
     """Whether :mod:`elman.init` can fill the cell: it fills gate by gate."""
     name = getattr(config.model, "cell", None)
-    return name not in dict(CELLS) or issubclass(by_name(name), PointwiseCell)
+    return name is None or not is_cell(name) or issubclass(by_name(name), PointwiseCell)
 
 
 def initialization(config: Config, scheme: str, what: str, reference: str) -> Remedy:
@@ -81,7 +82,7 @@ def memory(run: Evidence) -> list[Remedy]:
     config, name = run.config, getattr(run.config.model, "cell", None)
     if name is None:
         return [Remedy("use a gated cell or orthogonal initialization (in your code)", {}, CHO)]
-    if name in dict(CELLS) and by_name(name).memory_gate is not None:
+    if is_cell(name) and by_name(name).memory_gate is not None:
         span = (
             f"chrono initialization: biases for memory over 1 to 100 steps (rows have {run.steps})"
         )
@@ -92,7 +93,8 @@ def memory(run: Evidence) -> list[Remedy]:
             ),
             orthogonal(config),
         ]
-    dropped = {"model.activation": None} if getattr(config.model, "activation", None) else {}
+    of_cell = ("activation", "options")
+    dropped = {f"model.{k}": None for k in of_cell if getattr(config.model, k, None)}
     gated = "a gated cell"
     relu = initialization(config, "identity", "ReLU with identity initialization (IRNN)", LE)
     return [

@@ -86,7 +86,7 @@ def _is_switch(own: Config, key: str) -> bool:
     return type(getattr(own, section)).model_fields[name].annotation is bool
 
 
-def _flags(key: str, value: Any, *, switch: bool) -> list[str]:
+def _flags(key: str, value: Any, *, switch: bool = False) -> list[str]:
     flag = f"--{SHORT.get(key, key)}"
     match value:
         case bool() if switch:
@@ -95,6 +95,8 @@ def _flags(key: str, value: Any, *, switch: bool) -> list[str]:
             return [f"{flag}={str(value).lower()}"]  # of a setting that the task may choose
         case list():
             return [word for each in value for word in (flag, str(each))]
+        case dict():
+            return [word for name, each in value.items() for word in _flags(f"{key}.{name}", each)]
         case tuple():
             return [flag, *map(str, value)]
     return [flag, "none" if value is None else str(value)]

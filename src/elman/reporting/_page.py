@@ -325,10 +325,13 @@ def _image(folder: Path, name: str, title: str) -> ET.Element:
 
 
 def _settings(entry: RunEntry) -> ET.Element:
-    words = command(entry.run.config)
-    again = (
-        el("pre", words) if words else el("p", "custom task: train it again with your own script")
-    )
+    try:
+        words = command(entry.run.config)
+    except ConfigError as error:  # its cell is the user's own, and was not given
+        words, reason = None, f"no command: {error}"
+    else:
+        reason = "custom task: train it again with your own script"
+    again = el("pre", words) if words else el("p", reason)
     return el(
         "div",
         el("h3", entry.name),

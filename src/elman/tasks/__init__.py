@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LanguageData as LanguageData,
         LanguageNet as LanguageNet,
     )
+    from elman.tasks._layers import cell_options as cell_options
     from elman.tasks._motion import Motion as Motion
     from elman.tasks._motion_config import MotionData as MotionData, MotionNet as MotionNet
     from elman.tasks._motion_picture import side_by_side as side_by_side
@@ -85,6 +86,7 @@ __getattr__, __dir__, __all__ = lazy(
         "_forecast_config": "ForecastData ForecastNet",
         "_language": "LanguageModel",
         "_language_config": "LanguageData LanguageNet",
+        "_layers": "cell_options",
         "_motion": "Motion",
         "_motion_config": "MotionData MotionNet",
         "_motion_picture": "side_by_side",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from elman.tasks._section import TRAINING, Sections
-from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD, FileData, RecurrentNet
+from elman.tasks._table_config import CELL_OR_NONE, FileData, RecurrentNet
 
 NAMED: dict[str, dict[str, Any]] = {
     "co2": {"horizon": 52, "context": 104, "valid_steps": 260, "test_steps": 260, "stride": 4},
@@ -84,10 +84,7 @@ class ForecastData(FileData):
 class ForecastNet(RecurrentNet):
     """A window of the past into recurrent layers, and from their last state all steps ahead."""
 
-    cell: str = Field(
-        "gru",
-        description=f"recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD} for no recurrence",
-    )
+    cell: str = Field("gru", description=CELL_OR_NONE)
     hidden: int = Field(32, ge=1, description="hidden units per layer, and of the decoder")
     bidirectional: bool = Field(False, description="bidirectional layers over the window")
     output: Literal["gaussian", "negative-binomial", "quantiles"] = Field(

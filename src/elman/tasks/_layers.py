@@ -26,6 +26,12 @@ class ReceptiveField(NamedTuple):
 ONE_STEP = ReceptiveField()
 
 
+def cell_options(settings: Settings) -> dict[str, Any]:
+    """What the constructor of the cell takes beside its sizes."""
+    activation = {} if settings.activation is None else {"activation": settings.activation}
+    return {**activation, **(settings.options or {})}
+
+
 def recurrent(
     settings: Settings,
     input_size: int,
@@ -41,9 +47,7 @@ def recurrent(
     """
     if settings.cell == FEEDFORWARD:
         return FeedForward(input_size, window.steps, settings.hidden, settings.layers, window.place)
-    options: dict[str, Any] = (
-        {"activation": settings.activation} if settings.activation is not None else {}
-    )
+    options = cell_options(settings)
     kind = cells.by_name(settings.cell)
 
     def layer(inputs: int, *, reverse: bool = False) -> Recurrent:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from elman.tasks._section import TRAINING, Sections
-from elman.tasks._table_config import CELL_NAMES, FEEDFORWARD, Division, FileData, RecurrentNet
+from elman.tasks._table_config import CELL, FEEDFORWARD, Division, FileData, RecurrentNet
 
 FILMED = {"balls": 1, "gravity": 0.006, "speed": 0.04, "noise": 0.02, "occlusion": False}
 """What is to be chosen of videos that are made, and how it is unless it is chosen."""
@@ -56,11 +56,7 @@ class MotionData(Division, FileData):
 class MotionNet(RecurrentNet):
     """From a frame to a position, recurrent layers over positions, the next position out."""
 
-    cell: str = Field(
-        "gru",
-        description=f"the recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD}, which reads "
-        "one frame",
-    )
+    cell: str = Field("gru", description=f"{CELL}; or {FEEDFORWARD}, which reads one frame")
     hidden: int = Field(128, ge=1, description="hidden units of a layer")
     encoder: Literal["conv", "linear"] = Field("conv", description="the encoder of a frame")
     channels: int = Field(8, ge=1, description="conv: channels of its first layer")

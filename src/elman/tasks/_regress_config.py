@@ -9,8 +9,7 @@ from pydantic import Field
 from elman.tasks._section import TRAINING, Sections
 from elman.tasks._sequence_config import SequenceColumn, SequenceLayers
 from elman.tasks._table_config import (
-    CELL_NAMES,
-    FEEDFORWARD,
+    CELL_OR_NONE,
     Division,
     FileData,
     RecurrentNet,
@@ -28,10 +27,7 @@ class RegressData(SequenceColumn, Division, FileData):
 class RegressNet(SequenceLayers, RecurrentNet):
     """The network: an embedding or numbers, recurrent layers, pooling, one number out."""
 
-    cell: str = Field(
-        "gru",
-        description=f"recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD} for no recurrence",
-    )
+    cell: str = Field("gru", description=CELL_OR_NONE)
     hidden: int = Field(128, ge=1, description="hidden units per layer and direction")
     bidirectional: bool = Field(False, description="bidirectional layers")
     pool: Literal["last", "mean", "max", "mean+max", "attention"] = Field(

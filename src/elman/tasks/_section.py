@@ -106,7 +106,9 @@ def _line(section: type[BaseModel], problem: Any) -> str:
         return f"{where}expected the path of a file, got {kind_of(problem['input'])} {FROM_MEMORY}"
     message = problem["msg"].removeprefix("Value error, ")
     problem_text = message[:1].lower() + message[1:]
-    return f"{where}{problem_text}" + (f", got {SHORT.repr(problem['input'])}" if place else "")
+    if not place or ", got " in message:
+        return f"{where}{problem_text}"
+    return f"{where}{problem_text}, got {SHORT.repr(problem['input'])}"
 
 
 def _keys(section: type[BaseModel], place: list[str]) -> list[str]:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_serializer, field_validator, model_validator
 
-from elman._errors import nearest
-from elman.cells import CELLS, by_name
+from elman._errors import ConfigError
+from elman.cells import by_name
+from elman.cells.options import Option, construct, options_of, parse_options
+from elman.cells.references import FORMS, check, is_cell, is_own
 from elman.data import CATALOG
 from elman.tasks._section import Section
 
 FEEDFORWARD = "feedforward"
 """In the place of a cell: a network without recurrence, that sees a fixed number of steps."""
 
-CELL_NAMES = tuple(name for name, _ in CELLS)
+CELL = f"recurrent cell: {FORMS}"
+CELL_OR_NONE = f"{CELL}; or {FEEDFORWARD} for no recurrence"
+OPTIONS = "options of the cell's constructor, see `elman cell show`"
+
+Options: TypeAlias = dict[str, Option] | None
 
 
 def check_activation(cell: str, activation: str | None) -> None:
@@ -28,8 +33,34 @@ def check_activation(cell: str, activation: str | None) -> None:
     """
     if activation is None:
         return
-    if cell == FEEDFORWARD or "activation" not in signature(by_name(cell)).parameters:
+    if not is_cell(cell) or "activation" not in options_of(by_name(cell)):
         raise ValueError(f"the cell {cell} has no activation to choose")
+
+
+def check_options(cell: str | None, options: Options) -> Options:
+    """The options of a cell in the types of its constructor; a ConfigError names the wrong ones.
+
+    An activation is a setting of its own. ``cell`` is None where it is wrong itself.
+    """
+    if not options or cell is None:
+        return options or None
+    if not is_cell(cell):
+        raise ConfigError(f"{cell} has no options")
+    if "activation" in options:
+        raise ConfigError("the activation is set by model.activation")
+    return parse_options(by_name(cell), options, hidden=["activation"])
+
+
+def check_constructor(cell: str, activation: str | None, options: Options) -> None:
+    """A ConfigError with the line where a cell of the user's own cannot be built."""
+    if is_own(cell):
+        chosen = {} if activation is None else {"activation": activation}
+        construct(by_name(cell), {**chosen, **(options or {})})
+
+
+def spell_none(options: Options) -> dict[str, Any] | None:
+    """Options as TOML can hold them, which has no None."""
+    return options and {k: "none" if v is None else v for k, v in options.items()}
 
 
 class FileData(Section):
@@ -113,27 +144,34 @@ class TableData(Division, FileData):
 class RecurrentNet(Section):
     """Recurrent layers, as every task has them."""
 
-    cell: str = Field(
-        "lstm",
-        description=f"recurrent cell: {', '.join(CELL_NAMES)}; or {FEEDFORWARD} for no recurrence",
-    )
+    cell: str = Field("lstm", description=CELL_OR_NONE)
     layers: int = Field(1, ge=1, description="number of recurrent layers")
     hidden: int = Field(96, ge=1, description="hidden units per layer and direction")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="dropout on the input, between layers and on the output"
     )
     activation: str | None = Field(None, description="activation of the Elman cell; tanh if unset")
+    options: Options = Field(None, description=OPTIONS)
     init: str | None = Field(None, description="initialization scheme of the cells, see elman.init")
     engine: str = Field("auto", description="engine that runs the recurrence")
 
     @field_validator("cell")
     @classmethod
     def _known_cell(cls, cell: str) -> str:
-        if cell not in (*CELL_NAMES, FEEDFORWARD):
-            raise ValueError(f"unknown cell; {nearest(cell, (*CELL_NAMES, FEEDFORWARD))}")
+        check(cell, [FEEDFORWARD])
         return cell
 
+    @field_validator("options")
+    @classmethod
+    def _known_options(cls, options: Options, info: ValidationInfo) -> Options:
+        return check_options(info.data.get("cell"), options)
+
+    @field_serializer("options", when_used="json")
+    def _without_none(self, options: Options) -> dict[str, Any] | None:
+        return spell_none(options)
+
     @model_validator(mode="after")
-    def _has_an_activation(self) -> Self:
+    def _can_be_built(self) -> Self:
         check_activation(self.cell, self.activation)
+        check_constructor(self.cell, self.activation, self.options)
         return self

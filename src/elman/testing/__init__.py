@@ -8,6 +8,15 @@ cell or task.
 from __future__ import annotations
 
 from elman.testing._base import ContractError
+from elman.testing._cell_facts import (
+    CellFacts,
+    CellMemory,
+    CellSpeed,
+    cell_engine,
+    cell_facts,
+    cell_memory,
+    cell_speed,
+)
 from elman.testing._cells import (
     CELL_CONTRACTS,
     Contract,
@@ -41,7 +50,7 @@ from elman.testing._engines import (
 )
 from elman.testing._probes import KINDS, Kind
 from elman.testing._random import Tally, check_configuration, check_configurations
-from elman.testing._selftest import Check, selftest
+from elman.testing._selftest import Check, cell_checks, selftest
 from elman.testing._tasks import (
     TASK_CONTRACTS,
     MakeTask,
@@ -66,6 +75,9 @@ __all__ = [
     "ENGINE_CONTRACTS",
     "KINDS",
     "TASK_CONTRACTS",
+    "CellFacts",
+    "CellMemory",
+    "CellSpeed",
     "Check",
     "Configuration",
     "Contract",
@@ -83,6 +95,11 @@ __all__ = [
     "buffers_are_read_as_they_are",
     "building_follows_the_seed",
     "calls_in_any_order",
+    "cell_checks",
+    "cell_engine",
+    "cell_facts",
+    "cell_memory",
+    "cell_speed",
     "changes_are_noticed",
     "check_cell",
     "check_configuration",

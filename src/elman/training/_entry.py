@@ -12,8 +12,13 @@ import torch
 
 from elman._errors import ConfigError, DtypeError, kind_of
 from elman._folders import check_run_name
-from elman.tasks import TASKS, Metrics, Reading, Task, by_name
-from elman.training import parts
+from elman.cells import Cell, provide
+from elman.cells import by_name as cell_by_name
+from elman.cells.references import is_own
+from elman.engine import explain
+from elman.layers import Recurrent
+from elman.tasks import TASKS, Metrics, Reading, Task, by_name, cell_options
+from elman.training import cell_file, parts
 from elman.training._checkpoint import unpack_module
 from elman.training._config import (
     FORMAT,
@@ -112,6 +117,8 @@ def train(
         run = Run.create(path, config.toml(), force=force)
     try:
         run.claim()
+        cell_file.save(run.path, config.model)
+        log_engine(config.model)
         task = by_name(config.task).prepare(
             config.data, config.model, run.path, reading_progress(report)
         )
@@ -124,7 +131,11 @@ def train(
 
 
 def resume(
-    path: Path, changes: Mapping[str, Any] | None = None, *, report: Report | None = None
+    path: Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    cells: Sequence[type[Cell]] = (),
+    report: Report | None = None,
 ) -> Result:
     """Continue an interrupted run; on the same machine the result is the same bit for bit.
 
@@ -132,6 +143,7 @@ def resume(
         path: the run folder.
         changes: settings of ``[train]`` to change, such as a larger budget; settings that the
             position in the data or the saved state depends on cannot change.
+        cells: your own cells, see `load`.
         report: called with each event, see `fit`.
 
     Raises:
@@ -139,24 +151,31 @@ def resume(
         ConfigError: a setting that cannot change.
     """
     run = Run.open(path)
-    config = config_of(run)
-    run.claim()
-    try:
-        if changes:
-            before, settings = config, {**run.config, "train": {**run.config["train"], **changes}}
-            config = config_class(config.task).parse(settings)
-            _check_changes(before.train, config.train)
-            run.configure(config.toml())
-        require_memory(config, training=True)
-        run.load("last")  # fails if it was stopped before its first checkpoint
-        task = by_name(config.task).restore(path, config.data, config.model)
-        return fit(task, config.train, run, resume=True, report=report)
-    finally:
-        run.release()
+    with provide(*cells):
+        config = config_of(run)
+        run.claim()
+        try:
+            if changes:
+                settings = {**run.config, "train": {**run.config["train"], **changes}}
+                before, config = config, config_class(config.task).parse(settings)
+                _check_changes(before.train, config.train)
+                run.configure(config.toml())
+            require_memory(config, training=True)
+            cell_file.warn_of_changes(path, config.model)
+            run.load("last")  # fails if it was stopped before its first checkpoint
+            task = by_name(config.task).restore(path, config.data, config.model)
+            return fit(task, config.train, run, resume=True, report=report)
+        finally:
+            run.release()
 
 
 def load(
-    path: Path | str, which: str = "best", *, device: str = "cpu", task: Task | None = None
+    path: Path | str,
+    which: str = "best",
+    *,
+    device: str = "cpu",
+    task: Task | None = None,
+    cells: Sequence[type[Cell]] = (),
 ) -> Any:
     """Load a trained task, ready to predict.
 
@@ -167,20 +186,25 @@ def load(
         which: the checkpoint, "best" or "last".
         device: the device to predict on.
         task: your own task, for a run of `fit`; otherwise the run names it.
+        cells: your own cells, among them that of the run, which is found by the name of its class;
+            the file that the run names is not executed. Inside a block of `elman.cells.provide`
+            they need not be repeated.
 
     Returns:
         The task, with the trained ``network``, in evaluation mode.
 
     Raises:
         CheckpointError: the folder or the checkpoint cannot be read, or does not match.
+        ConfigError: the run's cell does not come with elman, and is not among ``cells``.
     """
     run = Run.open(path)
     checkpoint = run.load(which)
-    if task is None:
-        config = config_of(run)
-        require_memory(config)
-        task = by_name(config.task).restore(run.path, config.data, config.model)
-    with torch.random.fork_rng():
+    with provide(*cells), torch.random.fork_rng():
+        if task is None:
+            config = config_of(run)
+            require_memory(config)
+            cell_file.warn_of_changes(run.path, config.model)
+            task = by_name(config.task).restore(run.path, config.data, config.model)
         task.network = task.build()
     unpack_module(task.network, checkpoint.model, run.where(which, "model"))
     task.network.to(parts.device(device)).eval()
@@ -196,6 +220,7 @@ def evaluate(
     which: str = "best",
     device: str = "cpu",
     task: Task | None = None,
+    cells: Sequence[type[Cell]] = (),
 ) -> Metrics:
     """Evaluate a trained task on one of its splits, or on other files.
 
@@ -207,12 +232,13 @@ def evaluate(
         which: the checkpoint, "best" or "last".
         device: the device to compute on.
         task: your own task, for a run of `fit`.
+        cells: your own cells, see `load`.
 
     Raises:
         CheckpointError, DataError: from `load` and reading the files.
         ConfigError: files or lanes for a task that does not read files.
     """
-    trained = load(path, which, device=device, task=task)
+    trained = load(path, which, device=device, task=task, cells=cells)
     trained = trained.with_data(files or (), lanes)
     metrics: Metrics = trained.evaluate("test" if files else split)
     return metrics
@@ -249,6 +275,20 @@ def config_of(run: Run, task: Task | None = None) -> Config:
         )
     settings = run.config.get("train", {})
     return own_config_class(name, windows="bptt" in settings).parse({"train": settings})
+
+
+def log_engine(model: Any) -> None:
+    """Log why the user's own cell runs on the reference, if it does: training is slower then."""
+    reference = getattr(model, "cell", None)
+    if not isinstance(reference, str) or not is_own(reference):
+        return
+    with torch.random.fork_rng(devices=()):
+        cell = cell_by_name(reference)(8, 16, **cell_options(model))
+        layer = Recurrent(cell, engine=model.engine)
+        (choice,) = explain(layer, torch.zeros(2, 3, 8)).choices
+    if choice.engine != "native" and model.engine == "auto":
+        reason = dict(choice.why_not)["native"]
+        log.warning("%s runs on %s, not on native: %s", reference, choice.engine, reason)
 
 
 def _logged(event: dict[str, Any]) -> None:

@@ -282,7 +282,9 @@ class Trainer:
         """The command that continues the run; empty for a custom task."""
         if not is_named(self.task):
             return ()
-        return ("train", self.task.name, "--resume", str(self.run.path))
+        cell = str(self.run.config.get("model", {}).get("cell", ""))
+        own = ("--model.cell", cell) if ":" in cell else ()
+        return ("train", self.task.name, "--resume", str(self.run.path), *own)
 
     def _finish(self) -> Result:
         if self.at.validated != self.at.update:

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from elman._errors import ConfigError
-from elman.cells import CELLS
-from elman.cells import by_name as cell_by_name
+from elman.cells import Cell, by_name
+from elman.cells.references import is_cell
+from elman.tasks import cell_options
 from elman.training import parts
 from elman.training._config import Config, Training
 
@@ -57,17 +58,20 @@ def parameters(model: Any) -> int:
     """A lower bound of the number of recurrent weights of a ``[model]`` section."""
     hidden, layers = getattr(model, "hidden", 1), getattr(model, "layers", 1)
     inputs = getattr(model, "embedding", None) or 1
-    count = _counting(model.cell) if getattr(model, "cell", "") in dict(CELLS) else _dense
+    count: Callable[[int, int], int] = _dense
+    if is_cell(getattr(model, "cell", "")):
+        options = cell_options(model)
+        count = _counting(by_name(model.cell), tuple(sorted(options.items())))
     return count(inputs, hidden) + (layers - 1) * count(hidden, hidden)
 
 
 @cache
-def _counting(cell: str) -> Callable[[int, int], int]:
+def _counting(cell: type[Cell], options: tuple[tuple[str, Any], ...]) -> Callable[[int, int], int]:
     """The number of parameters of a cell by its sizes, extrapolated from small ones."""
     with torch.random.fork_rng(), torch.device("meta"):
         counted = {
             (inputs, hidden): sum(
-                p.numel() for p in cell_by_name(cell)(inputs, hidden).parameters()
+                p.numel() for p in cell(inputs, hidden, **dict(options)).parameters()
             )
             for hidden in SMALL_HIDDEN
             for inputs in (*SMALL_INPUTS, hidden)

@@ -32,6 +32,7 @@ class Run:
     metrics.jsonl                   one event per line, as `elman.training.fit` reports them
     tokenizer.json, tokens/         the vocabulary and the encoded text of a language model
     task.json, rows/                what other tasks fitted to their data, and the rows as numbers
+    cell/                           of the user's own cell: a copy of its file and its hash
     checkpoints/last, .../best      each is replaced atomically, and holds:
     .../model.safetensors           parameters and buffers, tied ones once
     .../optimizer.safetensors       the optimizer's state, ``INDEX.KEY``; empty in best

@@ -94,3 +94,9 @@ def test_a_bad_file(text: str, message: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", sorted(BENCHMARKS.glob("*.toml")), ids=lambda file: file.name)
 def test_the_projects_own_files(file: Path) -> None:
     assert list(Plan.read(file, {"threads": (1,)}).cases(1))
+
+
+def test_a_reference_goes_to_mode_custom() -> None:
+    plan = Plan(shapes=("S1",), cells=("gru", "own.py:Own"), modes=("inference", "custom"))
+    cases = [(c.mode, c.cell) for c in plan.cases(1)]
+    assert cases == [("inference", "gru"), ("custom", "own.py:Own")]

@@ -164,7 +164,6 @@ class Gateless(PointwiseCell):
 
 def test_no_gate_is_opened_in_a_cell_that_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = (*elman.cells.CELLS, ("gateless", f"{__name__}:Gateless"))
-    monkeypatch.setattr("elman.diagnosis._remedies.CELLS", cells)
     monkeypatch.setattr(elman.cells, "CELLS", cells)
     plain = evidence()
     object.__setattr__(plain.config.model, "cell", "gateless")

@@ -71,7 +71,7 @@ def test_every_problem_is_named_at_once() -> None:
     assert len(lines) == 7
     for start in (
         "model.hidden: input should be greater than or equal to 1, got 0",
-        "model.cell: unknown cell; did you mean 'lstm'?",
+        "model.cell: unknown cell 'ltsm': did you mean 'lstm'?",
         "model.dropout: input should be less than 1, got 1.5",
         "train.lrr: unknown key; did you mean 'lr'?",
         "train.k1: ",
