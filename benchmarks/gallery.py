@@ -97,7 +97,7 @@ def entry(name: str, repeats: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--file", type=Path, default=KEPT)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
