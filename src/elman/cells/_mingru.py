@@ -58,4 +58,5 @@ class MinGRU(LinearCell):
 
     def coefficients(self, x: Tensor) -> tuple[Any, ...]:
         z, candidate = self.input(x).chunk(2, -1)
-        return torch.sigmoid(-z), torch.sigmoid(z) * candidate
+        z = torch.sigmoid(z)
+        return 1 - z, z * candidate

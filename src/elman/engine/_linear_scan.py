@@ -35,8 +35,8 @@ def linear_scan(
     number is touched a few times, and nothing is ever divided by a product.
 
     Args:
-        a: (time, rows..., units), real or complex; or (time, rows..., units, 2, 2).
-        b: (time, rows..., units), or (time, rows..., units, 2).
+        a: (time, rows..., units), real or complex; or (time, rows..., 2, 2, units).
+        b: (time, rows..., units), or (time, rows..., 2, units).
         state: before the first step, as one step of b.
         restart: (time, rows...) boolean: the step does not look at the state before.
         reverse: from the last step to the first.
@@ -87,7 +87,7 @@ class _LinearScan(torch.autograd.Function):
             first = _zero_where(
                 None if restart is None else order.first(restart), order.first(of_b)
             )
-            of_state = _apply(order.first(adjoint), first)
+            of_state = apply(order.first(adjoint), first)
         return of_a, of_b, of_state, None, None
 
     @staticmethod
@@ -117,7 +117,7 @@ class _LinearScanWithTangents(_LinearScan):
         of_b = torch.zeros_like(output) if of_b is None else of_b
         if of_a is not None:
             before = order.cat(state[None], order.earlier(output))
-            of_b = of_b + _apply(of_a, _zero_where(restart, before))
+            of_b = of_b + apply(of_a, _zero_where(restart, before))
         of_state = torch.zeros_like(state) if of_state is None else of_state
         return linear_scan(a, of_b, of_state, restart, ctx.reverse)
 
@@ -144,34 +144,39 @@ class _Order(NamedTuple):
     def cat(self, first: Tensor, then: Tensor) -> Tensor:
         return torch.cat([then, first] if self.reverse else [first, then])
 
-    def steps(self, count: int) -> range:
-        return range(count)[:: -1 if self.reverse else 1]
+    def sort(self, steps: list[Any]) -> list[Any]:
+        return steps[::-1] if self.reverse else steps
 
 
 # ---- numbers, complex numbers, and matrices of two by two ----
 
 
-def _apply(a: Tensor, s: Tensor) -> Tensor:
-    return (a * s.unsqueeze(-2)).sum(-1) if a.dim() > s.dim() else a * s
+def apply(a: Tensor, s: Tensor) -> Tensor:
+    """The product of a and s, of one step or of many."""
+    if a.dim() == s.dim():
+        return a * s
+    one, two = s[..., :1, :], s[..., 1:, :]
+    return torch.addcmul(a[..., 0, :] * one, a[..., 1, :], two)
 
 
 def _plus(b: Tensor, a: Tensor, s: Tensor) -> Tensor:
-    return b + _apply(a, s) if a.dim() > s.dim() else torch.addcmul(b, a, s)
+    return b + apply(a, s) if a.dim() > s.dim() else torch.addcmul(b, a, s)
 
 
 def _compose(second: Tensor, first: Tensor, is_matrix: bool) -> Tensor:
     if is_matrix:
-        return (second.unsqueeze(-1) * first.unsqueeze(-3)).sum(-2)
+        one = second[..., :1, :] * first[..., :1, :, :]
+        return torch.addcmul(one, second[..., 1:, :], first[..., 1:, :, :])
     return second * first
 
 
 def _adjoint(a: Tensor, is_matrix: bool) -> Tensor:
-    return a.transpose(-1, -2) if is_matrix else a.conj()
+    return a.transpose(-2, -3) if is_matrix else a.conj()
 
 
 def _outer(gradient: Tensor, s: Tensor, is_matrix: bool) -> Tensor:
     if is_matrix:
-        return gradient.unsqueeze(-1) * s.unsqueeze(-2)
+        return gradient.unsqueeze(-2) * s.unsqueeze(-3)
     return gradient * s.conj()
 
 
@@ -189,32 +194,39 @@ def _zero_where(where: Tensor | None, t: Tensor) -> Tensor:
 
 
 def _scanned(
-    a: Tensor, b: Tensor, state: Tensor, restart: Tensor | None, reverse: bool, level: int = 0
+    a: Tensor,
+    b: Tensor,
+    state: Tensor,
+    restart: Tensor | None,
+    reverse: bool,
+    guarded: bool = False,
 ) -> Tensor:
     order, steps, output = _Order(reverse), len(b), torch.empty_like(b)
     count = _chunks(b)
     length = steps // count
     whole = count * length
     if count < 2:
-        _run(a, b, state, restart, order, level, output)
+        _run(a, b, state, restart, order, guarded, output)
         return output
     # What no chunk holds is a few steps at the end of time, and so the first ones in reverse.
     rest = slice(whole, steps)
     if reverse and whole < steps:
-        _run(a[rest], b[rest], state, _part(restart, rest), order, level, output[rest])
+        _run(a[rest], b[rest], state, _part(restart, rest), order, guarded, output[rest])
         state = output[whole]
 
     def cut(t: Tensor) -> Tensor:
         return t[:whole].view(count, length, *t.shape[1:]).transpose(0, 1)
 
     by_step = cut(a), cut(b), None if restart is None else cut(restart)
-    ends, factors, cleared = _summarize(*by_step, order, level)
-    after = _scanned(factors, ends, state, cleared, reverse, level + 1)
+    ends, factors, cleared = _summarize(*by_step, order, guarded)
+    # A product of many factors may be infinite, and infinity times 0 is no number.
+    guard = factors.device.type != "cpu" or not bool(factors.isfinite().all())
+    after = _scanned(factors, ends, state, cleared, reverse, guard)
     begin = order.cat(state[None], order.earlier(after))
-    _run(by_step[0], by_step[1], begin, by_step[2], order, level, cut(output))
+    _run(by_step[0], by_step[1], begin, by_step[2], order, guarded, cut(output))
     if not reverse and whole < steps:
         state = output[whole - 1]
-        _run(a[rest], b[rest], state, _part(restart, rest), order, level, output[rest])
+        _run(a[rest], b[rest], state, _part(restart, rest), order, guarded, output[rest])
     return output
 
 
@@ -233,16 +245,18 @@ def _run(
     state: Tensor,
     restart: Tensor | None,
     order: _Order,
-    level: int,
+    guarded: bool,
     output: Tensor,
 ) -> None:
     """Step by step, into ``output``."""
-    for t in order.steps(len(b)):
-        blocked = _blocked(restart, t, state, a, level)
-        if blocked is None and a.dim() == b.dim():
-            state = torch.addcmul(b[t], a[t], state, out=output[t])
+    is_plain = restart is None and not guarded and a.dim() == b.dim()
+    again = [None] * len(b) if restart is None else restart.unbind(0)
+    steps = list(zip(a.unbind(0), b.unbind(0), again, output.unbind(0), strict=True))
+    for a_t, b_t, again_t, out in order.sort(steps):
+        if is_plain:
+            state = torch.addcmul(b_t, a_t, state, out=out)
         else:
-            output[t] = state = _step(b[t], a[t], state, blocked)
+            state = out.copy_(_step(b_t, a_t, state, _blocked(again_t, state, a_t, guarded)))
 
 
 def _step(b: Tensor, a: Tensor, state: Tensor, blocked: Tensor | None) -> Tensor:
@@ -250,32 +264,29 @@ def _step(b: Tensor, a: Tensor, state: Tensor, blocked: Tensor | None) -> Tensor
     return new if blocked is None else torch.where(blocked, b, new)
 
 
-def _blocked(restart: Tensor | None, t: int, state: Tensor, a: Tensor, level: int) -> Tensor | None:
-    """Where a step does not look at the state before.
-
-    Above the lowest level that is also where it is 0: a product of many factors may be infinite,
-    and infinity times 0 is no number.
-    """
-    again = None if restart is None else _rows(restart[t], state)
-    if level == 0:
+def _blocked(restart: Tensor | None, state: Tensor, a: Tensor, guarded: bool) -> Tensor | None:
+    """Where a step does not look at the state before; if ``guarded``, also where that is 0."""
+    again = None if restart is None else _rows(restart, state)
+    if not guarded:
         return again
     empty = state == 0
-    if a.dim() > state.dim() + 1:
-        empty = empty.all(-1, keepdim=True)
+    if a.dim() > state.dim():
+        empty = empty.all(-2, keepdim=True)
     return empty if again is None else empty | again
 
 
 def _summarize(
-    a: Tensor, b: Tensor, restart: Tensor | None, order: _Order, level: int
+    a: Tensor, b: Tensor, restart: Tensor | None, order: _Order, guarded: bool
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """What each chunk adds to the state, multiplies it by, and whether it forgets it."""
-    first, *later = order.steps(len(b))
     is_matrix = a.dim() > b.dim()
-    factors, ends = _zero_where(None if restart is None else restart[first], a[first]), b[first]
-    for t in later:
-        ends = _step(b[t], a[t], ends, _blocked(restart, t, ends, a, level))
-        factors = _compose(a[t], factors, is_matrix)
-        factors = _zero_where(None if restart is None else restart[t], factors)
+    again = [None] * len(b) if restart is None else restart.unbind(0)
+    steps = order.sort(list(zip(a.unbind(0), b.unbind(0), again, strict=True)))
+    factors, ends, first = steps[0]
+    factors = _zero_where(first, factors)
+    for a_t, b_t, again_t in steps[1:]:
+        ends = _step(b_t, a_t, ends, _blocked(again_t, ends, a_t, guarded))
+        factors = _zero_where(again_t, _compose(a_t, factors, is_matrix))
     return ends, factors, None if restart is None else restart.any(0)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elman.cells import LinearCell, watching
-from elman.engine._linear_scan import linear_scan
+from elman.engine._linear_scan import apply, linear_scan
 from elman.engine._mode import recorder
 from elman.engine._recurrence import Plan, Recurrence
 from elman.scan import restarts
@@ -68,18 +68,21 @@ def _linear_states(
     a, b = _coefficients(inp[: cell.numbers(inp)])
     state = _joined(r.state, a)
     if active is not None:  # at padding the state stays what it is
-        one = torch.eye(2, dtype=a.dtype, device=a.device) if a.dim() > b.dim() else a.new_ones(())
+        one = a.new_ones(())
+        if a.dim() > b.dim():
+            one = torch.eye(2, dtype=a.dtype, device=a.device)[..., None]
         a = torch.where(active.view(*active.shape, *[1] * (a.dim() - 2)), a, one)
         b = torch.where(active.view(*active.shape, *[1] * (b.dim() - 2)), b, b.new_zeros(()))
     restart = None if r.reset is None else restarts(r.reset, active, r.reverse)
     if restart is not None and r.start is not None:
         start = _joined(r.start, a)
-        moved = (a * start.unsqueeze(-2)).sum(-1) if a.dim() > b.dim() else a * start
-        b = torch.where(restart.view(*restart.shape, *[1] * (b.dim() - 2)), b + moved, b)
+        b = torch.where(
+            restart.view(*restart.shape, *[1] * (b.dim() - 2)), b + apply(a, start[None]), b
+        )
     s = linear_scan(a, b, state, restart, r.reverse)
     if s.is_complex():
         return s.real, s.imag
-    return s.unbind(-1) if a.dim() > s.dim() else (s,)
+    return s.unbind(-2) if a.dim() > s.dim() else (s,)
 
 
 def _coefficients(numbers: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -91,8 +94,8 @@ def _coefficients(numbers: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         if re.dtype in _COMPLEX:
             return _together(torch.complex, re, im), torch.complex(*b)
         numbers = (re, -im, im, re, *b)
-    a = _together(lambda *t: torch.stack(t, -1).view(*t[0].shape, 2, 2), *numbers[:4])
-    return a, torch.stack(numbers[4:], -1)
+    a = _together(lambda *t: torch.stack(t, -2).view(*t[0].shape[:-1], 2, 2, -1), *numbers[:4])
+    return a, torch.stack(numbers[4:], -2)
 
 
 def _together(function: Any, *numbers: Tensor) -> Tensor:
@@ -110,7 +113,7 @@ def _joined(state: Any, a: Tensor) -> Tensor:
     one, *two = state[1:] or state
     if not two:
         return one  # type: ignore[no-any-return]
-    return torch.complex(one, *two) if a.is_complex() else torch.stack((one, *two), -1)
+    return torch.complex(one, *two) if a.is_complex() else torch.stack((one, *two), -2)
 
 
 def _last_real(r: Recurrence, output: Tensor) -> Tensor:

@@ -32,16 +32,18 @@ def case(kind: str, steps: int, rows: int = 2, units: int = 3, seed: int = 0) ->
         )
 
     pair = (2,) if kind == "matrix" else ()
-    a = number(steps, rows, units, *pair, *pair) * 0.5
+    a = number(steps, rows, *pair, *pair, units) * 0.5
     restart = torch.rand(steps, rows, generator=generator) < 0.1
-    return [a, number(steps, rows, units, *pair), number(rows, units, *pair), restart]
+    return [a, number(steps, rows, *pair, units), number(rows, *pair, units), restart]
 
 
 def loop(a: Tensor, b: Tensor, state: Tensor, restart: Tensor | None, reverse: bool) -> Tensor:
     """Step by step."""
     states = [state] * len(b)
     for t in range(len(b))[:: -1 if reverse else 1]:
-        moved = torch.einsum("...ij,...j", a[t], state) if a.dim() > b.dim() else a[t] * state
+        moved = (
+            torch.einsum("...ijh,...jh->...ih", a[t], state) if a.dim() > b.dim() else a[t] * state
+        )
         if restart is not None:
             where = restart[t].reshape(-1, *[1] * (moved.dim() - 1))
             moved = torch.where(where, torch.zeros_like(moved), moved)
