@@ -23,8 +23,11 @@ FLOAT = 4
 LAYER = 20_000
 """Bytes of the Python objects of a layer of any size."""
 
-SMALL_INPUTS, SMALL_HIDDEN = (8, 16), (8, 16, 24)
-"""Sizes at which a cell's parameters are counted; a polynomial extends them to all sizes."""
+SMALL_INPUTS, SMALL_HIDDEN = (7, 15), (8, 16, 24)
+"""Sizes at which a cell's parameters are counted; a polynomial extends them to all sizes.
+
+They differ, since a cell may need a matrix more where its input has another size than its state.
+"""
 
 
 def require_memory(config: Config, *, training: bool = False) -> None:
@@ -70,11 +73,13 @@ def _counting(cell: type[Cell], options: tuple[tuple[str, Any], ...]) -> Callabl
             (inputs, hidden): sum(
                 p.numel() for p in cell(inputs, hidden, **dict(options)).parameters()
             )
-            for inputs in SMALL_INPUTS
             for hidden in SMALL_HIDDEN
+            for inputs in (*SMALL_INPUTS, hidden)
         }
 
     def count(inputs: int, hidden: int) -> int:
+        if inputs == hidden:
+            return int(through(SMALL_HIDDEN, [counted[h, h] for h in SMALL_HIDDEN], hidden))
         rows = [
             through(SMALL_HIDDEN, [counted[i, h] for h in SMALL_HIDDEN], hidden)
             for i in SMALL_INPUTS

@@ -159,3 +159,13 @@ def test_states_pickle_even_of_a_cell_defined_in_a_function() -> None:
 def test_initial_state_is_like_the_parameters() -> None:
     assert all(s.dtype == torch.float64 for s in LSTM(2, 3).double().initial_state(4))
     assert LSTM(2, 3).initial_state(4, dtype=torch.bfloat16).h.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", [name for name, _ in elman.cells.CELLS])
+@pytest.mark.parametrize("sizes", [(2, 5), (5, 2), (3, 3)])
+def test_any_sizes_without_biases_in_any_dtype(name: str, sizes: tuple[int, int]) -> None:
+    cell = by_name(name)(*sizes, bias=False, dtype=torch.float64)  # type: ignore[call-arg]
+    assert not [key for key, _ in cell.named_parameters() if "bias" in key]
+    new = cell.step(cell.project(torch.randn(4, sizes[0]).double()), cell.initial_state(4))
+    assert [s.shape for s in new] == [(4, size) for size in cell.state_sizes]
+    assert {s.dtype for s in new} == {torch.float64}
