@@ -181,18 +181,21 @@ def _count(make: MakeSized, inputs: int, hidden: int) -> int:
 
 def _formula(make: MakeSized) -> str:
     """The parameters of a unit, by I inputs and H units; a number where they are no such sum."""
-    counts = {(i, h): _count(make, i, h) / h for i in (8, 16) for h in (16, 32)}
-    per_input = (counts[16, 16] - counts[8, 16]) / 8
-    per_unit = (counts[8, 32] - counts[8, 16]) / 16
-    rest = counts[8, 16] - 8 * per_input - 16 * per_unit
-    if abs(24 * per_input + 64 * per_unit + rest - _count(make, 24, 64) / 64) > 1e-6:
+    per_input = (_count(make, 16, 16) - _count(make, 8, 16)) / (8 * 16)
+    small, middle, large = (_count(make, 8, h) - 8 * h * per_input for h in (16, 24, 32))
+    per_unit = (large - 2 * middle + small) / (2 * 8**2)  # what is left is quadratic in H
+    own = (large - small - per_unit * (32**2 - 16**2)) / 16
+    shared = small - 16**2 * per_unit - 16 * own
+    expected = 64 * (24 * per_input + 64 * per_unit + own) + shared
+    if abs(expected - _count(make, 24, 64)) > 1e-3:
         return f"{_count(make, UNITS, UNITS) / UNITS:g} at I = H = {UNITS}"
     terms = [
         f"{number:g} {of}".removeprefix("1 ")
         for number, of in ((per_input, "I"), (per_unit, "H"))
         if number
     ]
-    return " + ".join(terms + [f"{rest:g}"] * bool(rest or not terms))
+    terms += [f"{own:g}"] * bool(own or not terms)
+    return " + ".join([*terms, *([f"{shared:g} / H"] if shared else [])])
 
 
 def _kind(make: MakeSized) -> str:

@@ -76,6 +76,7 @@ def test_the_list_has_every_cell(capsys: Captured, monkeypatch: pytest.MonkeyPat
 
 def test_facts_are_read_from_the_cell() -> None:
     assert cell_facts(elman.cells.Elman).parameters == "I + H + 2"
+    assert cell_facts(elman.cells.FastRNN).parameters == "I + H + 2 + 2 / H"
     decay = elman.cells.resolve("own.py:Decay")
     assert cell_facts(decay)[1:] == (None, ("h",), (), "I + 1", "linear")
 
