@@ -51,8 +51,8 @@ def plan(r: Recurrence) -> ParallelPlan | str:
         return f"it runs linear cells (elman.cells.LinearCell), and {kind.__name__} is not one"
     if kind.step is not LinearCell.step or kind.emit is not LinearCell.emit or "step" in vars(cell):
         return f"the step of {kind.__name__} does not follow from its coefficients: it has its own"
-    if r.weights is not None:
-        return f"the weights of {kind.__name__} are kept elsewhere"
+    if r.weights is not None or r.drawn:
+        return f"the weights of {kind.__name__} are kept elsewhere, or drawn for each call"
     if not r.x.numel():
         return "there is nothing to compute"
     for t in (*r.state, *(r.start or ())):

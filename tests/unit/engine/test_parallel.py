@@ -233,3 +233,23 @@ def test_gradients_of_each_sample() -> None:
     for i, row in enumerate(x):
         expected = torch.autograd.grad(loss(parameters, row), list(parameters.values()))
         torch.testing.assert_close([g[i] for g in each.values()], list(expected))
+
+
+def test_weights_that_are_drawn_for_each_call_are_left_to_the_reference() -> None:
+    class Noisy(LinearCell):
+        states = ("h",)
+
+        def __init__(self, input_size: int, hidden_size: int) -> None:
+            super().__init__(input_size, hidden_size)
+            self.weight = torch.nn.Parameter(torch.randn(hidden_size, input_size))
+
+        def coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            b = x @ self.weight.t()
+            return torch.full_like(b, 0.9), b
+
+        def draw(self) -> dict[str, Tensor]:
+            return {"weight": self.weight + torch.randn_like(self.weight)}
+
+    layer = elman.Recurrent(Noisy(3, 5), engine="parallel")
+    with pytest.raises(elman.EngineError, match="weights of Noisy are kept elsewhere, or drawn"):
+        layer(torch.randn(2, 7, 3))
