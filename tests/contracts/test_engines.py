@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 import elman
 import sampling
-from elman.cells import Projected, by_name
+from elman.cells import CELLS, Projected, by_name
 from elman.engine import ENGINES, Recurrence, _select
 from elman.testing import (
     ENGINE_CONTRACTS,
@@ -26,6 +27,7 @@ from plans import absent_engine, engine_of
 
 pytestmark = pytest.mark.unchecked  # thousands of calls of the reference, which has its own tests
 
+LINEAR = [name for name, _ in CELLS if by_name(name).recurrence == "linear"]
 ENGINE_NAMES = [name for name, _ in ENGINES if name != "cudnn"]
 
 
@@ -33,7 +35,17 @@ ENGINE_NAMES = [name for name, _ in ENGINES if name != "cudnn"]
 @pytest.mark.parametrize("engine", ENGINE_NAMES)
 def test_engine(engine: str, cell: str) -> None:
     cases = sampling.count(300, 10)
-    check_engine(engine, lambda: by_name(cell)(3, 5), cases=cases, seed=1000 * sampling.seed())
+    check = partial(check_engine, engine, lambda: by_name(cell)(3, 5), cases=cases)
+    if engine == "parallel" and by_name(cell).recurrence != "linear":
+        with pytest.raises(elman.EngineError, match="it runs linear cells"):
+            check()
+    else:
+        check(seed=1000 * sampling.seed())
+
+
+@pytest.mark.parametrize("cell", sampling.cases(LINEAR, 2))
+def test_linear_cells_in_parallel(cell: str) -> None:
+    test_engine("parallel", cell)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="cuDNN needs an NVIDIA GPU")

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 import elman
-import sampling
 from elman.cells import GRU, LRU, SRU, LinearCell, LinOSS, MinGRU, by_name
 from elman.engine import Recurrence, _linear_scan, _parallel
 from elman.engine._linear_scan import linear_scan
-from elman.testing import check_engine
 
 LINEAR = ("mingru", "minlstm", "qrnn", "sru", "rglru", "lru", "linoss")
 KINDS = ("real", "complex", "matrix")
@@ -133,12 +131,6 @@ def test_an_infinite_product_of_coefficients_leaves_zeros_alone(tile: None) -> N
     a, b = torch.full((3000, 1, 2), 8.0), torch.zeros(3000, 1, 2)
     b[-3:] = 1
     torch.testing.assert_close(linear_scan(a, b, b[0])[-1], torch.full((1, 2), 73.0))
-
-
-@pytest.mark.unchecked
-@pytest.mark.parametrize("name", sampling.cases(LINEAR, 2))
-def test_keeps_the_contracts_of_engines(name: str) -> None:
-    check_engine("parallel", lambda: by_name(name)(3, 5), cases=sampling.count(100, 10))
 
 
 @pytest.mark.parametrize("name", LINEAR)
