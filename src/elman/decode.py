@@ -173,7 +173,7 @@ def beam(
         beams = beams.ended_by(limit <= place, limit, penalty)
         if not beams.living.any():
             return beams.ranked(end, penalty)
-        state = _taken(state, parents)
+        state = _select_rows(state, parents)
         scores, state = step(beams.tokens[:, :, -1].flatten(), state)
     raise AssertionError("counted to the end")
 
@@ -257,7 +257,7 @@ def _repeated(state: Any, times: int) -> Any:
     return tree_map(lambda s: s.repeat_interleave(times, 0), state)
 
 
-def _taken(state: Any, rows: Tensor) -> Any:
+def _select_rows(state: Any, rows: Tensor) -> Any:
     return tree_map(lambda s: s.index_select(0, rows), state)
 
 

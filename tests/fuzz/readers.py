@@ -307,9 +307,9 @@ def read_vectors(path: Path, action: Any) -> None:
 def read_music(path: Path, action: Any) -> None:
     from elman.data import piano_roll, read_music
 
-    caught = bad(action)
-    for place, values in read_music(path, caught):
-        with caught.caught(place):
+    rows = bad(action)
+    for place, values in read_music(path, rows):
+        with rows.place(place):
             if "notes" in values:
                 piano_roll(values["notes"], 0.5)
 

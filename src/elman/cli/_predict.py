@@ -202,7 +202,7 @@ def _rows(task: Supervised, texts: Sequence[str], path: Path | None) -> Iterator
         return
     name = "standard input" if str(path) == "-" else path
     for at, line in enumerate(_lines(path), 1):
-        with task.source.bad.caught(f"{name}, line {at}"):
+        with task.source.bad.place(f"{name}, line {at}"):
             yield task.row_of(line)
 
 

@@ -56,7 +56,7 @@ def read_tagged(
         fields = _conllu(tag or "upos", encoding) if conllu else _columns(tag, encoding)
         with opened_text(file, encoding) as stream:
             for block in _blocks(file, stream):
-                with bad.caught(f"{file}, line {_malformed(block, fields)}"):
+                with bad.place(f"{file}, line {_malformed(block, fields)}"):
                     yield Record(f"{file}, line {block[0][0]}", _sentence(block, fields))
 
 

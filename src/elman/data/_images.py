@@ -156,7 +156,7 @@ def read_captions(
     options = ReadOptions((image, caption), bad, names, encoding)
     records: dict[str, Record] = {}
     for place, values in _captions(file, options):
-        with bad.caught(place):
+        with bad.place(place):
             name, texts = _text(values, image), values[caption]
             for text in texts if isinstance(texts, list) else [_text(values, caption)]:
                 record = records.setdefault(name, Record(place, {"captions": []}))
@@ -199,7 +199,7 @@ def _numbered(file: Path, options: ReadOptions) -> Iterator[Record]:
             if line.isspace():
                 continue
             place = f"{file}, line {number}"
-            with options.bad.caught(place):
+            with options.bad.place(place):
                 check_field("", line, options.encoding)
                 match = _NUMBERED.fullmatch(line.rstrip("\r\n"))
                 if not match:

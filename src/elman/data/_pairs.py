@@ -58,7 +58,7 @@ def read_parallel(
             counts = [n + (line is not None) for n, line in zip(counts, lines, strict=True)]
             if None not in lines:
                 values = {n: row[1].rstrip("\r\n") for n, row in zip(names, lines, strict=True)}
-                with bad.caught(f"{source} and {target}, line {number}"):
+                with bad.place(f"{source} and {target}, line {number}"):
                     for name, text in values.items():
                         check_field(name, text, encoding)
                     yield Record(f"{source}, line {number}", values)

@@ -63,7 +63,7 @@ class BadRows:
 
     Example:
         >>> bad = BadRows("skip")
-        >>> with bad.caught("a.csv, line 3"):
+        >>> with bad.place("a.csv, line 3"):
         ...     raise BadValue("label", "is empty")
         >>> bad.skipped
         ["a.csv, line 3, column 'label': is empty"]
@@ -73,12 +73,12 @@ class BadRows:
         self.action = action
         self.skipped: list[str] = []
 
-    def caught(self, place: str) -> AbstractContextManager[None]:
+    def place(self, place: str) -> AbstractContextManager[None]:
         """Handles a BadValue that is raised inside the block, for the row at that place."""
-        return _Caught(self, place)
+        return _Place(self, place)
 
 
-class _Caught(AbstractContextManager[None]):
+class _Place(AbstractContextManager[None]):
     """Entered once or twice a row, so it is a class: a generator takes three times as long."""
 
     __slots__ = ("_bad", "_place")
@@ -275,7 +275,7 @@ def _fields(
         if row == []:
             continue
         place = f"{file}, line {first}"
-        with options.bad.caught(place):
+        with options.bad.place(place):
             if isinstance(row, csv.Error):
                 raise BadValue("", _malformed(row, lines)) from row
             if len(row) != len(header):
@@ -301,7 +301,7 @@ def _json_lines(file: Path, options: ReadOptions) -> Iterator[Record]:
             if line.isspace():
                 continue
             place = f"{file}, line {number}"
-            with options.bad.caught(place):
+            with options.bad.place(place):
                 check_field("", line, options.encoding)
                 yield Record(place, _object(line, options.required))
 

@@ -67,7 +67,7 @@ def read_videos(path: Path, size: int, bad: BadRows, *, located: bool = True) ->
             "folder of such folders and files"
         )
     for video in videos:
-        with bad.caught(str(video)):
+        with bad.place(str(video)):
             fine, shape = _frames(video, FINE * size)
             frames = fine.reshape(len(fine), size, FINE, size, FINE).mean((2, 4))
             where = _positions(video, shape, len(fine)) if located and video.is_dir() else None
@@ -141,10 +141,10 @@ def _frames(video: Path, side: int) -> tuple[Frames, tuple[int, int]]:
     if video.is_dir():
         images, most = (_image(file) for file in _images(video)), math.inf
     elif video.suffix.lower() in DECODED:
-        images = _decoded(video)
+        images = _video_frames(video)
         most = max(limits.DECODED, limits.DECODED_RATIO * video.stat().st_size)
     else:
-        images = _animated(video)
+        images = _animation_frames(video)
     frames: list[Frames] = []
     shape, decoded = (0, 0), 0
     for image in images:
@@ -189,7 +189,7 @@ def _image(file: Path) -> Any:
         return image.convert("RGB")
 
 
-def _animated(file: Path) -> Iterator[Any]:
+def _animation_frames(file: Path) -> Iterator[Any]:
     from PIL import ImageSequence
 
     with opened_image(file, "cannot be read as a video") as image:
@@ -198,7 +198,7 @@ def _animated(file: Path) -> Iterator[Any]:
             yield frame.convert("RGB")
 
 
-def _decoded(file: Path) -> Iterator[Any]:
+def _video_frames(file: Path) -> Iterator[Any]:
     _need("av", "av", file)
     import av
 

@@ -148,7 +148,7 @@ def read_music(path: Path, bad: BadRows) -> Iterator[Record]:
         if file.suffix.lower() == ".mat":
             yield from _read_mat(file, bad)
             continue
-        with bad.caught(str(file)):
+        with bad.place(str(file)):
             yield Record(str(file), {"piece": file.stem, "notes": _notes(file)})
 
 
@@ -173,7 +173,7 @@ def _read_mat(file: Path, bad: BadRows) -> Iterator[Record]:
     splits = {name: split for split, name in PARTS.items()}
     for place, roll in cells.items():
         name, _, number = place.partition(" ")
-        with bad.caught(f"{file}, {place}"):
+        with bad.place(f"{file}, {place}"):
             if roll.dtype.kind == "U":
                 raise BadValue("", str(roll))
             yield Record(

@@ -77,7 +77,7 @@ def lines(
     """
     kept: dict[str, list[tuple[int, float, Reading]]] = {}
     for reading in readings:
-        with bad.caught(reading.place):
+        with bad.place(reading.place):
             before = kept.get(reading.series, [])
             step = _step(reading, grid, before, column)
             kept.setdefault(reading.series, []).append((step, grid.place(reading.time), reading))

@@ -334,7 +334,7 @@ class Caption(Supervised):
         read, images = [], []
         for values in rows:
             image = value_of(values, "image")
-            with self.source.bad.caught(str(image)):
+            with self.source.bad.place(str(image)):
                 images.append(self.inputs["image"].parse(values))
                 read.append({**values, "image": str(image)})
         if not images:

@@ -118,7 +118,7 @@ class SeriesSet:
         options: Any = {"column": self.data.time, "gaps": self.data.missing}
         kept, first = [], {reading.series: reading.place for reading in reversed(readings)}
         for line in lines(readings, self.grid, source.bad, **options):
-            with source.bad.caught(f"{first[line.name]}: series {line.name!r}, which begins here"):
+            with source.bad.place(f"{first[line.name]}: series {line.name!r}, which begins here"):
                 if line.observed < least:
                     raise BadValue(
                         "",

@@ -104,9 +104,9 @@ class Panel:
     def targets(self, rows: Rows, horizon: int) -> Tensor:
         """What came in each window (rows, horizon); NaN where nothing was measured."""
         line, origin = rows.tensor("line"), rows.tensor("origin")
-        return self._taken(origin, horizon, self.starts[line], self.stops[line])[..., 0]
+        return self._values(origin, horizon, self.starts[line], self.stops[line])[..., 0]
 
-    def _taken(self, first: Tensor, steps: int, low: Tensor, high: Tensor) -> Tensor:
+    def _values(self, first: Tensor, steps: int, low: Tensor, high: Tensor) -> Tensor:
         """Steps from ``first`` on (rows, steps, columns); NaN outside of ``low`` to ``high``."""
         at = first.unsqueeze(1) + torch.arange(steps)
         inside = (at >= low.unsqueeze(1)) & (at < high.unsqueeze(1))
@@ -135,11 +135,11 @@ class Reader(NamedTuple):
         start, stop = panel.starts[line], panel.stops[line]
         lengths = (origin - start).clamp(max=context)
         first = origin - (context if self.aligned else lengths)
-        past = panel._taken(first, context, start, origin)
+        past = panel._values(first, context, start, origin)
         middle, scale = self._scale(past[..., 0])
-        ahead = panel._taken(origin, horizon, start, stop)
+        ahead = panel._values(origin, horizon, start, stop)
         seasons = torch.arange(horizon) // self.season + 1
-        before = panel._taken(origin - self.season, self.season, start, origin)[..., 0]
+        before = panel._values(origin - self.season, self.season, start, origin)[..., 0]
         before = before.repeat(1, int(seasons[-1]))[:, :horizon]
         target, columns = ahead[..., 0], ahead[..., 1 : 1 + self.ahead]
         known = torch.cat([before.unsqueeze(-1), columns], -1)

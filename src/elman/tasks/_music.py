@@ -267,7 +267,7 @@ class Music(Supervised):
             raise DataError(f"{path}: a set of pieces: give one piece, MIDI or MusicXML")
         bad = BadRows()
         place, values = next(read_music(path, bad))
-        with bad.caught(place):
+        with bad.place(place):
             return self.roll.parse(values)
 
     def accepts(self, path: Path) -> bool:
@@ -275,7 +275,7 @@ class Music(Supervised):
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
         for place, values in self.source.records([path]):
-            with self.source.bad.caught(place):
+            with self.source.bad.place(place):
                 if values.get("split") in (None, "test"):
                     yield {"piece": values["piece"], "roll": self.roll.parse(values)}
 

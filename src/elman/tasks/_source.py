@@ -113,7 +113,7 @@ class RowSource(Generic[Example]):
         """The example in each row; rows without one are an error, or left out."""
         examples = []
         for place, values in rows:
-            with self.bad.caught(place):
+            with self.bad.place(place):
                 split = values.get("split") if splits else None
                 examples.append(Labeled(self.parse(values), split, place))
         return examples

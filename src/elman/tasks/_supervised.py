@@ -398,7 +398,7 @@ class Supervised(Task):
         """The rows of a file, which need no target."""
         columns = [column for feature in self.inputs.values() for column in feature.columns]
         for place, values in self.source.tables([path], columns):
-            with self.source.bad.caught(place):
+            with self.source.bad.place(place):
                 for feature in self.inputs.values():
                     feature.parse(values)
                 yield values

@@ -69,7 +69,7 @@ class Run:
                 process trains in it.
             DataError: the folder cannot be written.
         """
-        successor = Successor(path) if _taken(path, force) else None
+        successor = Successor(path) if _occupied(path, force) else None
         if successor is None:
             with writing_in(path):
                 path.mkdir(parents=True, exist_ok=True)
@@ -279,7 +279,7 @@ def _event(number: int, line: bytes) -> dict[str, Any] | BadLine:
     return event
 
 
-def _taken(path: Path, force: bool) -> bool:
+def _occupied(path: Path, force: bool) -> bool:
     """Whether there is a run to replace at a path."""
     recover(path)
     if not path.exists():

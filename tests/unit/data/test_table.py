@@ -148,7 +148,7 @@ def test_a_bad_value_of_ones_own() -> None:
     bad = BadRows()
     with (
         pytest.raises(DataError, match=r"a.csv, line 3, column 'y': is empty; fix"),
-        bad.caught("a.csv, line 3"),
+        bad.place("a.csv, line 3"),
     ):
         raise BadValue("y", "is empty")
 
