@@ -8,11 +8,11 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn, sigmoid, tanh
 
-from elman.cells._base import Cell
+from elman.cells._elementwise import ElementwiseCell
 
 
 @final
-class BR(Cell):
+class BR(ElementwiseCell):
     r"""Bistable cell: a unit feeds back to itself alone, and strong feedback makes it a switch.
 
     .. math::

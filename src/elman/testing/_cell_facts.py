@@ -199,8 +199,13 @@ def _formula(make: MakeSized) -> str:
 
 
 def _kind(make: MakeSized) -> str:
-    """Dense, elementwise or linear, by the Jacobian of a step at two states."""
+    """Dense, elementwise or linear: as the cell declares, or by the Jacobian of a step.
+
+    A linear cell's output may depend on all units, and a step may be linear by chance (ReLU).
+    """
     cell = make(3, 4).double()
+    if cell.recurrence != "dense":
+        return cell.recurrence
     sizes = cell.state_sizes
     if set(sizes) != {cell.hidden_size}:
         return "dense"
