@@ -257,7 +257,8 @@ class _Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         if len(gates) == 1:
             return gates[0]
-        if t.stride(0) == len(gates) * units:
+        stacked = t._base  # whose rows may lie time first, or batch first
+        if stacked is not None and stacked.shape[-1:] == (len(gates) * units,):
             return gates[t.storage_offset() % (len(gates) * units) // units]
         return self._gates.get(id(t))
 

@@ -132,7 +132,7 @@ def test_a_broken_contract_fails(capsys: Captured) -> None:
     assert events[-1]["passed"] is False
     assert events[-1]["failed"] == ["Broken: gradients are right"]
     assert "Broken breaks 1 of its contracts" in events[-1]["verdict"]
-    assert "1 of 10 checks failed: Broken: gradients are right" in err
+    assert "1 of 11 checks failed: Broken: gradients are right" in err
 
 
 def test_a_wrong_option_of_a_check_is_refused(capsys: Captured) -> None:
