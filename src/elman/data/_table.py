@@ -75,10 +75,10 @@ class BadRows:
 
     def place(self, place: str) -> AbstractContextManager[None]:
         """Handles a BadValue that is raised inside the block, for the row at that place."""
-        return _Place(self, place)
+        return _RowPlace(self, place)
 
 
-class _Place(AbstractContextManager[None]):
+class _RowPlace(AbstractContextManager[None]):
     """Entered once or twice a row, so it is a class: a generator takes three times as long."""
 
     __slots__ = ("_bad", "_place")
