@@ -70,7 +70,7 @@ def test_damaged_files_are_read_or_refused_by_name(ask: Ask) -> None:
 
 @pytest.mark.timeout(7200)
 def test_expensive_files_are_refused(ask: Ask) -> None:
-    bombs = list(BOMBS) if is_full() else cases(list(BOMBS), 12)
+    bombs = list(BOMBS) if is_full() else cases(list(BOMBS), 6)
     requests = [{"bomb": bomb, "large": is_full(), "action": "error"} for bomb in bombs]
     counts: Counter[str] = Counter()
     failed = []

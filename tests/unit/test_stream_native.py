@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import elman
+import sampling
 from elman import Stream
 from elman.cells import GRU, LSTM, Cell, Elman, PointwiseCell, Projected, Zoneout
 from elman.engine.runtime._library import library
@@ -475,7 +476,7 @@ for kind in t.CELLS:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isa", ["baseline", "avx2"])
+@pytest.mark.parametrize("isa", sampling.cases(["baseline", "avx2"], 1))
 def test_every_instruction_set(isa: str) -> None:
     if library().isa == "baseline":
         pytest.skip("this machine has no other instruction set")

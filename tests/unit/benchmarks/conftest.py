@@ -14,6 +14,13 @@ MakeCase = Callable[..., Case]
 
 
 @pytest.fixture
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that measure nothing: they do not wait for caches and thread pools."""
+    monkeypatch.setattr("elman.testing._timing.PAUSE", 0.0)
+    monkeypatch.setattr("elman.testing._timing.BLOCK", 1e-4)
+
+
+@pytest.fixture
 def case() -> MakeCase:
     """Makes a case of a few numbers."""
 

@@ -20,6 +20,8 @@ from elman.engine.runtime import _library
 from elman.testing import ContractError
 from plans import engine_of
 
+pytestmark = pytest.mark.usefixtures("short_blocks")
+
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Any:

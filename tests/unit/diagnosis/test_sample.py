@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import elman
+import sampling
 from elman.cli import main
 from elman.diagnosis import diagnose
 from elman.diagnosis._sample import BatchPrefix, longest, windows
@@ -71,7 +72,7 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.mark.parametrize("bptt", ["full", "truncated"])
+@pytest.mark.parametrize("bptt", sampling.cases(["full", "truncated"], 1))
 def test_long_pieces_of_music(
     pieces: Path, bptt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

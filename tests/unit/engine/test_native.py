@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import elman
+import sampling
 from elman.cells import GRU, LSTM, Elman, PointwiseCell
 from elman.engine import Recurrence, _native, _reference
 from elman.engine.runtime import _operators
@@ -265,7 +266,7 @@ def test_a_forked_child_does_not_wait_for_threads_it_has_not() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isa", ["baseline", "avx2"])
+@pytest.mark.parametrize("isa", sampling.cases(["baseline", "avx2"], 1))
 def test_every_instruction_set(isa: str) -> None:
     if library().isa == "baseline":
         pytest.skip("this machine has no other instruction set")
