@@ -68,6 +68,9 @@ def merged(
 ) -> tuple[dict[str, Any], list[str]]:
     """Merge the settings of all sources into one nested tree, and collect their problems.
 
+    ``model.options`` belong to the cell that is named with them: a source that names another cell
+    does not get those of the sources before.
+
     Args:
         config: the configuration with its defaults.
         files: TOML files; later ones override earlier ones.
@@ -77,10 +80,15 @@ def merged(
     """
     tree: dict[str, Any] = {}
     for file in files:
-        _merge(tree, read_toml(file))
+        settings = read_toml(file)
+        model = settings.get("model")
+        _choose_cell(tree, model.get("cell") if isinstance(model, dict) else None)
+        _merge(tree, settings)
     known = {setting.key: setting for setting in settings_of(config)}
     values, problems = _from_environment(known, type(config), environment)
-    for key, value in {**values, **flags}.items():
+    values |= flags
+    _choose_cell(tree, values.get("model.cell"))
+    for key, value in values.items():
         if setting_for(key, known):
             _set(tree, key, value)
     return tree, problems
@@ -130,6 +138,13 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(tree, dict):
             return  # a file has a value in place of a section, which the schema will reject
     tree[name] = value
+
+
+def _choose_cell(tree: dict[str, Any], cell: Any) -> None:
+    """Leaves out the options of the cell that sources before named, if this one names another."""
+    model = tree.get("model")
+    if cell is not None and isinstance(model, dict) and model.get("cell", cell) != cell:
+        model.pop("options", None)
 
 
 def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:

@@ -58,6 +58,29 @@ def test_flags_over_environment_over_later_file_over_earlier(tmp_path: Path) -> 
     }
 
 
+@pytest.mark.parametrize(
+    ("flags", "variables", "kept"),
+    [
+        ({}, {}, True),
+        ({"model.cell": "lru"}, {}, True),
+        ({"model.cell": "gru"}, {}, False),
+        ({}, {"ELMAN_MODEL_CELL": "gru"}, False),
+        ({"model.cell": "lru"}, {"ELMAN_MODEL_CELL": "gru"}, True),
+    ],
+)
+def test_options_belong_to_the_cell_that_is_named_with_them(
+    flags: dict[str, str], variables: dict[str, str], kept: bool, tmp_path: Path
+) -> None:
+    named = toml(tmp_path, "[model]\ncell = 'lru'\n[model.options]\nmax_phase = 1\n")
+    tree, _ = merged(CONFIG, [named], flags, variables)
+    assert tree["model"].get("options") == ({"max_phase": 1} if kept else None)
+    alone = toml(tmp_path, "[model.options]\nmax_phase = 1\n", "b.toml")
+    tree, _ = merged(CONFIG, [alone], flags, variables)
+    assert tree["model"]["options"] == {"max_phase": 1}  # of whichever cell is chosen
+    other = toml(tmp_path, "[model]\ncell = 'gru'\n", "c.toml")
+    assert merged(CONFIG, [named, other], {}, {})[0]["model"] == {"cell": "gru"}
+
+
 def test_variables_of_lists_and_of_nothing() -> None:
     variables = {
         "ELMAN_DATA_FILES": os.pathsep.join(["a", "b"]),
