@@ -78,11 +78,13 @@ def _beside(images: Path) -> Path:
     kind = IDX.fullmatch(images.name)
     assert kind
     plain = f"{kind['before']}labels{kind['mark']}idx1-ubyte"
-    files = [images.with_name(plain + end) for end in (kind["gz"] or "", "", ".gz")]
-    found = [file for file in files if file.is_file()]
-    if not found:
-        raise DataError(f"{images}: expected its labels in {files[0].name} beside it, got no file")
-    return found[0]
+    candidates = [images.with_name(plain + end) for end in (kind["gz"] or "", "", ".gz")]
+    files = [file for file in candidates if file.is_file()]
+    if not files:
+        raise DataError(
+            f"{images}: expected its labels in {candidates[0].name} beside it, got no file"
+        )
+    return files[0]
 
 
 def _sizes(stream: io.BufferedReader, file: Path, axes: int) -> tuple[int, ...]:

@@ -136,8 +136,8 @@ class CausalConv1d(Layer):
             real = reset if active is None else reset & active
             segment = F.pad(real.cumsum(1), (before, 0))  # how many resets there were
             windows, segments = inputs.unfold(1, before + 1, 1), segment.unfold(1, before + 1, 1)
-            seen = (segments == segments[..., -1:])[:, :, None]
-            windows = windows.masked_fill(~seen, 0).flatten(0, 1)
+            same_segment = (segments == segments[..., -1:])[:, :, None]
+            windows = windows.masked_fill(~same_segment, 0).flatten(0, 1)
             output = self._filtered(windows.transpose(1, 2)).view(batch, steps, -1)
             here = segment[rows, last] == segment[:, -1:]
             after = after.masked_fill(~here[..., None], 0)
