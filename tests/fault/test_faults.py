@@ -148,7 +148,11 @@ def test_nothing_complete_is_lost(ask: Ask, name: str) -> None:
 def test_kill_9_at_any_moment_comes_to_the_same(ask: Ask) -> None:
     draw, stages = random.Random(sampling.seed()), Counter[str]()
     kills = sampling.count(full=100, quick=4)
-    while stages.total() < kills:
+    every = {"training", "validation", "a checkpoint", "resumption", "pictures"}
+    # A moment is a share of the run's time, so which stage it meets depends on the machine: a full
+    # run goes on until all were met.
+    missing = every if sampling.is_full() else set[str]()
+    while stages.total() < kills or (missing - set(stages) and stages.total() < 4 * kills):
         name = KILLED[stages.total() % len(KILLED)]
         moments = [draw.random() for _ in range(draw.choice((1, 1, 2, 3)))]
         result = ask(name, moments=moments)
@@ -159,4 +163,4 @@ def test_kill_9_at_any_moment_comes_to_the_same(ask: Ask) -> None:
         assert result["same"], shown
     sampling.record("kills", {"kills": stages.total(), "stages": dict(stages)})
     if sampling.is_full():
-        assert set(stages) >= {"training", "validation", "a checkpoint", "resumption", "pictures"}
+        assert set(stages) >= every
