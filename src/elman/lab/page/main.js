@@ -51,17 +51,18 @@ async function show() {
 }
 
 async function open(where) {
-  const { slug, text, lessons } = recording ? { slug: recording.lesson.slug, text: recording.lesson, lessons: [] } : { slug: where, text: null, lessons: await catalog() };
-  if (recording) return lesson(slug, text, lessons);
-  if (where === "") return homeScreen(main, { lessons, runs: () => get("runs.json"), flights: () => get("page/flights.json") });
-  if (where === "sandbox") return sandboxScreen(main, { connection, address });
+  if (recording) return lesson(recording.lesson.slug, recording.lesson, []);
+  const lessons = await catalog();
+  if (where === "") return homeScreen(main, { lessons, runs: () => get("runs"), flights: () => get("flights.json") });
+  if (where === "sandbox") return sandboxScreen(main, { connection, address, facts: await get("lab") });
   if (where.startsWith("run/")) return runScreen(main, { connection, address, run: where.slice(4) });
   const known = lessons.find((item) => item.slug === where);
   if (!known) throw new Error(`There is no lesson "${where}".`);
-  return lesson(where, { ...known, ...(await get(`lessons/${where}.json`)) }, lessons);
+  return lesson(where, known, lessons);
 }
 
-function lesson(slug, text, lessons) {
+function lesson(slug, item, lessons) {
+  const text = { ...item, ...item.text };
   document.title = `${text.title} · elman lab`;
   const loadStage = () => (recording ? import("stage") : import(new URL(`lessons/${slug}/stage.js`, document.baseURI).href));
   return lessonScreen(main, { text, loadStage, connection, address, lessons });
@@ -70,7 +71,7 @@ function lesson(slug, text, lessons) {
 let kept = null;
 async function catalog() {
   document.title = "elman lab";
-  kept ??= await get("lessons.json");
+  kept ??= await get("lessons");
   return kept;
 }
 
