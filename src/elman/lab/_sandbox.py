@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from elman._errors import ConfigError
 from elman.lab._lesson import Ask
 from elman.lab._live import Live
-from elman.lab._protocol import MOST_NUMBERS, Event
+from elman.lab._protocol import Event, thinned
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -67,7 +67,7 @@ class ProbeSettings(Recurrence):
     steps: int = Field(50, ge=2, le=256, description="time steps")
 
 
-class Source(NamedTuple):
+class DataChoice(NamedTuple):
     """Where a choice of data comes from: the task, and the name of the data set."""
 
     task: str
@@ -75,12 +75,12 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "adding": Source("regress", "adding"),
-    "parity": Source("classify", "parity"),
-    "recall": Source("classify", "recall"),
-    "echo": Source("tag", "delayed-echo"),
-    "copy": Source("tag", "copy-memory"),
-    "digits": Source("classify", "digits"),
+    "adding": DataChoice("regress", "adding"),
+    "parity": DataChoice("classify", "parity"),
+    "recall": DataChoice("classify", "recall"),
+    "echo": DataChoice("tag", "delayed-echo"),
+    "copy": DataChoice("tag", "copy-memory"),
+    "digits": DataChoice("classify", "digits"),
 }
 """Data that need no file. ``recall`` is "I grew up in France"."""
 FILES = {"numbers": "regress", "labels": "classify", "text": "language"}
@@ -342,21 +342,6 @@ def run_training(
     finally:
         if not run.begun:
             _remove(run.path)
-
-
-def thinned(event: Event) -> Event:
-    """An event of a training, whose long lists are thinned out evenly."""
-    return {name: _thin(value) for name, value in event.items()}
-
-
-def _thin(value: object) -> object:
-    match value:
-        case dict():
-            return thinned(value)
-        case list() if len(value) > MOST_NUMBERS:
-            step = (len(value) - 1) / (MOST_NUMBERS - 1)
-            return [value[round(i * step)] for i in range(MOST_NUMBERS)]
-    return value
 
 
 def _remove(path: Path) -> None:

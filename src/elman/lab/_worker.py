@@ -37,18 +37,18 @@ from elman.lab._protocol import (
 )
 
 HEAVY = (
-    "elman.inspection",
-    "elman.training",
-    "elman.training._loop",
-    "elman.tasks",
-    "elman.tasks._sequence_net",
-    "elman.init",
-    "elman.layers",
-    "elman.engine",
-    "torch.func",
-    "torch.fx.experimental.proxy_tensor",
+    "elman.cells:LSTM GRU",
+    "elman.engine:explain",
+    "elman.init:initialize",
+    "elman.inspection:gradient_flow record_activations",
+    "elman.layers:Recurrent",
+    "elman.tasks:Classify LanguageModel Regress Tag",
+    "elman.training:fit",
+    "torch._dynamo:disable",
+    "torch.fx.experimental.proxy_tensor:make_fx",
+    "torch.func:vjp",
 )
-"""What asks import: loaded once, before the first fork."""
+"""What asks import, module and names: loaded once, before the first fork."""
 BURST, PER_SECOND = 64, 10
 """Events of an ask that may come at once, and how many a second after that."""
 PRINTED = 2000
@@ -62,8 +62,10 @@ def nursery(control: socket.socket, place: Place) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C is for the server, which closes the socket
-    for name in HEAVY:
-        import_module(name)
+    for entry in HEAVY:
+        module, _, names = entry.partition(":")
+        for name in names.split():
+            getattr(import_module(module), name)
     gc.collect()
     gc.freeze()  # so that a worker's collector does not copy the pages of what is loaded
     control.sendall(b"ready\n")
@@ -144,6 +146,7 @@ class Worker:
         self._warm()
         if self._typed:
             self._apart()
+        self._channel.sendall(b"ready\n")
         for line in self._lines:
             request = json.loads(line)
             try:
@@ -240,7 +243,8 @@ class _Pace:
 
 def main() -> None:
     """Run the nursery on the socket that the server passed on."""
-    nursery(socket.socket(fileno=int(sys.argv[1])), Place.of_json(sys.argv[2]))
+    with suppress(BrokenPipeError):  # the server has ended meanwhile
+        nursery(socket.socket(fileno=int(sys.argv[1])), Place.of_json(sys.argv[2]))
 
 
 if __name__ == "__main__":
