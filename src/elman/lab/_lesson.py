@@ -137,6 +137,28 @@ def read_text(slug: str) -> LessonText:
     return parse_text(FOLDER / slug / "lesson.md")
 
 
+def described(slug: str) -> dict[str, Any]:
+    """A lesson with its text and its asks, for a page."""
+    one = lesson(slug)
+    asks = [
+        {
+            "name": ask.name,
+            "settings": ask.settings.model_json_schema(),
+            "recorded": list(ask.recorded),
+        }
+        for ask in one.asks
+    ]
+    return {
+        "slug": slug,
+        "number": one.number,
+        "title": one.title,
+        "minutes": one.minutes,
+        "question": one.question,
+        "text": read_text(slug).json(),
+        "asks": asks,
+    }
+
+
 def parse_text(file: Path) -> LessonText:
     """The text in a file of Markdown.
 

@@ -91,7 +91,7 @@ def opened(settings: RunSettings, place: Place) -> Iterator[Event]:
 
 def _flat(config: Mapping[str, Any]) -> dict[str, str]:
     """The settings of a run by their dotted keys, as text."""
-    flat = {}
+    flat: dict[str, str] = {}
     for section, values in config.items():
         if isinstance(values, Mapping):
             flat |= {f"{section}.{key}": str(value) for key, value in values.items()}

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from elman._errors import ConfigError, ElmanError
 from elman.lab._asks import TYPED, Place, asks_of
-from elman.lab._lesson import FOLDER, LESSONS, lesson, read_text
+from elman.lab._lesson import FOLDER, LESSONS, described
 from elman.lab._protocol import (
     LONGEST_MESSAGE,
     AskMessage,
@@ -376,25 +376,3 @@ class _Tab:
     async def _cut(self) -> None:
         with suppress(RuntimeError):
             await self._socket.close(SLOW, "this tab reads too slowly: reload it")
-
-
-def described(slug: str) -> dict[str, Any]:
-    """A lesson with its text and its asks, for a page."""
-    one = lesson(slug)
-    asks = [
-        {
-            "name": ask.name,
-            "settings": ask.settings.model_json_schema(),
-            "recorded": list(ask.recorded),
-        }
-        for ask in one.asks
-    ]
-    return {
-        "slug": slug,
-        "number": one.number,
-        "title": one.title,
-        "minutes": one.minutes,
-        "question": one.question,
-        "text": read_text(slug).json(),
-        "asks": asks,
-    }

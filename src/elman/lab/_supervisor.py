@@ -43,7 +43,7 @@ class QueuedAsk:
     ) -> None:
         self.owner, self.of, self.name, self.settings = owner, of, name, settings
         self._send = send
-        self.stopped = self.over = False
+        self.stopped = self.over = self.tried = False
 
     @property
     def typed(self) -> bool:
@@ -209,14 +209,18 @@ class Supervisor:
                 await self._pass_on(job, self._answering)
         except TimeoutError:
             job.fail(TOO_LONG)
-        except (EOFError, ValueError):
+        except (EOFError, ValueError, ConnectionError):
+            worker.dead = worker.dead or not job.typed
             if job.stopped:
                 job.tell({"event": "stopped"})
-            else:
+            elif job.tried or job.typed:
                 what = "the code ended its process" if job.typed else "the worker ended"
                 job.fail(f"{what} before the answer was complete: ask again, with smaller settings")
+            else:  # it may have died before this ask
+                job.tried = True
+                self._waiting.appendleft(job)
         finally:
-            if not job.over:
+            if not job.over and job not in self._waiting:
                 job.fail("the worker cannot be started: ask again")
             if job.typed and self._answering:
                 self._answering.close()
@@ -245,7 +249,8 @@ class Supervisor:
             event = json.loads(line)
             if not isinstance(event, dict) or not isinstance(event.get("event"), str):
                 raise ValueError("not an event")
-            if event["event"] == "stopped" and not job.stopped:
+            job.tried = True
+            if event["event"] == "stopped" and job.typed and not job.stopped:
                 job.fail(" ".join(filter(None, [TOO_LONG, str(event.get("message", ""))])))
             job.tell(event)
 

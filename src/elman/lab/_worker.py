@@ -203,7 +203,8 @@ class Worker:
 
         A training has an "end" of its own, with its metrics.
         """
-        pace, end = _Pace(), {"event": "end"}
+        pace = _Pace()
+        end: Event = {"event": "end"}
 
         def send(event: Event) -> None:
             if event["event"] in ENDS:
