@@ -1,0 +1,34 @@
+"""The lab: lessons, a sandbox and a view of runs, in a page on this machine.
+
+One worker process computes with elman's own cells and measures; the page draws what it answers. The
+names are loaded when they are first used: neither torch nor the packages of the extra ``lab`` are
+imported for the list of lessons.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elman._lazy import lazy
+
+if TYPE_CHECKING:
+    from elman.lab._export import export as export
+    from elman.lab._lesson import (
+        LESSONS as LESSONS,
+        Ask as Ask,
+        Lesson as Lesson,
+        Predict as Predict,
+        Text as Text,
+        lesson as lesson,
+        read_text as read_text,
+    )
+    from elman.lab._server import serve as serve
+
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "_export": "export",
+        "_lesson": "LESSONS Ask Lesson Predict Text lesson read_text",
+        "_server": "serve",
+    },
+)

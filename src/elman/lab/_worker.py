@@ -1,0 +1,209 @@
+"""The processes that compute: a nursery with torch loaded, which forks a worker in milliseconds.
+
+The nursery does nothing but fork, and end what its workers leave behind. A worker reads one ask a
+line and writes its events, a line each. ``python -m elman.lab._worker FD PLACE`` is the nursery.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from elman._errors import ConfigError, ElmanError, Interrupted
+from elman.lab import _limits
+from elman.lab._asks import Place, asks_of
+from elman.lab._lesson import Ask
+from elman.lab._protocol import Event, config_problems, encode, error_event, read_settings
+
+HEAVY = (
+    "elman.inspection",
+    "elman.training",
+    "elman.training._loop",
+    "elman.tasks",
+    "elman.tasks._sequence_net",
+    "elman.init",
+    "elman.layers",
+    "elman.engine",
+    "torch.func",
+    "torch.fx.experimental.proxy_tensor",
+)
+"""What asks import: loaded once, before the first fork."""
+BURST, PER_SECOND = 64, 10
+"""Events of an ask that may come at once, and how many a second after that."""
+PRINTED = 2000
+"""Characters of what typed code prints that are shown."""
+
+
+def nursery(control: socket.socket, place: Place) -> None:
+    """Fork a worker for each request on the socket until it closes; then end them all."""
+    _limits.adopt_orphans()
+    _limits.die_with_parent()
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the server, which closes the socket
+    for name in HEAVY:
+        import_module(name)
+    gc.collect()
+    gc.freeze()  # so that a worker's collector does not copy the pages of what is loaded
+    control.sendall(b"ready\n")
+    workers: set[int] = set()
+    try:
+        while True:
+            readable, _, _ = select.select([control], [], [], 0.2)
+            workers -= _ended(workers)
+            if not readable:
+                continue
+            line, handles, _, _ = socket.recv_fds(control, 64, 1)
+            if not line:
+                return
+            channel = socket.socket(fileno=handles[0])
+            child = os.fork()
+            if child == 0:
+                control.close()
+                _born(channel, place, typed=line.strip() == b"code")
+            channel.close()
+            workers.add(child)
+            control.sendall(f"{child}\n".encode())
+    finally:
+        for child in workers:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        _ended(workers)
+
+
+def _ended(workers: set[int]) -> set[int]:
+    """The workers that have ended; what they left behind is ended here."""
+    ended = set()
+    while True:
+        try:
+            child, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if child == 0:
+            return ended
+        if child in workers:
+            ended.add(child)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child, signal.SIGKILL)
+        for orphan in _children() - workers:
+            with suppress(ProcessLookupError):
+                os.kill(orphan, signal.SIGKILL)
+
+
+def _children() -> set[int]:
+    task = Path(f"/proc/self/task/{os.getpid()}/children")
+    return {int(child) for child in task.read_text().split()} if task.exists() else set()
+
+
+def _born(channel: socket.socket, place: Place, *, typed: bool) -> None:
+    """What a fork does: answer until the socket closes, and end."""
+    code = 1
+    try:
+        _limits.die_with_parent()
+        os.setsid()
+        Worker(channel, place, typed=typed).run()
+        code = 0
+    finally:
+        os._exit(code)  # nothing of the nursery's is to be run or flushed
+
+
+class Worker:
+    """Answers asks, one at a time, until its socket closes."""
+
+    def __init__(self, channel: socket.socket, place: Place, *, typed: bool) -> None:
+        self._lines = channel.makefile("r", encoding="utf-8")
+        self._channel, self._typed = channel, typed
+        self._asks = asks_of(place)
+        self._busy = False
+        signal.signal(signal.SIGINT, self._interrupted)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def run(self) -> None:
+        """Answer every line."""
+        if self._typed:
+            self._apart()
+        for line in self._lines:
+            request = json.loads(line)
+            try:
+                self._busy = True
+                self._answer(request["of"], self._asks[request["name"]], request["settings"])
+            except KeyboardInterrupt:  # after the last event, or between two
+                self._send(request["of"], {"event": "stopped"})
+            finally:
+                self._busy = False
+
+    def _apart(self) -> None:
+        """A worker of typed code: its output goes nowhere, and the system limits it."""
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        _limits.confine()
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        """Stop what is asked now; a stop that comes too late stops nothing."""
+        if self._busy:
+            raise KeyboardInterrupt
+
+    def _answer(self, of: int, ask: Ask, settings: Any) -> None:
+        """All events of an answer, and how it ended."""
+        try:
+            checked = read_settings(ask.settings, settings)
+            if isinstance(checked, list):
+                self._send(of, error_event(checked))
+                return
+            for event in _paced(ask.answer(checked)):
+                self._send(of, event)
+            end: Event = {"event": "end"}
+        except Interrupted as error:
+            end = {"event": "stopped", "message": str(error), "resume": list(error.resume)}
+        except ConfigError as error:
+            end = error_event(config_problems(error, {n: n for n in ask.settings.model_fields}))
+        except ElmanError as error:
+            end = {"event": "error", "message": str(error), "where": ""}
+        except MemoryError:
+            end = {"event": "error", "message": NO_MEMORY, "where": ""}
+        except Exception as error:  # noqa: BLE001 - typed code, and nothing is above us
+            message = f"{type(error).__name__}: {error}"
+            short = NO_MEMORY if "can't allocate memory" in message else message[:1000]
+            end = {"event": "error", "message": short, "where": ""}
+        self._busy = False
+        self._send(of, end)
+
+    def _send(self, of: int, event: Event) -> None:
+        self._channel.sendall(encode({"of": of, **event}).encode() + b"\n")
+
+
+NO_MEMORY = "out of memory: use fewer hidden units, fewer steps or fewer rows"
+
+
+def _paced(events: Iterator[Event]) -> Iterator[Event]:
+    """The events, so slowly that a page can draw them: after a burst ten a second."""
+    left, last = float(BURST), time.monotonic()
+    for event in events:
+        now = time.monotonic()
+        left, last = min(BURST, left + (now - last) * PER_SECOND), now
+        if left < 1:
+            time.sleep((1 - left) / PER_SECOND)
+        left -= 1
+        yield event
+
+
+def main() -> None:
+    """Run the nursery on the socket that the server passed on."""
+    nursery(socket.socket(fileno=int(sys.argv[1])), Place.of_json(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
