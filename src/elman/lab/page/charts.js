@@ -29,6 +29,10 @@ export function lines(element, spec) {
   parts.plot.before(legend);
 
   function draw() {
+    const none = !now.series.some(({ values }) => values.some((value) => Number.isFinite(value)));
+    parts.empty(none);
+    if (now.title) parts.rename(now.title);
+    if (none) return parts.say(now.sentence ?? "Nothing to show yet.");
     const data = joined(now);
     const shape = JSON.stringify([now.x?.log, now.y, now.title, now.series.map(({ name, dash, color, faint }) => [name, dash, color, faint])]);
     if (chart && shape === drawn) {
@@ -38,7 +42,7 @@ export function lines(element, spec) {
       build(data);
       drawn = shape;
     }
-    parts.say(now.sentence ?? described(now));
+    return parts.say(now.sentence ?? described(now));
   }
 
   function rescale(data) {
@@ -83,12 +87,13 @@ export function lines(element, spec) {
     chart.setSize({ width, height: height(width) });
   });
   parts.onTheme(() => chart && build(joined(now)));
-  if (spec.series) draw();
+  now.series ??= [];
+  draw();
   return {
     element: parts.element,
     update(data) {
       now = { ...now, ...data };
-      if (now.series) draw();
+      draw();
     },
   };
 }

@@ -39,9 +39,12 @@ export function knobs(element, { address, recorded = () => [] }) {
     return { id, problem, note, label: h("label", { for: id }, label) };
   }
 
-  function range({ name, label, min, max, step, value, log = false, format = number, hint }) {
+  /** `unset` is a word for no value: the first place of the slider, whose value is null. */
+  function range({ name, label, min, max, step, value, log = false, format: written = number, unset, hint }) {
     const only = recorded(name).filter((item) => typeof item === "number");
-    const scale = only.length ? listed(only) : log ? logarithmic(min, max, step) : linear(min, max, step);
+    const full = only.length ? listed(only) : log ? logarithmic(min, max, step) : linear(min, max, step);
+    const scale = unset === undefined ? full : optional(full);
+    const format = (item) => (item === null ? unset : written(item));
     const { id, problem, note, label: title } = frame(name, label, hint);
     const output = h("output", { for: id });
     const input = h("input", { id, name, type: "range", min: scale.min, max: scale.max, step: scale.step });
@@ -54,9 +57,9 @@ export function knobs(element, { address, recorded = () => [] }) {
       get value() {
         return scale.value(Number(input.value));
       },
-      parse: Number,
+      parse: (text) => (text === "null" ? null : Number(text)),
       set(next, quiet = false) {
-        input.value = scale.place(Number(next));
+        input.value = scale.place(next);
         show();
         if (!quiet) moved();
       },
@@ -72,10 +75,11 @@ export function knobs(element, { address, recorded = () => [] }) {
     return add(knob, value);
   }
 
-  function choice({ name, label, options, value, hint, format = (item) => item }) {
+  /** An option is a value, or {value, label}; null is a value. */
+  function choice({ name, label, options, value, hint, format = String }) {
     const only = recorded(name).map(String);
     const items = options
-      .map((item) => (typeof item === "object" ? { value: item.value, label: item.label ?? String(item.value) } : { value: item, label: format(item) }))
+      .map((item) => (item !== null && typeof item === "object" ? { value: item.value, label: item.label ?? String(item.value) } : { value: item, label: format(item) }))
       .filter((item) => !only.length || only.includes(String(item.value)));
     const find = (text) => (items.find((item) => String(item.value) === String(text)) ?? items[0]).value;
     return items.length > 5 ? select(items, find) : pills(items, find);
@@ -98,7 +102,7 @@ export function knobs(element, { address, recorded = () => [] }) {
           for (const input of inputs) input.checked = input.value === String(find(next));
           if (!quiet) moved();
         },
-      }, value ?? items[0].value);
+      }, value === undefined ? items[0].value : value);
     }
 
     function select(items, find) {
@@ -117,7 +121,7 @@ export function knobs(element, { address, recorded = () => [] }) {
           input.value = String(find(next));
           if (!quiet) moved();
         },
-      }, value ?? items[0].value);
+      }, value === undefined ? items[0].value : value);
     }
   }
 
@@ -195,6 +199,11 @@ export function knobs(element, { address, recorded = () => [] }) {
       listener(settings());
       return () => listeners.delete(listener);
     },
+    /** Shows or hides a knob; a hidden one keeps its value. */
+    visible(name, is) {
+      const knob = all.get(name);
+      if (knob) knob.element.hidden = !is;
+    },
     /** Shows the message of an error at the knob that it names; false if there is no such knob. */
     refuse(name, message) {
       const knob = all.get(name);
@@ -229,6 +238,19 @@ function logarithmic(min, max, step = 10 ** 0.05) {
   const places = Math.round(Math.log(max / min) / Math.log(factor));
   const value = (place) => Number((min * (max / min) ** (place / places)).toPrecision(3));
   return { min: 0, max: places, step: "any", value, place: (wanted) => (places * Math.log(Math.max(wanted, min) / min)) / Math.log(max / min) };
+}
+
+/** A scale with one more place before its first, for no value. */
+function optional(scale) {
+  const step = scale.step === "any" ? (scale.max - scale.min) / 100 : scale.step;
+  const min = scale.min - step;
+  return {
+    ...scale,
+    min,
+    step,
+    value: (place) => (place < scale.min - step / 2 ? null : scale.value(Math.max(place, scale.min))),
+    place: (value) => (value === null ? min : scale.place(value)),
+  };
 }
 
 function listed(values) {
