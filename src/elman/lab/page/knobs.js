@@ -86,7 +86,7 @@ export function knobs(element, { address, recorded = () => [] }) {
 
     function pills(items, find) {
       const { id, problem, note } = frame(name, label, hint);
-      const inputs = items.map((item, index) => h("input", { type: "radio", id: `${id}-${index}`, name: id, value: item.value, onchange: moved }));
+      const inputs = items.map((item, index) => h("input", { type: "radio", id: `${id}-${index}`, name: id, value: String(item.value), onchange: moved }));
       const labels = inputs.map((input, index) => h("span", { class: "pill" }, input, h("label", { for: input.id }, items[index].label)));
       const group = h("fieldset", { class: "knob", "data-knob": name, "aria-describedby": problem.id }, h("legend", {}, label), h("div", { class: "pills" }, labels), note, problem);
       return add({
@@ -95,7 +95,7 @@ export function knobs(element, { address, recorded = () => [] }) {
         input: inputs[0],
         element: group,
         get value() {
-          return find(inputs.find((input) => input.checked)?.value ?? items[0].value);
+          return find(inputs.find((input) => input.checked)?.value);
         },
         parse: find,
         set(next, quiet = false) {
@@ -107,7 +107,7 @@ export function knobs(element, { address, recorded = () => [] }) {
 
     function select(items, find) {
       const { id, problem, note, label: title } = frame(name, label, hint);
-      const input = h("select", { id, name, "aria-describedby": problem.id, onchange: moved }, items.map((item) => h("option", { value: item.value }, item.label)));
+      const input = h("select", { id, name, "aria-describedby": problem.id, onchange: moved }, items.map((item) => h("option", { value: String(item.value) }, item.label)));
       return add({
         name,
         problem,

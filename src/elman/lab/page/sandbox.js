@@ -16,15 +16,15 @@ const LOOK = {
   data: {
     label: "Data",
     options: [
-      { value: "adding", label: "adding: sum of two marked numbers" },
-      { value: "parity", label: "parity: odd or even number of ones" },
-      { value: "recall", label: "recall: I grew up in France ..." },
-      { value: "echo", label: "echo: repeat the input, later" },
-      { value: "copy", label: "copy: repeat symbols after a blank" },
-      { value: "digits", label: "digits: images by rows" },
-      { value: "numbers", label: "your table, a number a row" },
-      { value: "labels", label: "your table, a label a row" },
-      { value: "text", label: "your text, next word" },
+      "adding",
+      "parity",
+      { value: "recall", label: "recall (I grew up in France)" },
+      "echo",
+      { value: "copy", label: "copy memory" },
+      "digits",
+      { value: "numbers", label: "your table: numbers" },
+      { value: "labels", label: "your table: labels" },
+      { value: "text", label: "your text" },
     ],
     hint: null,
   },
@@ -155,7 +155,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
       const curve = (points, kind, more) => (points.length ? [{ name: `${name}${kind}`, x: points.map(([x]) => x), values: points.map(([, y]) => y), ...more }] : []);
       return [...curve(attempt.valid, "", { dash: at ? undefined : [] }), ...curve(attempt.train, ", training", { faint: true })];
     });
-    loss.update({ series, title: `Loss: ${metric}`, y: { label: metric, log: true }, levels: attempts[0]?.levels ?? [], sentence: lossSentence(attempts, labels) });
+    loss.update({ series, title: metric === "loss" ? "Loss" : `Loss (${metric})`, y: { label: metric, log: true }, levels: attempts[0]?.levels ?? [], sentence: lossSentence(attempts, labels) });
     drawBack(labels);
     const last = attempts[0];
     gates.update({
