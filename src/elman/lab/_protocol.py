@@ -16,6 +16,8 @@ LONGEST_MESSAGE = 65_536
 """Bytes of a message of the page."""
 LONGEST_LINE = 1_048_576
 """Bytes of an event of the worker."""
+ENDS = frozenset(("end", "error", "stopped"))
+"""Events that end an answer."""
 MOST_NUMBERS = 256
 """Numbers in one array of an event."""
 

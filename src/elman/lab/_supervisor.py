@@ -16,7 +16,7 @@ from typing import Any
 
 from elman.lab import _limits
 from elman.lab._asks import TYPED, Place
-from elman.lab._protocol import LONGEST_LINE, Event
+from elman.lab._protocol import ENDS, LONGEST_LINE, Event
 
 PATIENCE = 3.0
 """Seconds after which a worker that was asked to stop is killed."""
@@ -26,7 +26,6 @@ PAUSE = 1.0
 """Seconds before another attempt, if processes cannot be started."""
 QUEUE = 64
 """Asks that wait at most."""
-ENDS = {"end", "error", "stopped"}
 
 Announce = Callable[[Event], None]
 
