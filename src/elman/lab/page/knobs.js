@@ -40,9 +40,9 @@ export function knobs(element, { address, recorded = () => [] }) {
   }
 
   /** `unset` is a word for no value: the first place of the slider, whose value is null. */
-  function range({ name, label, min, max, step, value, log = false, format: written = number, unset, hint }) {
+  function range({ name, label, min, max, step, value, log = false, whole = false, format: written = number, unset, hint }) {
     const only = recorded(name).filter((item) => typeof item === "number");
-    const full = only.length ? listed(only) : log ? logarithmic(min, max, step) : linear(min, max, step);
+    const full = only.length ? listed(only) : log ? logarithmic(min, max, step, whole) : linear(min, max, step);
     const scale = unset === undefined ? full : optional(full);
     const format = (item) => (item === null ? unset : written(item));
     const { id, problem, note, label: title } = frame(name, label, hint);
@@ -204,10 +204,10 @@ export function knobs(element, { address, recorded = () => [] }) {
       const knob = all.get(name);
       if (knob) knob.element.hidden = !is;
     },
-    /** Shows the message of an error at the knob that it names; false if there is no such knob. */
+    /** Shows the message of an error at the knob that it names; false if no such knob is seen. */
     refuse(name, message) {
       const knob = all.get(name);
-      if (!knob) return false;
+      if (!knob || knob.element.hidden) return false;
       knob.problem.textContent = message;
       knob.input.setAttribute("aria-invalid", "true");
       return true;
@@ -233,10 +233,13 @@ function linear(min, max, step = (max - min) / 100) {
 }
 
 /** A slider in powers: `step` is a factor, as 1.1; the values have three digits. */
-function logarithmic(min, max, step = 10 ** 0.05) {
+function logarithmic(min, max, step = 10 ** 0.05, whole = false) {
   const factor = step > 1 ? step : 10 ** 0.05;
   const places = Math.round(Math.log(max / min) / Math.log(factor));
-  const value = (place) => Number((min * (max / min) ** (place / places)).toPrecision(3));
+  const value = (place) => {
+    const exact = Number((min * (max / min) ** (place / places)).toPrecision(3));
+    return whole ? Math.round(exact) : exact;
+  };
   return { min: 0, max: places, step: "any", value, place: (wanted) => (places * Math.log(Math.max(wanted, min) / min)) / Math.log(max / min) };
 }
 

@@ -91,7 +91,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
   const pair = h("div", { class: "pair" });
   stage.append(pair);
   const back = lines(pair, { title: "Gradient by steps back", x: { label: "steps back" }, y: { label: "‖dL/dh‖", log: true }, series: [] });
-  const gates = lines(pair, { title: "Gates: mean over units and steps", x: { label: "update" }, y: { label: "mean", min: 0, max: 1 }, series: [] });
+  const gates = lines(pair, { title: "Gates, mean", x: { label: "update" }, y: { label: "mean", min: 0, max: 1 }, series: [] });
   const list = h("ol", { class: "attempts", "aria-label": "The last five attempts" });
   stage.append(h("h2", {}, "Attempts"), list);
 
@@ -113,7 +113,8 @@ export function sandboxScreen(main, { connection, address, facts }) {
       if (event.event !== "probe") return undefined;
       trouble.textContent = "";
       untrained = event;
-      network.update({ gradient: event.gradient, states: event.states, sentence: probeSentence(event) });
+      network.update({ gradient: event.gradient, states: statesOf(event), sentence: probeSentence(event) });
+      drawGates();
       return drawBack();
     });
   }
@@ -157,12 +158,19 @@ export function sandboxScreen(main, { connection, address, facts }) {
     });
     loss.update({ series, title: metric === "loss" ? "Loss" : `Loss (${metric})`, y: { label: metric, log: true }, levels: attempts[0]?.levels ?? [], sentence: lossSentence(attempts, labels) });
     drawBack(labels);
-    const last = attempts[0];
-    gates.update({
-      series: Object.entries(last?.gates ?? {}).map(([name, points]) => ({ name, x: points.map(([x]) => x), values: points.map(([, y]) => y) })),
-      sentence: last && Object.keys(last.gates).length ? undefined : "The gates of an LSTM or a GRU appear while it trains.",
-    });
+    drawGates();
     list.replaceChildren(...attempts.map((attempt) => attemptRow(attempt, labels.get(attempt), () => set.set(attempt.settings))));
+  }
+
+  /** While a cell with gates trains, their means by update; before that, those of the probe by step. */
+  function drawGates() {
+    const learned = Object.entries(attempts[0]?.gates ?? {});
+    const before = Object.entries(untrained?.gates ?? {});
+    const none = "This cell has no gates. Those of an LSTM or a GRU are shown here.";
+    if (learned.length) {
+      const series = learned.map(([name, points]) => ({ name, x: points.map(([x]) => x), values: points.map(([, y]) => y) }));
+      gates.update({ title: "Gates, mean, while it trains", x: { label: "update" }, series });
+    } else gates.update({ title: "Gates, mean, untrained", x: { label: "step", start: 1 }, series: before.map(([name, values]) => ({ name, values })), sentence: before.length ? undefined : none });
   }
 
   function drawBack(labels = labelsOf(attempts)) {
@@ -213,8 +221,11 @@ const FOLLOW = {
   queued(attempt) {
     attempt.state = "waiting";
   },
+  run(attempt, event) {
+    Object.assign(attempt, { run: event.run, command: event.command });
+  },
   start(attempt, event) {
-    Object.assign(attempt, { state: "training", run: event.run, metric: event.metric ?? "loss", updates: event.updates });
+    Object.assign(attempt, { state: "training", metric: event.metric ?? "loss", updates: event.updates });
   },
   train(attempt, event) {
     const value = event[attempt.metric] ?? event.loss;
@@ -285,6 +296,12 @@ function lossSentence(attempts, labels) {
   return `Validation ${done[0].metric}: ${done.map((attempt) => `${labels.get(attempt)} ${number(attempt.valid.at(-1)[1])}`).join("; ")}.`;
 }
 
+/** The states of one row by step, as the strip under the network has them. */
+function statesOf({ states }) {
+  const [units] = Object.values(states ?? {});
+  return units?.[0]?.map((_, step) => units.map((unit) => unit[step]));
+}
+
 function probeSentence({ verdict, ratio, half_life: life, gradient }) {
   const half = life?.[0];
   const said = { vanishes: "The gradient vanishes", explodes: "The gradient explodes", survives: "The gradient survives" }[verdict] ?? verdict;
@@ -308,7 +325,7 @@ function ownCell(stage, { connection, asks, set, network, trouble }) {
     const wanted = Object.fromEntries(Object.keys(fields).filter((field) => field in settings && field !== "cell").map((field) => [field, settings[field]]));
     connection.ask(name, { ...wanted, code: code.value }, (event) => {
       if (event.event === "probe") {
-        network.update({ gradient: event.gradient, states: event.states, sentence: probeSentence(event) });
+        network.update({ gradient: event.gradient, states: statesOf(event), sentence: probeSentence(event) });
         result.textContent = `Your cell: ${probeSentence(event)}`;
       } else if (event.event === "error") {
         result.textContent = "";

@@ -32,7 +32,8 @@ function settingOf(property) {
 function bounds(property) {
   const whole = property.type === "integer";
   const max = property.maximum ?? (property.exclusiveMaximum !== undefined ? property.exclusiveMaximum - (whole ? 1 : 0) : 100);
-  const least = property.minimum ?? (property.exclusiveMinimum !== undefined ? (whole ? property.exclusiveMinimum + 1 : max / 200) : 0);
+  const above = property.exclusiveMinimum;
+  const least = property.minimum ?? (above === undefined ? 0 : above + (whole ? 1 : (max - above) * 1e-6));
   return { min: least, max, step: whole ? 1 : (max - least) / 200, whole };
 }
 
@@ -40,6 +41,7 @@ function bounds(property) {
 export function knobFor(set, name, setting, look = {}) {
   const spec = { name, label: look.label ?? name.replaceAll("_", " "), ...setting, ...look, value: look.value ?? setting.value };
   const kind = look.kind ?? setting.kind;
-  if (kind === "range" && setting.whole && spec.log) spec.format ??= (value) => String(Math.round(value));
+  if (spec.log) spec.step = look.step;
+  if (kind === "range") spec.whole = setting.whole ?? false;
   return set[kind](spec);
 }
