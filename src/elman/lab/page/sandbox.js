@@ -32,7 +32,7 @@ const LOOK = {
   steps: { label: "Steps of time T", min: 2, max: 200, hint: null },
   rows: { label: "Training rows", log: true, hint: null, when: ({ data }) => !OWN_DATA.includes(data) },
   cell: { label: "Cell", hint: null },
-  activation: { label: "Activation", hint: null, when: ({ cell }) => cell === "elman" },
+  activation: { label: "Activation", unset: "tanh, its default", hint: null, when: ({ cell }) => cell === "elman" },
   init: { label: "Initialization", hint: null },
   radius: { label: "Radius: factor of W_hh", min: 0.1, max: 2, step: 0.05, hint: null },
   forget_bias: { label: "Forget bias b_f", min: -5, max: 5, step: 0.5, unset: "as initialized", hint: null, when: ({ cell }) => cell !== "elman" },
@@ -49,20 +49,19 @@ const LOOK = {
   batch: { label: "Rows a batch", log: true, hint: null },
   baselines: { label: "Score the baselines at the end", hint: null },
 };
-const EXAMPLE = `import torch
-from torch import nn
-
-from elman.cells import PointwiseCell, State
+const EXAMPLE = `import elman
+import torch
 
 
-class Leaky(PointwiseCell):
-    """h_t = a h_(t-1) + (1 - a) tanh(W_hx x_t + W_hh h_(t-1) + b)."""
+class Leaky(elman.cells.PointwiseCell):
+    """h_t = (1 - a) h_{t-1} + a tanh(z_t), with a gate a."""
 
-    gates, states = ("z",), ("h",)
+    gates, states = ("z", "a"), ("h",)
 
     def pointwise(self, inp, rec, state):
-        a = 0.9
-        return self.State(h=a * state.h + (1 - a) * torch.tanh(inp.z + rec.z))
+        a = torch.sigmoid(inp.a + rec.a)
+        self.watch(a=a)
+        return self.State(h=(1 - a) * state.h + a * torch.tanh(inp.z + rec.z))
 `;
 
 /** Shows the sandbox in `main`; `facts` has the asks' schemas, and whether code may be typed. */
@@ -119,15 +118,19 @@ export function sandboxScreen(main, { connection, address, facts }) {
     });
   }
 
-  function train() {
-    const settings = pick(set.settings(), trained);
-    const attempt = { settings, train: [], valid: [], gates: {}, gradient: null, metric: "loss", levels: [], run: "", state: "waiting" };
+  let used = 0;
+  /** Trains with the knobs as they are, or a cell of one's own with them. */
+  function train(own = null) {
+    const settings = pick(set.settings(), own?.fields ?? trained);
+    const attempt = { settings, name: own ? "your cell" : String(settings.cell), tone: used++, train: [], valid: [], gates: {}, gradient: null, metric: "loss", levels: [], run: "", state: "waiting" };
     attempts.unshift(attempt);
     attempts.length = Math.min(attempts.length, ATTEMPTS);
     trouble.textContent = "";
-    const handle = connection.ask("sandbox.train", settings, (event) => follow(attempt, event));
+    const handle = connection.ask(own?.name ?? "sandbox.train", { ...settings, ...own?.more }, (event) => follow(attempt, event));
     running = { attempt, handle };
+    attempt.refuse = own?.refuse;
     handle.done.then(() => {
+      own?.done();
       if (running?.handle === handle) running = null;
       draw();
     });
@@ -137,10 +140,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
   function follow(attempt, event) {
     const note = FOLLOW[event.event];
     if (note) note(attempt, event);
-    if (event.event === "error") {
-      attempt.state = "failed";
-      refuse(event);
-    }
+    if (event.event === "error") (attempt.refuse ?? refuse)(event);
     if (attempts[0] === attempt) progress.textContent = progressOf(attempt, event);
     draw();
   }
@@ -152,9 +152,8 @@ export function sandboxScreen(main, { connection, address, facts }) {
     const metric = attempts[0]?.metric ?? "loss";
     const series = attempts.toReversed().flatMap((attempt) => {
       const name = labels.get(attempt);
-      const at = attempts.indexOf(attempt);
-      const curve = (points, kind, more) => (points.length ? [{ name: `${name}${kind}`, x: points.map(([x]) => x), values: points.map(([, y]) => y), ...more }] : []);
-      return [...curve(attempt.valid, "", { dash: at ? undefined : [] }), ...curve(attempt.train, ", training", { faint: true })];
+      const curve = (points, kind, faint) => (points.length ? [{ name: `${name}${kind}`, x: points.map(([x]) => x), values: points.map(([, y]) => y), tone: attempt.tone, faint }] : []);
+      return [...curve(attempt.valid, "", false), ...curve(attempt.train, ", training", true)];
     });
     loss.update({ series, title: metric === "loss" ? "Loss" : `Loss (${metric})`, y: { label: metric, log: true }, levels: attempts[0]?.levels ?? [], sentence: lossSentence(attempts, labels) });
     drawBack(labels);
@@ -175,24 +174,24 @@ export function sandboxScreen(main, { connection, address, facts }) {
 
   function drawBack(labels = labelsOf(attempts)) {
     const trainedCurves = attempts.filter(({ gradient }) => gradient).toReversed();
-    const series = trainedCurves.map((attempt) => ({ name: labels.get(attempt), ...attempt.gradient }));
-    if (untrained) series.push({ name: "now, untrained", x: untrained.gradient.map((_, index) => index), values: untrained.gradient.toReversed(), dash: [2, 3] });
+    const series = trainedCurves.map((attempt) => ({ name: labels.get(attempt), tone: attempt.tone, ...attempt.gradient }));
+    if (untrained) series.push({ name: "now, untrained", x: untrained.gradient.map((_, index) => index), values: untrained.gradient.toReversed(), tone: 6 });
     back.update({ series });
   }
 
-  const start = h("button", { type: "button", class: "primary", onclick: train }, "Train");
+  const start = h("button", { type: "button", class: "primary", onclick: () => train() }, "Train");
   const halt = h("button", { type: "button", disabled: true, onclick: () => running?.handle.stop() }, "Stop");
   const reset = h("button", { type: "button", onclick: () => set.reset() }, "Reset knobs");
   buttons.append(start, halt, reset);
-  const ends = [];
-  if (Object.keys(asks).some((name) => name.startsWith("own_cell."))) ends.push(ownCell(stage, { connection, asks, set, network, trouble }));
+  if (asks["own_cell.probe"] && facts.code) ownCell(stage, { connection, asks, set, network, train });
+  else stage.append(h("p", { class: "hint" }, "Typing a cell of your own is turned off: start elman lab without --no-code."));
   draw();
-  ends.push(set.changed(probe));
+  const unheard = set.changed(probe);
   return {
     follow: () => set.follow(),
     leave: () => {
       running?.handle.stop();
-      ends.forEach((end) => end?.());
+      unheard();
     },
   };
 }
@@ -243,9 +242,12 @@ const FOLLOW = {
     const last = layer.steps.at(-1);
     attempt.gradient = { x: layer.steps.map((step) => last - step).toReversed(), values: gradient.toReversed() };
   },
+  finished(attempt, event) {
+    for (const [name, value] of Object.entries(event.baselines ?? {})) attempt.levels.push({ y: value?.valid?.[attempt.metric] ?? value?.test?.[attempt.metric], label: name });
+  },
   end(attempt, event) {
+    FOLLOW.finished(attempt, event); // a training's own last event may be the answer's last
     attempt.state = "done";
-    for (const [name, value] of Object.entries(event.baselines ?? {})) attempt.levels.push({ y: typeof value === "number" ? value : value[attempt.metric], label: name });
   },
   stopped(attempt, event) {
     attempt.state = "stopped";
@@ -267,12 +269,13 @@ function progressOf(attempt, event) {
 
 /** A name for each attempt: the settings in which it differs from any other. */
 function labelsOf(attempts) {
-  const names = Object.keys(attempts[0]?.settings ?? {});
+  const names = [...new Set(attempts.flatMap(({ settings }) => Object.keys(settings)))];
   const differing = names.filter((name) => new Set(attempts.map(({ settings }) => String(settings[name]))).size > 1);
   const used = new Map();
   return new Map(
     attempts.toReversed().map((attempt) => {
-      const label = differing.map((name) => (typeof attempt.settings[name] === "string" ? attempt.settings[name] : `${name} ${number(attempt.settings[name])}`)).join(", ") || String(attempt.settings.cell ?? "attempt");
+      const said = differing.map((name) => [name, attempt.settings[name]]).filter(([, value]) => value !== null && value !== undefined);
+      const label = said.map(([name, value]) => (typeof value === "string" ? value : `${name.replaceAll("_", " ")} ${number(value)}`)).join(", ") || attempt.name;
       used.set(label, (used.get(label) ?? 0) + 1);
       return [attempt, used.get(label) > 1 ? `${label} (${used.get(label)})` : label];
     }),
@@ -308,32 +311,45 @@ function probeSentence({ verdict, ratio, half_life: life, gradient }) {
   return `${said}: ${gradient.length - 1} steps back it is ${number(ratio)} times what it is at the last step${Number.isFinite(half) && half > 0 ? `; it halves every ${number(half)} steps` : ""}.`;
 }
 
-/** A cell of one's own: typed, checked and probed in a worker of its own. */
-function ownCell(stage, { connection, asks, set, network, trouble }) {
-  const name = Object.keys(asks).find((item) => item.startsWith("own_cell.probe")) ?? Object.keys(asks).find((item) => item.startsWith("own_cell."));
-  const fields = settingsOf(asks[name]);
-  const code = h("textarea", { id: "own-code", rows: 16, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-describedby": "own-warning" });
+/** A cell of one's own: typed, probed and trained in a worker of its own. */
+function ownCell(stage, { connection, asks, set, network, train }) {
+  const probing = settingsOf(asks["own_cell.probe"]);
+  const training = settingsOf(asks["own_cell.train"]);
+  const code = h("textarea", { id: "own-code", rows: 18, maxlength: probing.code.max, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-describedby": "own-warning own-problem" });
   code.value = memory.get("own_cell") ?? EXAMPLE;
   const result = h("p", { role: "status", class: "sentence" });
-  const problem = h("pre", { class: "problem", role: "alert" });
-  const run = h("button", { type: "button", class: "primary", onclick: () => {
+  const problem = h("p", { id: "own-problem", class: "problem", role: "alert" });
+  const clear = (text) => {
     memory.set("own_cell", code.value);
     problem.textContent = "";
-    trouble.textContent = "";
-    result.textContent = "Running …";
+    result.textContent = text;
+  };
+  const refuse = (event) => {
+    result.textContent = "";
+    problem.textContent = (event.problems ?? [event]).map(({ where, message }) => (where && where !== "code" ? `${where}: ${message}` : message)).join("\n");
+  };
+
+  function look() {
+    clear("Running …");
     const settings = set.settings();
-    const wanted = Object.fromEntries(Object.keys(fields).filter((field) => field in settings && field !== "cell").map((field) => [field, settings[field]]));
-    connection.ask(name, { ...wanted, code: code.value }, (event) => {
+    // Only what any cell has: its activation and gates are its own.
+    const known = ["radius", "hidden", "steps", "seed"].filter((name) => name in settings && name in probing);
+    connection.ask("own_cell.probe", { ...Object.fromEntries(known.map((name) => [name, settings[name]])), code: code.value }, (event) => {
       if (event.event === "probe") {
-        network.update({ gradient: event.gradient, states: statesOf(event), sentence: probeSentence(event) });
+        network.update({ gradient: event.gradient, states: statesOf(event), sentence: `Your cell. ${probeSentence(event)}` });
         result.textContent = `Your cell: ${probeSentence(event)}`;
-      } else if (event.event === "error") {
-        result.textContent = "";
-        problem.textContent = event.message;
-      } else if (event.event === "printed") problem.textContent = event.text ?? event.message ?? "";
-      else if (event.event === "end" && result.textContent === "Running …") result.textContent = "It ran.";
+      } else if (event.event === "error") refuse(event);
     });
-  } }, "Run my cell");
+  }
+
+  function learn() {
+    clear("Training …");
+    const kept = Object.fromEntries(Object.entries(training).filter(([name]) => !["code", "cell", "activation", "init", "forget_bias"].includes(name)));
+    const settings = set.settings();
+    const most = (name) => Math.min(settings[name], training[name].max ?? Infinity);
+    train({ name: "own_cell.train", fields: kept, more: { code: code.value, updates: most("updates"), rows: most("rows") }, refuse, done: () => (result.textContent = "") });
+  }
+
   // Tab leaves the field, as it does in every other: keyboards are not trapped.
   stage.append(
     h(
@@ -341,11 +357,11 @@ function ownCell(stage, { connection, asks, set, network, trouble }) {
       { class: "own" },
       h("summary", {}, "A cell of your own"),
       h("p", { id: "own-warning", class: "warning" }, "This code runs on this machine with your rights: do not paste code that you do not trust. It has ten seconds and 2 GB, then it is ended. elman lab --no-code turns this off."),
-      h("label", { for: "own-code" }, "Python: a class that is a cell"),
+      h("label", { for: "own-code" }, "Python with a class that is a cell"),
       code,
-      h("div", { class: "buttons" }, run),
-      result,
       problem,
+      h("div", { class: "buttons" }, h("button", { type: "button", class: "primary", onclick: look }, "Probe my cell"), h("button", { type: "button", onclick: learn }, "Train my cell")),
+      result,
     ),
   );
 }

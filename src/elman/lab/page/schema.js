@@ -19,7 +19,7 @@ function settingOf(property) {
   const value = property.default;
   const hint = property.description;
   if (property.enum) {
-    const options = property.optional ? [{ value: null, label: "unset" }, ...property.enum] : property.enum;
+    const options = property.optional ? [null, ...property.enum] : property.enum;
     return { kind: "choice", options, value, hint };
   }
   if (property.const !== undefined) return { kind: "choice", options: [property.const], value: property.const, hint };
@@ -42,6 +42,7 @@ export function knobFor(set, name, setting, look = {}) {
   const spec = { name, label: look.label ?? name.replaceAll("_", " "), ...setting, ...look, value: look.value ?? setting.value };
   const kind = look.kind ?? setting.kind;
   if (spec.log) spec.step = look.step;
+  if (kind === "choice") spec.format = (value) => (value === null ? (look.unset ?? "unset") : String(value));
   if (kind === "range") spec.whole = setting.whole ?? false;
   return set[kind](spec);
 }
