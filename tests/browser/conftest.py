@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import elman
+import sampling
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -31,6 +32,20 @@ PATIENCE = 120
 def quiet() -> bool:
     """Whether this machine does so little else that times mean something."""
     return os.getloadavg()[0] < 0.75 * (os.cpu_count() or 1)
+
+
+SAMPLE = 5
+"""Tests of a run that is not full: a browser and a worker take their time."""
+
+
+@pytest.hookimpl(trylast=True)  # after those that the command line leaves out
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the tests with a browser, a run takes some by the seed; a full run takes all."""
+    here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    left_out = set(here) - set(sampling.cases(here, SAMPLE))
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
 
 
 class Lab:

@@ -15,7 +15,7 @@ export function runScreen(main, { connection, address, run }) {
 
   const ask = (name, settings, onEvent) =>
     connection.ask(name, settings, (event) => {
-      if (event.event === "error") trouble.textContent = event.message;
+      trouble.textContent = event.event === "error" ? event.message : "";
       onEvent(event);
     });
 
@@ -110,7 +110,7 @@ function curveSection(page, address) {
     if (read) empty.textContent = "Nothing is logged yet.";
     for (const { title, series } of panels) {
       const where = LOGGED.has(title) ? more : grid;
-      if (!charts.has(title)) charts.set(title, lines(where, { title: title[0].toUpperCase() + title.slice(1), x: { label: "update" }, y: { label: title, log: title === "learning rate" || title === "gradient norm" }, series: [] }));
+      if (!charts.has(title)) charts.set(title, lines(where, { title, x: { label: "update" }, y: { label: title, log: title === "learning rate" || title === "gradient norm" }, series: [] }));
       const drawn = series.flatMap(({ name, x, y }, index) => {
         const own = { name, x, values: y, tone: index };
         return smooth.value && y.length > 2 && !name.startsWith("validation") ? [{ ...own, name: `${name}, not smoothed`, faint: true }, { ...own, values: smoothed(y, smooth.value) }] : [own];
