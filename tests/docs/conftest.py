@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from docs.blocks import ROOT
+from docs._build.blocks import ROOT
 
 
 @pytest.fixture(scope="session")

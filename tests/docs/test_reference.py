@@ -7,9 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from docs._build.blocks import ROOT
 
 import elman
-from docs.blocks import ROOT
 
 NAMES = [getattr(elman, name) for name in elman.__all__]
 MODULES = [elman, *(value for value in NAMES if isinstance(value, ModuleType))]
