@@ -72,12 +72,15 @@ class NativePlan(Plan):
         """The inputs of the program and its parameters, in its order."""
         r, parameters = self.recurrence, self.program.parameters
         # Where a parametrization computes a tensor, this is the one time that it does.
+        hoisted = self.program.hoisted
+        names = [name for name, _ in parameters if name not in hoisted.names]
         by_name: dict[str, Any] = {
-            name: reduce(getattr, name.split("."), r.cell) for name, _ in parameters
+            name: reduce(getattr, name.split("."), r.cell) for name in (*names, *hoisted.parameters)
         }
         by_name |= {name: t for name, t in r.drawn.items() if name in by_name}
         # The library computes in one type: booleans and integers come to it as torch promotes them.
         by_name = {n: t if t.is_floating_point() else t.to(r.x.dtype) for n, t in by_name.items()}
+        by_name |= hoisted(by_name)
         own: list[Any] = [
             by_name[n].t() if transposed else by_name[n] for n, transposed in parameters
         ]
@@ -96,6 +99,8 @@ class NativePlan(Plan):
         lines = [f"W{i} is {name}" for i, name in enumerate(names[:count])]
         if names[count:]:
             lines.append(f"@0 and on are {', '.join(names[count:])}")
+        if self.program.hoisted.results:
+            lines.append(str(self.program.hoisted))
         return "\n".join([*lines, self.program.text])
 
 
