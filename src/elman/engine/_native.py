@@ -112,8 +112,10 @@ class NativeLinearPlan(NativePlan):
         r, cell = self.recurrence, self.recurrence.cell
         assert isinstance(cell, LinearCell)
         one, last, others = self.scanned(r.state[1:], None if r.start is None else r.start[1:])
-        output = cell.output(one, *others, *self._rest(cell))
-        return whole(r, output, tuple(last))
+        s, active = [one, *others], r.active
+        if active is not None:  # at padding the state stays what it is, as in a scan
+            s = [torch.where(active[..., None], *pair) for pair in zip(s, last, strict=True)]
+        return whole(r, cell.output(*s, *self._rest(cell)), tuple(last))
 
     def _rest(self, cell: LinearCell) -> tuple[Tensor, ...]:
         """What the output takes beside the state: of all steps, without their coefficients."""
@@ -136,7 +138,9 @@ def plan(r: Recurrence) -> NativePlan | str:
     step = plan_step(r)
     if isinstance(step, str) or not step.program.multiplies or not _has_output_apart(r):
         return step
-    program = _program(r.cell, r.x.dtype, _projection(r), False, linear=True)
+    projection = _projection(r)
+    assert not isinstance(projection, str)
+    program = _program(r.cell, r.x.dtype, projection, False, linear=True)
     return step if isinstance(program, str) else NativeLinearPlan(r, program, None)
 
 

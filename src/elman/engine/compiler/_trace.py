@@ -283,6 +283,7 @@ class _Step:
     """Traces a cell's step on example tensors."""
 
     linear, module_of = False, _StepModule
+    origins: OriginMode
 
     def __init__(
         self,
