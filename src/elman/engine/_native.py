@@ -15,6 +15,7 @@ from elman.engine._mode import recorder
 from elman.engine._parallel import has_own_step, whole
 from elman.engine._recurrence import Plan, Recurrence
 from elman.engine.compiler._cache_key import AFFINE, own_tensors
+from elman.engine.compiler._hoist import shown, values_of
 from elman.engine.compiler._kinds import is_integer
 from elman.engine.compiler._lower import Untraceable
 from elman.engine.compiler._trace import (
@@ -80,7 +81,7 @@ class NativePlan(Plan):
         by_name |= {name: t for name, t in r.drawn.items() if name in by_name}
         # The library computes in one type: booleans and integers come to it as torch promotes them.
         by_name = {n: t if t.is_floating_point() else t.to(r.x.dtype) for n, t in by_name.items()}
-        by_name |= hoisted(by_name)
+        by_name |= values_of(hoisted, by_name)
         own: list[Any] = [
             by_name[n].t() if transposed else by_name[n] for n, transposed in parameters
         ]
@@ -100,7 +101,7 @@ class NativePlan(Plan):
         if names[count:]:
             lines.append(f"@0 and on are {', '.join(names[count:])}")
         if self.program.hoisted.results:
-            lines.append(str(self.program.hoisted))
+            lines.append(shown(self.program.hoisted))
         return "\n".join([*lines, self.program.text])
 
 

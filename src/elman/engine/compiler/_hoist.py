@@ -9,7 +9,7 @@ steps. Autograd takes that on to the parameters, once.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,16 +18,16 @@ from torch import Tensor, fx
 from elman.engine.compiler._lower import RULES
 
 
-class Reference(NamedTuple):
-    """One of the values so far: the parameters, and then what each call gave."""
-
-    number: int
-
-
 class Call(NamedTuple):
-    """An operation of torch on values so far."""
+    """An operation of torch on values so far: the parameters, and then what each call gave.
 
-    target: Callable[..., Any]
+    Attributes:
+        target: its name, with the overload.
+        args: its arguments, where "%2" is value 2.
+        options: those that have a name.
+    """
+
+    target: str
     args: tuple[Any, ...]
     options: tuple[tuple[str, Any], ...]
 
@@ -35,57 +35,52 @@ class Call(NamedTuple):
 class Hoisted(NamedTuple):
     """Expressions of a cell's own tensors that its step reads.
 
+    It is made of numbers and texts alone, since torch.compile takes it as a constant.
+
     Attributes:
         parameters: the tensors, by name.
         calls: the operations, in order.
         results: the values that the program takes, by their numbers.
+        names: what the results are called among the parameters of a program.
     """
 
     parameters: tuple[str, ...] = ()
     calls: tuple[Call, ...] = ()
     results: tuple[int, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the results are called among the parameters of a program."""
-        return tuple(f"units[{k}]" for k in range(len(self.results)))
-
-    def __call__(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The results by name, of the cell's own tensors by name; autograd sees each operation."""
-        values: list[Any] = [tensors[name] for name in self.parameters]
-        for call in self.calls:
-            options = {name: _filled(x, values) for name, x in call.options}
-            values.append(call.target(*_filled(call.args, values), **options))
-        return {name: values[i] for name, i in zip(self.names, self.results, strict=True)}
-
-    def __str__(self) -> str:
-        texts = list(self.parameters)
-        for call in self.calls:
-            options = [f"{name}={_shown(x, texts)}" for name, x in call.options]
-            arguments = ", ".join([_shown(x, texts) for x in call.args] + options)
-            texts.append(f"{_operation(call.target)}({arguments})")
-        pairs = zip(self.names, self.results, strict=True)
-        return "\n".join(f"{name} is {texts[i]}" for name, i in pairs)
+    names: tuple[str, ...] = ()
 
 
-def _operation(target: Any) -> str:
-    return str(getattr(target, "overloadpacket", target.__name__)).removeprefix("aten.")
+def values_of(hoisted: Hoisted, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The results by name, of the cell's own tensors by name; autograd sees each operation."""
+    values: list[Any] = [tensors[name] for name in hoisted.parameters]
+    for target, args, options in hoisted.calls:
+        named = {name: _filled(x, values) for name, x in options}
+        values.append(_operation(target)(*_filled(args, values), **named))
+    return {name: values[i] for name, i in zip(hoisted.names, hoisted.results, strict=True)}
+
+
+def shown(hoisted: Hoisted) -> str:
+    """The expressions, a line each."""
+    texts: list[Any] = list(hoisted.parameters)
+    for target, args, options in hoisted.calls:
+        named = [f"{name}={_filled(x, texts)}" for name, x in options]
+        arguments = ", ".join([str(_filled(x, texts)) for x in args] + named)
+        texts.append(f"{target.partition('.')[0]}({arguments})")
+    pairs = zip(hoisted.names, hoisted.results, strict=True)
+    return "\n".join(f"{name} is {texts[i]}" for name, i in pairs)
+
+
+def _operation(target: str) -> Any:
+    if target == "getitem":
+        return operator.getitem
+    name, _, overload = target.partition(".")
+    return getattr(getattr(torch.ops.aten, name), overload)
 
 
 def _filled(x: Any, values: Sequence[Any]) -> Any:
-    if isinstance(x, Reference):
-        return values[x.number]
-    if type(x) in (tuple, list):
-        return type(x)([_filled(each, values) for each in x])
-    return x
-
-
-def _shown(x: Any, texts: Sequence[str]) -> str:
-    if isinstance(x, Reference):
-        return texts[x.number]
-    if type(x) in (tuple, list):
-        return f"[{', '.join(_shown(each, texts) for each in x)}]"
-    return str(x)
+    if isinstance(x, str) and x.startswith("%"):
+        return values[int(x[1:])]
+    return [_filled(each, values) for each in x] if isinstance(x, (tuple, list)) else x
 
 
 def hoist(
@@ -144,7 +139,7 @@ def _moves(node: fx.Node) -> bool:
     """Whether a node only takes numbers from one place to another, or makes constants."""
     if node.target is operator.getitem:
         return True
-    name = _operation(node.target)
+    name = _name(node).partition(".")[0]
     return not node.all_input_nodes or (name in RULES and RULES[name].moves)
 
 
@@ -156,6 +151,8 @@ def _is_fixed(node: fx.Node, fixed: Mapping[fx.Node, Any], units: int, dtype: to
     if target is not operator.getitem:
         schema, tags = getattr(target, "_schema", None), getattr(target, "tags", ())
         if schema is None or schema.is_mutable or torch.Tag.nondeterministic_seeded in tags:
+            return False
+        if not schema.name.startswith("aten::"):
             return False
     values = node.meta["val"]
     return all(
@@ -189,16 +186,19 @@ def _calls(ends: Sequence[fx.Node], leaves: Mapping[fx.Node, str]) -> Hoisted:
 
     def plain(x: Any) -> Any:
         if isinstance(x, fx.Node):
-            return Reference(number[x])
-        if isinstance(x, (tuple, list)):  # of fx these are its own kinds of list
-            return [plain(each) for each in x]
-        return x
+            return f"%{number[x]}"
+        return tuple(map(plain, x)) if isinstance(x, (tuple, list)) else x
 
-    def made() -> Iterator[Call]:
-        for n in order:
-            if n not in leaves:
-                options = tuple((name, plain(x)) for name, x in n.kwargs.items())
-                yield Call(n.target, tuple(map(plain, n.args)), options)  # type: ignore[arg-type]
-
+    calls = tuple(
+        Call(_name(n), plain(n.args), tuple((name, plain(x)) for name, x in n.kwargs.items()))
+        for n in order
+        if n not in leaves
+    )
     names = tuple(leaves[n] for n in order if n in leaves)
-    return Hoisted(names, tuple(made()), tuple(number[n] for n in ends))
+    results = tuple(number[n] for n in ends)
+    return Hoisted(names, calls, results, tuple(f"units[{k}]" for k in range(len(ends))))
+
+
+def _name(node: fx.Node) -> str:
+    """The name of an operation of torch, with its overload."""
+    return "getitem" if node.target is operator.getitem else str(node.target).removeprefix("aten.")

@@ -24,7 +24,7 @@ from elman.engine.compiler._bytecode import walk_cell
 from elman.engine.compiler._cache_key import AFFINE, Dependence, own_tensors
 from elman.engine.compiler._codegen import Builder, TracedInput
 from elman.engine.compiler._containers import changed, copied, entries
-from elman.engine.compiler._hoist import Hoisted, hoist
+from elman.engine.compiler._hoist import Hoisted, hoist, values_of
 from elman.engine.compiler._lower import Untraceable
 from elman.engine.compiler._once import has_only_first_derivatives
 from elman.engine.compiler._origin import OriginMode, user_line, with_origin
@@ -419,7 +419,7 @@ class _Step:
         if hoisted is None:
             return None
         by_name = {self.names[leaf.number]: t for leaf, t in self.leaves if leaf.kind == "own"}
-        values = list(hoisted(by_name).values())
+        values = list(values_of(hoisted, by_name).values())
         extra = [
             TracedInput("own", len(self.names) + k, tuple(t.shape)) for k, t in enumerate(values)
         ]
