@@ -428,12 +428,14 @@ class _Step:
         def in_order(*tensors: Tensor) -> tuple[Tensor, ...]:
             return tuple(step(*tensors[:count], *tensors[ends:], *tensors[count:ends]))
 
-        traces = make_fx(_with_gradient(in_order), decomposition_table=_decompositions())
-        module = traces([*some, *values], fixed, cotangents)
         names = [*self.names, *hoisted.names]
+        traces = make_fx(_with_gradient(in_order), decomposition_table=_decompositions())
         try:
+            module = traces([*some, *values], fixed, cotangents)
             program = self._built(module, [*leaves[:count], *extra, *leaves[count:]], names, False)
-        except Untraceable:  # it is only another form of what has a program
+        except (Untraceable, RuntimeError):
+            # It would only be another form of the program that there is. An operation that a
+            # Function of the user's has inside may have no gradient of its own.
             return None
         return program._replace(hoisted=hoisted)
 
