@@ -111,7 +111,7 @@ class LinearCell(Cell):
         return x
 
     @abstractmethod
-    def coefficients(self, *affine: Tensor) -> tuple[Any, ...]:
+    def coefficients(self, *affine: Any, **_: Any) -> tuple[Any, ...]:
         """A and b of every step of x (..., input_size), and what else :meth:`output` takes.
 
         a and b are (..., hidden_size), or broadcast to it, each in the forms of :data:`Number`.

@@ -70,5 +70,8 @@ class UnICORNN(ElementwiseCell):
 
     def step(self, inp: Tensor, state: Any) -> Any:
         pace = self.dt * sigmoid(self.weight_ch)
-        z = state.z - pace * (tanh(self.weight_hh * state.y + inp) + self.alpha * state.y)
+        force = tanh(self.weight_hh * state.y + inp)
+        if self.alpha:
+            force = force + self.alpha * state.y
+        z = state.z - pace * force
         return self.State(y=state.y + pace * z, z=z)

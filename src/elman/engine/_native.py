@@ -15,6 +15,7 @@ from elman.engine._mode import recorder
 from elman.engine._parallel import has_own_step, whole
 from elman.engine._recurrence import Plan, Recurrence
 from elman.engine.compiler._cache_key import AFFINE, own_tensors
+from elman.engine.compiler._hoist import shown, values_of
 from elman.engine.compiler._kinds import is_integer
 from elman.engine.compiler._lower import Untraceable
 from elman.engine.compiler._trace import (
@@ -72,12 +73,15 @@ class NativePlan(Plan):
         """The inputs of the program and its parameters, in its order."""
         r, parameters = self.recurrence, self.program.parameters
         # Where a parametrization computes a tensor, this is the one time that it does.
+        hoisted = self.program.hoisted
+        names = [name for name, _ in parameters if name not in hoisted.names]
         by_name: dict[str, Any] = {
-            name: reduce(getattr, name.split("."), r.cell) for name, _ in parameters
+            name: reduce(getattr, name.split("."), r.cell) for name in (*names, *hoisted.parameters)
         }
         by_name |= {name: t for name, t in r.drawn.items() if name in by_name}
         # The library computes in one type: booleans and integers come to it as torch promotes them.
         by_name = {n: t if t.is_floating_point() else t.to(r.x.dtype) for n, t in by_name.items()}
+        by_name |= values_of(hoisted, by_name)
         own: list[Any] = [
             by_name[n].t() if transposed else by_name[n] for n, transposed in parameters
         ]
@@ -96,6 +100,8 @@ class NativePlan(Plan):
         lines = [f"W{i} is {name}" for i, name in enumerate(names[:count])]
         if names[count:]:
             lines.append(f"@0 and on are {', '.join(names[count:])}")
+        if self.program.hoisted.results:
+            lines.append(shown(self.program.hoisted))
         return "\n".join([*lines, self.program.text])
 
 
@@ -107,8 +113,10 @@ class NativeLinearPlan(NativePlan):
         r, cell = self.recurrence, self.recurrence.cell
         assert isinstance(cell, LinearCell)
         one, last, others = self.scanned(r.state[1:], None if r.start is None else r.start[1:])
-        output = cell.output(one, *others, *self._rest(cell))
-        return whole(r, output, tuple(last))
+        s, active = [one, *others], r.active
+        if active is not None:  # at padding the state stays what it is, as in a scan
+            s = [torch.where(active[..., None], *pair) for pair in zip(s, last, strict=True)]
+        return whole(r, cell.output(*s, *self._rest(cell)), tuple(last))
 
     def _rest(self, cell: LinearCell) -> tuple[Tensor, ...]:
         """What the output takes beside the state: of all steps, without their coefficients."""
@@ -131,7 +139,9 @@ def plan(r: Recurrence) -> NativePlan | str:
     step = plan_step(r)
     if isinstance(step, str) or not step.program.multiplies or not _has_output_apart(r):
         return step
-    program = _program(r.cell, r.x.dtype, _projection(r), False, linear=True)
+    projection = _projection(r)
+    assert not isinstance(projection, str)
+    program = _program(r.cell, r.x.dtype, projection, False, linear=True)
     return step if isinstance(program, str) else NativeLinearPlan(r, program, None)
 
 

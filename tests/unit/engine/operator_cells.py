@@ -163,7 +163,7 @@ def program_of(cell: Applied) -> Any:
     # What it reads, all that a sample consists of, is no matter here: it is traced once.
     nothing = SimpleNamespace(containers=[])
     with patch.object(_trace, "walk_cell", lambda *_: nothing):
-        return _trace._traced(cell, sample.dtype, projection, False)
+        return _trace._traced(cell, sample.dtype, projection, False, False)
 
 
 def recurrence(cell: Applied) -> Recurrence:

@@ -31,7 +31,8 @@ class Call:
 
     def __init__(self, kind: type[PointwiseCell], shape: Any = (4, 3, 5, 6), **dtype: Any) -> None:
         r = case(kind, shape, ragged=True, resets=True, **dtype)
-        self.text, names, _ = compile_cell(r.cell, r.x.dtype, None)
+        program = compile_cell(r.cell, r.x.dtype, None)
+        self.text, names = program.text, program.parameters
         tensors = dict(r.cell.named_parameters()) | dict(r.cell.named_buffers())
         ih, hh, b_ih, b_hh, _ = r.cell.weights
         own = [hh, *(tensors[name] for name, _ in names)]

@@ -201,9 +201,9 @@ def test_a_program_that_nobody_watches_is_as_before() -> None:
     plain = compile_cell(cell, torch.float32, None).text
     assert "watched 0" in plain
     assert " o0 " not in plain
-    text, _, names = compile_cell(cell, torch.float32, None, watches=True)
-    assert names == ("store", "forget", "output", "h", "c")
-    assert "watched 5" in text
+    program = compile_cell(cell, torch.float32, None, watches=True)
+    assert program.watched == ("store", "forget", "output", "h", "c")
+    assert "watched 5" in program.text
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ from elman.engine.compiler._trusted import (
 _ROOTS = frozenset([
     "step", "pointwise", "forward", "backward", "setup_context", "watch", "weights", "hidden_size",
     "gates", "states", "state_sizes", "State", "Gates", "_split", "jvp", "vmap", "combine",
-    "project_state", "output"
+    "project_state"
 ])  # fmt: skip
 _MODULE_ATTRIBUTES = frozenset(nn.Module().__dict__) - {"training"}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -451,8 +451,10 @@ def walk_cell(cell: Cell, kinds: Sequence[type], twin_of: Cell | None = None) ->
     """
     parts = [*cell.modules()]
     read_names, own = ReadNames(), [*parts, *(twin_of.modules() if twin_of else ())]
-    if any(isinstance(part, LinearCell) and part.has_affine for part in parts):  # step calls them
-        read_names = read_names._replace(names=_ROOTS | {"coefficients"})
+    for part in parts:  # what the step of a linear cell calls
+        if isinstance(part, LinearCell):
+            called = {"output", "coefficients"} if part.has_affine else {"output"}
+            read_names = read_names._replace(names=read_names.names | called)
     while True:
         walk = Walk(own, read_names)
         of_cell = walk.module(cell, AccessPath(type(cell).__name__), root=True)

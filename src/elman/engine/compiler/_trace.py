@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import types
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,9 +24,11 @@ from elman.engine.compiler._bytecode import walk_cell
 from elman.engine.compiler._cache_key import AFFINE, Dependence, own_tensors
 from elman.engine.compiler._codegen import Builder, TracedInput
 from elman.engine.compiler._containers import changed, copied, entries
+from elman.engine.compiler._hoist import Hoisted, hoist, values_of
 from elman.engine.compiler._lower import Untraceable
 from elman.engine.compiler._once import has_only_first_derivatives
 from elman.engine.compiler._origin import OriginMode, user_line, with_origin
+from elman.engine.compiler._program import Program
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
@@ -85,6 +87,8 @@ class CellProgram(NamedTuple):
         watched: the names of the values that it returns to an observer.
         inputs: which of the projected tensors it takes.
         multiplies: whether the step has matrix products of its own.
+        hoisted: what is computed once per call of the cell's own tensors, and is then among the
+            parameters.
     """
 
     text: str
@@ -92,6 +96,7 @@ class CellProgram(NamedTuple):
     watched: tuple[str, ...] = ()
     inputs: tuple[int, ...] = ()
     multiplies: bool = False
+    hoisted: Hoisted = Hoisted()
 
 
 _PROJECT, _STEP = PointwiseCell.project, PointwiseCell.step
@@ -233,6 +238,21 @@ def _swept() -> Iterator[None]:
         gc.collect(0)
 
 
+def _with_gradient(
+    step: Callable[..., tuple[Tensor, ...]], on_origins: Callable[[OriginMode], Any] | None = None
+) -> Callable[[Any, Any, Any], Any]:
+    """The step with its gradient by the first tensors that it takes."""
+
+    def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
+        with OriginMode() as origins:
+            if on_origins is not None:
+                on_origins(origins)
+            new, vjp, *_ = torch.func.vjp(lambda *tensors: step(*tensors, *fixed), *some)
+            return new, vjp(tuple(cotangents))
+
+    return with_gradient
+
+
 class _StepModule(nn.Module):
     """A step of a cell as a module, whose tensors ``functional_call`` can exchange."""
 
@@ -263,6 +283,7 @@ class _Step:
     """Traces a cell's step on example tensors."""
 
     linear, module_of = False, _StepModule
+    origins: OriginMode
 
     def __init__(
         self,
@@ -335,41 +356,88 @@ class _Step:
         """The program of the step and its gradient."""
         leaves, tensors = [leaf for leaf, _ in self.leaves], [t for _, t in self.leaves]
         count = sum(not leaf.fixed for leaf in leaves)
-
-        def with_gradient(some: Any, fixed: Any, cotangents: Any) -> Any:
-            with OriginMode() as self.origins:
-                new, vjp, *_ = torch.func.vjp(lambda *tensors: self(*tensors, *fixed), *some)
-                return new, vjp(tuple(cotangents))
-
-        projected = self.projection is None
         try:
             outputs = self._check(tensors)
             cotangents = [torch.full_like(t, 0.5) for t in outputs]
+            some, fixed = tensors[:count], tensors[count:]
+            with_gradient = _with_gradient(self, lambda mode: setattr(self, "origins", mode))
             traces = make_fx(with_gradient, decomposition_table=_decompositions())
-            module = self._traced_by_torch(traces, tensors[:count], tensors[count:], cotangents)
-            builder = Builder(
-                leaves,
-                self.batch,
-                self.units,
-                self.dtype,
-                projected=projected,
-                watched=len(self.watched),
-                linear=self.linear,
-            )
-            once = has_only_first_derivatives(module, tensors[:count], tensors[count:], cotangents)
-            program, own = builder.build(module)
+            module = self._traced_by_torch(traces, some, fixed, cotangents)
+            once = has_only_first_derivatives(module, some, fixed, cotangents)
+            program = self._built(module, leaves, self.names, once)
         except Untraceable as error:
             if error.node is None:
                 raise
             raise Untraceable(with_origin(error)) from None
-        names = tuple((self.names[n], transposed) for n, transposed in own if n >= 0)
+        if once or not Program.parse(program.text).slots:
+            return program
+        return self._hoisted(make_fx, some, fixed, cotangents) or program
+
+    def _built(
+        self,
+        module: fx.GraphModule,
+        leaves: Sequence[TracedInput],
+        names: Sequence[str],
+        once: bool,
+    ) -> CellProgram:
+        projected = self.projection is None
+        builder = Builder(
+            leaves,
+            self.batch,
+            self.units,
+            self.dtype,
+            projected=projected,
+            watched=len(self.watched),
+            linear=self.linear,
+        )
+        program, own = builder.build(module)
         return CellProgram(
             str(replace(program, once=int(once))),
-            names,
+            tuple((names[n], transposed) for n, transposed in own if n >= 0),
             self.watched,
             builder.taken,
             bool(program.matrices) and not projected,
         )
+
+    def _hoisted(
+        self, make_fx: Any, some: list[Tensor], fixed: list[Tensor], cotangents: list[Tensor]
+    ) -> CellProgram | None:
+        """The program without what depends on the cell's own numbers alone; None if all does not.
+
+        The gradient is traced of the traced step, which has no lines of the user's and cuts no
+        gradient (``once``). That step is made of torch's own operations, each with its gradient: of
+        what softplus decomposes to, the gradient would be 0 times infinity where exp overflows.
+        """
+        leaves = [leaf for leaf, _ in self.leaves]
+        step = make_fx(self)(*some, *fixed)
+        own = {
+            i: self.names[leaf.number]
+            for i, leaf in enumerate(leaves)
+            if leaf.kind == "own" and not leaf.fixed
+        }
+        hoisted = hoist(step, own, self.units, self.dtype)
+        if hoisted is None:
+            return None
+        by_name = {self.names[leaf.number]: t for leaf, t in self.leaves if leaf.kind == "own"}
+        values = list(values_of(hoisted, by_name).values())
+        extra = [
+            TracedInput("own", len(self.names) + k, tuple(t.shape)) for k, t in enumerate(values)
+        ]
+        count, ends = len(some), len(some) + len(values)
+
+        def in_order(*tensors: Tensor) -> tuple[Tensor, ...]:
+            return tuple(step(*tensors[:count], *tensors[ends:], *tensors[count:ends]))
+
+        names = [*self.names, *hoisted.names]
+        traces = make_fx(_with_gradient(in_order), decomposition_table=_decompositions())
+        try:
+            module = traces([*some, *values], fixed, cotangents)
+            program = self._built(module, [*leaves[:count], *extra, *leaves[count:]], names, False)
+        except (Untraceable, RuntimeError):
+            # It would only be another form of the program that there is. An operation that a
+            # Function of the user's has inside may have no gradient of its own.
+            return None
+        return program._replace(hoisted=hoisted)
 
     def _traced_by_torch(self, traces: Any, *arguments: Any) -> fx.GraphModule:
         try:
