@@ -82,12 +82,18 @@ def serve(
     Raises:
         ConfigError: the port is taken.
     """
-    place = Place(directory, tuple(runs), cell, code)
-    with _listening(port) as listener:
-        port = listener.getsockname()[1]
-        token = secrets.token_urlsafe(24)
-        _allow_files()
-        config = uvicorn.Config(
+    with listening(port) as listener, suppress(KeyboardInterrupt):  # Ctrl-C is how a lab ends
+        server(Place(directory, tuple(runs), cell, code), listener, ready).run([listener])
+
+
+def server(
+    place: Place, listener: socket.socket, ready: Callable[[str], object] | None = None
+) -> uvicorn.Server:
+    """The server of a lab with a new token, which runs on a socket that listens."""
+    _allow_files()
+    port, token = listener.getsockname()[1], secrets.token_urlsafe(24)
+    return uvicorn.Server(
+        uvicorn.Config(
             app(place, port, token, ready),
             log_level="error",
             ws="websockets-sansio",
@@ -97,11 +103,10 @@ def serve(
             timeout_graceful_shutdown=2,
             lifespan="on",
         )
-        with suppress(KeyboardInterrupt):  # Ctrl-C is how a lab ends
-            uvicorn.Server(config).run(sockets=[listener])
+    )
 
 
-def _listening(port: int) -> socket.socket:
+def listening(port: int) -> socket.socket:
     """A socket that listens on the loopback address.
 
     Raises:
