@@ -20,8 +20,10 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from elman._errors import ConfigError, ElmanError
+from elman.cells.references import names
 from elman.lab._asks import TYPED, Place, asks_of
 from elman.lab._lesson import FOLDER, LESSONS, described
+from elman.lab._own_cell import EXAMPLE
 from elman.lab._protocol import (
     LONGEST_MESSAGE,
     AskMessage,
@@ -264,17 +266,20 @@ class _Lab:
         return JSONResponse(json.loads(encode({"runs": runs}))["runs"])
 
     async def facts(self) -> Response:
+        place = self._place
         return JSONResponse(
             {
-                "code": self._place.code,
-                "cell": self._place.cell,
-                "asks": {
-                    name: ask.settings.model_json_schema() for name, ask in self._asks.items()
-                },
+                "code": place.code,
+                "cell": place.cell,
+                "cells": names(),
+                "example": EXAMPLE,
+                "asks": {n: ask.settings.model_json_schema() for n, ask in self._asks.items()},
             }
         )
 
     def _file(self, folder: Path, name: str) -> Response:
+        if not name.isprintable():
+            return PlainTextResponse("no such file\n", status_code=404)
         file = (folder / name).resolve()
         inside = file.is_relative_to(folder.resolve())
         if not inside or file.suffix not in TYPES or not file.is_file():
