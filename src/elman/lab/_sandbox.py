@@ -375,8 +375,11 @@ def config_tree(settings: TrainSettings, cell: str) -> dict[str, dict[str, Any]]
         model["activation"] = settings.activation
     if settings.init != "torch":
         model["init"] = settings.init
+    plain = {"bidirectional": False, "dropout": 0.0}
     if task == "classify":
-        model |= {"bidirectional": False, "dropout": 0.0, "pool": "last"}
+        model |= {**plain, "pool": "last"}
+    if task == "tag":
+        model |= {**plain, "characters": 0}
     updates = settings.updates
     train: dict[str, Any] = {
         "max_steps": updates,

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ class Lab:
         address = f"{self.base.replace('http', 'ws')}/socket?token={token}"
         origin = self.base if origin == "" else origin
         headers = {"Host": host} if host else None
-        return Tab(connect(address, origin=origin, additional_headers=headers, max_size=None))
+        opened = connect(address, origin=origin, additional_headers=headers, max_size=None)
+        return Tab(opened.__enter__())
 
     def get(self, path: str = "/", **headers: str) -> httpx.Response:
         cookies = {f"elman-lab-{self.port}": self.token}
@@ -126,7 +128,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def tab(lab: Lab) -> Iterator[Tab]:
     """A tab whose worker is ready."""
     opened = lab.tab()
-    with opened.socket:
+    with closing(opened.socket):
         while opened.receive().get("state") != "ready":
             pass
         yield opened

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -117,7 +118,7 @@ def test_a_thousand_connections_leave_room_for_the_page(lab: Lab, tab: Tab) -> N
 
 def test_a_second_tab_waits_with_its_place_and_nothing_mixes(lab: Lab, tab: Tab) -> None:
     other = lab.tab()
-    with other.socket:
+    with closing(other.socket):
         long = tab.ask("sandbox.train", updates=5000, rows=100, hidden=4, steps=5)
         tab.until(long, "start")
         waiting = other.ask("sandbox.probe", **SMALL)
