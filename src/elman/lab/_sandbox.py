@@ -42,7 +42,7 @@ Activation = Literal["tanh", "relu", "identity", "sigmoid", "gelu"]
 Init = Literal["torch", "orthogonal", "identity", "glorot", "forget_bias", "chrono"]
 
 
-class Recurrence(BaseModel):
+class RecurrenceSettings(BaseModel):
     """What probe and training have in common."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -62,7 +62,7 @@ class Recurrence(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31, description="random seed")
 
 
-class ProbeSettings(Recurrence):
+class ProbeSettings(RecurrenceSettings):
     """A recurrence over noise."""
 
     init: Init = Field("orthogonal", description="initialization scheme, see elman.init")
@@ -90,7 +90,7 @@ FILES = {"numbers": "regress", "labels": "classify", "text": "language"}
 Data = Literal["adding", "parity", "recall", "echo", "copy", "digits", "numbers", "labels", "text"]
 
 
-class TrainSettings(Recurrence):
+class TrainSettings(RecurrenceSettings):
     """A training run, which goes into runs/lab-N as one of `elman train` does."""
 
     data: Data = "adding"
@@ -187,7 +187,7 @@ def measured(settings: ProbeSettings, kind: type[Cell]) -> Event:
     }
 
 
-def _layer(settings: Recurrence, kind: type[Cell]) -> Recurrent:
+def _layer(settings: RecurrenceSettings, kind: type[Cell]) -> Recurrent:
     """The recurrence with its first weights.
 
     Raises:
@@ -205,7 +205,7 @@ def _layer(settings: Recurrence, kind: type[Cell]) -> Recurrent:
     return layer
 
 
-def prepare(network: nn.Module, settings: Recurrence, *, initialize: bool = True) -> None:
+def prepare(network: nn.Module, settings: RecurrenceSettings, *, initialize: bool = True) -> None:
     """Set the first weights: by the scheme, then the factor of W_hh and the bias of the gate.
 
     Raises:
