@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,11 +36,13 @@ VANISHES, EXPLODES = 1e-2, 1e2
 SCALE = 0.1
 """Size of the noise: so small that tanh is almost linear at first."""
 
+Result = TypeVar("Result")
+
 Activation = Literal["tanh", "relu", "identity", "sigmoid", "gelu"]
 Init = Literal["torch", "orthogonal", "identity", "glorot", "forget_bias", "chrono"]
 
 
-class Recurrence(BaseModel):
+class RecurrenceSettings(BaseModel):
     """What probe and training have in common."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -60,7 +62,7 @@ class Recurrence(BaseModel):
     seed: int = Field(0, ge=0, lt=2**31, description="random seed")
 
 
-class ProbeSettings(Recurrence):
+class ProbeSettings(RecurrenceSettings):
     """A recurrence over noise."""
 
     init: Init = Field("orthogonal", description="initialization scheme, see elman.init")
@@ -88,7 +90,7 @@ FILES = {"numbers": "regress", "labels": "classify", "text": "language"}
 Data = Literal["adding", "parity", "recall", "echo", "copy", "digits", "numbers", "labels", "text"]
 
 
-class TrainSettings(Recurrence):
+class TrainSettings(RecurrenceSettings):
     """A training run, which goes into runs/lab-N as one of `elman train` does."""
 
     data: Data = "adding"
@@ -151,7 +153,9 @@ def cell_of(reference: str, place: Place) -> type[Cell]:
     """
     from elman.cells import by_name, resolve
 
-    return resolve(reference) if reference and reference == place.cell else by_name(reference)
+    if reference != place.cell:
+        return _at("cell", lambda: by_name(reference))
+    return _at("cell", lambda: resolve(reference))
 
 
 def probe(settings: ProbeSettings, place: Place) -> Iterator[Event]:
@@ -183,7 +187,7 @@ def measured(settings: ProbeSettings, kind: type[Cell]) -> Event:
     }
 
 
-def _layer(settings: Recurrence, kind: type[Cell]) -> Recurrent:
+def _layer(settings: RecurrenceSettings, kind: type[Cell]) -> Recurrent:
     """The recurrence with its first weights.
 
     Raises:
@@ -201,7 +205,7 @@ def _layer(settings: Recurrence, kind: type[Cell]) -> Recurrent:
     return layer
 
 
-def prepare(network: nn.Module, settings: Recurrence, *, initialize: bool = True) -> None:
+def prepare(network: nn.Module, settings: RecurrenceSettings, *, initialize: bool = True) -> None:
     """Set the first weights: by the scheme, then the factor of W_hh and the bias of the gate.
 
     Raises:
@@ -239,10 +243,10 @@ def _set_forget_bias(cell: Any, weights: Any, value: float) -> None:
     weights.b_hh.chunk(len(cell.gates))[place].zero_()
 
 
-def _at(setting: str, work: Callable[[], object]) -> None:
-    """Name the setting in an error."""
+def _at(setting: str, work: Callable[[], Result]) -> Result:
+    """What the work returns; an error names the setting."""
     try:
-        work()
+        return work()
     except ConfigError as error:
         raise ConfigError(f"{setting}: {error}") from error
 
@@ -371,8 +375,11 @@ def config_tree(settings: TrainSettings, cell: str) -> dict[str, dict[str, Any]]
         model["activation"] = settings.activation
     if settings.init != "torch":
         model["init"] = settings.init
+    plain = {"bidirectional": False, "dropout": 0.0}
     if task == "classify":
-        model |= {"bidirectional": False, "dropout": 0.0, "pool": "last"}
+        model |= {**plain, "pool": "last"}
+    if task == "tag":
+        model |= {**plain, "characters": 0}
     updates = settings.updates
     train: dict[str, Any] = {
         "max_steps": updates,
@@ -426,10 +433,10 @@ def _config(settings: TrainSettings, tree: dict[str, dict[str, Any]]) -> Config:
     try:
         return config_class(task).parse(tree)
     except ConfigError as error:
-        lines = []
+        lines, fields = [], TrainSettings.model_fields
         for line in str(error).splitlines():
             key, _, message = line.partition(": ")
-            name = KEYS.get(key)
+            name = KEYS.get(key) or next((w for w in message.split() if w in fields), None)
             lines.append(f"{name}: {message}" if name else line)
         raise ConfigError("\n".join(lines)) from error
 
