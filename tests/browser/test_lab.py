@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest
 import sampling
 from browser.conftest import PATIENCE, Lab, Visit, quiet, wait_for
 from elman.lab import LESSONS
+from elman.reporting import MEASURES_FILE
 
 Visits = Callable[..., Visit]
 
@@ -264,6 +266,75 @@ def test_nothing_moves_for_who_wants_less_motion(visit: Visits) -> None:
         page.wait_for_timeout(120)
     assert len(set(frames)) == 1
     assert page.evaluate("document.getAnimations().length") == 0
+
+
+@pytest.mark.parametrize("slug", sampling.cases([slug for slug, _ in LESSONS], 1))
+def test_an_exported_lesson_opens_from_its_file_alone(
+    browser: Any, tmp_path: Path, slug: str
+) -> None:
+    from elman.lab import export
+
+    (file,) = export(tmp_path, (slug,))
+    assert file.stat().st_size <= 1.5e6
+    context = browser.new_context(offline=True)
+    visit = Visit(context, file.as_uri())
+    visit.go("")
+    visit.page.click("text=Begin without a guess")
+    visit.page.wait_for_selector(".lesson.begun .chart:not(.empty), .lesson.begun .stage canvas")
+    assert visit.page.inner_text(".trouble") == ""
+    assert visit.complaints == []
+    assert [url for url in visit.requests if not url.startswith(("file:", "data:"))] == []
+    context.close()
+
+
+ANIMALS = ("cat", "dog", "cow", "hen", "fox")
+TEXT = " ".join(f"the {a} saw the {b} and the {a} ran ." for a in ANIMALS for b in ANIMALS)
+
+
+
+@pytest.fixture(scope="module")
+def language(lab: Lab) -> Path:
+    """A language model, trained for a moment, with its measures."""
+    (lab.folder / "animals.txt").write_text(TEXT * 20, encoding="utf-8")
+    train = "train language animals.txt --model.hidden 16 --model.embedding 8 --train.max_steps 40"
+    for command in (f"{train} --name animals --no-baselines", "flow runs/animals-1"):
+        subprocess.run(
+            [sys.executable, "-m", "elman", *command.split()], cwd=lab.folder, check=True
+        )
+    return lab.folder / "runs" / "animals-1"
+
+
+def test_a_run_shows_its_measures_to_the_digit(visit: Visits, language: Path) -> None:
+    """The value under the pointer is that of flow.json, and a downloaded table can be read."""
+    run = visit()
+    page = run.go("#/run/animals-1")
+    heat = page.locator("section:has-text('Measured by elman flow') .chart").last
+    heat.locator(".plot").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    read = heat.locator(".readout").inner_text()
+    (layer, *_) = json.loads((language / MEASURES_FILE).read_text(encoding="utf-8"))["layers"]
+    shown = re.fullmatch(r"unit (\d+), word (\S+): (\S+) (\S+)", read)
+    assert shown is not None
+    name, value = shown[3], float(shown[4].replace("−", "-"))
+    assert int(shown[1]) == layer["units"][0]
+    assert shown[2] == layer["words"][1]
+    assert value == pytest.approx(layer["maps"][name][1][0], rel=0.01, abs=1e-3)
+    with page.expect_download() as saved:
+        heat.locator("button:text-is('CSV')").click()
+    rows = list(csv.reader(Path(saved.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert float(rows[1][2]) == pytest.approx(layer["maps"][name][1][0])
+
+
+def test_a_sentence_of_ones_own_is_continued_as_one_types(visit: Visits, language: Path) -> None:
+    run = visit()
+    page = run.go("#/run/animals-1")
+    page.fill("#own-sentence", "the cat saw the")
+    words = page.locator(".chart:has(figcaption:text-is('Next words')) .sentence")
+    wait_for(lambda: words.count() == 1 and "the cat saw the" in words.inner_text())
+    before = words.inner_text()
+    page.fill("#own-sentence", "the cat saw the dog")
+    wait_for(lambda: words.inner_text() != before)
 
 
 def test_ten_minutes_of_events_leave_the_page_small_and_whole(browser: Any, lab: Lab) -> None:

@@ -389,10 +389,10 @@ export function bars(element, spec) {
   });
   const show = () => {
     if (now.title) parts.rename(now.title);
-    parts.empty(!now.labels.length);
+    parts.empty(!now.labels.length || !now.series.some(({ values }) => values.some((value) => Number.isFinite(value))));
     canvas.draw();
     const first = now.series[0];
-    if (first) parts.say(now.sentence ?? (now.labels.length ? `${now.title}. Largest: ${largest(now.labels, first.values)}.` : ""));
+    if (first) parts.say(now.sentence ?? (first.values.some((value) => Number.isFinite(value)) ? `Largest: ${largest(now.labels, first.values)}.` : "Nothing to show yet."));
   };
   show();
   return {
@@ -489,7 +489,8 @@ export function heat(element, spec) {
     if (now.title) parts.rename(now.title);
     parts.empty(!now.values.length);
     canvas.draw();
-    if (now.values.length) parts.say(now.sentence ?? `${now.values.length} ${now.row ?? "row"}s by ${wide()} ${now.column ?? "column"}s, from ${number(limits(now)[0])} to ${number(limits(now)[1])}.`);
+    if (!now.values.length) parts.say(now.sentence ?? "Nothing to show yet.");
+    else parts.say(now.sentence ?? `${now.values.length} ${now.row ?? "row"}s by ${wide()} ${now.column ?? "column"}s, from ${number(limits(now)[0])} to ${number(limits(now)[1])}.`);
   };
   show();
   return {
