@@ -23,7 +23,6 @@ from elman.reporting import MEASURES_FILE
 
 Visits = Callable[..., Visit]
 
-full = pytest.mark.skipif(not sampling.is_full(), reason="takes long: runs under --full")
 SCREENS = ("", "sandbox", *(slug for slug, _ in LESSONS))
 LOOKS = [
     (screen, width, scheme)
@@ -33,23 +32,6 @@ LOOKS = [
 ]
 FAINT = (Path(__file__).parent / "faint.js").read_text(encoding="utf-8")
 SMALL = (Path(__file__).parent / "small.js").read_text(encoding="utf-8")
-
-
-def begin(visit: Visit, slug: str, settings: str = "") -> None:
-    """Open a lesson with its stage."""
-    visit.go(f"#/{slug}{settings}")
-    if not settings:
-        visit.page.click("text=Begin without a guess")
-    visit.page.wait_for_selector(".lesson.begun .sheet")
-
-
-def set_knob(visit: Visit, name: str, value: float | str) -> None:
-    """Move a slider as a hand does: by an input event."""
-    visit.page.eval_on_selector(
-        f"[data-knob={name}] input",
-        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }",
-        str(value),
-    )
 
 
 def test_home_is_usable_at_once_and_asks_no_other_host(visit: Visits, lab: Lab) -> None:
@@ -86,16 +68,14 @@ def test_the_flights_are_those_of_the_data_set() -> None:
 
 
 @pytest.mark.parametrize(("screen", "width", "scheme"), sampling.cases(LOOKS, 4))
-def test_screens_fit_and_can_be_read(
-    visit: Visits, screen: str, width: int, scheme: str
-) -> None:
+def test_screens_fit_and_can_be_read(visit: Visits, screen: str, width: int, scheme: str) -> None:
     """No sideways scrolling, text of at least 4.5 : 1, and targets of 44 px."""
     each = visit(width=width, color_scheme=scheme)
-    each.go(f"#/{screen}")
+    if screen in ("", "sandbox"):
+        each.go(f"#/{screen}")
+    else:
+        each.begin(screen)
     each.ready()
-    if screen not in ("", "sandbox"):
-        each.page.click("text=Begin without a guess")
-        each.page.wait_for_selector(".lesson.begun .sheet")
     each.page.wait_for_timeout(500)
     wide, seen = each.page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
@@ -142,7 +122,7 @@ def train(visit: Visit) -> None:
 def test_knobs_stand_in_the_address(visit: Visits) -> None:
     sandbox = visit()
     sandbox.go("#/sandbox")
-    set_knob(sandbox, "radius", 1.5)
+    sandbox.turn("radius", 1.5)
     assert "radius=1.5" in sandbox.page.evaluate("location.hash")
     sandbox.page.evaluate("location.hash = '#/sandbox?radius=0.5'")
     knob = sandbox.page.locator("[data-knob=radius] output")
@@ -156,7 +136,7 @@ def test_a_plot_follows_a_knob_at_once(visit: Visits) -> None:
     wait_for(lambda: "The gradient" in verdict(sandbox))
     before = verdict(sandbox)
     began = time.monotonic()
-    set_knob(sandbox, "radius", 0.5)
+    sandbox.turn("radius", 0.5)
     wait_for(lambda: verdict(sandbox) != before)
     took = time.monotonic() - began
     assert "vanishes" in verdict(sandbox)
@@ -166,13 +146,10 @@ def test_a_plot_follows_a_knob_at_once(visit: Visits) -> None:
 
 def test_stop_ends_a_training_that_can_be_resumed(visit: Visits, lab: Lab) -> None:
     sandbox = visit()
-    events: list[str] = []
-    sandbox.page.on(
-        "websocket", lambda socket: socket.on("framereceived", lambda data: events.append(str(data)))
-    )
+    events = sandbox.events
     sandbox.go("#/sandbox?updates=20000&hidden=8&steps=10&rows=300")
     sandbox.page.click("button:text-is('Train')")
-    wait_for(lambda: any('"event": "train"' in event for event in events))
+    wait_for(lambda: bool(sandbox.latest("train")))
     sandbox.page.click("button:text-is('Stop')")
     sandbox.page.wait_for_selector(".progress:has-text('Stopped')")
     sandbox.page.wait_for_timeout(1000)
@@ -199,7 +176,7 @@ def test_a_killed_worker_is_replaced_and_the_knobs_are_kept(visit: Visits, lab: 
     wait_for(lambda: "restarting" in (sandbox.page.evaluate("window.states") or []))
     sandbox.ready()
     assert sandbox.page.inner_text("[data-knob=radius] output") == "0.7"
-    set_knob(sandbox, "radius", 1.7)
+    sandbox.turn("radius", 1.7)
     wait_for(lambda: "explodes" in verdict(sandbox))
 
 
@@ -288,8 +265,7 @@ def test_an_exported_lesson_opens_from_its_file_alone(
 
 
 ANIMALS = ("cat", "dog", "cow", "hen", "fox")
-TEXT = " ".join(f"the {a} saw the {b} and the {a} ran ." for a in ANIMALS for b in ANIMALS)
-
+TEXT = "".join(f"the {a} saw the {b} and the {a} ran .\n" for a in ANIMALS for b in ANIMALS)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from elman._errors import ConfigError, ElmanError
+from elman.cells import CELLS
 from elman.lab._asks import TYPED, Place, asks_of
 from elman.lab._lesson import FOLDER, LESSONS, described
 from elman.lab._protocol import (
@@ -263,6 +264,7 @@ class _Lab:
             {
                 "code": self._place.code,
                 "cell": self._place.cell,
+                "cells": [name for name, _ in CELLS],
                 "asks": {
                     name: ask.settings.model_json_schema() for name, ask in self._asks.items()
                 },

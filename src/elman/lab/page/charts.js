@@ -461,7 +461,8 @@ export function heat(element, spec) {
       now.values.forEach((values, row) => {
         values.forEach((value, column) => {
           ctx.fillStyle = Number.isFinite(value) ? shade((value - low) / (high - low || 1), now.center !== undefined) : colors.grid;
-          ctx.fillRect(left + column * cell, row * box.tall, Math.ceil(cell), box.tall);
+          const [from, to] = [Math.round(left + column * cell), Math.round(left + (column + 1) * cell)]; // no seams
+          ctx.fillRect(from, row * box.tall, to - from, box.tall);
         });
         if (box.tall >= 11 || row % 4 === 0) {
           ctx.fillStyle = colors.text;
@@ -629,8 +630,10 @@ export function dots(element, spec) {
     choose: (chosen) => now.onChoose?.(chosen),
   });
   const show = () => {
+    if (now.title) parts.rename(now.title);
+    parts.empty(!now.points.length);
     canvas.draw();
-    parts.say(now.sentence ?? `${now.points.length} points.`);
+    parts.say(now.sentence ?? (now.points.length ? `${now.points.length} points.` : "Nothing to show yet."));
   };
   show();
   return {

@@ -200,7 +200,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
 
 function addKnobs(set, panel, settings, facts) {
   const left = new Set(Object.keys(settings));
-  const cells = facts.cells ?? ["elman", "lstm", "gru"];
+  const cells = ["elman", "lstm", "gru", ...facts.cells.filter((name) => !["elman", "lstm", "gru"].includes(name))];
   const look = { ...LOOK, cell: { ...LOOK.cell, kind: "choice", options: facts.cell ? [facts.cell, ...cells] : cells } };
   const group = (title, names) => {
     const present = names.filter((name) => left.delete(name));
