@@ -102,16 +102,17 @@ def verdict(visit: Visit) -> str:
 def test_the_same_address_gives_the_same_numbers(visit: Visits) -> None:
     """A reload, and another tab, show the same gradient and the same loss to the last digit."""
     address = "#/sandbox?cell=gru&steps=12&hidden=8&rows=300&updates=20&seed=3"
-    seen = []
-    for _ in range(2):
+
+    def seen() -> tuple[str, str]:
         sandbox = visit()
         sandbox.go(address)
         wait_for(lambda: "The gradient" in verdict(sandbox))
         train(sandbox)
         sandbox.page.click(".chart:has(figcaption:has-text('Loss')) button:text-is('Table')")
         table = sandbox.page.inner_text(".chart:has(figcaption:has-text('Loss')) table")
-        seen.append((verdict(sandbox), table))
-    assert seen[0] == seen[1]
+        return verdict(sandbox), table
+
+    assert seen() == seen()
 
 
 def train(visit: Visit) -> None:

@@ -1,4 +1,4 @@
-"""Lessons in a browser: what is shown is what elman computes, and goals are reached by its numbers."""
+"""Lessons in a browser: what is shown is what elman computes, and its numbers reach the goals."""
 
 from __future__ import annotations
 
