@@ -104,6 +104,7 @@ function curveSection(page, address) {
   let panels = [];
   let marks = {};
   let read = false;
+  let asked = 0;
 
   function draw() {
     empty.hidden = panels.length > 0;
@@ -157,7 +158,8 @@ function curveSection(page, address) {
         curve.y.push(value);
         thin(curve);
       }
-      draw();
+      cancelAnimationFrame(asked); // once a frame, however many events came
+      asked = requestAnimationFrame(draw);
     },
   };
 }

@@ -143,7 +143,14 @@ export function sandboxScreen(main, { connection, address, facts }) {
     if (note) note(attempt, event);
     if (event.event === "error") (attempt.refuse ?? refuse)(event);
     if (attempts[0] === attempt) progress.textContent = progressOf(attempt, event);
-    draw();
+    later();
+  }
+
+  let asked = 0;
+  /** Draws once a frame, however many events came. */
+  function later() {
+    cancelAnimationFrame(asked);
+    asked = requestAnimationFrame(draw);
   }
 
   function draw() {
