@@ -128,7 +128,6 @@ export function lessonScreen(main, { text, loadStage, connection, address, lesso
     }
   }
   if (Object.keys(address.read()).length || memory.get(`guess.${text.slug}`) !== null) begin();
-  article.querySelector("h1").focus({ preventScroll: true });
 
   return {
     follow: () => set.follow(),
