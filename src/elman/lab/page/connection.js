@@ -66,9 +66,11 @@ export function connect(address = socketAddress()) {
     const request = open.get(which);
     if (!request) return;
     send({ do: "stop", id: which });
-    if (!replaced) return; // its "stopped" arrives and ends it
+    if (!replaced && socket?.readyState === WebSocket.OPEN) return; // its "stopped" arrives and ends it
     open.delete(which);
-    request.finish({ event: "stopped", of: which, replaced: true });
+    const stopped = { event: "stopped", of: which };
+    if (!replaced) request.onEvent(stopped);
+    request.finish(stopped);
   }
 
   begin();
