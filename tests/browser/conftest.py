@@ -28,7 +28,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-extensions --enable-precise-memory-info"
 )
-PATIENCE = 120
+PATIENCE = 240
 """Seconds for an answer on a machine that does other work too."""
 
 

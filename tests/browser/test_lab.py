@@ -22,6 +22,7 @@ from elman.lab import LESSONS
 from elman.reporting import MEASURES_FILE
 
 Visits = Callable[..., Visit]
+pytestmark = pytest.mark.timeout(900)
 
 SCREENS = ("", "sandbox", *(slug for slug, _ in LESSONS))
 LOOKS = [
@@ -318,6 +319,7 @@ def test_ten_minutes_of_events_leave_the_page_small_and_whole(browser: Any, lab:
     """The events of ten minutes, ten a second, sent as fast as the page takes them."""
     count = sampling.count(full=6000, quick=1500)
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
     answered: list[int] = []
 
@@ -341,7 +343,7 @@ def test_ten_minutes_of_events_leave_the_page_small_and_whole(browser: Any, lab:
     page.route_web_socket(re.compile(r"/socket"), serve)
     page.goto(lab.address + "#/sandbox")
     page.click("button:text-is('Train')")
-    page.wait_for_selector(f".progress:has-text('update {count:,} of')", timeout=PATIENCE * 1000)
+    page.wait_for_selector(f".progress:has-text('update {count:,} of')")
     assert len(answered) == 1
     page.click(".chart:has(figcaption:has-text('Loss')) button:text-is('Table')")
     with page.expect_download() as saved:

@@ -13,6 +13,7 @@ from browser.conftest import Visit, wait_for
 from elman.lab import LESSONS
 
 Visits = Callable[..., Visit]
+pytestmark = pytest.mark.timeout(900)
 
 full = pytest.mark.skipif(not sampling.is_full(), reason="trains for long: runs under --full")
 
