@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,12 +21,14 @@ import sampling
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-extensions --enable-precise-memory-info"
 )
-PATIENCE = 120
+PATIENCE = 240
 """Seconds for an answer on a machine that does other work too."""
 
 
@@ -112,19 +115,44 @@ class Visit:
         self.address = address
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self.events: list[dict[str, Any]] = []
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("websocket", lambda socket: socket.on("framereceived", self._received))
 
     def _heard(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
+
+    def _received(self, data: Any) -> None:
+        self.events.append(json.loads(data))
+
+    def latest(self, event: str) -> dict[str, Any]:
+        """The last event of a kind that the page received; empty if there was none."""
+        return next((each for each in reversed(self.events) if each["event"] == event), {})
 
     def go(self, route: str = "#/") -> Page:
         """Open a route, and wait until its screen stands."""
         self.page.goto(self.address + route)
         self.page.wait_for_selector("main h1")
         return self.page
+
+    def begin(self, slug: str, settings: str = "") -> Page:
+        """Open a lesson with its stage."""
+        self.go(f"#/{slug}{settings}")
+        if not settings:
+            self.page.click("text=Begin without a guess")
+        self.page.wait_for_selector(".lesson.begun .sheet")
+        return self.page
+
+    def turn(self, name: str, value: float) -> None:
+        """Move a slider as a hand does: by an input event."""
+        self.page.eval_on_selector(
+            f"[data-knob={name}] input",
+            "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }",
+            str(value),
+        )
 
     def ready(self) -> None:
         """Wait for the worker."""

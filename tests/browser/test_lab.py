@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -18,10 +19,11 @@ import pytest
 import sampling
 from browser.conftest import PATIENCE, Lab, Visit, quiet, wait_for
 from elman.lab import LESSONS
+from elman.reporting import MEASURES_FILE
 
 Visits = Callable[..., Visit]
+pytestmark = pytest.mark.timeout(900)
 
-full = pytest.mark.skipif(not sampling.is_full(), reason="takes long: runs under --full")
 SCREENS = ("", "sandbox", *(slug for slug, _ in LESSONS))
 LOOKS = [
     (screen, width, scheme)
@@ -31,23 +33,6 @@ LOOKS = [
 ]
 FAINT = (Path(__file__).parent / "faint.js").read_text(encoding="utf-8")
 SMALL = (Path(__file__).parent / "small.js").read_text(encoding="utf-8")
-
-
-def begin(visit: Visit, slug: str, settings: str = "") -> None:
-    """Open a lesson with its stage."""
-    visit.go(f"#/{slug}{settings}")
-    if not settings:
-        visit.page.click("text=Begin without a guess")
-    visit.page.wait_for_selector(".lesson.begun .sheet")
-
-
-def set_knob(visit: Visit, name: str, value: float | str) -> None:
-    """Move a slider as a hand does: by an input event."""
-    visit.page.eval_on_selector(
-        f"[data-knob={name}] input",
-        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input')); }",
-        str(value),
-    )
 
 
 def test_home_is_usable_at_once_and_asks_no_other_host(visit: Visits, lab: Lab) -> None:
@@ -84,16 +69,14 @@ def test_the_flights_are_those_of_the_data_set() -> None:
 
 
 @pytest.mark.parametrize(("screen", "width", "scheme"), sampling.cases(LOOKS, 4))
-def test_screens_fit_and_can_be_read(
-    visit: Visits, screen: str, width: int, scheme: str
-) -> None:
+def test_screens_fit_and_can_be_read(visit: Visits, screen: str, width: int, scheme: str) -> None:
     """No sideways scrolling, text of at least 4.5 : 1, and targets of 44 px."""
     each = visit(width=width, color_scheme=scheme)
-    each.go(f"#/{screen}")
+    if screen in ("", "sandbox"):
+        each.go(f"#/{screen}")
+    else:
+        each.begin(screen)
     each.ready()
-    if screen not in ("", "sandbox"):
-        each.page.click("text=Begin without a guess")
-        each.page.wait_for_selector(".lesson.begun .sheet")
     each.page.wait_for_timeout(500)
     wide, seen = each.page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
@@ -120,16 +103,17 @@ def verdict(visit: Visit) -> str:
 def test_the_same_address_gives_the_same_numbers(visit: Visits) -> None:
     """A reload, and another tab, show the same gradient and the same loss to the last digit."""
     address = "#/sandbox?cell=gru&steps=12&hidden=8&rows=300&updates=20&seed=3"
-    seen = []
-    for _ in range(2):
+
+    def seen() -> tuple[str, str]:
         sandbox = visit()
         sandbox.go(address)
         wait_for(lambda: "The gradient" in verdict(sandbox))
         train(sandbox)
         sandbox.page.click(".chart:has(figcaption:has-text('Loss')) button:text-is('Table')")
         table = sandbox.page.inner_text(".chart:has(figcaption:has-text('Loss')) table")
-        seen.append((verdict(sandbox), table))
-    assert seen[0] == seen[1]
+        return verdict(sandbox), table
+
+    assert seen() == seen()
 
 
 def train(visit: Visit) -> None:
@@ -140,7 +124,7 @@ def train(visit: Visit) -> None:
 def test_knobs_stand_in_the_address(visit: Visits) -> None:
     sandbox = visit()
     sandbox.go("#/sandbox")
-    set_knob(sandbox, "radius", 1.5)
+    sandbox.turn("radius", 1.5)
     assert "radius=1.5" in sandbox.page.evaluate("location.hash")
     sandbox.page.evaluate("location.hash = '#/sandbox?radius=0.5'")
     knob = sandbox.page.locator("[data-knob=radius] output")
@@ -154,7 +138,7 @@ def test_a_plot_follows_a_knob_at_once(visit: Visits) -> None:
     wait_for(lambda: "The gradient" in verdict(sandbox))
     before = verdict(sandbox)
     began = time.monotonic()
-    set_knob(sandbox, "radius", 0.5)
+    sandbox.turn("radius", 0.5)
     wait_for(lambda: verdict(sandbox) != before)
     took = time.monotonic() - began
     assert "vanishes" in verdict(sandbox)
@@ -164,13 +148,10 @@ def test_a_plot_follows_a_knob_at_once(visit: Visits) -> None:
 
 def test_stop_ends_a_training_that_can_be_resumed(visit: Visits, lab: Lab) -> None:
     sandbox = visit()
-    events: list[str] = []
-    sandbox.page.on(
-        "websocket", lambda socket: socket.on("framereceived", lambda data: events.append(str(data)))
-    )
+    events = sandbox.events
     sandbox.go("#/sandbox?updates=20000&hidden=8&steps=10&rows=300")
     sandbox.page.click("button:text-is('Train')")
-    wait_for(lambda: any('"event": "train"' in event for event in events))
+    wait_for(lambda: bool(sandbox.latest("train")))
     sandbox.page.click("button:text-is('Stop')")
     sandbox.page.wait_for_selector(".progress:has-text('Stopped')")
     sandbox.page.wait_for_timeout(1000)
@@ -197,7 +178,7 @@ def test_a_killed_worker_is_replaced_and_the_knobs_are_kept(visit: Visits, lab: 
     wait_for(lambda: "restarting" in (sandbox.page.evaluate("window.states") or []))
     sandbox.ready()
     assert sandbox.page.inner_text("[data-knob=radius] output") == "0.7"
-    set_knob(sandbox, "radius", 1.7)
+    sandbox.turn("radius", 1.7)
     wait_for(lambda: "explodes" in verdict(sandbox))
 
 
@@ -266,10 +247,79 @@ def test_nothing_moves_for_who_wants_less_motion(visit: Visits) -> None:
     assert page.evaluate("document.getAnimations().length") == 0
 
 
+@pytest.mark.parametrize("slug", sampling.cases([slug for slug, _ in LESSONS], 1))
+def test_an_exported_lesson_opens_from_its_file_alone(
+    browser: Any, tmp_path: Path, slug: str
+) -> None:
+    from elman.lab import export
+
+    (file,) = export(tmp_path, (slug,))
+    assert file.stat().st_size <= 1.5e6
+    context = browser.new_context(offline=True)
+    visit = Visit(context, file.as_uri())
+    visit.go("")
+    visit.page.click("text=Begin without a guess")
+    visit.page.wait_for_selector(".lesson.begun .chart:not(.empty), .lesson.begun .stage canvas")
+    assert visit.page.inner_text(".trouble") == ""
+    assert visit.complaints == []
+    assert [url for url in visit.requests if not url.startswith(("file:", "data:"))] == []
+    context.close()
+
+
+ANIMALS = ("cat", "dog", "cow", "hen", "fox")
+TEXT = "".join(f"the {a} saw the {b} and the {a} ran .\n" for a in ANIMALS for b in ANIMALS)
+
+
+@pytest.fixture(scope="module")
+def language(lab: Lab) -> Path:
+    """A language model, trained for a moment, with its measures."""
+    (lab.folder / "animals.txt").write_text(TEXT * 20, encoding="utf-8")
+    train = "train language animals.txt --model.hidden 16 --model.embedding 8 --train.max_steps 40"
+    for command in (f"{train} --name animals --no-baselines", "flow runs/animals-1"):
+        subprocess.run(
+            [sys.executable, "-m", "elman", *command.split()], cwd=lab.folder, check=True
+        )
+    return lab.folder / "runs" / "animals-1"
+
+
+def test_a_run_shows_its_measures_to_the_digit(visit: Visits, language: Path) -> None:
+    """The value under the pointer is that of flow.json, and a downloaded table can be read."""
+    run = visit()
+    page = run.go("#/run/animals-1")
+    heat = page.locator("section:has-text('Measured by elman flow') .chart").last
+    heat.locator(".plot").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    read = heat.locator(".readout").inner_text()
+    (layer, *_) = json.loads((language / MEASURES_FILE).read_text(encoding="utf-8"))["layers"]
+    shown = re.fullmatch(r"unit (\d+), word (\S+): (\S+) (\S+)", read)
+    assert shown is not None
+    name, value = shown[3], float(shown[4].replace("−", "-"))
+    assert int(shown[1]) == layer["units"][0]
+    assert shown[2] == layer["words"][1]
+    assert value == pytest.approx(layer["maps"][name][1][0], rel=0.01, abs=1e-3)
+    with page.expect_download() as saved:
+        heat.locator("button:text-is('CSV')").click()
+    rows = list(csv.reader(Path(saved.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert float(rows[1][2]) == pytest.approx(layer["maps"][name][1][0])
+
+
+def test_a_sentence_of_ones_own_is_continued_as_one_types(visit: Visits, language: Path) -> None:
+    run = visit()
+    page = run.go("#/run/animals-1")
+    page.fill("#own-sentence", "the cat saw the")
+    words = page.locator(".chart:has(figcaption:text-is('Next words')) .sentence")
+    wait_for(lambda: words.count() == 1 and "the cat saw the" in words.inner_text())
+    before = words.inner_text()
+    page.fill("#own-sentence", "the cat saw the dog")
+    wait_for(lambda: words.inner_text() != before)
+
+
 def test_ten_minutes_of_events_leave_the_page_small_and_whole(browser: Any, lab: Lab) -> None:
     """The events of ten minutes, ten a second, sent as fast as the page takes them."""
     count = sampling.count(full=6000, quick=1500)
     context = browser.new_context()
+    context.set_default_timeout(PATIENCE * 1000)
     page = context.new_page()
     answered: list[int] = []
 
@@ -293,7 +343,7 @@ def test_ten_minutes_of_events_leave_the_page_small_and_whole(browser: Any, lab:
     page.route_web_socket(re.compile(r"/socket"), serve)
     page.goto(lab.address + "#/sandbox")
     page.click("button:text-is('Train')")
-    page.wait_for_selector(f".progress:has-text('update {count:,} of')", timeout=PATIENCE * 1000)
+    page.wait_for_selector(f".progress:has-text('update {count:,} of')")
     assert len(answered) == 1
     page.click(".chart:has(figcaption:has-text('Loss')) button:text-is('Table')")
     with page.expect_download() as saved:

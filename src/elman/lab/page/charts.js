@@ -389,10 +389,10 @@ export function bars(element, spec) {
   });
   const show = () => {
     if (now.title) parts.rename(now.title);
-    parts.empty(!now.labels.length);
+    parts.empty(!now.labels.length || !now.series.some(({ values }) => values.some((value) => Number.isFinite(value))));
     canvas.draw();
     const first = now.series[0];
-    if (first) parts.say(now.sentence ?? (now.labels.length ? `${now.title}. Largest: ${largest(now.labels, first.values)}.` : ""));
+    if (first) parts.say(now.sentence ?? (first.values.some((value) => Number.isFinite(value)) ? `Largest: ${largest(now.labels, first.values)}.` : "Nothing to show yet."));
   };
   show();
   return {
@@ -461,7 +461,8 @@ export function heat(element, spec) {
       now.values.forEach((values, row) => {
         values.forEach((value, column) => {
           ctx.fillStyle = Number.isFinite(value) ? shade((value - low) / (high - low || 1), now.center !== undefined) : colors.grid;
-          ctx.fillRect(left + column * cell, row * box.tall, Math.ceil(cell), box.tall);
+          const [from, to] = [Math.round(left + column * cell), Math.round(left + (column + 1) * cell)]; // no seams
+          ctx.fillRect(from, row * box.tall, to - from, box.tall);
         });
         if (box.tall >= 11 || row % 4 === 0) {
           ctx.fillStyle = colors.text;
@@ -489,7 +490,8 @@ export function heat(element, spec) {
     if (now.title) parts.rename(now.title);
     parts.empty(!now.values.length);
     canvas.draw();
-    if (now.values.length) parts.say(now.sentence ?? `${now.values.length} ${now.row ?? "row"}s by ${wide()} ${now.column ?? "column"}s, from ${number(limits(now)[0])} to ${number(limits(now)[1])}.`);
+    if (!now.values.length) parts.say(now.sentence ?? "Nothing to show yet.");
+    else parts.say(now.sentence ?? `${now.values.length} ${now.row ?? "row"}s by ${wide()} ${now.column ?? "column"}s, from ${number(limits(now)[0])} to ${number(limits(now)[1])}.`);
   };
   show();
   return {
@@ -628,8 +630,10 @@ export function dots(element, spec) {
     choose: (chosen) => now.onChoose?.(chosen),
   });
   const show = () => {
+    if (now.title) parts.rename(now.title);
+    parts.empty(!now.points.length);
     canvas.draw();
-    parts.say(now.sentence ?? `${now.points.length} points.`);
+    parts.say(now.sentence ?? (now.points.length ? `${now.points.length} points.` : "Nothing to show yet."));
   };
   show();
   return {

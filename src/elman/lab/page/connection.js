@@ -27,8 +27,10 @@ export function connect(address = socketAddress()) {
     };
     socket.onmessage = ({ data }) => receive(JSON.parse(data));
     socket.onclose = () => {
-      // What was being answered is gone: it is asked again as soon as there is a connection.
-      tell("lost", "No connection to elman lab. Is it still running? Trying again …");
+      // What waited is asked again; what was being answered is lost, and must not begin anew unseen.
+      const lost = "the connection to elman lab was lost: try again";
+      for (const [id, request] of open) if (request.begun) receive({ of: id, event: "error", message: lost, where: "" });
+      tell("lost", "No connection to elman lab. Is it still running? If it was started anew, open the address that it printed.");
       setTimeout(begin, wait);
       wait = Math.min(2 * wait, 4000);
     };
@@ -42,6 +44,7 @@ export function connect(address = socketAddress()) {
     if (event.event === "worker") return tell(event.state, event.message);
     const request = open.get(event.of);
     if (!request) return undefined; // an answer that nobody waits for any more
+    if (event.event !== "queued") request.begun = true;
     if (["end", "error", "stopped"].includes(event.event)) {
       open.delete(event.of);
       request.onEvent(event);
@@ -63,9 +66,11 @@ export function connect(address = socketAddress()) {
     const request = open.get(which);
     if (!request) return;
     send({ do: "stop", id: which });
-    if (!replaced) return; // its "stopped" arrives and ends it
+    if (!replaced && socket?.readyState === WebSocket.OPEN) return; // its "stopped" arrives and ends it
     open.delete(which);
-    request.finish({ event: "stopped", of: which, replaced: true });
+    const stopped = { event: "stopped", of: which };
+    if (!replaced) request.onEvent(stopped);
+    request.finish(stopped);
   }
 
   begin();

@@ -32,6 +32,22 @@ export function debounced(fn, wait) {
   };
 }
 
+/** Calls `fn` at once, and at most every `wait` milliseconds; the last call is never lost. */
+export function throttled(fn, wait) {
+  let timer = null;
+  let last = null;
+  return function call(...values) {
+    last = values;
+    if (timer !== null) return;
+    fn(...values);
+    last = null;
+    timer = setTimeout(() => {
+      timer = null;
+      if (last !== null) call(...last);
+    }, wait);
+  };
+}
+
 /** Offers `content` (a string or Blob) as a file. */
 export function download(name, content, type) {
   const address = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));

@@ -1,5 +1,5 @@
 // What all charts share: a frame with a title, a sentence, a readout, a table and downloads; and a canvas with a cursor.
-import { debounced, download, h, number } from "./dom.js";
+import { download, h, number, throttled } from "./dom.js";
 
 const DARK = matchMedia("(prefers-color-scheme: dark)");
 const LIGHT_LINES = ["#0072B2", "#C84E00", "#00805D", "#A8488A", "#8A6100", "#2B7CB0", "#000000"];
@@ -50,15 +50,16 @@ export function figure(element, { title, table, image, keys = "" }) {
   }
 
   // A sentence that changes ten times a second would never be read out to its end.
-  const announce = debounced((text) => (sentence.textContent = text), 250);
+  const announce = throttled((text) => (sentence.textContent = text), 1000);
+  let said = null;
   const parts = {
     element: frame,
     plot,
     image,
     say(text) {
       plot.setAttribute("aria-label", `${title}. ${text} ${keys}`);
-      if (!sentence.textContent) sentence.textContent = text;
-      else if (sentence.textContent !== text) announce(text);
+      if (text !== said) announce(text);
+      said = text;
       if (!drawer.hidden) drawer.replaceChildren(tabled(table(), title));
     },
     read(text) {

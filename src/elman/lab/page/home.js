@@ -61,7 +61,7 @@ function card({ slug, number, title, minutes, question }) {
 async function listRuns(list, runs) {
   try {
     const found = await runs();
-    const rows = found.map((run) => h("li", {}, h("a", { href: `#/run/${encodeURIComponent(run.name)}` }, run.name), h("span", {}, run.summary ?? run.task ?? "")));
+    const rows = found.map((run) => h("li", {}, h("a", { href: `#/run/${encodeURIComponent(run.name)}` }, run.name), h("span", { title: run.summary }, run.broken ? run.summary : [run.task, run.cell, run.live ? "training now" : ""].filter(Boolean).join(" · "))));
     list.replaceChildren(
       rows.length ? h("ul", {}, rows) : h("p", {}, "No run yet. Train one in the sandbox, or with ", h("code", {}, "elman train"), "."),
     );

@@ -29,6 +29,7 @@ export function lessonScreen(main, { text, loadStage, connection, address, lesso
   const trouble = h("p", { class: "trouble", role: "alert" });
   const waiting = h("p", { class: "waiting", role: "status" });
   const asked = new Map();
+  const handles = new Map();
   const leaving = [];
   const shows = {};
   const goals = { break: goalBox("break"), cure: goalBox("cure") };
@@ -81,14 +82,17 @@ export function lessonScreen(main, { text, loadStage, connection, address, lesso
   function ask(name, settings, onEvent = () => {}) {
     const number = (asked.get(name) ?? 0) + 1;
     asked.set(name, number);
-    return connection.ask(name, settings, (event) => {
+    const handle = connection.ask(name, settings, (event) => {
       if (asked.get(name) !== number) return; // replaced meanwhile
       waiting.textContent = event.event === "queued" ? `Waiting: place ${event.place} in the queue.` : "";
+      trouble.textContent = "";
       if (event.event === "error") {
-        if (!set.refuse(event.where, event.message)) trouble.textContent = event.message;
-      } else trouble.textContent = "";
+        for (const { where, message } of event.problems ?? [event]) if (!set.refuse(where, message)) trouble.textContent = message;
+      }
       onEvent(event);
     });
+    handles.set(name, handle);
+    return handle;
   }
 
   const lesson = {
@@ -128,11 +132,14 @@ export function lessonScreen(main, { text, loadStage, connection, address, lesso
     }
   }
   if (Object.keys(address.read()).length || memory.get(`guess.${text.slug}`) !== null) begin();
-  article.querySelector("h1").focus({ preventScroll: true });
 
   return {
     follow: () => set.follow(),
-    leave: () => leaving.forEach((fn) => fn()),
+    leave() {
+      asked.clear(); // what still comes is for nobody
+      handles.forEach((handle) => handle.stop());
+      leaving.forEach((fn) => fn());
+    },
   };
 }
 

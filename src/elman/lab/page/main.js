@@ -37,13 +37,18 @@ async function get(name) {
 async function show() {
   const where = route();
   if (where === shown.route) return shown.screen?.follow?.();
+  const first = shown.route === null;
   shown.screen?.leave?.();
   shown = { route: where, screen: null };
   document.body.dataset.screen = where.split("/")[0] || "home";
   try {
     const screen = await open(where);
-    if (shown.route === where) shown.screen = screen;
-    else screen?.leave?.();
+    if (shown.route !== where) return screen?.leave?.();
+    shown.screen = screen;
+    if (!first) {
+      main.querySelector("h1")?.focus({ preventScroll: true }); // as a new page would begin
+      scrollTo(0, 0);
+    }
   } catch (error) {
     console.error(error);
     main.replaceChildren(h("div", { class: "page" }, h("h1", {}, "This page could not be opened"), h("p", { role: "alert" }, error.message), h("p", {}, h("a", { href: "#/" }, "All lessons"))));

@@ -104,6 +104,7 @@ function curveSection(page, address) {
   let panels = [];
   let marks = {};
   let read = false;
+  let asked = 0;
 
   function draw() {
     empty.hidden = panels.length > 0;
@@ -157,7 +158,8 @@ function curveSection(page, address) {
         curve.y.push(value);
         thin(curve);
       }
-      draw();
+      cancelAnimationFrame(asked); // once a frame, however many events came
+      asked = requestAnimationFrame(draw);
     },
   };
 }
@@ -312,8 +314,8 @@ function doctorSection(page, { run, ask, curves }) {
         found += 1;
         list.append(findingOf(event));
       } else if (event.event === "examined") {
-        const checked = event.checked.map((check) => check.code ?? check.name ?? Object.values(check)[0]);
-        stage.textContent = `${found ? `${found} finding${found > 1 ? "s" : ""}` : "No fault found"}. ${checked.length} checks: ${checked.join(", ")}.`;
+        stage.textContent = `${found ? `${found} finding${found > 1 ? "s" : ""}` : "No fault found"}, ${event.checked.length} checks.`;
+        list.append(h("details", {}, h("summary", {}, "What was checked"), h("ul", {}, event.checked.map(({ name, outcome }) => h("li", {}, `${name}: ${outcome}`)))));
         if (event.unknown?.length) list.append(h("p", { class: "hint" }, `Could not be checked: ${event.unknown.join("; ")}.`));
       } else if (event.event === "queued") stage.textContent = `Waiting: place ${event.place} in the queue.`;
       else if (["end", "error", "stopped"].includes(event.event)) {

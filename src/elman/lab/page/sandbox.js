@@ -143,7 +143,14 @@ export function sandboxScreen(main, { connection, address, facts }) {
     if (note) note(attempt, event);
     if (event.event === "error") (attempt.refuse ?? refuse)(event);
     if (attempts[0] === attempt) progress.textContent = progressOf(attempt, event);
-    draw();
+    later();
+  }
+
+  let asked = 0;
+  /** Draws once a frame, however many events came. */
+  function later() {
+    cancelAnimationFrame(asked);
+    asked = requestAnimationFrame(draw);
   }
 
   function draw() {
@@ -200,7 +207,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
 
 function addKnobs(set, panel, settings, facts) {
   const left = new Set(Object.keys(settings));
-  const cells = facts.cells ?? ["elman", "lstm", "gru"];
+  const cells = ["elman", "lstm", "gru", ...facts.cells.filter((name) => !["elman", "lstm", "gru"].includes(name))];
   const look = { ...LOOK, cell: { ...LOOK.cell, kind: "choice", options: facts.cell ? [facts.cell, ...cells] : cells } };
   const group = (title, names) => {
     const present = names.filter((name) => left.delete(name));

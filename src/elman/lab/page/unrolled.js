@@ -166,7 +166,9 @@ function drawStates(ctx, states, { width, top, tall }, colors) {
   states.forEach((state, step) => {
     state.forEach((value, unit) => {
       ctx.fillStyle = Number.isFinite(value) ? shade(0.5 + value / 2, true) : colors.grid;
-      ctx.fillRect(step * wide, top + unit * high, Math.ceil(wide), Math.ceil(high));
+      // Whole pixels, so that no seam shows between two cells.
+      const [x, y] = [Math.round(step * wide), Math.round(top + unit * high)];
+      ctx.fillRect(x, y, Math.round((step + 1) * wide) - x, Math.round(top + (unit + 1) * high) - y);
     });
   });
 }
