@@ -63,7 +63,7 @@ class Cliff(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     w: float = Field(6.0, ge=LOW, le=HIGH)
-    rate: float = Field(1.0, ge=0.01, le=10)
+    descent_rate: float = Field(1.0, ge=0.01, le=10)
     limit: float = Field(0.1, ge=0.01, le=10)
 
 
@@ -114,7 +114,7 @@ def cliff(asked: Cliff) -> Iterator[dict[str, object]]:
     yield {"event": "surface", "w": grid.tolist(), "loss": cliff_loss(grid).tolist()}
     for name, clip in (("free", NoClip()), ("clipped", ClipByNorm(asked.limit))):
         w = torch.nn.Parameter(torch.tensor([asked.w], dtype=torch.float64))
-        optimizer = torch.optim.SGD([w], lr=asked.rate)
+        optimizer = torch.optim.SGD([w], lr=asked.descent_rate)
         places, losses, norms = [], [], []
         for _ in range(40):
             optimizer.zero_grad()
@@ -215,8 +215,8 @@ LESSON = Lesson(
             Cliff,
             cliff,
             tuple(
-                {"w": w, "rate": rate, "limit": limit}
-                for w, rate, limit in product((5.5, 6.0, 7.0), (0.5, 1.0, 5.0), (0.05, 0.1, 1.0))
+                {"w": w, "limit": limit, "descent_rate": 1.0}
+                for w, limit in product((5.5, 6.0, 6.5, 7.0), (0.05, 0.1, 1.0))
             ),
         ),
         Ask(

@@ -50,8 +50,6 @@ class Unit(BaseModel):
 
 def problems(asked: Problems) -> Iterator[dict[str, object]]:
     """The three problems of the feed-forward network, measured."""
-    from torch import nn
-
     import elman
     from elman.layers import FeedForward
 

@@ -1,4 +1,4 @@
-"""One small task for each shape of sequence, made from a seed and divided into seen and new rows."""
+"""One small task for each shape of sequence, made from a seed."""
 
 from __future__ import annotations
 
