@@ -41,7 +41,10 @@ class Place(NamedTuple):
 
 def asks_of(place: Place) -> dict[str, Ask]:
     """The asks of a lab, by name; torch is not imported."""
-    from elman.lab import _sandbox
+    from elman.lab import _own_cell, _run, _sandbox
 
-    lessons = [ask for slug, _ in LESSONS for ask in lesson(slug).asks]
-    return {ask.name: ask for ask in (*lessons, *_sandbox.asks(place))}
+    asks = [ask for slug, _ in LESSONS for ask in lesson(slug).asks]
+    asks += [*_sandbox.asks(place), *_run.asks(place)]
+    if place.code:
+        asks += _own_cell.asks(place)
+    return {ask.name: ask for ask in asks}

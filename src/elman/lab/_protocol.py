@@ -16,6 +16,8 @@ LONGEST_MESSAGE = 65_536
 """Bytes of a message of the page."""
 LONGEST_LINE = 1_048_576
 """Bytes of an event of the worker."""
+ENDS = frozenset(("end", "error", "stopped"))
+"""Events that end an answer."""
 MOST_NUMBERS = 256
 """Numbers in one array of an event."""
 
@@ -132,6 +134,26 @@ def encode(event: Mapping[str, object]) -> str:
     '{"event": "probe", "radius": null, "gradient": [1.0, null]}'
     """
     return json.dumps(_finite(event), allow_nan=False)
+
+
+def thinned(event: Mapping[str, Any]) -> Event:
+    """An event whose long lists are thinned out evenly.
+
+    >>> thinned({"event": "a", "y": list(range(511))})["y"][-2:]
+    [508, 510]
+    """
+    return {name: _thin(value) for name, value in event.items()}
+
+
+def _thin(value: Any) -> Any:
+    match value:
+        case Mapping():
+            return thinned(value)
+        case list() | tuple():
+            step = max(1.0, (len(value) - 1) / (MOST_NUMBERS - 1))
+            count = min(len(value), MOST_NUMBERS)
+            return [_thin(value[round(i * step)]) for i in range(count)]
+    return value
 
 
 def _finite(value: Any) -> Any:

@@ -7,7 +7,7 @@ import json
 import resource
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -19,19 +19,23 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from elman._errors import ConfigError
+from elman._errors import ConfigError, ElmanError
 from elman.lab._asks import TYPED, Place, asks_of
-from elman.lab._lesson import FOLDER, LESSONS, lesson, read_text
+from elman.lab._lesson import FOLDER, LESSONS, described
 from elman.lab._protocol import (
     LONGEST_MESSAGE,
     AskMessage,
     BadMessage,
     Event,
+    encode,
     error_event,
     read_message,
     read_settings,
+    thinned,
 )
-from elman.lab._supervisor import Job, Supervisor
+from elman.lab._run import FOLLOW
+from elman.lab._runs import folder_of, follow, listed
+from elman.lab._supervisor import QueuedAsk, Supervisor
 
 HOST = "127.0.0.1"
 PORT = 8777
@@ -107,6 +111,7 @@ def _listening(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        listener.listen(128)  # so that the address can be opened as soon as it is printed
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or error
@@ -250,7 +255,8 @@ class _Lab:
         return JSONResponse([described(slug) for slug, _ in LESSONS])
 
     async def runs(self) -> Response:
-        return JSONResponse([])
+        runs = await asyncio.to_thread(listed, self._place)
+        return JSONResponse(json.loads(encode({"runs": runs}))["runs"])
 
     async def facts(self) -> Response:
         return JSONResponse(
@@ -287,6 +293,7 @@ class _Lab:
         finally:
             self._tabs.discard(tab)
             self.supervisor.stop(tab)
+            tab.end()
             sender.cancel()
             with suppress(RuntimeError):
                 await socket.close()
@@ -299,8 +306,9 @@ class _Lab:
             return
         if not isinstance(message, AskMessage):
             self.supervisor.stop(tab, message.id)
+            tab.end(message.id)
             return
-        job = Job(tab, message.id, message.name, message.settings, tab.send)
+        job = QueuedAsk(tab, message.id, message.name, message.settings, tab.send)
         ask = self._asks.get(message.name)
         if ask is None:
             off = message.name.startswith(TYPED) and not self._place.code
@@ -314,14 +322,31 @@ class _Lab:
         if isinstance(checked, list):
             job.tell(error_event(checked))
             return
-        self.supervisor.submit(job)
+        if ask.name == FOLLOW:
+            tab.begin(job, self._follow(job))
+        else:
+            self.supervisor.submit(job)
+
+    async def _follow(self, job: QueuedAsk) -> None:
+        """Answer a page that follows a run, beside the queue."""
+        try:
+            path = folder_of(str(job.settings["run"]), self._place)
+            async for event in follow(path):
+                job.tell(json.loads(encode(thinned(event))))
+            job.tell({"event": "end"})
+        except (ElmanError, OSError) as error:
+            job.fail(str(error))
+        except asyncio.CancelledError:
+            job.tell({"event": "stopped"})
+            raise
 
 
 class _Tab:
-    """A connection, and the events that it has not been sent yet."""
+    """A connection: the events that it has not been sent yet, and the runs that it follows."""
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
+        self._following: dict[int, asyncio.Task[None]] = {}
         self._unsent: asyncio.Queue[str] = asyncio.Queue(UNSENT)
 
     def send(self, event: Event) -> None:
@@ -330,6 +355,17 @@ class _Tab:
             self._unsent.put_nowait(json.dumps(event))
         except asyncio.QueueFull:
             asyncio.get_running_loop().create_task(self._cut())
+
+    def begin(self, job: QueuedAsk, work: Coroutine[Any, Any, None]) -> None:
+        """Follow a run, and no other run."""
+        self.end()
+        self._following = {job.of: asyncio.get_running_loop().create_task(work)}
+
+    def end(self, of: int | None = None) -> None:
+        """No longer follow a run."""
+        for id_, task in self._following.items():
+            if of in (None, id_):
+                task.cancel()
 
     async def deliver(self) -> None:
         """Send what there is to send, until cancelled."""
@@ -340,25 +376,3 @@ class _Tab:
     async def _cut(self) -> None:
         with suppress(RuntimeError):
             await self._socket.close(SLOW, "this tab reads too slowly: reload it")
-
-
-def described(slug: str) -> dict[str, Any]:
-    """A lesson with its text and its asks, for a page."""
-    one = lesson(slug)
-    asks = [
-        {
-            "name": ask.name,
-            "settings": ask.settings.model_json_schema(),
-            "recorded": list(ask.recorded),
-        }
-        for ask in one.asks
-    ]
-    return {
-        "slug": slug,
-        "number": one.number,
-        "title": one.title,
-        "minutes": one.minutes,
-        "question": one.question,
-        "text": read_text(slug).json(),
-        "asks": asks,
-    }

@@ -16,7 +16,7 @@ from typing import Any
 
 from elman.lab import _limits
 from elman.lab._asks import TYPED, Place
-from elman.lab._protocol import LONGEST_LINE, Event
+from elman.lab._protocol import ENDS, LONGEST_LINE, Event
 
 PATIENCE = 3.0
 """Seconds after which a worker that was asked to stop is killed."""
@@ -26,12 +26,16 @@ PAUSE = 1.0
 """Seconds before another attempt, if processes cannot be started."""
 QUEUE = 64
 """Asks that wait at most."""
-ENDS = {"end", "error", "stopped"}
+
+TOO_LONG = (
+    f"typed code has {_limits.SECONDS} seconds, and this was not done by then: look for a loop "
+    "without an end, or ask for fewer steps, updates or hidden units."
+)
 
 Announce = Callable[[Event], None]
 
 
-class Job:
+class QueuedAsk:
     """One ask of one page."""
 
     def __init__(
@@ -39,7 +43,7 @@ class Job:
     ) -> None:
         self.owner, self.of, self.name, self.settings = owner, of, name, settings
         self._send = send
-        self.stopped = self.over = False
+        self.stopped = self.over = self.tried = False
 
     @property
     def typed(self) -> bool:
@@ -69,11 +73,12 @@ class Supervisor:
 
     def __init__(self, place: Place, announce: Announce) -> None:
         self._place, self._announce = place, announce
-        self._waiting: deque[Job] = deque()
+        self._waiting: deque[QueuedAsk] = deque()
         self._wake = asyncio.Event()
-        self._running: Job | None = None
+        self._running: QueuedAsk | None = None
         self._answering: _Worker | None = None
         self._worker: _Worker | None = None
+        self._spare: asyncio.Task[_Worker] | None = None  # for the next typed code
         self._nursery: _Nursery | None = None
         self.state: Event = {"event": "worker", "state": "starting", "message": "loading torch"}
 
@@ -82,7 +87,7 @@ class Supervisor:
         """The process id of the worker, once there is one."""
         return self._worker.process if self._worker else None
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: QueuedAsk) -> None:
         """Queue an ask; an earlier one of the same page and name gives way to it."""
         for other in self._all():
             if other.owner is job.owner and other.name == job.name:
@@ -119,10 +124,11 @@ class Supervisor:
                     self._change("restarting", "the worker ended and is replaced")
         finally:
             self._close_worker()
+            await self._close_spare()
             if self._nursery:
                 await self._nursery.close()
 
-    def _all(self) -> list[Job]:
+    def _all(self) -> list[QueuedAsk]:
         return [*self._waiting, *filter(None, [self._running])]
 
     def _tell_places(self) -> None:
@@ -132,7 +138,7 @@ class Supervisor:
             if place:
                 job.tell({"event": "queued", "place": place})
 
-    def _stop(self, job: Job) -> None:
+    def _stop(self, job: QueuedAsk) -> None:
         job.stopped = True
         if job in self._waiting:
             self._waiting.remove(job)
@@ -143,7 +149,7 @@ class Supervisor:
             worker.signal(signal.SIGKILL if job.typed else signal.SIGINT)
             asyncio.get_running_loop().call_later(PATIENCE, self._insist, job, worker)
 
-    def _insist(self, job: Job, worker: _Worker) -> None:
+    def _insist(self, job: QueuedAsk, worker: _Worker) -> None:
         """Kill the worker of a job that did not stop."""
         if job is self._running:
             worker.signal(signal.SIGKILL)
@@ -159,6 +165,14 @@ class Supervisor:
         self._change("ready")
         return self._worker
 
+    async def _apart(self) -> _Worker:
+        """A worker for typed code, which was started after the last one was used."""
+        spare, self._spare = self._spare, None
+        worker = await spare if spare else None
+        if worker is None or worker.dead:
+            worker = await self._forked("code")
+        return worker
+
     async def _forked(self, kind: str) -> _Worker:
         if self._nursery is None:
             self._nursery = await _Nursery.start(self._place)
@@ -167,6 +181,7 @@ class Supervisor:
     async def _lost(self, why: str) -> None:
         self._change("restarting", why)
         self._close_worker()
+        await self._close_spare()
         if self._nursery:
             await self._nursery.close()
             self._nursery = None
@@ -176,34 +191,44 @@ class Supervisor:
             self._worker.close()
             self._worker = None
 
-    async def _answer(self, job: Job, worker: _Worker) -> None:
+    async def _close_spare(self) -> None:
+        if self._spare:
+            self._spare.cancel()
+            for left in await asyncio.gather(self._spare, return_exceptions=True):
+                if isinstance(left, _Worker):
+                    left.close()
+            self._spare = None
+
+    async def _answer(self, job: QueuedAsk, worker: _Worker) -> None:
         """Have one ask answered, by a worker of its own if it has typed code."""
         self._running = job
         try:
-            self._answering = await self._forked("code") if job.typed else worker
+            self._answering = await self._apart() if job.typed else worker
             self._tell_places()
             async with asyncio.timeout(_limits.SECONDS if job.typed else None):
                 await self._pass_on(job, self._answering)
         except TimeoutError:
-            job.fail(
-                f"the code did not end within {_limits.SECONDS} seconds and was stopped: look for "
-                "a loop without an end, or ask for fewer steps, updates or hidden units"
-            )
-        except (EOFError, ValueError):
+            job.fail(TOO_LONG)
+        except (EOFError, ValueError, ConnectionError):
+            worker.dead = worker.dead or not job.typed
             if job.stopped:
                 job.tell({"event": "stopped"})
-            else:
+            elif job.tried or job.typed:
                 what = "the code ended its process" if job.typed else "the worker ended"
                 job.fail(f"{what} before the answer was complete: ask again, with smaller settings")
+            else:  # it may have died before this ask
+                job.tried = True
+                self._waiting.appendleft(job)
         finally:
-            if not job.over:
+            if not job.over and job not in self._waiting:
                 job.fail("the worker cannot be started: ask again")
             if job.typed and self._answering:
                 self._answering.close()
+                self._spare = asyncio.create_task(self._forked("code"))
             self._running = self._answering = None
             self._tell_places()
 
-    async def _pass_on(self, job: Job, worker: _Worker) -> None:
+    async def _pass_on(self, job: QueuedAsk, worker: _Worker) -> None:
         """Send the ask to the worker, and its events to the page.
 
         Raises:
@@ -212,6 +237,9 @@ class Supervisor:
         if job.stopped:
             job.tell({"event": "stopped"})
             return
+        if job.typed:  # a training saves; a loop without an end is killed a second later
+            loop = asyncio.get_running_loop()
+            loop.call_later(_limits.SECONDS - 1, worker.signal, signal.SIGINT)
         request = {"of": job.of, "name": job.name, "settings": job.settings}
         worker.writer.write(json.dumps(request).encode() + b"\n")
         while not job.over:
@@ -221,6 +249,9 @@ class Supervisor:
             event = json.loads(line)
             if not isinstance(event, dict) or not isinstance(event.get("event"), str):
                 raise ValueError("not an event")
+            job.tried = True
+            if event["event"] == "stopped" and job.typed and not job.stopped:
+                job.fail(" ".join(filter(None, [TOO_LONG, str(event.get("message", ""))])))
             job.tell(event)
 
 
@@ -264,6 +295,7 @@ class _Nursery:
 
     def __init__(self, process: asyncio.subprocess.Process, control: socket.socket) -> None:
         self._process, self._control = process, control
+        self._turn = asyncio.Lock()
 
     @classmethod
     async def start(cls, place: Place) -> _Nursery:
@@ -295,18 +327,26 @@ class _Nursery:
         return nursery
 
     async def fork(self, kind: str, wake: asyncio.Event) -> _Worker:
-        """A new worker, of kind "main" or "code".
+        """A new worker, of kind "main" or "code", that is ready to answer.
 
         Raises:
-            OSError, TimeoutError: the nursery has died.
+            OSError, TimeoutError: the nursery has died, or the worker.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._control, [kind.encode() + b"\n"], [theirs.fileno()])
-        async with asyncio.timeout(START):
+        async with self._turn, asyncio.timeout(START):
+            with theirs:
+                socket.send_fds(self._control, [kind.encode() + b"\n"], [theirs.fileno()])
             process = int(await self._line())
         reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
-        return _Worker(process, reader, writer, wake)
+        worker = _Worker(process, reader, writer, wake)
+        try:
+            async with asyncio.timeout(START):
+                if not await reader.readline():
+                    raise ConnectionResetError("the worker ended at its start")
+        except BaseException:
+            worker.close()
+            raise
+        return worker
 
     async def close(self) -> None:
         """End it, and with it every worker."""

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -25,21 +26,29 @@ from elman._errors import ConfigError, ElmanError, Interrupted
 from elman.lab import _limits
 from elman.lab._asks import Place, asks_of
 from elman.lab._lesson import Ask
-from elman.lab._protocol import Event, config_problems, encode, error_event, read_settings
+from elman.lab._live import Live
+from elman.lab._protocol import (
+    ENDS,
+    Event,
+    config_problems,
+    encode,
+    error_event,
+    read_settings,
+)
 
 HEAVY = (
-    "elman.inspection",
-    "elman.training",
-    "elman.training._loop",
-    "elman.tasks",
-    "elman.tasks._sequence_net",
-    "elman.init",
-    "elman.layers",
-    "elman.engine",
-    "torch.func",
-    "torch.fx.experimental.proxy_tensor",
+    "elman.cells:LSTM GRU",
+    "elman.engine:explain",
+    "elman.init:initialize",
+    "elman.inspection:gradient_flow record_activations",
+    "elman.layers:Recurrent",
+    "elman.tasks:Classify LanguageModel Regress Tag",
+    "elman.training:fit",
+    "torch._dynamo:disable",
+    "torch.fx.experimental.proxy_tensor:make_fx",
+    "torch.func:vjp",
 )
-"""What asks import: loaded once, before the first fork."""
+"""What asks import, module and names: loaded once, before the first fork."""
 BURST, PER_SECOND = 64, 10
 """Events of an ask that may come at once, and how many a second after that."""
 PRINTED = 2000
@@ -53,8 +62,10 @@ def nursery(control: socket.socket, place: Place) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C is for the server, which closes the socket
-    for name in HEAVY:
-        import_module(name)
+    for entry in HEAVY:
+        module, _, names = entry.partition(":")
+        for name in names.split():
+            getattr(import_module(module), name)
     gc.collect()
     gc.freeze()  # so that a worker's collector does not copy the pages of what is loaded
     control.sendall(b"ready\n")
@@ -85,7 +96,7 @@ def nursery(control: socket.socket, place: Place) -> None:
 
 def _ended(workers: set[int]) -> set[int]:
     """The workers that have ended; what they left behind is ended here."""
-    ended = set()
+    ended: set[int] = set()
     while True:
         try:
             child, _ = os.waitpid(-1, os.WNOHANG)
@@ -132,8 +143,10 @@ class Worker:
 
     def run(self) -> None:
         """Answer every line."""
+        self._warm()
         if self._typed:
             self._apart()
+        self._channel.sendall(b"ready\n")
         for line in self._lines:
             request = json.loads(line)
             try:
@@ -143,6 +156,11 @@ class Worker:
                 self._send(request["of"], {"event": "stopped"})
             finally:
                 self._busy = False
+
+    def _warm(self) -> None:
+        """Probe once, so that the first answer does not wait for what is made on first use."""
+        ask = self._asks["sandbox.probe"]
+        deque(ask.answer(ask.settings()), maxlen=0)
 
     def _apart(self) -> None:
         """A worker of typed code: its output goes nowhere, and the system limits it."""
@@ -158,14 +176,13 @@ class Worker:
 
     def _answer(self, of: int, ask: Ask, settings: Any) -> None:
         """All events of an answer, and how it ended."""
+        end: Event
         try:
             checked = read_settings(ask.settings, settings)
             if isinstance(checked, list):
                 self._send(of, error_event(checked))
                 return
-            for event in _paced(ask.answer(checked)):
-                self._send(of, event)
-            end: Event = {"event": "end"}
+            end = self._events(of, ask.answer(checked))
         except Interrupted as error:
             end = {"event": "stopped", "message": str(error), "resume": list(error.resume)}
         except ConfigError as error:
@@ -181,28 +198,54 @@ class Worker:
         self._busy = False
         self._send(of, end)
 
+    def _events(self, of: int, events: Iterator[Event]) -> Event:
+        """Send the events of an answer but those that end it, and return what ends it.
+
+        A training has an "end" of its own, with its metrics.
+        """
+        pace = _Pace()
+        end: Event = {"event": "end"}
+
+        def send(event: Event) -> None:
+            if event["event"] in ENDS:
+                end.update(event)
+                return
+            pace.wait()
+            self._send(of, event)
+
+        if isinstance(events, Live):
+            events.work(send)
+        else:
+            for event in events:
+                send(event)
+        return end
+
     def _send(self, of: int, event: Event) -> None:
-        self._channel.sendall(encode({"of": of, **event}).encode() + b"\n")
+        self._channel.sendall(encode({**event, "of": of}).encode() + b"\n")
 
 
 NO_MEMORY = "out of memory: use fewer hidden units, fewer steps or fewer rows"
 
 
-def _paced(events: Iterator[Event]) -> Iterator[Event]:
-    """The events, so slowly that a page can draw them: after a burst ten a second."""
-    left, last = float(BURST), time.monotonic()
-    for event in events:
+class _Pace:
+    """Waits between events, so that a page can draw them: after a burst ten a second."""
+
+    def __init__(self) -> None:
+        self._left, self._last = float(BURST), time.monotonic()
+
+    def wait(self) -> None:
+        """Wait until the next event may be sent."""
         now = time.monotonic()
-        left, last = min(BURST, left + (now - last) * PER_SECOND), now
-        if left < 1:
-            time.sleep((1 - left) / PER_SECOND)
-        left -= 1
-        yield event
+        self._left = min(BURST, self._left + (now - self._last) * PER_SECOND) - 1
+        self._last = now
+        if self._left < 0:
+            time.sleep(-self._left / PER_SECOND)
 
 
 def main() -> None:
     """Run the nursery on the socket that the server passed on."""
-    nursery(socket.socket(fileno=int(sys.argv[1])), Place.of_json(sys.argv[2]))
+    with suppress(BrokenPipeError):  # the server has ended meanwhile
+        nursery(socket.socket(fileno=int(sys.argv[1])), Place.of_json(sys.argv[2]))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 5], [5, 2, 2, 2, 2, 2], 
 
 /**
  * Curves. `spec` and `update` take {title, x: {label, log, values, start}, y: {label, log, min, max},
- * series: [{name, values, x, dash, color, faint}], marks: [{x, label}], levels: [{y, label}], zones: [{from, to, label, color}], sentence}.
+ * series: [{name, values, x, dash, color, tone, faint}], marks: [{x, label}], levels: [{y, label}], zones: [{from, to, label, color}], sentence}.
  * Curves without x are drawn over x.values, or over x.start, x.start + 1, ... (start = 0). null is a gap.
+ * `tone` is the place in the palette (the curve's own otherwise); `faint` curves have no entry in the legend.
  * Drag to zoom, double click or 0 to see all again; arrow keys walk along the curve, + and - zoom.
  */
 export function lines(element, spec) {
@@ -29,8 +30,12 @@ export function lines(element, spec) {
   parts.plot.before(legend);
 
   function draw() {
+    const none = !now.series.some(({ values }) => values.some((value) => Number.isFinite(value)));
+    parts.empty(none);
+    if (now.title) parts.rename(now.title);
+    if (none) return parts.say(now.sentence ?? "Nothing to show yet.");
     const data = joined(now);
-    const shape = JSON.stringify([now.x?.log, now.y, now.title, now.series.map(({ name, dash, color, faint }) => [name, dash, color, faint])]);
+    const shape = JSON.stringify([now.x?.log, now.y, now.title, now.series.map(({ name, dash, color, tone, faint }) => [name, dash, color, tone, faint])]);
     if (chart && shape === drawn) {
       chart.setData(data, false);
       rescale(data);
@@ -38,7 +43,7 @@ export function lines(element, spec) {
       build(data);
       drawn = shape;
     }
-    parts.say(now.sentence ?? described(now));
+    return parts.say(now.sentence ?? described(now));
   }
 
   function rescale(data) {
@@ -53,7 +58,8 @@ export function lines(element, spec) {
     chart?.destroy();
     width = parts.plot.clientWidth || 600;
     chart = new uPlot(options(now, hidden, width, parts, (is) => (zoomed = is)), data, parts.plot);
-    legend.replaceChildren(...(now.series.length > 1 ? now.series.map(switchOf) : []));
+    const named = now.series.filter(({ faint }) => !faint);
+    legend.replaceChildren(...(named.length > 1 ? named.map((item) => switchOf(item, now.series.indexOf(item))) : []));
   }
 
   function switchOf(item, index) {
@@ -83,12 +89,13 @@ export function lines(element, spec) {
     chart.setSize({ width, height: height(width) });
   });
   parts.onTheme(() => chart && build(joined(now)));
-  if (spec.series) draw();
+  now.series ??= [];
+  draw();
   return {
     element: parts.element,
     update(data) {
       now = { ...now, ...data };
-      if (now.series) draw();
+      draw();
     },
   };
 }
@@ -124,12 +131,12 @@ function options(spec, hidden, width, parts, onZoom) {
       ...spec.series.map((item, index) => ({
         label: item.name,
         show: !hidden.has(item.name),
-        stroke: item.color ?? colors.lines[index % colors.lines.length],
-        alpha: item.faint ? 0.35 : 1,
+        stroke: strokeOf(item, index, colors),
+        alpha: item.faint ? 0.4 : 1,
         width: item.faint ? 1 : 2,
         dash: dashes(item, index),
         spanGaps: item.x !== undefined || spec.gaps === false,
-        points: { show: item.values.filter((value) => value !== null).length < 25, size: 5 },
+        points: { show: !item.faint && item.values.filter((value) => value !== null).length < 25, size: 5 },
       })),
     ],
     hooks: {
@@ -144,7 +151,11 @@ function options(spec, hidden, width, parts, onZoom) {
 
 function dashes(item, index) {
   if (Array.isArray(item.dash)) return item.dash;
-  return DASHES[(item.dash === true ? index + 1 : index) % DASHES.length];
+  return DASHES[(item.tone ?? index) % DASHES.length];
+}
+
+function strokeOf(item, index, colors) {
+  return item.color ?? colors.lines[(item.tone ?? index) % colors.lines.length];
 }
 
 function sample(item, index) {
@@ -152,7 +163,7 @@ function sample(item, index) {
   const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
   for (const [name, value] of Object.entries({ width: 28, height: 8, "aria-hidden": "true" })) mark.setAttribute(name, value);
   const colors = theme();
-  const drawing = { x1: 0, x2: 28, y1: 4, y2: 4, stroke: item.color ?? colors.lines[index % colors.lines.length], "stroke-width": 3, "stroke-dasharray": dashes(item, index).join(" ") };
+  const drawing = { x1: 0, x2: 28, y1: 4, y2: 4, stroke: strokeOf(item, index, colors), "stroke-width": 3, "stroke-dasharray": dashes(item, index).join(" ") };
   for (const [name, value] of Object.entries(drawing)) line.setAttribute(name, value);
   mark.append(line);
   return mark;
@@ -377,6 +388,8 @@ export function bars(element, spec) {
     },
   });
   const show = () => {
+    if (now.title) parts.rename(now.title);
+    parts.empty(!now.labels.length);
     canvas.draw();
     const first = now.series[0];
     if (first) parts.say(now.sentence ?? (now.labels.length ? `${now.title}. Largest: ${largest(now.labels, first.values)}.` : ""));
@@ -473,6 +486,8 @@ export function heat(element, spec) {
     choose: (chosen) => now.onChoose?.(Math.floor(chosen / wide()), chosen % wide()),
   });
   const show = () => {
+    if (now.title) parts.rename(now.title);
+    parts.empty(!now.values.length);
     canvas.draw();
     if (now.values.length) parts.say(now.sentence ?? `${now.values.length} ${now.row ?? "row"}s by ${wide()} ${now.column ?? "column"}s, from ${number(limits(now)[0])} to ${number(limits(now)[1])}.`);
   };

@@ -39,7 +39,7 @@ export function figure(element, { title, table, image, keys = "" }) {
     h("button", { type: "button", onclick: () => download(`${name}.csv`, csv(table()), "text/csv") }, "CSV"),
     h("button", { type: "button", onclick: () => save(parts.image(), `${name}.png`, title) }, "PNG"),
   );
-  const frame = h("figure", { class: "chart" }, h("figcaption", {}, title ?? ""), plot, readout, sentence, tools, drawer);
+  const frame = h("figure", { class: "chart" }, h("div", { class: "chart-head" }, h("figcaption", {}, title ?? ""), tools), plot, readout, sentence, drawer);
   element.append(frame);
 
   function flip() {
@@ -63,6 +63,14 @@ export function figure(element, { title, table, image, keys = "" }) {
     },
     read(text) {
       readout.textContent = text;
+    },
+    /** Whether there is something to draw: an empty pair of axes tells nobody anything. */
+    empty(is) {
+      frame.classList.toggle("empty", is);
+      for (const button of tools.children) button.disabled = is;
+    },
+    rename(text) {
+      frame.querySelector("figcaption").textContent = text;
     },
     onResize(fn) {
       new ResizeObserver(fn).observe(plot);

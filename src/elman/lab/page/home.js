@@ -29,7 +29,7 @@ export function homeScreen(main, { lessons, runs, flights }) {
       ),
       h("h2", {}, "Lessons"),
       h("ol", { class: "cards" }, lessons.map(card)),
-      h("h2", {}, "Yours"),
+      h("h2", {}, "Sandbox and runs"),
       h(
         "div",
         { class: "yours" },
@@ -199,6 +199,13 @@ function paint(ctx, size, colors, { path, phase, at, guess, cross, trail }) {
   if (trail) for (let index = 0; index <= SEEN; index += PER_FRAME) disc(path[index], 0.012, ink);
   if (phase === "fly" || phase === "tell" || (phase === "ask" && trail)) disc(between(at), RADIUS, ink);
   if (phase === "ask" && !trail) {
+    ctx.beginPath(); // where it was seen last
+    ctx.arc(...place(path[SEEN]), RADIUS * size, 0, 2 * Math.PI);
+    ctx.strokeStyle = ink;
+    ctx.lineWidth = 2;
+    ctx.setLineDash([3, 5]);
+    ctx.stroke();
+    ctx.setLineDash([]);
     ctx.fillStyle = colors.text;
     ctx.font = `600 ${Math.round(size / 18)}px system-ui, sans-serif`;
     ctx.textAlign = "center";

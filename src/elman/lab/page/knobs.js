@@ -39,9 +39,12 @@ export function knobs(element, { address, recorded = () => [] }) {
     return { id, problem, note, label: h("label", { for: id }, label) };
   }
 
-  function range({ name, label, min, max, step, value, log = false, format = number, hint }) {
+  /** `unset` is a word for no value: the first place of the slider, whose value is null. */
+  function range({ name, label, min, max, step, value, log = false, whole = false, format: written = number, unset, hint }) {
     const only = recorded(name).filter((item) => typeof item === "number");
-    const scale = only.length ? listed(only) : log ? logarithmic(min, max, step) : linear(min, max, step);
+    const full = only.length ? listed(only) : log ? logarithmic(min, max, step, whole) : linear(min, max, step);
+    const scale = unset === undefined ? full : optional(full);
+    const format = (item) => (item === null ? unset : written(item));
     const { id, problem, note, label: title } = frame(name, label, hint);
     const output = h("output", { for: id });
     const input = h("input", { id, name, type: "range", min: scale.min, max: scale.max, step: scale.step });
@@ -54,9 +57,9 @@ export function knobs(element, { address, recorded = () => [] }) {
       get value() {
         return scale.value(Number(input.value));
       },
-      parse: Number,
+      parse: (text) => (text === "null" ? null : Number(text)),
       set(next, quiet = false) {
-        input.value = scale.place(Number(next));
+        input.value = scale.place(next);
         show();
         if (!quiet) moved();
       },
@@ -72,17 +75,18 @@ export function knobs(element, { address, recorded = () => [] }) {
     return add(knob, value);
   }
 
-  function choice({ name, label, options, value, hint, format = (item) => item }) {
+  /** An option is a value, or {value, label}; null is a value. */
+  function choice({ name, label, options, value, hint, format = String }) {
     const only = recorded(name).map(String);
     const items = options
-      .map((item) => (typeof item === "object" ? { value: item.value, label: item.label ?? String(item.value) } : { value: item, label: format(item) }))
+      .map((item) => (item !== null && typeof item === "object" ? { value: item.value, label: item.label ?? String(item.value) } : { value: item, label: format(item) }))
       .filter((item) => !only.length || only.includes(String(item.value)));
     const find = (text) => (items.find((item) => String(item.value) === String(text)) ?? items[0]).value;
     return items.length > 5 ? select(items, find) : pills(items, find);
 
     function pills(items, find) {
       const { id, problem, note } = frame(name, label, hint);
-      const inputs = items.map((item, index) => h("input", { type: "radio", id: `${id}-${index}`, name: id, value: item.value, onchange: moved }));
+      const inputs = items.map((item, index) => h("input", { type: "radio", id: `${id}-${index}`, name: id, value: String(item.value), onchange: moved }));
       const labels = inputs.map((input, index) => h("span", { class: "pill" }, input, h("label", { for: input.id }, items[index].label)));
       const group = h("fieldset", { class: "knob", "data-knob": name, "aria-describedby": problem.id }, h("legend", {}, label), h("div", { class: "pills" }, labels), note, problem);
       return add({
@@ -91,19 +95,19 @@ export function knobs(element, { address, recorded = () => [] }) {
         input: inputs[0],
         element: group,
         get value() {
-          return find(inputs.find((input) => input.checked)?.value ?? items[0].value);
+          return find(inputs.find((input) => input.checked)?.value);
         },
         parse: find,
         set(next, quiet = false) {
           for (const input of inputs) input.checked = input.value === String(find(next));
           if (!quiet) moved();
         },
-      }, value ?? items[0].value);
+      }, value === undefined ? items[0].value : value);
     }
 
     function select(items, find) {
       const { id, problem, note, label: title } = frame(name, label, hint);
-      const input = h("select", { id, name, "aria-describedby": problem.id, onchange: moved }, items.map((item) => h("option", { value: item.value }, item.label)));
+      const input = h("select", { id, name, "aria-describedby": problem.id, onchange: moved }, items.map((item) => h("option", { value: String(item.value) }, item.label)));
       return add({
         name,
         problem,
@@ -117,7 +121,7 @@ export function knobs(element, { address, recorded = () => [] }) {
           input.value = String(find(next));
           if (!quiet) moved();
         },
-      }, value ?? items[0].value);
+      }, value === undefined ? items[0].value : value);
     }
   }
 
@@ -195,10 +199,15 @@ export function knobs(element, { address, recorded = () => [] }) {
       listener(settings());
       return () => listeners.delete(listener);
     },
-    /** Shows the message of an error at the knob that it names; false if there is no such knob. */
+    /** Shows or hides a knob; a hidden one keeps its value. */
+    visible(name, is) {
+      const knob = all.get(name);
+      if (knob) knob.element.hidden = !is;
+    },
+    /** Shows the message of an error at the knob that it names; false if no such knob is seen. */
     refuse(name, message) {
       const knob = all.get(name);
-      if (!knob) return false;
+      if (!knob || knob.element.hidden) return false;
       knob.problem.textContent = message;
       knob.input.setAttribute("aria-invalid", "true");
       return true;
@@ -224,11 +233,27 @@ function linear(min, max, step = (max - min) / 100) {
 }
 
 /** A slider in powers: `step` is a factor, as 1.1; the values have three digits. */
-function logarithmic(min, max, step = 10 ** 0.05) {
+function logarithmic(min, max, step = 10 ** 0.05, whole = false) {
   const factor = step > 1 ? step : 10 ** 0.05;
   const places = Math.round(Math.log(max / min) / Math.log(factor));
-  const value = (place) => Number((min * (max / min) ** (place / places)).toPrecision(3));
+  const value = (place) => {
+    const exact = Number((min * (max / min) ** (place / places)).toPrecision(3));
+    return whole ? Math.round(exact) : exact;
+  };
   return { min: 0, max: places, step: "any", value, place: (wanted) => (places * Math.log(Math.max(wanted, min) / min)) / Math.log(max / min) };
+}
+
+/** A scale with one more place before its first, for no value. */
+function optional(scale) {
+  const step = scale.step === "any" ? (scale.max - scale.min) / 100 : scale.step;
+  const min = scale.min - step;
+  return {
+    ...scale,
+    min,
+    step,
+    value: (place) => (place < scale.min - step / 2 ? null : scale.value(Math.max(place, scale.min))),
+    place: (value) => (value === null ? min : scale.place(value)),
+  };
 }
 
 function listed(values) {

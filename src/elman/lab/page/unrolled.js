@@ -1,6 +1,6 @@
 // A recurrent network over time: a box a step, colored by how much of the gradient of the loss reaches it.
 import { figure, surface } from "./figure.js";
-import { h, number } from "./dom.js";
+import { h, number, still } from "./dom.js";
 import { shade } from "./charts.js";
 
 const DECADES = 4; // the colors end at 1e-4 and 1e4 times the gradient at the last step
@@ -16,15 +16,16 @@ export function unrolled(element, spec) {
     table: () => ({ columns: ["step", "‖dL/dh‖"], rows: now.gradient.map((value, index) => [index + 1, value]) }),
     keys: "Arrow keys walk over the steps.",
   });
+  const play = h("button", { type: "button", onclick: walk }, "Play back");
   const scrubber = h("input", { type: "range", min: 1, max: 1, step: 1, "aria-label": "Step of time" });
-  scrubber.addEventListener("input", () => choose(Number(scrubber.value) - 1));
-  parts.plot.after(h("div", { class: "scrubber" }, scrubber));
+  scrubber.addEventListener("input", () => clearInterval(timer) ?? choose(Number(scrubber.value) - 1));
+  parts.plot.after(h("div", { class: "scrubber" }, play, scrubber));
   let box = null;
 
   const canvas = surface(parts, {
     height: (width) => {
       const lanes = rowsOf(width);
-      const strip = now.states?.length ? stripHeight() + 14 : 0;
+      const strip = now.states?.length ? stripHeight() + 34 : 0;
       return lanes.count * lanes.tall + strip + 34;
     },
     paint(ctx, width, colors, chosen) {
@@ -37,8 +38,12 @@ export function unrolled(element, spec) {
       });
       let below = lanes.count * lanes.tall;
       if (now.states?.length) {
-        drawStates(ctx, now.states, { width, top: below + 8, tall: stripHeight() }, colors);
-        below += stripHeight() + 14;
+        ctx.fillStyle = colors.text;
+        ctx.font = "12px system-ui, sans-serif";
+        ctx.textAlign = "left";
+        ctx.fillText(`h of ${now.states[0].length} units at each step: blue −1, red 1`, 0, below + 12);
+        drawStates(ctx, now.states, { width, top: below + 24, tall: stripHeight() }, colors);
+        below += stripHeight() + 34;
       }
       drawKey(ctx, width, below + 8, colors);
     },
@@ -68,10 +73,26 @@ export function unrolled(element, spec) {
     now.onStep?.(index);
   }
 
+  /** Walks from the loss back to the first step, as the gradient does. */
+  let timer = null;
+  function walk() {
+    clearInterval(timer);
+    let at = now.gradient.length - 1;
+    if (still()) return choose(0);
+    choose(at);
+    timer = setInterval(() => {
+      at -= 1;
+      if (at < 0 || !scrubber.isConnected) return clearInterval(timer);
+      return choose(at);
+    }, Math.max(30, 3000 / now.gradient.length));
+    return undefined;
+  }
+
   function rowsOf(width) {
     const count = Math.max(1, now.gradient.length);
-    const across = Math.min(count, Math.max(1, Math.floor(width / 30)));
-    const rows = Math.ceil(count / across);
+    const most = Math.min(count, Math.max(1, Math.floor(width / 30)));
+    const rows = Math.ceil(count / most);
+    const across = Math.ceil(count / rows); // rows of the same length, but for the last
     const few = rows === 1;
     return { across, count: rows, wide: width / across, tall: few ? 96 : 44, few };
   }
