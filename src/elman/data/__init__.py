@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from elman._lazy import lazy
 
 if TYPE_CHECKING:
+    from elman.data._ball import Box as Box, render as render
     from elman.data._batch import (
         Lanes as Lanes,
         Ragged as Ragged,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
+        "_ball": "Box render",
         "_batch": "Lanes Ragged buckets crop pad",
         "_catalog": "CATALOG Dataset by_name records restored",
         "_conll": "read_tagged",
