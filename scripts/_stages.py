@@ -53,7 +53,8 @@ def stages(*, fast: bool, full: bool) -> Iterator[Stage]:
     # The shape annotations are checked by beartype in every call of the first run; torch.compile
     # and torch.export cannot trace through such checks, so their tests have a run of their own,
     # together with others that such checks would be in the way of, as when the wrong type comes.
-    tests = ("pytest", "--ignore", "tests/docs", *PARALLEL)
+    sample = () if full else ("--sample",)
+    tests = ("pytest", "--ignore", "tests/docs", *PARALLEL, *sample)
     if fast:
         quick = ("-m", "not slow and not compile")
         yield Stage("tests", "Unit and contract tests, without slow ones", ((*tests, *quick),))

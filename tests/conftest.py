@@ -19,6 +19,24 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--sample",
+        action="store_true",
+        help="of a test with many cases run some, by the seed; all if marked every",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out cases under --sample."""
+    if not config.getoption("--sample"):
+        return
+    kept = sampling.of_each_test(items)
+    left_out = [item for item in items if item not in kept]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item in kept]
+
+
 def pytest_report_header() -> str:
     """How much of the generated suites runs, and the seed that draws it."""
     if sampling.is_full():

@@ -10,10 +10,12 @@ import json
 import os
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 from elman.cells import CELLS
 
@@ -43,6 +45,19 @@ def cases(everything: Sequence[T], quick: int) -> list[T]:
         return list(everything)
     places = random.Random(seed()).sample(range(len(everything)), quick)
     return [everything[place] for place in sorted(places)]
+
+
+CASES = 12
+"""How many cases of one test a quick run takes."""
+
+
+def of_each_test(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """The items, of each test at most `CASES`; all of those that are marked every."""
+    tests: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        every = item.get_closest_marker("every") is not None
+        tests.setdefault(item.nodeid if every else item.nodeid.partition("[")[0], []).append(item)
+    return {item for same in tests.values() for item in cases(same, CASES)}
 
 
 ALWAYS = ("elman", "lstm", "gru")

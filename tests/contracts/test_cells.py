@@ -46,12 +46,14 @@ MAKERS |= {
 }
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("contract", CELL_CONTRACTS, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("name", MAKERS)
 def test_contract(name: str, contract: Contract) -> None:
     contract(MAKERS[name])
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("name", [name for name, _ in CELLS])
 def test_built_in_cells_are_documented(name: str) -> None:
     testing.is_documented(partial(by_name(name), 2, 3))

@@ -63,6 +63,7 @@ def test_a_type_checker_sees_the_same_names(package: ModuleType) -> None:
     assert static_names(package) == set(package.__all__)
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("name", elman.__all__)
 def test_every_name_can_be_had(name: str) -> None:
     value = getattr(elman, name)
@@ -82,6 +83,7 @@ def test_completion_shows_public_names_only() -> None:
     assert dir(elman) == sorted(["__version__", *elman.__all__])
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("name", [name for name in public_modules() if name != "elman"])
 def test_completion_of_a_module_shows_its_public_names_only(name: str) -> None:
     module = import_module(name)

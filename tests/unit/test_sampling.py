@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -91,3 +92,23 @@ def test_counts_name_no_folder_of_the_machine(
     assert list(json.loads(file.read_text())["refused"]) == [
         "a line (tests/unit/test_sampling.py:7)"
     ]
+
+
+class Case(NamedTuple):
+    """As much of a pytest item as is asked for."""
+
+    nodeid: str
+    marks: tuple[str, ...] = ()
+
+    def get_closest_marker(self, name: str) -> str | None:
+        return name if name in self.marks else None
+
+
+def test_of_a_test_with_many_cases_a_quick_run_takes_some() -> None:
+    many = [Case(f"a.py::test_many[{number}]") for number in range(50)]
+    few = [Case(f"a.py::test_few[{number}]") for number in range(sampling.CASES)]
+    facts = [Case(f"b.py::test_facts[{number}]", ("every",)) for number in range(50)]
+    alone = [Case("b.py::test_alone")]
+    kept = sampling.of_each_test([*many, *few, *facts, *alone])
+    assert kept.issuperset([*few, *facts, *alone])
+    assert len(kept & set(many)) == sampling.CASES

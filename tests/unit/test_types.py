@@ -25,6 +25,7 @@ def test_every_shape_letter_is_explained() -> None:
     assert not unknown
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("name", [name for name, _ in elman.cells.CELLS])
 def test_every_gate_is_explained(name: str) -> None:
     """By the glossary, or by an equation of the cell's own."""

@@ -17,18 +17,20 @@ if TYPE_CHECKING:
         LESSONS as LESSONS,
         Ask as Ask,
         Lesson as Lesson,
-        Predict as Predict,
-        Text as Text,
+        LessonText as LessonText,
+        Question as Question,
         lesson as lesson,
         read_text as read_text,
     )
+    from elman.lab._live import Live as Live
     from elman.lab._server import serve as serve
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "_export": "export",
-        "_lesson": "LESSONS Ask Lesson Predict Text lesson read_text",
+        "_lesson": "LESSONS Ask Lesson LessonText Question lesson read_text",
+        "_live": "Live",
         "_server": "serve",
     },
 )

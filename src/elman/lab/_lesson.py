@@ -74,7 +74,7 @@ class Lesson(NamedTuple):
     asks: tuple[Ask, ...]
 
 
-class Predict(NamedTuple):
+class Question(NamedTuple):
     """The question of a lesson: HTML of the question, its choices and the answer."""
 
     question: str
@@ -83,14 +83,14 @@ class Predict(NamedTuple):
     answer: str
 
 
-class Text(NamedTuple):
+class LessonText(NamedTuple):
     """The text of a lesson as HTML, by section; ``python`` is its example, as code.
 
     ``goals`` has what the learner is to reach, under "break" and "cure".
     """
 
     title: str
-    predict: Predict
+    predict: Question
     play: str
     break_: str
     cure: str
@@ -126,7 +126,7 @@ def lesson(slug: str) -> Lesson:
     return found
 
 
-def read_text(slug: str) -> Text:
+def read_text(slug: str) -> LessonText:
     """The text of a lesson.
 
     Raises:
@@ -137,7 +137,29 @@ def read_text(slug: str) -> Text:
     return parse_text(FOLDER / slug / "lesson.md")
 
 
-def parse_text(file: Path) -> Text:
+def described(slug: str) -> dict[str, Any]:
+    """A lesson with its text and its asks, for a page."""
+    one = lesson(slug)
+    asks = [
+        {
+            "name": ask.name,
+            "settings": ask.settings.model_json_schema(),
+            "recorded": list(ask.recorded),
+        }
+        for ask in one.asks
+    ]
+    return {
+        "slug": slug,
+        "number": one.number,
+        "title": one.title,
+        "minutes": one.minutes,
+        "question": one.question,
+        "text": read_text(slug).json(),
+        "asks": asks,
+    }
+
+
+def parse_text(file: Path) -> LessonText:
     """The text in a file of Markdown.
 
     Raises:
@@ -159,7 +181,7 @@ def parse_text(file: Path) -> Text:
     code = re.search(r"^```python\n(.*?)^```", parts["Say it"], re.MULTILINE | re.DOTALL)
     if code is None:
         raise DataError(f"{file}: expected an example in ```python in Say it, got none")
-    return Text(
+    return LessonText(
         title,
         _predict(file, parts["Predict"]),
         html["Play"],
@@ -201,7 +223,7 @@ def _without_goal(markdown: str, goals: dict[str, str]) -> str:
     return re.sub(r"^Goal (break|cure): (.+)\n", note, markdown, flags=re.MULTILINE)
 
 
-def _predict(file: Path, markdown: str) -> Predict:
+def _predict(file: Path, markdown: str) -> Question:
     question, found, rest = _split_choices(markdown)
     right = [i for i, (mark, _) in enumerate(found) if mark == "x"]
     if len(found) < 2 or len(right) != 1:
@@ -213,7 +235,7 @@ def _predict(file: Path, markdown: str) -> Predict:
     if not marker or not answer.strip():
         raise DataError(f"{file}: expected a line 'Answer: ...' in Predict, got none")
     choices = tuple(render_line(text) for _, text in found)
-    return Predict(render(question), choices, right[0], render(answer.strip()))
+    return Question(render(question), choices, right[0], render(answer.strip()))
 
 
 def _split_choices(markdown: str) -> tuple[str, Sequence[tuple[str, str]], str]:

@@ -62,9 +62,7 @@ def _formula(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _mathml(
-    self: RendererHTML, tokens: list[Token], index: int, options: object, env: object
-) -> str:
+def _mathml(_: RendererHTML, tokens: list[Token], index: int, *_rest: object) -> str:
     token = tokens[index]
     html: str = convert(token.content, display=token.meta["display"])
     return html

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ReportTable as ReportTable,
     )
     from elman.reporting._page import report as report
+    from elman.reporting._summary import sentence as sentence
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
@@ -37,5 +38,6 @@ __getattr__, __dir__, __all__ = lazy(
         "_measure": "measure",
         "_measures": "MEASURES_FILE Curve Exponents Jacobians LayerMeasures Measures ReportTable",
         "_page": "report",
+        "_summary": "sentence",
     },
 )

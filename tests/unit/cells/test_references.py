@@ -6,7 +6,6 @@ import hashlib
 import re
 import shutil
 import sys
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +75,35 @@ def test_a_file_finds_those_beside_it(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sys.path == before
 
 
-def test_an_entry_point_is_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = (
-        EntryPoint("other-gru", "elman.cells:GRU", references.GROUP),
-        EntryPoint("broken", "no_such_package:Cell", references.GROUP),
-        EntryPoint("system", "os:system", references.GROUP),
+def test_an_installed_package_brings_cells_by_name(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package as pip leaves it: modules beside a folder of metadata with its entry points."""
+    write(name="leaky_package.py")
+    metadata = here / "leaky_package-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky-package\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[elman.cells]\n"
+        "leaky = leaky_package:Leaky\n"
+        "broken = no_such_package:Cell\n"
+        "system = os:system\n"
     )
-    monkeypatch.setattr(references, "_installed", lambda: entries)
-    assert by_name("other-gru") is elman.cells.GRU
-    assert config_class("classify").parse({"model": {"cell": "other-gru"}})
-    with pytest.raises(elman.ConfigError, match=r"broken = no_such_package:Cell .* be loaded: Mod"):
-        by_name("broken")
-    with pytest.raises(elman.ConfigError, match=r"system must be a subclass of elman.cells.Cell"):
-        by_name("system")
+    monkeypatch.syspath_prepend(here)
+    references._installed.cache_clear()
+    try:
+        assert by_name("leaky")(3, 5).hidden_size == 5
+        assert config_class("classify").parse({"model": {"cell": "leaky"}})
+        assert "leaky" in references.names()
+        with pytest.raises(
+            elman.ConfigError, match=r"broken = no_such_package:Cell .* loaded: Mod"
+        ):
+            by_name("broken")
+        with pytest.raises(elman.ConfigError, match=r"system must be a subclass of elman.cells.Ce"):
+            by_name("system")
+    finally:
+        references._installed.cache_clear()
+        sys.modules.pop("leaky_package", None)
 
 
 @pytest.mark.parametrize(

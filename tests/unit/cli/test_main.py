@@ -34,6 +34,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert line in out
 
 
+@pytest.mark.every
 @pytest.mark.parametrize("command", [name for name, _, _ in COMMANDS])
 def test_every_command_is_there_and_has_help(
     command: str, capsys: pytest.CaptureFixture[str]
