@@ -171,7 +171,7 @@ def _main_axes(vectors: Tensor) -> Tensor:
 SENTENCES = (
     PROMPT,
     "This morning I took my dog for a",
-    "He went out for a",
+    "He likes to",
     "She could not",
     "The movie was not",
     "This morning I took my iguana for a",

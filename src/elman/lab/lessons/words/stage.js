@@ -3,13 +3,13 @@ const PROMPT = "This morning I took my cat for a";
 const SENTENCES = [
   PROMPT,
   "This morning I took my dog for a",
-  "He went out for a",
+  "He likes to",
   "She could not",
   "The movie was not",
   "This morning I took my iguana for a",
 ];
 const WORDS = ["cat", "dog", "morning", "walk", "good", "bad", "three", "she", "actor"];
-const HINTS = "He was tired of the house, so he took the dog and went outside for a";
+const LIKELIER = "He likes to";
 
 export default async function (lesson) {
   const { h, number } = lesson;
@@ -30,10 +30,10 @@ export default async function (lesson) {
   const near = lesson.charts.dots(nearOf, { title: "Neighbors, on the two main axes of all vectors", points: [], x: { label: "first axis" }, y: { label: "second axis" } });
   const cosine = lesson.charts.bars(vectorOf, { title: "The same, by the cosine of their vectors", x: { label: "cosine", min: 0, max: 1 } });
   lesson.show("break", { text: SENTENCES.at(-1) });
-  lesson.show("cure", { text: HINTS, temperature: 1 });
+  lesson.show("cure", { text: LIKELIER, temperature: 1 });
 
   let usual = null; // the chance of "walk" after the lecture's sentence
-  if (!lesson.replay) await lesson.ask("words.next", { text: PROMPT }, (event) => event.event === "next" && (usual = event.chance)).done;
+  await lesson.ask("words.next", { text: PROMPT, temperature: 1 }, (event) => event.event === "next" && (usual = event.chance)).done;
   lesson.changed((now) => {
     const asked = { text: now.text, temperature: now.temperature, ...(target && now.target.trim() ? { target: now.target } : {}) };
     if (now.text.trim()) lesson.ask("words.next", asked, (event) => event.event === "next" && followed(asked, event));
@@ -41,13 +41,13 @@ export default async function (lesson) {
   });
 
   function followed(asked, event) {
-    const seed = event.tokens.map((token, place) => h("button", {
+    const chips = event.tokens.map((token, place) => h("button", {
       type: "button",
       "aria-label": `${token}, index ${event.indices[place]}: show its neighbors`,
       onclick: () => !lesson.replay && token !== "<unk>" && word.set(token),
     }, h("strong", {}, token), " ", h("span", { class: "hint" }, String(event.indices[place]))));
     tokensOf.replaceChildren(
-      h("div", { class: "tools", role: "group", "aria-label": "Tokens and their indices" }, seed),
+      h("div", { class: "tools", role: "group", "aria-label": "Tokens and their indices" }, chips),
       h("p", { class: "hint" }, event.unknown.length ? `Not among the ${number(event.vocabulary)} words: ${event.unknown.join(", ")}. The network sees <unk>.` : `All are among the ${number(event.vocabulary)} words of the vocabulary.`),
     );
     rankOf.replaceChildren(h("p", {}, h("strong", {}, `"${event.target}": `), event.rank === null ? "not in the vocabulary, so it cannot be said." : `rank ${number(event.rank)} of ${number(event.vocabulary)}, chance ${number(event.chance)}, lift ${number(event.lift)} (its share of all words is ${number(event.share)}).`));
