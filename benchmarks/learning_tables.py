@@ -123,6 +123,30 @@ def by_length(specification: Mapping[str, Any]) -> str:
     return markdown_table([specification["lengths"], *(row["label"] for row in rows)], cells)
 
 
+def against(specification: Mapping[str, Any]) -> str:
+    """What was measured, on the test data, of one network of each task and of its best baseline."""
+    rows = []
+    for row in specification["against"]:
+        metric = row["metric"]
+        network, baseline = (
+            {"run": row["run"]} | extra for extra in ({}, {"baseline": row["baseline"]})
+        )
+        rows.append(
+            [
+                f"[{row['task']}]({row['page']})", row["network"],
+                f"{METRICS[metric].title} {'↓' if row['lower'] else '↑'}",
+                _mean(_cell(network, metric, "test"), metric), _cell(baseline, metric, "test"),
+                row["rival"],
+            ]
+        )  # fmt: skip
+    return markdown_table(["task", "network", "on test data", "elman", "baseline", "which"], rows)
+
+
+def _mean(cell: str, metric: str) -> str:
+    """Of the values of several seeds."""
+    return format(fmean(map(float, cell.split(", "))), METRICS[metric].digits)
+
+
 def _head(metric: str, split: str, *, alone: bool) -> str:
     return SPLITS[split] if alone else f"{METRICS[metric].title}, {SPLITS[split]}"
 
@@ -176,6 +200,9 @@ def _tables() -> dict[str, Callable[[], str]]:
     specifications = tomllib.loads((KEPT / "tables.toml").read_text(encoding="utf-8"))
     tables: dict[str, Callable[[], str]] = {}
     for name, specification in specifications.items():
+        if "against" in specification:
+            tables[name] = partial(against, specification)
+            continue
         rows = specification["rows"]
         names = tuple(dict.fromkeys(row["run"] for row in rows if "run" in row))
         tables[name] = partial(by_length if "lengths" in specification else table, specification)

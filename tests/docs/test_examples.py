@@ -10,17 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from docs._build.blocks import PAGES, TEXT, Block, blocks_of, commands
 
-from docs.blocks import PAGES, Block, blocks_of, commands
 from elman.cli._compare import OPTIONS as COMPARE
 from elman.cli._main import app
 from elman.cli._request import parse_request
 from elman.cli._train import OPTIONS
-
-# What a reader has at hand: some text of their own.
-TEXT = (
-    "the cat sat on the mat and the dog lay on the log .\nthis morning i took my cat for a walk .\n"
-)
 
 
 def run_python(block: Block, page: Path, names: dict[str, object]) -> None:

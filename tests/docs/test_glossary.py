@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from benchmarks.learning_tables import METRICS
+from docs._build.blocks import ROOT
 
 import elman
-from docs.blocks import ROOT
 from elman.tasks import TASKS
 from elman.training import config_class
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.blocks import blocks_of
+from docs._build.blocks import blocks_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "own_task.md"
 MOST_LINES = 60

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from docs._build.blocks import ROOT
 
 import elman
-from docs.blocks import ROOT
 
 NAMES = [getattr(elman, name) for name in elman.__all__]
 MODULES = [elman, *(value for value in NAMES if isinstance(value, ModuleType))]
@@ -28,12 +26,8 @@ def public(module: ModuleType) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def anchors(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+def anchors(site: Path) -> set[str]:
     """The places of the built reference that can be linked to."""
-    site = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
-    build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert build.returncode == 0, build.stderr
     pages = (page.read_text(encoding="utf-8") for page in site.glob("reference/*/index.html"))
     return {anchor for page in pages for anchor in re.findall(r'id="(elman[\w.]*)"', page)}
 

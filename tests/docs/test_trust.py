@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from benchmarks import trust_table
-
-from docs.blocks import ROOT
+from docs._build.blocks import ROOT
 
 
 @pytest.fixture(scope="module")

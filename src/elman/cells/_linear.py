@@ -40,6 +40,10 @@ class LinearCell(Cell):
     What :meth:`coefficients` returns after a and b goes to :meth:`output`, whose result never comes
     back into the recurrence, so that it is computed for all time steps at once, too.
 
+    A cell that gives :meth:`affine` as well has its matrix products there, and
+    :meth:`coefficients` is elementwise in them. Then the native engine computes the gates where it
+    needs them, and keeps neither a nor b in memory.
+
     Args:
         input_size: features of x_t.
         hidden_size: units of each state.
@@ -73,11 +77,14 @@ class LinearCell(Cell):
     """
 
     recurrence = "linear"
+    has_affine: ClassVar[bool] = False
+    """Whether the cell gives :meth:`affine`, so that its step computes the coefficients."""
     _inputs: ClassVar[dict[int, Any]]
     _rest: ClassVar[int]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.has_affine = cls.affine is not LinearCell.affine
         if "states" not in cls.__dict__ and "output" not in cls.__dict__:
             return
         parts = max(1, len(cls.states) - 1)
@@ -95,11 +102,20 @@ class LinearCell(Cell):
             len(names): named_tuple("Inputs", names + arguments[parts:]) for names in _FORMS[parts]
         }
 
+    def affine(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """The matrix products of x (..., input_size), of which :meth:`coefficients` is made.
+
+        One tensor or several, of (..., a multiple of hidden_size) each. A cell that does not give
+        it has its products in :meth:`coefficients`.
+        """
+        return x
+
     @abstractmethod
-    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
+    def coefficients(self, *affine: Tensor) -> tuple[Any, ...]:
         """A and b of every step of x (..., input_size), and what else :meth:`output` takes.
 
         a and b are (..., hidden_size), or broadcast to it, each in the forms of :data:`Number`.
+        Where the cell gives :meth:`affine`, that is what comes in, and all of this is elementwise.
         """
 
     def output(self, *s: Any, **_: Any) -> Tensor:
@@ -111,22 +127,34 @@ class LinearCell(Cell):
         return output
 
     def project(self, x: Tensor) -> Any:
-        """What :meth:`coefficients` gives, in real numbers by name."""
-        returned = self.coefficients(x)
+        """What :meth:`affine` gives; for a cell without, :meth:`given` for all steps."""
+        return self.affine(x) if self.has_affine else self._given(x)
+
+    def given(self, inp: Any) -> Any:
+        """What :meth:`coefficients` gives for what was projected, in real numbers by name.
+
+        Of one step, or of all steps at once.
+        """
+        if not self.has_affine:
+            return inp
+        return self._given(*(inp if isinstance(inp, tuple) else (inp,)))
+
+    def _given(self, *affine: Tensor) -> Any:
+        returned = self.coefficients(*affine)
         if not isinstance(returned, tuple) or len(returned) != 2 + self._rest:
             got = len(returned) if isinstance(returned, tuple) else type(returned).__name__
             names = ("a", "b", *next(iter(self._inputs.values()))._fields[-self._rest :])
             raise self._error(DtypeError, f"return {', '.join(names[: 2 + self._rest])}", got)
         a, b, *rest = returned
-        numbers = self._numbers(a, b)
-        kind, shape = self._inputs[len(numbers)], (*x.shape[:-1], self.hidden_size)
+        numbers, first = self._numbers(a, b), affine[0]
+        kind, shape = self._inputs[len(numbers)], (*first.shape[:-1], self.hidden_size)
         for name, number in zip(kind._fields, numbers, strict=False):
-            self._check(name, number, x.dtype, shape)
+            self._check(name, number, first.dtype, shape)
         return kind(*(n if n.shape == shape else n.expand(shape) for n in numbers), *rest)
 
-    def numbers(self, inp: Any) -> int:
-        """How many of the tensors that :meth:`project` gives are those of a and b."""
-        return len(inp) - self._rest
+    def numbers(self, given: Any) -> int:
+        """How many of the tensors of :meth:`given` are those of a and b."""
+        return len(given) - self._rest
 
     def _numbers(self, a: Number, b: Number) -> tuple[Tensor, ...]:
         """The real numbers of a and b."""
@@ -172,24 +200,29 @@ class LinearCell(Cell):
 
     def step(self, inp: Any, state: Any) -> Any:
         """One step of s = a s + b, and its output."""
-        numbers = inp[: self.numbers(inp)]
+        given = self.given(inp)
+        return self.emit(self.advance(given, state[1:] or state), given)
+
+    def advance(self, given: Any, s: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """One step of the linear part alone."""
+        numbers = given[: self.numbers(given)]
         if len(numbers) == 2:
             a, b = numbers
-            return self.emit((a * state[-1] + b,), inp)
-        one, two = state[1:]
+            return (a * s[0] + b,)
+        one, two = s
         if len(numbers) == 4:
             re, im, b_re, b_im = numbers
-            return self.emit((re * one - im * two + b_re, im * one + re * two + b_im), inp)
+            return re * one - im * two + b_re, im * one + re * two + b_im
         a_11, a_12, a_21, a_22, b_1, b_2 = numbers
-        return self.emit((a_11 * one + a_12 * two + b_1, a_21 * one + a_22 * two + b_2), inp)
+        return a_11 * one + a_12 * two + b_1, a_21 * one + a_22 * two + b_2
 
-    def emit(self, s: tuple[Tensor, ...], inp: Any) -> Any:
+    def emit(self, s: tuple[Tensor, ...], given: Any) -> Any:
         """The state with the linear part ``s``; of one step, or of all steps at once."""
         if self.retention is not None:
-            self.watch(**{self.retention: inp[0]})
+            self.watch(**{self.retention: given[0]})
         if len(self.states) == 1:
             return self.State(*s)
-        return self.State(self.output(*s, *inp[self.numbers(inp) :]), *s)
+        return self.State(self.output(*s, *given[self.numbers(given) :]), *s)
 
 
 def _place(function: Any) -> str:

@@ -73,9 +73,11 @@ class LinOSS(LinearCell):
         self.weight_c = uniform(hidden_size, hidden_size, low=-of_y, high=of_y)
         self.weight_d = uniform(hidden_size, input_size, low=-of_x, high=of_x)
 
-    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
+    def affine(self, x: Tensor) -> tuple[Tensor, ...]:
+        return F.linear(x, self.weight_b), F.linear(x, self.weight_d)
+
+    def coefficients(self, force: Tensor, skip: Tensor) -> tuple[Any, ...]:
         dt, stiffness = torch.sigmoid(self.time_step), torch.relu(self.stiffness)
-        force, skip = F.linear(x, self.weight_b), F.linear(x, self.weight_d)
         pull = dt * stiffness
         if self.method == "im":
             share = 1 / (1 + dt * pull)

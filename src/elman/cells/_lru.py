@@ -81,12 +81,14 @@ class LRU(LinearCell):
         self.weight_c = normal(hidden_size, 2 * hidden_size, hidden_size**-0.5)
         self.weight_d = normal(hidden_size, input_size, input_size**-0.5)
 
-    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
-        modulus, phase = torch.exp(-torch.exp(self.nu)), torch.exp(self.theta)
+    def affine(self, x: Tensor) -> tuple[Tensor, ...]:
         scale = torch.exp(self.gamma).repeat(2)[:, None]
-        b_re, b_im = F.linear(x, self.weight_b * scale).chunk(2, -1)
+        return F.linear(x, self.weight_b * scale), F.linear(x, self.weight_d)
+
+    def coefficients(self, b: Tensor, skip: Tensor) -> tuple[Any, ...]:
+        modulus, phase = torch.exp(-torch.exp(self.nu)), torch.exp(self.theta)
         a = modulus * torch.cos(phase), modulus * torch.sin(phase)
-        return a, (b_re, b_im), F.linear(x, self.weight_d)
+        return a, b.chunk(2, -1), skip
 
     def output(self, re: Tensor, im: Tensor, skip: Tensor) -> Tensor:
         return F.linear(torch.cat([re, im], -1), self.weight_c) + skip

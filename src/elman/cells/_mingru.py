@@ -56,7 +56,10 @@ class MinGRU(LinearCell):
         super().__init__(input_size, hidden_size)
         self.input = nn.Linear(input_size, 2 * hidden_size, bias, **factory)
 
-    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
-        z, candidate = self.input(x).chunk(2, -1)
+    def affine(self, x: Tensor) -> Tensor:
+        return self.input(x)  # type: ignore[no-any-return]
+
+    def coefficients(self, gates: Tensor) -> tuple[Any, ...]:
+        z, candidate = gates.chunk(2, -1)
         z = torch.sigmoid(z)
         return 1 - z, z * candidate

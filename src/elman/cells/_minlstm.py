@@ -55,8 +55,11 @@ class MinLSTM(LinearCell):
         super().__init__(input_size, hidden_size)
         self.input = nn.Linear(input_size, 3 * hidden_size, bias, **factory)
 
-    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
-        f, i, candidate = self.input(x).chunk(3, -1)
+    def affine(self, x: Tensor) -> Tensor:
+        return self.input(x)  # type: ignore[no-any-return]
+
+    def coefficients(self, gates: Tensor) -> tuple[Any, ...]:
+        f, i, candidate = gates.chunk(3, -1)
         # f / (f + i) of two sigmoids, without 0 / 0 where both underflow
         ratio = F.softplus(-i) - F.softplus(-f)
         return torch.sigmoid(ratio), torch.sigmoid(-ratio) * candidate

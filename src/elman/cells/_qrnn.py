@@ -68,9 +68,12 @@ class QRNN(LinearCell):
         self.pooling, gates = pooling, 1 + len(pooling)
         self.input = nn.Linear(input_size, gates * hidden_size, bias, **factory)
 
-    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
-        z, f, *o = self.input(x).chunk(1 + len(self.pooling), -1)
-        output = torch.sigmoid(o[0]) if o else f.new_ones(f.shape[-1]).expand_as(f)
+    def affine(self, x: Tensor) -> Tensor:
+        return self.input(x)  # type: ignore[no-any-return]
+
+    def coefficients(self, gates: Tensor) -> tuple[Any, ...]:
+        z, f, *o = gates.chunk(1 + len(self.pooling), -1)
+        output = torch.sigmoid(o[0]) if o else torch.ones_like(f)
         return torch.sigmoid(f), torch.sigmoid(-f) * torch.tanh(z), output
 
     def output(self, c: Tensor, o: Tensor) -> Tensor:

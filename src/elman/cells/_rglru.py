@@ -70,9 +70,12 @@ class RGLRU(LinearCell):
         decay = torch.empty(hidden_size, **factory).uniform_(0.9, slowest)
         self.decay = nn.Parameter(torch.logit(decay ** (1 / SHARPNESS)))
 
-    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
+    def affine(self, x: Tensor) -> tuple[Tensor, ...]:
         u = self.input(x)
-        r, i = torch.sigmoid(self.gates(u)).chunk(2, -1)
+        return self.gates(u), u
+
+    def coefficients(self, gates: Tensor, u: Tensor) -> tuple[Any, ...]:
+        r, i = torch.sigmoid(gates).chunk(2, -1)
         log_a = -SHARPNESS * r * F.softplus(-self.decay)
         # 1 - a^2, which is never 0: the gradient of a square root at 0 is infinite
         room = -torch.expm1(2 * log_a)

@@ -66,14 +66,16 @@ class SRU(LinearCell):
         bound = (3 / input_size) ** 0.5  # so that what comes in keeps its variance
         nn.init.uniform_(self.weight_ih, -bound, bound)
 
-    def coefficients(self, x: Tensor) -> tuple[Any, ...]:
-        candidate, f, r, *skip = nn.functional.linear(x, self.weight_ih).chunk(
-            len(self.weight_ih) // self.hidden_size, -1
-        )
+    def affine(self, x: Tensor) -> tuple[Tensor, ...]:
+        maps, size = nn.functional.linear(x, self.weight_ih), 3 * self.hidden_size
+        return maps[..., :size], maps[..., size:] if len(self.weight_ih) > size else x
+
+    def coefficients(self, gates: Tensor, skip: Tensor) -> tuple[Any, ...]:
+        candidate, f, r = gates.chunk(3, -1)
         if self.bias_ih is not None:
             b_f, b_r = self.bias_ih.chunk(2)
             f, r = f + b_f, r + b_r
-        around = torch.sigmoid(-r) * (skip[0] if skip else x)
+        around = torch.sigmoid(-r) * skip
         return torch.sigmoid(f), torch.sigmoid(-f) * candidate, torch.sigmoid(r), around
 
     def output(self, c: Tensor, r: Tensor, around: Tensor) -> Tensor:

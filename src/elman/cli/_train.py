@@ -16,6 +16,7 @@ from elman.cli._settings import Setting
 from elman.pictures import MISSING, available
 
 if TYPE_CHECKING:
+    from elman.cli._lab import LabBeside
     from elman.training import Result
 
 LINE = """Train a model in a new run folder, and evaluate it.
@@ -34,6 +35,7 @@ OPTIONS = (
     Setting("force", bool, False, "write to NAME-1, replacing that run once training starts"),
     Setting("resume", Path | None, None, "continue this run; only --train.X settings may change"),
     Setting("trust", bool, False, f"with --resume: {TRUST}"),
+    Setting("lab", bool, False, "open the run in the browser while it trains, see `elman lab`"),
 )
 
 
@@ -45,10 +47,25 @@ def train(*tokens: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None
     options = request.options
     if options["trust"] and not options["resume"]:
         raise ConfigError("--trust is for --resume RUN: a new run executes what --model.cell names")
-    with reporting(json=options["json"], quiet=options["quiet"]) as report:
-        result = _resumed(request, report) if options["resume"] else _trained(request, report)
-    if not options["json"]:
-        print(summary(result))
+    lab: LabBeside | None = None
+    try:
+        with reporting(json=options["json"], quiet=options["quiet"]) as report:
+            lab = _lab(request, report) if options["lab"] else None
+            run = _resumed if options["resume"] else _trained
+            result = run(request, lab or report)
+        if not options["json"]:
+            print(summary(result))
+        if lab:
+            lab.wait()
+    finally:
+        if lab:
+            lab.close()
+
+
+def _lab(request: Request, report: Report) -> LabBeside:
+    from elman.cli._lab import LabBeside
+
+    return LabBeside(report, getattr(request.config.model, "cell", None))
 
 
 def summary(result: Result) -> str:
@@ -79,7 +96,7 @@ def _resumed(request: Request, report: Report) -> Result:
     read_config(Path(request.options["resume"]))  # a mistyped path is named before torch is loaded
     from elman.training import resume
 
-    kept = {"resume", "json", "quiet", "model.cell", "trust"}
+    kept = {"resume", "json", "quiet", "lab", "model.cell", "trust"}
     other = [
         f"--{k}" for k in request.arguments.values if k not in kept and not k.startswith("train.")
     ]

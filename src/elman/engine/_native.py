@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman.cells import Cell, Weights, map_tensors, tensors_of
+from elman.cells import Cell, LinearCell, Weights, map_tensors, tensors_of
 from elman.engine._mode import recorder
+from elman.engine._parallel import has_own_step, whole
 from elman.engine._recurrence import Plan, Recurrence
 from elman.engine.compiler._cache_key import AFFINE, own_tensors
 from elman.engine.compiler._kinds import is_integer
@@ -48,20 +49,24 @@ class NativePlan(Plan):
     affine: Affine | None
 
     def run(self) -> tuple[Tensor, Any]:
+        r = self.recurrence
+        output, last, watched = self.scanned(r.state, r.start)
+        final = r.cell.State(*last)
+        if r.observe is not None:
+            r.notify(dict(zip(self.program.watched, watched, strict=True)), final)
+        return output, final
+
+    def scanned(self, state: Any, start: Any) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The first state of all steps, the final states, and what is watched."""
         r, program = self.recurrence, self.program
         # Views, since torch.compile wants every tensor of a Function to be another one.
-        start = () if r.start is None or r.reset is None else tuple(s.view_as(s) for s in r.start)
+        start = () if start is None or r.reset is None else tuple(s.view_as(s) for s in start)
         inputs, parameters = self.arguments()
-        tensors = (*inputs, *r.state, *start, *parameters)
+        tensors = (*inputs, *state, *start, *parameters)
         save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-        states = len(r.state)
-        spec = ScanSpec(program.text, r.reverse, states, len(start), r.lengths, r.reset)
+        spec = ScanSpec(program.text, r.reverse, len(state), len(start), r.lengths, r.reset)
         output, *rest = recurrence(spec, save, *tensors)
-        final = r.cell.State(*rest[:states])
-        if r.observe is not None:
-            watched = dict(zip(program.watched, rest[states:], strict=True))
-            r.notify(watched, final)
-        return output, final
+        return output, rest[: len(state)], rest[len(state) :]
 
     def arguments(self) -> tuple[tuple[Tensor | None, ...], list[Any]]:
         """The inputs of the program and its parameters, in its order."""
@@ -79,7 +84,8 @@ class NativePlan(Plan):
         if self.affine is not None:
             ih, hh, b_ih, b_hh = self.affine
             return (r.x, ih, b_ih, b_hh), [hh, *own]
-        return tuple(t.to(r.x.dtype) for t in tensors_of(r.projected())), own
+        projected = tensors_of(r.projected())
+        return tuple(projected[i].to(r.x.dtype) for i in self.program.inputs), own
 
     def listing(self) -> str:
         names = ["weight_hh"] * (self.affine is not None)
@@ -93,8 +99,50 @@ class NativePlan(Plan):
         return "\n".join([*lines, self.program.text])
 
 
+@dataclass(eq=False)
+class NativeLinearPlan(NativePlan):
+    """A program of a linear cell without its output, which has matrices: applied to all steps."""
+
+    def run(self) -> tuple[Tensor, Any]:
+        r, cell = self.recurrence, self.recurrence.cell
+        assert isinstance(cell, LinearCell)
+        one, last, others = self.scanned(r.state[1:], None if r.start is None else r.start[1:])
+        output = cell.output(one, *others, *self._rest(cell))
+        return whole(r, output, tuple(last))
+
+    def _rest(self, cell: LinearCell) -> tuple[Tensor, ...]:
+        """What the output takes beside the state: of all steps, without their coefficients."""
+        projected = self.recurrence.projected()
+        first = map_tensors(lambda t: t[:1], projected)
+        with torch.no_grad():
+            given = cell.given(first)
+        rest = given[cell.numbers(given) :]
+        pairs = list(zip(tensors_of(first), tensors_of(projected), strict=True))
+        # In most cells they are projections as they are.
+        found = [[t for one, t in pairs if one is each] for each in rest]
+        if all(found):
+            return tuple(t[0] for t in found)
+        given = cell.given(projected)
+        return tuple(given[cell.numbers(given) :])
+
+
 def plan(r: Recurrence) -> NativePlan | str:
     """How the library runs it, or the reason why it cannot."""
+    step = plan_step(r)
+    if isinstance(step, str) or not step.program.multiplies or not _has_output_apart(r):
+        return step
+    program = _program(r.cell, r.x.dtype, _projection(r), False, linear=True)
+    return step if isinstance(program, str) else NativeLinearPlan(r, program, None)
+
+
+def _has_output_apart(r: Recurrence) -> bool:
+    """Whether the output can be made of the states of all steps at once."""
+    linear = isinstance(r.cell, LinearCell) and len(r.cell.states) > 1 and not has_own_step(r.cell)
+    return linear and r.observe is None and r.weights is None and not r.drawn
+
+
+def plan_step(r: Recurrence) -> NativePlan | str:
+    """The same by a program of the cell's whole step, as a stream takes it."""
     affine: Affine | None = None
     if is_projected(r.cell):
         weights: Weights = r.cell.weights if r.weights is None else r.weights  # type: ignore[assignment]
@@ -194,7 +242,12 @@ def _wrong_mode() -> str | None:
 
 
 def _program(
-    cell: Cell, dtype: torch.dtype, projection: tuple[Any, ...] | None, watches: bool
+    cell: Cell,
+    dtype: torch.dtype,
+    projection: tuple[Any, ...] | None,
+    watches: bool,
+    *,
+    linear: bool = False,
 ) -> CellProgram | str:
     """The cell's program, or why there is none."""
     reason = missing()
@@ -202,7 +255,7 @@ def _program(
         return reason
     try:
         inputs = None if projection is None else Projection(*projection)
-        return compile_cell(cell, dtype, inputs, watches=watches)
+        return compile_cell(cell, dtype, inputs, watches=watches, linear=linear)
     except Untraceable as error:
         return f"{type(cell).__name__} cannot be traced: {error}"
 

@@ -23,19 +23,15 @@ class ParallelPlan(Plan):
     def run(self) -> tuple[Tensor, Any]:
         r, cell, active = self.recurrence, self.recurrence.cell, self.recurrence.active
         assert isinstance(cell, LinearCell)
-        inp = r.projected()
-        s = _linear_states(r, cell, inp, active)
+        given = cell.given(r.projected())
+        s = _linear_states(r, cell, given, active)
         if r.observe is None:
-            states = cell.emit(s, inp)
+            states = cell.emit(s, given)
         else:
             with watching() as watched:
-                states = cell.emit(s, inp)
-        output = states[0]
-        last = [t[0 if r.reverse else -1] for t in states]
-        if active is not None:
-            last[0] = _last_real(r, output)
-            output = output.masked_fill(~active[..., None], 0)
-        final = cell.State(*last)
+                states = cell.emit(s, given)
+        last = tuple(t[0 if r.reverse else -1] for t in s)
+        output, final = whole(r, states[0], last)
         if r.observe is not None:
             if active is not None:
                 watched = {n: t.masked_fill(~active[..., None], 0) for n, t in watched.items()}
@@ -45,11 +41,10 @@ class ParallelPlan(Plan):
 
 def plan(r: Recurrence) -> ParallelPlan | str:
     """How the scan runs it, or the reason why it cannot."""
-    cell: Any = r.cell
-    kind: Any = type(cell)
-    if not isinstance(cell, LinearCell):
+    kind: Any = type(r.cell)
+    if not isinstance(r.cell, LinearCell):
         return f"it runs linear cells (elman.cells.LinearCell), and {kind.__name__} is not one"
-    if kind.step is not LinearCell.step or kind.emit is not LinearCell.emit or "step" in vars(cell):
+    if has_own_step(r.cell):
         return f"the step of {kind.__name__} does not follow from its coefficients: it has its own"
     if r.weights is not None or r.drawn:
         return f"the weights of {kind.__name__} are kept elsewhere, or drawn for each call"
@@ -61,11 +56,31 @@ def plan(r: Recurrence) -> ParallelPlan | str:
     return recorder() or ParallelPlan(r)
 
 
+def has_own_step(cell: LinearCell) -> bool:
+    """Whether a linear cell states its step anew, so that it may not follow from coefficients."""
+    kind: Any = type(cell)
+    same = (
+        kind.step is LinearCell.step
+        and kind.advance is LinearCell.advance
+        and kind.emit is LinearCell.emit
+    )
+    return not same or "step" in vars(cell)
+
+
+def whole(r: Recurrence, output: Tensor, s: tuple[Tensor, ...]) -> tuple[Tensor, Any]:
+    """The output of all steps, 0 at padding, and the final state with the linear part ``s``."""
+    last, active = output[0 if r.reverse else -1], r.active
+    if active is not None:
+        last = _last_real(r, output)
+        output = output.masked_fill(~active[..., None], 0)
+    return output, r.cell.State(*(last, *s)[-len(r.cell.states) :])
+
+
 def _linear_states(
-    r: Recurrence, cell: LinearCell, inp: Any, active: Tensor | None
+    r: Recurrence, cell: LinearCell, given: Any, active: Tensor | None
 ) -> tuple[Tensor, ...]:
     """The linear state of all steps, in its real parts."""
-    a, b = _coefficients(inp[: cell.numbers(inp)])
+    a, b = _coefficients(given[: cell.numbers(given)])
     state = _joined(r.state, a)
     if active is not None:  # at padding the state stays what it is
         one = a.new_ones(())

@@ -79,7 +79,7 @@ def _plan_level(level: StackedRecurrence, dtype: torch.dtype) -> NativePlan | st
         return f"{level.engine!r} was asked for"
     if level.recurrence.x.dtype != dtype:
         return "it does not compute in the dtype of the layer below"
-    return _native.plan(level.recurrence)
+    return _native.plan_step(level.recurrence)
 
 
 def native_steps(stack: StackPlan, buffers: Buffers | None = None) -> NativeSteps | CutSteps:

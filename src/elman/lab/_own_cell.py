@@ -151,7 +151,7 @@ def _located(work: Callable[[], Result]) -> Result:
         raise
     except Exception as error:
         line = _line(error)
-        if line is None:
+        if line is None or isinstance(error, MemoryError) or "allocate memory" in str(error):
             raise
         what = f"{type(error).__name__}: {error}"
         raise ConfigError(f"code: line {line}: {what}") from error

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -35,6 +35,8 @@ VANISHES, EXPLODES = 1e-2, 1e2
 """Ratios of the gradient at the first step to that at the last, beyond which it has a name."""
 SCALE = 0.1
 """Size of the noise: so small that tanh is almost linear at first."""
+
+Result = TypeVar("Result")
 
 Activation = Literal["tanh", "relu", "identity", "sigmoid", "gelu"]
 Init = Literal["torch", "orthogonal", "identity", "glorot", "forget_bias", "chrono"]
@@ -151,7 +153,9 @@ def cell_of(reference: str, place: Place) -> type[Cell]:
     """
     from elman.cells import by_name, resolve
 
-    return resolve(reference) if reference and reference == place.cell else by_name(reference)
+    if reference != place.cell:
+        return _at("cell", lambda: by_name(reference))
+    return _at("cell", lambda: resolve(reference))
 
 
 def probe(settings: ProbeSettings, place: Place) -> Iterator[Event]:
@@ -239,10 +243,10 @@ def _set_forget_bias(cell: Any, weights: Any, value: float) -> None:
     weights.b_hh.chunk(len(cell.gates))[place].zero_()
 
 
-def _at(setting: str, work: Callable[[], object]) -> None:
-    """Name the setting in an error."""
+def _at(setting: str, work: Callable[[], Result]) -> Result:
+    """What the work returns; an error names the setting."""
     try:
-        work()
+        return work()
     except ConfigError as error:
         raise ConfigError(f"{setting}: {error}") from error
 
@@ -426,10 +430,10 @@ def _config(settings: TrainSettings, tree: dict[str, dict[str, Any]]) -> Config:
     try:
         return config_class(task).parse(tree)
     except ConfigError as error:
-        lines = []
+        lines, fields = [], TrainSettings.model_fields
         for line in str(error).splitlines():
             key, _, message = line.partition(": ")
-            name = KEYS.get(key)
+            name = KEYS.get(key) or next((w for w in message.split() if w in fields), None)
             lines.append(f"{name}: {message}" if name else line)
         raise ConfigError("\n".join(lines)) from error
 

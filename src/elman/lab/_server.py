@@ -20,8 +20,10 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from elman._errors import ConfigError, ElmanError
+from elman.cells.references import names
 from elman.lab._asks import TYPED, Place, asks_of
 from elman.lab._lesson import FOLDER, LESSONS, described
+from elman.lab._own_cell import EXAMPLE
 from elman.lab._protocol import (
     LONGEST_MESSAGE,
     AskMessage,
@@ -82,12 +84,18 @@ def serve(
     Raises:
         ConfigError: the port is taken.
     """
-    place = Place(directory, tuple(runs), cell, code)
-    with _listening(port) as listener:
-        port = listener.getsockname()[1]
-        token = secrets.token_urlsafe(24)
-        _allow_files()
-        config = uvicorn.Config(
+    with listening(port) as listener, suppress(KeyboardInterrupt):  # Ctrl-C is how a lab ends
+        server(Place(directory, tuple(runs), cell, code), listener, ready).run([listener])
+
+
+def server(
+    place: Place, listener: socket.socket, ready: Callable[[str], object] | None = None
+) -> uvicorn.Server:
+    """The server of a lab with a new token, which runs on a socket that listens."""
+    _allow_files()
+    port, token = listener.getsockname()[1], secrets.token_urlsafe(24)
+    return uvicorn.Server(
+        uvicorn.Config(
             app(place, port, token, ready),
             log_level="error",
             ws="websockets-sansio",
@@ -97,11 +105,10 @@ def serve(
             timeout_graceful_shutdown=2,
             lifespan="on",
         )
-        with suppress(KeyboardInterrupt):  # Ctrl-C is how a lab ends
-            uvicorn.Server(config).run(sockets=[listener])
+    )
 
 
-def _listening(port: int) -> socket.socket:
+def listening(port: int) -> socket.socket:
     """A socket that listens on the loopback address.
 
     Raises:
@@ -259,17 +266,20 @@ class _Lab:
         return JSONResponse(json.loads(encode({"runs": runs}))["runs"])
 
     async def facts(self) -> Response:
+        place = self._place
         return JSONResponse(
             {
-                "code": self._place.code,
-                "cell": self._place.cell,
-                "asks": {
-                    name: ask.settings.model_json_schema() for name, ask in self._asks.items()
-                },
+                "code": place.code,
+                "cell": place.cell,
+                "cells": names(),
+                "example": EXAMPLE,
+                "asks": {n: ask.settings.model_json_schema() for n, ask in self._asks.items()},
             }
         )
 
     def _file(self, folder: Path, name: str) -> Response:
+        if not name.isprintable():
+            return PlainTextResponse("no such file\n", status_code=404)
         file = (folder / name).resolve()
         inside = file.is_relative_to(folder.resolve())
         if not inside or file.suffix not in TYPES or not file.is_file():

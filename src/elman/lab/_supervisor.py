@@ -20,7 +20,7 @@ from elman.lab._protocol import ENDS, LONGEST_LINE, Event
 
 PATIENCE = 3.0
 """Seconds after which a worker that was asked to stop is killed."""
-START = 120.0
+START = 600.0
 """Seconds in which a worker has to start, on a busy machine with a cold disk."""
 PAUSE = 1.0
 """Seconds before another attempt, if processes cannot be started."""
@@ -333,11 +333,16 @@ class _Nursery:
             OSError, TimeoutError: the nursery has died, or the worker.
         """
         ours, theirs = socket.socketpair()
-        async with self._turn, asyncio.timeout(START):
-            with theirs:
-                socket.send_fds(self._control, [kind.encode() + b"\n"], [theirs.fileno()])
-            process = int(await self._line())
-        reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
+        try:
+            async with self._turn, asyncio.timeout(START):
+                with theirs:
+                    request = kind.encode() + b"\n"
+                    socket.send_fds(self._control, [request], [theirs.fileno()])
+                process = int(await self._line())
+            reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
+        except BaseException:
+            ours.close()
+            raise
         worker = _Worker(process, reader, writer, wake)
         try:
             async with asyncio.timeout(START):

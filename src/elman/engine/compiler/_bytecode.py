@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from elman.cells import Cell, PointwiseCell, Weights
+from elman.cells import Cell, LinearCell, PointwiseCell, Weights
 from elman.engine.compiler._containers import CONTAINERS, MOST_ENTRIES, count, entries
 from elman.engine.compiler._lower import Untraceable
 from elman.engine.compiler._readers import (
@@ -46,7 +46,7 @@ from elman.engine.compiler._trusted import (
 _ROOTS = frozenset([
     "step", "pointwise", "forward", "backward", "setup_context", "watch", "weights", "hidden_size",
     "gates", "states", "state_sizes", "State", "Gates", "_split", "jvp", "vmap", "combine",
-    "project_state"
+    "project_state", "output"
 ])  # fmt: skip
 _MODULE_ATTRIBUTES = frozenset(nn.Module().__dict__) - {"training"}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -449,7 +449,10 @@ def walk_cell(cell: Cell, kinds: Sequence[type], twin_of: Cell | None = None) ->
     reads is looked up on every object; that may lead to further functions, which read further
     names, and the walk begins again with those too.
     """
-    read_names, own = ReadNames(), [*cell.modules(), *(twin_of.modules() if twin_of else ())]
+    parts = [*cell.modules()]
+    read_names, own = ReadNames(), [*parts, *(twin_of.modules() if twin_of else ())]
+    if any(isinstance(part, LinearCell) and part.has_affine for part in parts):  # step calls them
+        read_names = read_names._replace(names=_ROOTS | {"coefficients"})
     while True:
         walk = Walk(own, read_names)
         of_cell = walk.module(cell, AccessPath(type(cell).__name__), root=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -108,6 +109,10 @@ class Builder:
         dtype: what it computes in.
         projected: whether the library computes the input itself.
         watched: how many outputs after the states are watched values.
+        linear: whether inputs that the step does not need are left out.
+
+    Attributes:
+        taken: which of the inputs the program takes.
     """
 
     def __init__(
@@ -119,7 +124,9 @@ class Builder:
         *,
         projected: bool,
         watched: int,
+        linear: bool = False,
     ) -> None:
+        self.linear = linear
         self.leaves, self.batch, self.units, self.dtype = leaves, batch, units, dtype
         self.projected = projected
         self.graph = Graph()
@@ -128,6 +135,7 @@ class Builder:
         self.states = sum(leaf.kind == "state" for leaf in leaves)
         inputs = sorted(leaf for leaf in leaves if leaf.kind == "input")
         self.widths = tuple(leaf.shape[-1] // units for leaf in inputs)
+        self.taken = tuple(range(len(self.widths)))
         self.outputs = self.states + watched
         tiles = (
             ("input", sum(self.widths)),
@@ -153,7 +161,21 @@ class Builder:
         differentiable = [leaf for leaf in self.leaves if not leaf.fixed]
         for leaf, gradient in zip(differentiable, outputs[self.outputs :], strict=True):
             self._add_gradient(leaf, gradient, gradients)
+        if self.linear:
+            self._leave_out(new + watched, gradients)
         return self._assemble(new, watched, gradients), self.own.used
+
+    def _leave_out(self, outputs: list[int], gradients: _Gradients) -> None:
+        """Leaves out the inputs that no output needs, but for one: they would be copied in vain."""
+        needed, ends = self.graph.closure(outputs), [0, *accumulate(self.widths)]
+        gates = [range(*pair) for pair in pairwise(ends)]
+        self.taken = tuple(
+            i for i, each in enumerate(gates) if not needed.isdisjoint(self.inputs[k] for k in each)
+        ) or (0,)
+        kept = [k for i in self.taken for k in gates[i]]
+        self.widths = tuple(self.widths[i] for i in self.taken)
+        self.inputs = [self.inputs[k] for k in kept]
+        gradients.inputs[:] = [gradients.inputs[k] for k in kept]
 
     # ---- from leaves, and to gradients ----
 

@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from elman.cells import Cell, PointwiseCell, watching
+from elman.cells import Cell, LinearCell, PointwiseCell, watching
 from elman.engine._lock import fork_safe_lock
 from elman.engine.compiler._bytecode import walk_cell
 from elman.engine.compiler._cache_key import AFFINE, Dependence, own_tensors
@@ -83,11 +83,15 @@ class CellProgram(NamedTuple):
         parameters: the cell's parameters and buffers that it takes, by name, in its order; and
             whether the transpose is taken.
         watched: the names of the values that it returns to an observer.
+        inputs: which of the projected tensors it takes.
+        multiplies: whether the step has matrix products of its own.
     """
 
     text: str
     parameters: tuple[tuple[str, bool], ...]
     watched: tuple[str, ...] = ()
+    inputs: tuple[int, ...] = ()
+    multiplies: bool = False
 
 
 _PROJECT, _STEP = PointwiseCell.project, PointwiseCell.step
@@ -121,7 +125,12 @@ _MOST_PROGRAMS = 256
 
 
 def compile_cell(
-    cell: Cell, dtype: torch.dtype, projection: Projection | None, *, watches: bool = False
+    cell: Cell,
+    dtype: torch.dtype,
+    projection: Projection | None,
+    *,
+    watches: bool = False,
+    linear: bool = False,
 ) -> CellProgram:
     """The program of this cell as it is now; traced when it, or what its step reads, is new.
 
@@ -130,12 +139,14 @@ def compile_cell(
         dtype: that it computes in.
         projection: what its ``project`` returns; None where :func:`is_projected`.
         watches: whether it also returns what the cell watches, and its states.
+        linear: the linear part of a :class:`LinearCell` alone, whose state is the output; a second
+            part is returned for all steps as a watched value.
 
     Raises:
         Untraceable: naming the operation, or what the step reads, and the line.
     """
     entry, form = _entries.get(id(cell)), projection.form if projection else None
-    options = (dtype, projection, watches, torch.get_default_dtype())
+    options = (dtype, projection, watches, linear, torch.get_default_dtype())
     if entry is None or entry.form != form or not entry.dependence.holds(cell):
         entry = _new_entry(cell, form, AFFINE if projection is None else ())
     program = entry.programs.get(options)
@@ -170,7 +181,7 @@ def _new_entry(cell: Cell, form: Any, apart: tuple[str, ...]) -> _CacheEntry:
 def _look_up(cell: Cell, entry: _CacheEntry, options: Any) -> CellProgram | str:
     """The program, or why there is none: that of an earlier cell if one was alike."""
     key = options, entry.dependence.key
-    program = _programs.get(key) or _traced(cell, *options[:3])
+    program = _programs.get(key) or _traced(cell, *options[:4])
     # Another thread may have changed it meanwhile: then nobody knows what the trace is of.
     if not entry.dependence.holds(cell):
         why = "what its step reads was changed while it was traced"
@@ -182,7 +193,7 @@ def _look_up(cell: Cell, entry: _CacheEntry, options: Any) -> CellProgram | str:
 
 
 def _traced(
-    cell: Cell, dtype: torch.dtype, projection: Projection | None, watches: bool
+    cell: Cell, dtype: torch.dtype, projection: Projection | None, watches: bool, linear: bool
 ) -> CellProgram | str:
     """Traces the step; the program, or the reason why there is none."""
 
@@ -191,7 +202,8 @@ def _traced(
         from torch.fx.experimental.proxy_tensor import make_fx
 
         with _one_at_a_time, _swept():
-            return _Step(cell, dtype, projection, batch, watches).trace(make_fx)
+            kind = _LinearStep if linear else _Step
+            return kind(cell, dtype, projection, batch, watches).trace(make_fx)
 
     # In a thread of its own, where no hooks of a checkpoint, autocast or mode are in force.
     try:
@@ -237,8 +249,20 @@ class _StepModule(nn.Module):
         return tuple(cell.step(self.projection.of(inputs), cell.State(*state)))
 
 
+class _LinearStepModule(_StepModule):
+    """A step of the linear part of a linear cell."""
+
+    def forward(self, inputs: list[Tensor], gates: list[Tensor], state: Any) -> tuple[Tensor, ...]:
+        cell, projection = self.cell, self.projection
+        assert isinstance(cell, LinearCell)
+        assert projection is not None
+        return cell.advance(cell.given(projection.of(inputs)), tuple(state))
+
+
 class _Step:
     """Traces a cell's step on example tensors."""
+
+    linear, module_of = False, _StepModule
 
     def __init__(
         self,
@@ -248,14 +272,14 @@ class _Step:
         batch: int,
         watches: bool,
     ) -> None:
-        self.units, self.states = cell.hidden_size, len(cell.states)
+        self.units, self.states = cell.hidden_size, self.states_of(cell)
         self.dtype, self.watches = dtype, watches
         self.watched: tuple[str, ...] = ()
         # A batch that is a multiple of the units could be taken for gates.
         while batch % self.units == 0 and self.units > 1:
             batch += 2
         self.batch, self.projection = batch, projection
-        self.module, self.cell = _StepModule(_twin(cell), projection), cell
+        self.module, self.cell = self.module_of(_twin(cell), projection), cell
         apart = () if projection else AFFINE
         self.names = [name for name, _ in own_tensors(self.module.cell, apart)]
         leaves = list(self._leaves(cell, dtype))
@@ -293,11 +317,19 @@ class _Step:
             new: tuple[Tensor, ...] = torch.func.functional_call(
                 self.module, own, tuple(by_kind.values())
             )
-        if not self.watches:
-            return new
-        watched = gates | dict(zip(self.module.cell.states, new, strict=False))
+        watched = self.shown(gates, new)
         self.watched = tuple(watched)
         return (*new, *watched.values())
+
+    def states_of(self, cell: Cell) -> int:
+        """How many states the traced step has."""
+        return len(cell.states)
+
+    def shown(self, gates: dict[str, Tensor], new: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """What is returned of each step beside the states."""
+        if not self.watches:
+            return {}
+        return gates | dict(zip(self.module.cell.states, new, strict=False))
 
     def trace(self, make_fx: Any) -> CellProgram:
         """The program of the step and its gradient."""
@@ -322,6 +354,7 @@ class _Step:
                 self.dtype,
                 projected=projected,
                 watched=len(self.watched),
+                linear=self.linear,
             )
             once = has_only_first_derivatives(module, tensors[:count], tensors[count:], cotangents)
             program, own = builder.build(module)
@@ -330,7 +363,13 @@ class _Step:
                 raise
             raise Untraceable(with_origin(error)) from None
         names = tuple((self.names[n], transposed) for n, transposed in own if n >= 0)
-        return CellProgram(str(replace(program, once=int(once))), names, self.watched)
+        return CellProgram(
+            str(replace(program, once=int(once))),
+            names,
+            self.watched,
+            builder.taken,
+            bool(program.matrices) and not projected,
+        )
 
     def _traced_by_torch(self, traces: Any, *arguments: Any) -> fx.GraphModule:
         try:
@@ -376,6 +415,18 @@ class _Step:
                     f"expected (batch, {self.units})"
                 )
         return outputs
+
+
+class _LinearStep(_Step):
+    """Traces the linear part of a linear cell's step."""
+
+    linear, module_of = True, _LinearStepModule
+
+    def states_of(self, cell: Cell) -> int:
+        return max(1, len(cell.states) - 1)
+
+    def shown(self, gates: dict[str, Tensor], new: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return dict(zip(self.module.cell.states[2:], new[1:], strict=True))
 
 
 def _twin(cell: Cell) -> Cell:

@@ -8,8 +8,12 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What a reader has at hand: some text of their own.
+TEXT = (
+    "the cat sat on the mat and the dog lay on the log .\nthis morning i took my cat for a walk .\n"
+)
 BLOCK = re.compile(
-    r"(?:^<!-- (?:(?P<note>not run: .+?)|needs: (?P<needs>\w+)) -->\n\n?)?"
+    r"(?:^<!-- (?:not run: (?P<note>.+?)|needs: (?P<needs>\w+)) -->\n\n?)?"
     r"^```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -19,8 +23,13 @@ class Block(NamedTuple):
     language: str
     code: str
     line: int  # of the page, where the code begins
-    run: bool
+    note: str | None  # why it is not run
     needs: str | None  # a package that elman does without
+    end: int  # of the block, in characters
+
+    @property
+    def run(self) -> bool:
+        return self.note is None
 
 
 def blocks_of(text: str) -> list[Block]:
@@ -34,8 +43,9 @@ def blocks_of(text: str) -> list[Block]:
             match["language"],
             match["code"],
             text.count("\n", 0, match.start("code")) + 1,
-            match["note"] is None,
+            match["note"],
             match["needs"],
+            match.end(),
         )
         for match in BLOCK.finditer(text)
     ]
