@@ -15,7 +15,7 @@ from pydantic import ValidationError
 import elman
 from elman.lab._lesson import FOLDER, Ask, Lesson, lesson, read_text
 
-SLUGS = ("gates", "order")
+SLUGS = ("gates", "order", "race", "words", "music")
 LATER = [lesson(slug) for slug in SLUGS]
 ASKS = [ask for each in LATER for ask in each.asks]
 
@@ -238,5 +238,204 @@ def test_an_unknown_word_is_named() -> None:
     assert answer("order.read", text="The pizza was good.")["unknown"] == ["pizza"]
 
 
-def test_the_package_is_the_one_of_this_folder() -> None:
-    assert FOLDER.is_relative_to(elman.__path__[0])
+# Lesson 9: race
+
+
+def test_three_of_equal_size_race_and_the_same_seed_gives_the_same_race() -> None:
+    settings = {"task": "echo", "distance": 2, "updates": 40, "units": 8}
+    race = events("race.run", **settings)
+    start, *laps, result = race
+    for event in race:
+        require_sendable(event)
+    assert start["parameters"]["gru"] == 8 * 3 * (8 + 2 + 2) + 2 * (8 + 1)
+    for cell in ("rnn", "lstm"):
+        assert start["parameters"][cell] == pytest.approx(start["parameters"]["gru"], rel=0.1)
+    assert [lap["update"] for lap in laps] == list(range(2, 42, 2))
+    assert result["final"] == laps[-1]["scores"]
+    assert result["winner"] in ("rnn", "lstm", "gru")
+    assert events("race.run", **settings) == race
+    assert events("race.run", **settings, seed=1)[1:] != race[1:]
+
+
+@pytest.mark.parametrize("task", ["recall", "adding", "parity"])
+def test_every_task_can_be_raced(task: str) -> None:
+    start, lap, *_ = events("race.run", task=task, distance=1, updates=40, units=4)
+    assert set(lap["scores"]) == {"rnn", "lstm", "gru"}
+    assert start["measure"] == ("mean squared error" if task == "adding" else "accuracy")
+
+
+def test_the_winner_is_first_at_the_post_or_best_at_the_end() -> None:
+    from elman.lab.lessons.race._lanes import result
+
+    laps = [(1, {"a": 0.5, "b": 0.6}), (2, {"a": 0.96, "b": 0.7}), (3, {"a": 0.9, "b": 0.99})]
+    assert result(laps, smaller_is_better=False)["winner"] == "a"
+    assert result(laps[:1], smaller_is_better=False)["winner"] == "b"
+    assert result(laps, smaller_is_better=True)["winner"] == "a"  # nobody is below 0.02
+
+
+@pytest.mark.parametrize(
+    "settings", [{"updates": 401}, {"distance": 11}, {"units": 33}, {"rate": math.nan}]
+)
+def test_a_race_that_would_take_too_long_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ask_of("race.run").settings(**settings)
+
+
+# Lesson 10: words
+
+
+def test_the_next_words_are_those_of_the_model() -> None:
+    from elman.lab.lessons.words import PROMPT, model
+
+    event = answer("words.next")
+    require_sendable(event)
+    expected = model().next_words(PROMPT, top=10)
+    known = 1 - model().probability(PROMPT, "<unk>")
+    assert event["words"] == [word for word, _ in expected]
+    assert event["chances"] == pytest.approx([p / known for _, p in expected], rel=1e-4)
+    everything = [word for word, _ in model().next_words(PROMPT, top=2500) if word != "<unk>"]
+    assert event["rank"] == everything.index("walk") + 1
+    assert event["lift"] == pytest.approx(event["chance"] / event["share"])
+    assert 1 < event["lift"] < 3  # what the lesson says of it
+    likelier = answer("words.next", text="He likes to")
+    assert likelier["chance"] > 10 * event["chance"]  # what "Show me" shows
+
+
+def test_temperature_sharpens_and_flattens() -> None:
+    cold, usual, hot = (answer("words.next", temperature=t) for t in (0.5, 1.0, 2.0))
+    assert cold["words"] == usual["words"] == hot["words"]
+    assert cold["entropy"] < usual["entropy"] < hot["entropy"]
+    ratio = usual["chances"][0] / usual["chances"][1]
+    assert hot["chances"][0] / hot["chances"][1] == pytest.approx(ratio**0.5, rel=1e-3)
+
+
+def test_neighbors_are_by_the_cosine_of_the_vectors() -> None:
+    from elman.lab.lessons.words import model, vectors_of
+
+    event = answer("words.near", word="good")
+    require_sendable(event)
+    vectors, index = vectors_of(model()), model().vocabulary.index
+    one, other = vectors[index("good")], vectors[index(event["words"][1])]
+    assert event["words"][0] == "good"
+    assert event["cosine"][1] == pytest.approx(float(one @ other / one.norm() / other.norm()))
+    assert event["cosine"] == sorted(event["cosine"], reverse=True)
+    assert answer("words.near", word="iguana")["unknown"]
+
+
+def test_a_text_goes_on_as_the_model_generates_it() -> None:
+    one, same, other = (answer("words.write", length=8, seed=seed) for seed in (0, 0, 1))
+    assert one == same != other
+    assert one["text"].lower().startswith("this morning i took my cat for a")
+
+
+# Lesson 11: music
+
+
+def test_music_is_what_the_task_composes() -> None:
+    from elman.lab.lessons.music import model, pieces
+
+    played = events("music.compose", frames=16, seed=3, temperature=0.7)
+    for event in played:
+        require_sendable(event)
+    keys = [frame for event in played[:-1] for frame in event["keys"]]
+    prime = pieces()[0][1:9].to(torch.uint8).numpy()
+    expected = model().compose(16, prime, temperature=0.7, seed=3)
+    assert keys == [frame.nonzero()[0].tolist() for frame in expected]
+    assert [event["start"] for event in played[:-1]] == [0, 8, 16]
+
+
+def test_loud_music_is_sent_in_pieces() -> None:
+    for event in events("music.compose", frames=32, temperature=2.0):
+        require_sendable(event)
+
+
+def test_a_memory_as_long_as_the_piece_is_all_of_it() -> None:
+    from elman.lab.lessons.music import model, pieces, surprise
+
+    short = [piece[:40] for piece in pieces()[:2]]
+    assert surprise(short, 40) == pytest.approx(surprise(short, None), rel=1e-4)
+    assert surprise(short, 1) > surprise(short, None)
+    every = [model().frames(model().parts["test"]).nll[0][1:]]
+    whole = torch.cat(every).mean()
+    assert surprise(pieces()[:1], None) == pytest.approx(float(whole), rel=1e-4)
+
+
+def test_a_scale_is_found() -> None:
+    from elman.lab.lessons.music import measured
+
+    roll = torch.zeros(8, 88)
+    for frame, tone in enumerate((62, 64, 66, 67, 69, 71, 73, 74)):  # D major
+        roll[frame, tone - 21] = 1
+    assert measured(roll) == {
+        "notes": 1.0, "in_scale": 1.0, "scale": "D", "chords": 8, "held": 0.0,
+    }  # fmt: skip
+    assert measured(torch.zeros(4, 88))["in_scale"] == 0
+
+
+# Lesson 12: limits
+
+
+def test_attention_cures_the_bottleneck() -> None:
+    event = answer("limits.bottleneck")
+    require_sendable(event)
+    none, attention = event["errors"]["none"], event["errors"]["attention"]
+    assert event["lengths"] == list(range(3, 15))
+    assert sum(none[-4:]) > 2 * sum(attention[-4:])
+    assert none[-1] > none[0] + 0.2
+    assert event["cured"]
+
+
+def test_a_word_is_said_and_looked_at() -> None:
+    said, *rows = events("limits.say", word="Walk")
+    assert said["word"] == "walk"
+    assert len(rows) == len(said["phonemes"])
+    for row in rows:
+        require_sendable(row)
+        assert len(row["weights"]) == len(said["letters"])
+        assert sum(row["weights"]) == pytest.approx(1, abs=1e-4)
+    assert " ".join(said["phonemes"]).startswith(said["said"]["attention"])
+
+
+@pytest.mark.parametrize("word", ["", "two words", "x" * 21, "naïve", "<b>"])
+def test_what_cannot_be_spelled_is_refused(word: str) -> None:
+    with pytest.raises(ValidationError):
+        ask_of("limits.say").settings(word=word)
+
+
+def test_horizons_are_those_of_the_gradient_flow() -> None:
+    from elman.inspection import gradient_flow
+
+    event = answer("limits.horizon", cell="lstm", steps=60, seed=5)
+    require_sendable(event)
+    torch.manual_seed(5)
+    layer = elman.Recurrent(elman.cells.LSTM(8, 32), engine="reference")
+    x = torch.randn(4, 60, 8)
+    flow = gradient_flow(layer, x, loss=lambda output: output[:, -1].square().sum())
+    assert event["horizon"] == int(flow.states["c"].horizon(0.01).value[0])
+    assert event["fall"] == pytest.approx(flow.states["c"].fall(0).tolist())
+    assert answer("limits.horizon", cell="chrono", steps=60)["horizon"] is None
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "irnn", "cornn", "lru", "linoss"])
+def test_every_cell_has_a_memory_to_measure(cell: str) -> None:
+    event = answer("limits.horizon", cell=cell, steps=20, hidden=8)
+    require_sendable(event)
+    assert event["fall"][0] == 1
+
+
+def test_times_come_for_every_length() -> None:
+    timed = events("limits.speed", hidden=8)
+    for event in timed:
+        require_sendable(event)
+    assert [event["steps"] for event in timed] == [32, 64, 128, 256, 512, 1024]
+    assert all(time is None or time > 0 for event in timed for time in event["times"].values())
+
+
+# What is shipped
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_what_a_lesson_ships_is_small(slug: str) -> None:
+    files = [f for f in (FOLDER / slug).rglob("*") if f.is_file() and "__pycache__" not in f.parts]
+    assert sum(file.stat().st_size for file in files) < 1_000_000
+    assert not [file for file in files if file.suffix in (".pt", ".pth", ".pkl", ".npy")]
