@@ -139,11 +139,13 @@ def test_predict_sets_a_word_beside_its_frequency(
     (answer,) = objects(capsys.readouterr().out)
     the, walk = answer["words"]
     assert "next" not in answer
-    assert the["ratio"] == pytest.approx(the["probability"] / the["frequency"])
+    assert the["lift"] == pytest.approx(the["probability"] / the["frequency"])
+    order = [word for word, _ in elman.load(RUN).next_words("the", 99)]
+    assert [the["rank"], walk["rank"]] == [1 + order.index("the"), 1 + order.index("walk")]
     assert the["frequency"] == pytest.approx(4 * walk["frequency"], rel=0.1)
     assert main(asked) == 0
     head, row, _ = capsys.readouterr().out.splitlines()[1:]
-    assert head.split() == ["word", "probability", "frequency", "ratio"]
+    assert head.split() == ["word", "rank", "probability", "frequency", "lift"]
     assert row.split()[0] == "the"
 
 

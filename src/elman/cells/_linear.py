@@ -103,7 +103,7 @@ class LinearCell(Cell):
         }
 
     def affine(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """The matrix products of x (..., input_size), which :meth:`coefficients` takes in its place.
+        """The matrix products of x (..., input_size), of which :meth:`coefficients` is made.
 
         One tensor or several, of (..., a multiple of hidden_size) each. A cell that does not give
         it has its products in :meth:`coefficients`.

@@ -89,7 +89,8 @@ def predict(
     top
         Language models: number of words (default: 10, or none with --word).
     word
-        Language models: a word whose probability and training frequency to print; may be repeated.
+        Language models: a word whose rank, probability, training frequency and lift to print; may
+        be repeated. The lift is the probability divided by the frequency.
     beam
         Translations and captions: beam width, the number of sequences that the search keeps at each
         step. 1 is greedy decoding. Default: the run's model.beam.
@@ -258,7 +259,7 @@ def described(answer: Mapping[str, Any], _: Mapping[str, Any]) -> str:
         rows = [[repr_token(a["word"]), f"{a['probability']:.4f}"] for a in answer["next"]]
         parts.append(table(rows, indent="  "))
     if "words" in answer:
-        head = ["word", "probability", "frequency", "ratio"]
+        head = ["word", "rank", "probability", "frequency", "lift"]
         rows = [[a["word"], *(number(a[key]) for key in head[1:])] for a in answer["words"]]
         parts.append(table([head, *rows], indent="  "))
     return "\n".join(parts)
@@ -275,9 +276,14 @@ def repr_token(token: str) -> str:
 
 def _word_probability(model: LanguageModel, prompt: str, word: str) -> dict[str, Any]:
     probability, frequency = model.probability(prompt, word), model.frequency(word)
-    # A token of the vocabulary may not occur in the training text, such as a byte of a BPE.
-    ratio = probability / frequency if frequency else None
-    return {"word": word, "probability": probability, "frequency": frequency, "ratio": ratio}
+    return {
+        "word": word,
+        "rank": model.rank(prompt, word),
+        "probability": probability,
+        "frequency": frequency,
+        # A token of the vocabulary may not occur in the training text, such as a byte of a BPE.
+        "lift": probability / frequency if frequency else None,
+    }
 
 
 def _lines(path: Path | None) -> Iterator[str]:

@@ -23,6 +23,7 @@ IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)(["'])(\.{1,2}/[^"']+)\2"""
 """A module that another one imports by its place."""
 STYLE = re.compile(r'<link rel="stylesheet" href="([^"]+)">')
 ICON = re.compile(r'(<link rel="icon" href=")([^"]+)(")')
+PRELOAD = re.compile(r'<link rel="modulepreload" href="[^"]+">\n')
 SCRIPT = re.compile(r'<script type="module" src="([^"]+)"></script>')
 
 
@@ -96,6 +97,7 @@ def page(text: Mapping[str, Any], recorded: list[Event], folder: Path, source: P
     html = _text(source / "index.html")
     html = STYLE.sub(lambda m: f"<style>\n{_text(source / m[1])}\n</style>", html)
     html = ICON.sub(lambda m: f"{m[1]}{_data(source / m[2])}{m[3]}", html)
+    html = PRELOAD.sub("", html)
     entry = SCRIPT.search(html)
     if entry is None:
         raise ConfigError(f"{source / 'index.html'}: expected the script of the page, got none")

@@ -285,6 +285,20 @@ class LanguageModel(Task):
         """
         return float(self._distribution(prompt)[self.vocabulary.index(word)])
 
+    def rank(self, prompt: str, word: str) -> int:
+        """Where one token stands among the likeliest after a prompt: 1 is the likeliest.
+
+        ``<unk>`` is left out, as in `next_words`.
+
+        Raises:
+            DataError: the token is not in the vocabulary.
+        """
+        p, index = self._distribution(prompt), self.vocabulary.index(word)
+        likelier = p > p[index]
+        if self.vocabulary.unk is not None:
+            likelier[self.vocabulary.unk] = False
+        return 1 + int(likelier.count_nonzero())
+
     def frequency(self, word: str) -> float:
         """The share of the training tokens that are this one."""
         tokens = self.tokens["train"]

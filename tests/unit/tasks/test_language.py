@@ -141,6 +141,13 @@ def test_next_words_are_sorted_probabilities_without_unk(text: Path) -> None:
     assert len(task.next_words("the cat", top=2)) == 2
 
 
+def test_a_rank_is_the_place_among_the_next_words(text: Path) -> None:
+    task = prepared(text)
+    task.network.output.bias.data[task.vocabulary.unk] = 9.0  # the likeliest, and left out
+    words = [word for word, _ in task.next_words("the cat", top=99) if word != "<unk>"]
+    assert [task.rank("the cat", word) for word in words] == [*range(1, len(words) + 1)]
+
+
 def test_prediction_has_no_dropout_and_begins_with_a_new_line(text: Path) -> None:
     task = prepared(text, {"dropout": 0.5})
     task.network.train()
@@ -157,6 +164,8 @@ def test_unknown_words_to_ask_for(text: Path) -> None:
         task.probability("the", "zebra")
     with pytest.raises(DataError, match="zebra"):
         task.frequency("zebra")
+    with pytest.raises(DataError, match="zebra"):
+        task.rank("the", "zebra")
 
 
 def test_frequency_is_the_share_of_training_tokens(text: Path) -> None:

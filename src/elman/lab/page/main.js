@@ -11,6 +11,7 @@ const main = document.getElementById("main");
 const exported = document.getElementById("recording");
 const recording = exported ? JSON.parse(exported.textContent) : null;
 const connection = recording ? replay(recording.recorded) : connect();
+if (recording) document.body.dataset.replay = "";
 let shown = { route: null, screen: null };
 
 /** The settings of the address: #/gradients?radius=1.2&seed=0. */

@@ -15,7 +15,7 @@ export function runScreen(main, { connection, address, run }) {
 
   const ask = (name, settings, onEvent) =>
     connection.ask(name, settings, (event) => {
-      if (event.event === "error") trouble.textContent = event.message;
+      trouble.textContent = event.event === "error" ? event.message : "";
       onEvent(event);
     });
 
@@ -96,19 +96,21 @@ function curveSection(page, address) {
   const panel = h("div", { class: "knob-row" });
   const grid = h("div", { class: "pair" });
   const more = h("div", { class: "pair" });
-  const empty = h("p", { class: "hint" }, "Nothing is logged yet.");
+  const empty = h("p", { class: "hint" }, "Reading the run …");
   page.append(h("section", {}, h("h2", {}, "Curves"), panel, empty, grid, h("details", {}, h("summary", {}, "Gradient norm, clipping, rate, throughput"), more)));
   const set = knobs(panel, { address });
   const smooth = set.range({ name: "smooth", label: "Smoothing", min: 0, max: 0.98, step: 0.02, value: 0 });
   const charts = new Map();
   let panels = [];
   let marks = {};
+  let read = false;
 
   function draw() {
     empty.hidden = panels.length > 0;
+    if (read) empty.textContent = "Nothing is logged yet.";
     for (const { title, series } of panels) {
       const where = LOGGED.has(title) ? more : grid;
-      if (!charts.has(title)) charts.set(title, lines(where, { title: title[0].toUpperCase() + title.slice(1), x: { label: "update" }, y: { label: title, log: title === "learning rate" || title === "gradient norm" }, series: [] }));
+      if (!charts.has(title)) charts.set(title, lines(where, { title, x: { label: "update" }, y: { label: title, log: title === "learning rate" || title === "gradient norm" }, series: [] }));
       const drawn = series.flatMap(({ name, x, y }, index) => {
         const own = { name, x, values: y, tone: index };
         return smooth.value && y.length > 2 && !name.startsWith("validation") ? [{ ...own, name: `${name}, not smoothed`, faint: true }, { ...own, values: smoothed(y, smooth.value) }] : [own];
@@ -121,6 +123,7 @@ function curveSection(page, address) {
   return {
     follow: () => set.follow(),
     show(next) {
+      read = true;
       panels = next.map(({ title, series }) => ({ title, series: series.map(({ name, x, y }) => ({ name, x: [...x], y: [...y] })) }));
       draw();
     },

@@ -92,7 +92,8 @@ export function sandboxScreen(main, { connection, address, facts }) {
   const back = lines(pair, { title: "Gradient by steps back", x: { label: "steps back" }, y: { label: "‖dL/dh‖", log: true }, series: [] });
   const gates = lines(pair, { title: "Gates, mean", x: { label: "update" }, y: { label: "mean", min: 0, max: 1 }, series: [] });
   const list = h("ol", { class: "attempts", "aria-label": "The last five attempts" });
-  stage.append(h("h2", {}, "Attempts"), list);
+  const listed = h("section", { hidden: true }, h("h2", {}, "Attempts"), list);
+  stage.append(listed);
 
   let untrained = null;
   let running = null;
@@ -158,6 +159,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
     loss.update({ series, title: metric === "loss" ? "Loss" : `Loss (${metric})`, y: { label: metric, log: true }, levels: attempts[0]?.levels ?? [], sentence: lossSentence(attempts, labels) });
     drawBack(labels);
     drawGates();
+    listed.hidden = !attempts.length;
     list.replaceChildren(...attempts.map((attempt) => attemptRow(attempt, labels.get(attempt), () => set.set(attempt.settings))));
   }
 
