@@ -169,7 +169,11 @@ def classify(task: Any) -> dict[str, Any]:
 def gradients() -> dict[str, Any]:
     """The gradient over fifty steps of networks that begin with a radius, and of two LSTMs."""
     norms = {}
-    for name, radius in (("tanh, radius 0.5", 0.5), ("tanh, radius 1", 1.0), ("tanh, radius 2", 2.0)):
+    for name, radius in (
+        ("tanh, radius 0.5", 0.5),
+        ("tanh, radius 1", 1.0),
+        ("tanh, radius 2", 2.0),
+    ):
         torch.manual_seed(0)
         cell = elman.cells.Elman(8, 32)
         with torch.no_grad():

@@ -72,7 +72,10 @@ def ball_picture() -> str:
     legend = []
     for i, (name, network) in enumerate(kept["networks"].items()):
         path, color = [true[seen - 1], *network["path"]], ball.COLORS[name]
-        rules += [flight(f"fly{i}", path, seen - 1, steps), trail(f"trail{i}", path, seen - 1, steps)]
+        rules += [
+            flight(f"fly{i}", path, seen - 1, steps),
+            trail(f"trail{i}", path, seen - 1, steps),
+        ]
         x, y = path[-1]
         shapes.append(
             f'<polyline class="trail {color}" pathLength="1" points="{points(path)}" '
@@ -241,11 +244,9 @@ def attention() -> str:
 def sentiment() -> str:
     """Sentences with the probability that they are good."""
     kept = read("classify")
-    rows = "\n".join(
-        f"| {one['text']} | {one['positive']:.3f} |" for one in kept["sentences"]
-    )
+    rows = "\n".join(f"| {one['text']} | {one['positive']:.3f} |" for one in kept["sentences"])
     table = f"| sentence | P(positive) |\n| --- | --- |\n{rows}\n"
-    return f"{charts.chart('P(positive)', table)}<p class=\"note\">{made_by(kept)}</p>"
+    return f'{charts.chart("P(positive)", table)}<p class="note">{made_by(kept)}</p>'
 
 
 def gradients() -> str:
@@ -253,7 +254,9 @@ def gradients() -> str:
     kept = read("gradients")
     lines, legend = [], []
     low, high = -12.0, 6.0
-    for color, (name, norms) in zip(("one", "three", "two", "four"), kept["norms"].items(), strict=True):
+    for color, (name, norms) in zip(
+        ("one", "three", "two", "four"), kept["norms"].items(), strict=True
+    ):
         points = " ".join(
             f"{100 * i / (len(norms) - 1):.2f},"
             f"{50 - 50 * (min(max(math.log10(norm), low), high) - low) / (high - low):.2f}"
