@@ -13,7 +13,7 @@ from mkdocs.structure.files import File
 sys.path.insert(0, str(Path(__file__).parents[2]))  # mkdocs runs this file by its path
 from docs._build import charts, lessons, outputs, pictures
 
-LESSON = re.compile(r"<!-- lesson: (?P<slug>\w+) -->")
+LESSON = re.compile(r"<!-- lesson: (?P<slug>[a-z]+) -->")
 
 
 def fence(source: str, *_: Any, **__: Any) -> str:
