@@ -169,7 +169,9 @@ def drawn(markdown: str) -> str:
         table = match["table"]
         if not picture:
             return table
-        details = f'<details class="table" markdown="1"><summary>Table</summary>\n\n{table}\n</details>'
+        details = (
+            f'<details class="table" markdown="1"><summary>Table</summary>\n\n{table}\n</details>'
+        )
         return f"{picture}\n\n{details}\n"
 
     return CHART.sub(one, markdown)

@@ -8,8 +8,12 @@ from typing import Any
 
 import griffe
 
-MATH = re.compile(r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?:(?P=indent) +\S.*| *(?=\n)))*)", re.MULTILINE)
-TABLE = re.compile(r"^( *)(=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*)$", re.MULTILINE)
+MATH = re.compile(
+    r"^(?P<indent> *)\.\. math::(?P<body>.*(?:\n(?:(?P=indent) +\S.*| *(?=\n)))*)", re.MULTILINE
+)
+TABLE = re.compile(
+    r"^( *)(=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*\n(?:.*\n)*?\1=+ +=[= ]*)$", re.MULTILINE
+)
 DOCTEST = re.compile(r"^>>> .*(?:\n\S.*|\n    .*)*", re.MULTILINE)
 ROLE = re.compile(r":(?:class|meth|mod|func|attr|data|exc):`~?([^`]+)`")
 
