@@ -12,7 +12,7 @@ from warnings import catch_warnings, filterwarnings
 from elman._errors import ConfigError
 from elman._files import replacing
 
-__all__ = ["COLORS", "Picture", "available", "drawn", "save", "save_dark", "write"]
+__all__ = ["COLORS", "DARK_COLORS", "Picture", "available", "drawn", "save", "save_dark", "write"]
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +22,8 @@ FORMATS = ("png", "svg")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Lines take these in turn; they are told apart by those who do not see all colors (Okabe & Ito
 2008, "Color universal design")."""
+DARK_COLORS = ("#56B4E9", "#FF8C42", "#2CC295", "#E59AC5", "#F0E442", "#9AA7FF", "#E8E8E8")
+"""Those of a dark page in their places: each has a contrast of at least 4.5 : 1 there."""
 
 
 class Picture(NamedTuple):
@@ -99,21 +101,42 @@ def drawn(picture: Picture, *, dark: bool = False) -> Iterator[Figure]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    colors = [*COLORS[:-1], _LIGHT] if dark else COLORS
     style = _STYLE | (_DARK if dark else {})
-    with rc_context({**style, "axes.prop_cycle": cycler(color=colors)}), catch_warnings():
+    with rc_context({**style, "axes.prop_cycle": cycler(color=COLORS)}), catch_warnings():
         # A box stands for a letter that Matplotlib's own font lacks; an SVG shows it all the same.
         filterwarnings("ignore", r"Glyph \d+", UserWarning)
         figure = Figure(figsize=picture.size, layout="constrained")
         picture.draw(figure)
+        if dark:
+            _darken(figure)
         figure.draw_without_rendering()
         figure.set_layout_engine(None)  # it is laid out now, for every file that is made of it
         yield figure
 
 
+def _darken(figure: Figure) -> None:
+    """Replace the colors that a picture asked for by those of a dark page, in their places."""
+    from matplotlib.colors import to_hex, to_rgba, to_rgba_array
+
+    dark = dict(zip(map(str.lower, COLORS), DARK_COLORS, strict=True))
+    changes = []  # made only at the end: a marker has the color of its line
+    for artist in figure.findobj():
+        for name in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
+            get, change = (getattr(artist, f"{verb}_{name}", None) for verb in ("get", "set"))
+            there: Any = to_rgba_array(get()) if get and change else []
+            new = [to_rgba(dark.get(to_hex(c), c), c[3]) if c[3] else tuple(c) for c in there]
+            if change and any(tuple(c) != n for c, n in zip(there, new, strict=True)):
+                changes.append((change, new[0] if len(new) == 1 else new))
+    for change, color in changes:
+        change(color)
+
+
 # Without a date and with fixed names inside, so that a picture can be compared.
-_METADATA: dict[str, dict[str, str | None]] = {"png": {"Software": None}, "svg": {"Date": None}}
-_LIGHT = "#e8e8e8"
+_METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
+}
+_LIGHT = DARK_COLORS[-1]
 _DARK: dict[Any, Any] = {
     "axes.facecolor": "#202328",  # of the box of a legend; that of the axes is not drawn
     **dict.fromkeys(

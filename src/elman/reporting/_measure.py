@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,6 +53,8 @@ NEXT = 10
 BEGINNING = 8
 """Words of the validation text whose next word is predicted, if no text is passed."""
 FRACTION = 0.01
+SAMPLES, LIKELIEST = 8, 3
+"""Places of the validation text whose next word is predicted, and words that are shown there."""
 
 
 def _ignore(_: str) -> None:
@@ -224,8 +226,11 @@ def _maps(layer: LayerMeasures, track: Track) -> None:
 
 def _tables(task: Task, predictions: Any, text: str | None) -> list[ReportTable]:
     tables = list(task.tables(predictions))
+    if samples := task.samples(predictions):
+        tables.insert(0, samples)
     match task:
         case LanguageModel():
+            tables.insert(0, _next_words(task))
             prompt = text or _beginning(task)
             likely = task.next_words(prompt, NEXT)
             tables.insert(0, Table(f"{prompt} ...", ["next", "probability"], likely))
@@ -244,10 +249,26 @@ def _tables(task: Task, predictions: Any, text: str | None) -> list[ReportTable]
     ]
 
 
+def _next_words(task: LanguageModel) -> Table:
+    """The likeliest words after some places of the validation text, beside the true one."""
+    read = task.excerpt(1).words[""]
+    cells: list[list[str | float | int]] = []
+    for end in range(BEGINNING, len(read), BEGINNING)[:SAMPLES]:
+        prompt = _decoded(task, read[end - BEGINNING : end])
+        likely = task.next_words(prompt, LIKELIEST)
+        words = ", ".join(f"{word} {probability:.2g}" for word, probability in likely)
+        cells.append([f"{prompt} ...", words, read[end], task.probability(prompt, read[end])])
+    columns = ["input", "predictions", "target", "probability of the target"]
+    return Table("samples", columns, cells)
+
+
+def _decoded(task: LanguageModel, words: Sequence[str]) -> str:
+    return task.vocabulary.decode(map(task.vocabulary.index, words)).strip()
+
+
 def _beginning(task: LanguageModel) -> str:
     """The first words of the validation text."""
-    read = task.excerpt(1).words[""][:BEGINNING]
-    return task.vocabulary.decode(map(task.vocabulary.index, read)).strip()
+    return _decoded(task, task.excerpt(1).words[""][:BEGINNING])
 
 
 def _short(value: Any) -> str | float:

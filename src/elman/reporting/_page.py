@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import tomli_w
@@ -14,11 +18,14 @@ import tomli_w
 from elman import pictures
 from elman._errors import ConfigError
 from elman._files import replacing
+from elman.reporting._chart import Chart, as_csv, as_json
 from elman.reporting._command import command
-from elman.reporting._figures import Figure, figures
+from elman.reporting._figures import figures
 from elman.reporting._lengths import NAME as BY_LENGTH
 from elman.reporting._lengths import lengths
 from elman.reporting._measures import MEASURES_FILE, Measures
+from elman.reporting._names import layer_names
+from elman.reporting._plot import boxes
 from elman.reporting._summary import Ranking, facts, sentence
 from elman.reporting._svg import data_uri, inline
 from elman.reporting._training import training
@@ -27,7 +34,13 @@ from elman.training import Run
 LIMIT = 3_000_000
 """Largest size of a page in bytes; plots of the task that do not fit are left out."""
 MOST_ROWS = 40
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+SAFE = " !$'()*+,-./:;=?@[]_{|}~"
+"""What the address of a download keeps as it is."""
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{}'; "
+    "base-uri 'none'; form-action 'none'"
+)
+"""Only the script of this package runs on the page, which may reach no address."""
 
 WIDE = 5
 """A table with more columns takes the whole width of the page."""
@@ -55,7 +68,8 @@ def report(
 ) -> Path:
     """Write the report of one run or several, with every figure beside it as PNG and SVG.
 
-    The page has no scripts and loads nothing; text from the run folders is escaped.
+    The page loads nothing, and its own script, which shows the values under the pointer, is the
+    only one that a browser runs there; text from the run folders is escaped.
 
     Args:
         paths: the run folders; measures that `measure` saved in them are shown.
@@ -85,7 +99,7 @@ def report(
     measures = {each.name: each.measures for each in entries if each.measures}
     drawn = [*training({each.name: each.events for each in entries}), *figures(measures)]
     drawn += lengths(measures)
-    body = _body(entries, {f.picture.name: _figure(f, folder) for f in drawn})
+    body = _body(entries, {chart.name: _figure(chart, folder) for chart in drawn})
     file = folder / "report.html"
     with replacing(file) as out:
         out.write(_whole(" · ".join(each.name for each in entries), body))
@@ -116,7 +130,9 @@ def el(tag: str, *children: ET.Element | str, **attributes: str) -> ET.Element:
     >>> ET.tostring(el("p", "a < b", el("br"), "c", id="x"), "unicode", method="html")
     '<p id="x">a &lt; b<br>c</p>'
     """
-    made = ET.Element(tag, {key.rstrip("_"): value for key, value in attributes.items()})
+    made = ET.Element(
+        tag, {key.rstrip("_").replace("_", "-"): text for key, text in attributes.items()}
+    )
     for child in children:
         if isinstance(child, ET.Element):
             made.append(child)
@@ -133,8 +149,9 @@ def _clean(text: str) -> str:
 
 
 def _whole(title: str, body: ET.Element) -> bytes:
-    style = resources.files("elman.reporting").joinpath("page.css").read_text(encoding="utf-8")
-    policy = {"http-equiv": "Content-Security-Policy", "content": POLICY}
+    style, script = map(_asset, ("page.css", "page.js"))
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    policy = {"http-equiv": "Content-Security-Policy", "content": POLICY.format(digest)}
     head = el(
         "head",
         el("meta", charset="utf-8"),
@@ -144,8 +161,14 @@ def _whole(title: str, body: ET.Element) -> bytes:
         el("title", title),
         el("style", style),
     )
+    body.append(el("script", script))
     html = el("html", head, body, lang="en")
     return b"<!doctype html>\n" + ET.tostring(html, "unicode", method="html").encode()
+
+
+def _asset(name: str) -> str:
+    file = resources.files("elman.reporting").joinpath(name)
+    return file.read_bytes().decode().replace("\r\n", "\n")
 
 
 def _body(entries: Sequence[RunEntry], drawn: Mapping[str, ET.Element]) -> ET.Element:
@@ -155,10 +178,9 @@ def _body(entries: Sequence[RunEntry], drawn: Mapping[str, ET.Element]) -> ET.El
         "body",
         el("h1", " · ".join(each.name for each in entries)),
         *(_sentence(each, several) for each in entries),
-        _results(entries),
-        *_section("Baselines", _rankings(entries)),
+        *_section("Results", [*_rankings(entries), _results(entries)]),
         *_section("Findings", (_findings(each, several) for each in entries)),
-        *_section("Training", (drawn[name] for name in drawn if name == "training")),
+        *_section("Training", _training(drawn)),
         *_section(
             "Inside",
             [
@@ -203,12 +225,22 @@ def _results(entries: Sequence[RunEntry]) -> ET.Element:
     return _table(["", *(each.name for each in entries)], rows)
 
 
+def _training(drawn: Mapping[str, ET.Element]) -> list[ET.Element]:
+    """The charts of training; those of its settings and its speed are folded."""
+    parts = [drawn["training"]] if "training" in drawn else []
+    if "training-speed" in drawn:
+        summary = el("summary", "learning rate, clipping and speed")
+        parts.append(el("details", summary, drawn["training-speed"]))
+    return parts
+
+
 def _facts(entry: RunEntry) -> Iterator[tuple[str, Any]]:
     yield from facts(entry.run.config, entry.events)
     if entry.measures:
-        for layer in entry.measures.layers:
+        names = layer_names(entry.measures)
+        for name, layer in zip(names, entry.measures.layers, strict=True):
             for state, curve in layer.gradient.items():
-                yield f"half-life, steps: {layer.name} {state}", curve.half_life[0]
+                yield f"half-life in steps: {name}, {state}", curve.half_life[0]
 
 
 def _sentence(entry: RunEntry, several: bool) -> ET.Element:
@@ -231,14 +263,51 @@ def _rankings(entries: Sequence[RunEntry]) -> Iterator[ET.Element]:
         yield _whole_width(_table(columns, rows), columns)
 
 
-def _figure(figure: Figure, folder: Path) -> ET.Element:
-    """A figure as HTML; its PNG and SVG files are saved in the folder."""
-    title = figure.title if figure.of is None else f"{figure.title}: {figure.of}"
-    name = figure.picture.name
-    with pictures.drawn(figure.picture) as sheet:
-        pictures.write(sheet, name, folder)
+def _figure(chart: Chart, folder: Path) -> ET.Element:
+    """A chart as HTML; its files are saved in the folder, too."""
+    title = chart.title if chart.of is None else f"{chart.title}: {chart.of}"
+    name, picture = chart.name, chart.picture
+    with pictures.drawn(picture) as sheet:
+        files = {file.suffix: file for file in pictures.write(sheet, name, folder)}
         svg = inline(sheet, name, title)
-    return el("figure", el("h3", title), svg, el("figcaption", figure.caption), id=name)
+        places = [
+            {**box._asdict(), "colors": [ln.color for ln in ls], "shifts": [ln.shift for ln in ls]}
+            for box, panel in zip(boxes(sheet, chart), chart.panels, strict=True)
+            for ls in [getattr(panel, "lines", ())]
+        ]
+    data = {"csv": as_csv(chart), "json": json.dumps(as_json(chart), separators=(",", ":"))}
+    for kind, text in data.items():
+        with replacing(folder / f"{name}.{kind}") as file:
+            file.write(text.encode())
+    links = {**data, "svg": files[".svg"].read_text(encoding="utf-8")}
+    return el(
+        "figure",
+        el("h3", title),
+        el("div", svg, class_="plot"),
+        el("p", class_="reading", aria_live="polite"),
+        *([el("p", chart.reading, class_="values")] if chart.reading else ()),
+        el("figcaption", chart.caption),
+        el("p", "Download ", *_downloads(name, title, links), class_="files"),
+        id=name,
+        data_panels=json.dumps(places, separators=(",", ":")),
+    )
+
+
+MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "svg": "image/svg+xml"}
+
+
+def _downloads(name: str, title: str, files: Mapping[str, str]) -> Iterator[ET.Element | str]:
+    """Links to the files of a figure, which the page holds itself."""
+    for kind, text in files.items():
+        yield el(
+            "a",
+            kind.upper(),
+            class_=kind,
+            download=f"{name}.{kind}",
+            href=f"data:{MEDIA_TYPES[kind]};charset=utf-8,{quote(text, safe=SAFE)}",
+            aria_label=f"{kind.upper()} of {title}",
+        )
+        yield " "
 
 
 def _unmeasured(entry: RunEntry) -> ET.Element:
@@ -342,11 +411,16 @@ def _settings(entry: RunEntry) -> ET.Element:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> ET.Element:
     head = el("tr", *(el("th", str(column)) for column in columns))
-    body = [el("tr", *(el("td", _cell(value)) for value in row)) for row in rows[:MOST_ROWS]]
+    body = [el("tr", *map(_td, row)) for row in rows[:MOST_ROWS]]
     table = el("div", el("table", head, *body), class_="wide")
     if len(rows) > MOST_ROWS:
         table.append(el("p", f"and {len(rows) - MOST_ROWS:,} more rows", class_="soft"))
     return table
+
+
+def _td(value: Any) -> ET.Element:
+    words = isinstance(value, str) and " " in value  # a text, in a column of texts
+    return el("td", _cell(value), **({"class": "text"} if words else {}))
 
 
 def _cell(value: Any) -> str:

@@ -11,6 +11,7 @@ Events = Sequence[Event]
 Findings = Sequence[Mapping[str, Any]]
 
 MOST_FILES = 3
+STARTED = ("parameters", "seed", "device", "threads")
 
 
 class Ranking(NamedTuple):
@@ -81,6 +82,7 @@ def _trained(config: Mapping[str, Any], events: Events) -> str:
     count = "" if updates is None else f" for {_count(updates, 'update')}"
     epochs = where.get("epoch")
     count += f" ({_count(epochs, 'epoch')})" if epochs else ""
+    count += f" in {_duration(where['seconds'])}" if end and "seconds" in where else ""
     size = f" ({start['parameters']:,} parameters)" if start and "parameters" in start else ""
     task = config.get("task") or "a custom task"
     subject = f"on {data} ({task})" if data else f"for {task}"
@@ -148,7 +150,7 @@ def facts(config: Mapping[str, Any], events: Events) -> Iterator[tuple[str, Any]
         if name in config.get("model", {}):
             yield name, config["model"][name]
     if start := _last(events, "start"):
-        yield from ((name, start[name]) for name in ("parameters", "seed") if name in start)
+        yield from ((name, start[name]) for name in STARTED if name in start)
     if _last(events, "diverged"):
         yield "ended", "diverged"
     best = [e for e in events if e.get("event") == "valid" and e.get("best")]
@@ -157,12 +159,25 @@ def facts(config: Mapping[str, Any], events: Events) -> Iterator[tuple[str, Any]
         yield "best validation", f"epoch {at['epoch']}, update {at['update']:,}"
     if end := _last(events, "end"):
         yield "updates", end["update"]
+        if "seconds" in end:
+            yield "time", _duration(end["seconds"])
         for split, values in end["metrics"].items():
             yield from ((f"{split} {name}", value) for name, value in values.items())
 
 
 def _last(events: Events, kind: str) -> Event | None:
     return next((event for event in reversed(events) if event.get("event") == kind), None)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> _duration(9.31), _duration(254), _duration(9000)
+    ('9.3 s', '4 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.3g} h"
 
 
 def _count(number: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""A figure as inline SVG whose lines take the text color of the page, light or dark."""
+"""A figure as inline SVG whose lines take the colors of the page, light or dark."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from xml.etree import ElementTree as ET
 
 from elman._errors import DataError
 from elman._files import why
+from elman.pictures import COLORS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DROPPED = {"metadata", "style"}
 POINT = re.compile(r"(?<=#)[\w-]+")
+PAINT = {color.lower(): f"var(--line-{number})" for number, color in enumerate(COLORS[:-1])}
+PAINT[COLORS[-1].lower()] = "currentColor"
+HEX = re.compile(r"#[0-9a-f]{6}\b")
 
 
 def inline(figure: Figure, name: str, title: str) -> ET.Element:
     """A drawn figure as SVG for an HTML page with other figures.
 
-    Ids are prefixed with the name of the figure, black becomes ``currentColor``, and no link leads
-    outside of the page.
+    Ids are prefixed with the name of the figure, black becomes ``currentColor``, the other colors
+    of lines become the variables ``--line-0`` to ``--line-5`` of the page, and no link leads
+    outside of it.
     """
     file = io.BytesIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -64,7 +69,7 @@ def _own(key: str, value: str, name: str) -> str:
     if key == "id":
         return f"{name}-{value}"
     if not value.startswith("data:"):
-        value = value.replace("#000000", "currentColor")
+        value = HEX.sub(lambda match: PAINT.get(match[0], match[0]), value)
     if (_local(key) == "href" and value.startswith("#")) or "url(#" in value:
         return POINT.sub(lambda match: f"{name}-{match[0]}", value)
     return value

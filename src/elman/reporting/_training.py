@@ -1,29 +1,27 @@
-"""The training figure: losses, validation metrics, the best epoch and the best baselines."""
+"""The training charts: losses, validation metrics, the best epoch and the best baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
-from itertools import cycle
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from statistics import median
+from typing import Any, NamedTuple
 
 from elman.metrics import Metric
-from elman.pictures import COLORS, Picture
-from elman.reporting._figures import WIDTH, Figure, add_legend, label_of, plain
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Sheet
+from elman.reporting._chart import Axis, Chart, LinePanel, PlotLine, StraightLine
+from elman.reporting._figures import WIDTH
 
 Events = Sequence[Mapping[str, Any]]
-Line = tuple[list[float], list[float]]
+Points = tuple[list[float], list[float]]
 
 FEW = 12
 """Lines with fewer points get a marker at each."""
 
+FURTHER = {"lr": "learning rate", "clipped": "clipped"}
+"""Settings of each update, and their titles."""
+
 DASHED = {"training": "--", "largest": "--", "mean": "-."}
+
+SPEED = "_per_second"
 
 NOT_MEASURES = {
     "event", "epoch", "update", "updates", "best", "seconds", "lr", "norm", "clipped",
@@ -39,14 +37,14 @@ class TrainingHistory(NamedTuple):
         baselines: name and validation score of the best baseline, by metric.
     """
 
-    curves: dict[str, dict[str, Line]]
+    curves: dict[str, dict[str, Points]]
     best: tuple[int, int] | None
     baselines: dict[str, tuple[str, float]]
 
     @classmethod
     def of(cls, events: Events) -> TrainingHistory:
         """The history in the events of a metrics.jsonl."""
-        curves: dict[str, dict[str, Line]] = {}
+        curves: dict[str, dict[str, Points]] = {}
         best, baselines, metric = None, {}, None
         for event in events:
             for title, name, value in _points(event):
@@ -63,8 +61,8 @@ class TrainingHistory(NamedTuple):
         return cls(curves, best, baselines)
 
 
-def training(runs: Mapping[str, Events]) -> list[Figure]:
-    """The figure of training losses, validation metrics and gradient norms.
+def training(runs: Mapping[str, Events]) -> list[Chart]:
+    """The chart of training losses, validation metrics and gradient norms.
 
     >>> training({"a": [{"event": "start"}]})
     []
@@ -73,31 +71,43 @@ def training(runs: Mapping[str, Events]) -> list[Figure]:
     titles = list(dict.fromkeys(t for history in histories.values() for t in history.curves))
     if not titles:
         return []
-    size = WIDTH, 0.5 + 2.1 * len(titles)
-    return [
-        Figure(
-            Picture("training", partial(_draw, histories, titles), size),
+    further = [title for title in titles if title in FURTHER.values() or title.endswith(SPEED)]
+    first = [title for title in titles if title not in further]
+    charts = [
+        Chart(
+            "training",
             "Training",
             "Logged values by update; the training loss is averaged over the updates since the "
             "previous report. The vertical line marks the best validation, whose weights are "
             "kept; dotted lines are the best baseline on the same validation data.",
-        )
+            [_panel(title, histories) for title in first],
+            (WIDTH, 0.5 + 2.1 * len(first)),
+        ),
+        Chart(
+            "training-speed",
+            "Learning rate, clipping and speed",
+            "Logged values by update. Clipped is the share of updates whose gradient was clipped.",
+            [_panel(title, histories) for title in further],
+            (WIDTH, 0.5 + 1.6 * len(further)),
+        ),
     ]
+    return [chart for chart in charts if chart.panels]
 
 
 def _points(event: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     match event.get("event"):
         case "train":
             for name, value in event.items():
-                if name not in NOT_MEASURES and not name.endswith("_per_second"):
+                if name not in NOT_MEASURES:
                     yield name, "training", value
+            yield from ((FURTHER[name], "training", event.get(name)) for name in FURTHER)
             yield "gradient norm", "mean", event.get("norm")
         case "valid":
             for name, value in event.items():
                 if name not in NOT_MEASURES:
                     yield name, "validation", value
         case "watch" if norms := [norm for norm in event.get("norms", ()) if norm is not None]:
-            yield "gradient norm", "median", float(np.median(norms))
+            yield "gradient norm", "median", float(median(norms))
             yield "gradient norm", "largest", max(norms)
 
 
@@ -114,29 +124,25 @@ def _best(end: Mapping[str, Any], metric: Metric | None) -> dict[str, tuple[str,
     return {name: (best, value) for name, value in values if isinstance(value, int | float)}
 
 
-def _draw(histories: Mapping[str, TrainingHistory], titles: Sequence[str], sheet: Sheet) -> None:
-    panels = np.atleast_1d(sheet.subplots(len(titles), sharex=True))
+def _panel(title: str, histories: Mapping[str, TrainingHistory]) -> LinePanel:
     several = len(histories) > 1
-    for axes, title in zip(panels, titles, strict=True):
-        for color, (run, history) in zip(cycle(COLORS), histories.items(), strict=False):
-            lines = history.curves.get(title, {})
-            for name, line in lines.items():
-                label = label_of(run if several else "", name)
-                mark, dash = "o" if len(line[0]) < FEW else None, DASHED.get(name, "-")
-                axes.plot(*line, color=color, linestyle=dash, marker=mark, ms=3, label=label)
-            if "validation" in lines:
-                _beside(axes, history, title, color, run if several else "")
-        axes.set_ylabel(plain(title.replace("_", " ")))
-        add_legend(axes)
-    panels[-1].set_xlabel("update")
+    drawn: list[PlotLine] = []
+    rules: list[StraightLine] = []
+    for color, (run, history) in enumerate(histories.items()):
+        lines = history.curves.get(title, {})
+        for name, (x, y) in lines.items():
+            mark, dash = "o" if len(x) < FEW else None, DASHED.get(name, "-")
+            drawn.append(PlotLine((run if several else "", name), x, y, color, dash, mark))
+        if "validation" in lines:
+            rules += _beside(history, title, color, run if several else "")
+    return LinePanel(Axis("update"), Axis(title.replace("_", " ")), drawn, rules)
 
 
-def _beside(axes: Axes, history: TrainingHistory, title: str, color: str, run: str) -> None:
-    """Mark the best validation and the best baseline."""
+def _beside(history: TrainingHistory, title: str, color: int, run: str) -> Iterator[StraightLine]:
+    """The best validation and the best baseline."""
     if history.best is not None:
-        label = label_of(run, f"best, epoch {history.best[0]}")
-        axes.axvline(history.best[1], color=color, linewidth=0.8, alpha=0.7, label=label)
+        epoch, update = history.best
+        yield StraightLine(update, (run, f"best, epoch {epoch}"), True, color, width=0.8)
     if title in history.baselines:
         model, value = history.baselines[title]
-        shade = color if run else "#000000"
-        axes.axhline(value, color=shade, linewidth=1, linestyle=":", label=label_of(run, model))
+        yield StraightLine(value, (run, model), False, color if run else None, ":", 1.0)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from elman.pictures import COLORS
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -49,7 +47,7 @@ def contact_sheet(images: Sequence[Captioned], figure: Figure) -> None:
             known = one.caption in one.references
             text = one.caption if known else f"{one.caption}\n(reference: {one.references[0]})"
             lines = "\n".join(fill(line, WIDTH) for line in text.split("\n"))
-            axes.set_title(lines, y=-0.08, va="top", fontsize=7, color=COLORS[2 if known else 1])
+            axes.set_title(lines, y=-0.08, va="top", fontsize=7)
 
 
 def attention(images: Sequence[Attended], figure: Figure) -> None:

@@ -154,6 +154,16 @@ class Classify(Supervised):
             tables.append(self._order_of_words(predictions.contrast))
         return tables
 
+    def samples(self, predictions: Probabilities) -> Table:
+        rows, probabilities, _ = predictions
+        target = rows.tensor("y").tolist()
+        columns = ["input", "prediction", "probability", "target"]
+        cells = [
+            [text, *self._likeliest(probabilities[i]), self.labels[target[i]]]
+            for i, text in self.inputs_of(rows)
+        ]
+        return Table("samples", columns, cells)
+
     def _contrast(self) -> Rows:
         return self.input_rows([{self.data.text: text} for text in self.data.contrast])
 

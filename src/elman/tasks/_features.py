@@ -12,6 +12,9 @@ from torch import Tensor
 
 from elman.data import BadValue, Column, Ragged, Rows
 
+SHOWN_NUMBERS = 8
+"""Numbers of a series that a sample of predictions shows."""
+
 
 class Feature(ABC):
     """A part of each row: parsed from its columns, fitted on training rows, encoded as a tensor.
@@ -62,6 +65,14 @@ class Feature(ABC):
     def step_names(self, column: Tensor) -> list[str]:
         """What each step of an encoded row is, as text; empty where steps are numbers."""
         return []
+
+    def text_of(self, column: Tensor) -> str:
+        """An encoded row for people: its steps as text, or its first numbers."""
+        if names := self.step_names(column):
+            return " ".join(names)
+        numbers = [f"{value:.3g}" for value in column.flatten()[:SHOWN_NUMBERS].tolist()]
+        more = f" ... ({len(column):,} steps)" if column.numel() > SHOWN_NUMBERS else ""
+        return " ".join(numbers) + more
 
     def facts(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         """Facts about the encoded columns, by split, as JSON."""

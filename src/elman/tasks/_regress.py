@@ -18,7 +18,7 @@ from elman.tasks._regress_config import RegressData, RegressNet
 from elman.tasks._sequence_net import SequenceNetwork
 from elman.tasks._sequences import Series, flat, sequence_feature
 from elman.tasks._supervised import Part, Supervised
-from elman.tasks._task import Metrics
+from elman.tasks._task import Metrics, Table
 
 
 class Numbers(NamedTuple):
@@ -88,6 +88,11 @@ class Regress(Supervised):
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), **missing_baselines()}
+
+    def samples(self, predictions: Numbers) -> Table:
+        numbers, target = predictions.numbers.tolist(), predictions.rows.tensor("y").tolist()
+        cells = [[text, numbers[i], target[i]] for i, text in self.inputs_of(predictions.rows)]
+        return Table("samples", ["input", "prediction", "target"], cells)
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The mean of the training targets; ridge regression on the numbers by place."""

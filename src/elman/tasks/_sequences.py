@@ -161,6 +161,9 @@ class Text(SequenceFeature):
             for i in (indices[-most:] if self.keep == "tail" else indices[:most])
         ]
 
+    def text_of(self, column: Tensor) -> str:
+        return self.tokens.decode(column.tolist())
+
     def facts(self, columns: Mapping[str, Column]) -> dict[str, Any]:
         facts = {**super().facts(columns), "vocabulary": len(self.tokens)}
         if self.vectors is not None:
@@ -260,6 +263,10 @@ class Series(SequenceFeature):
     def encode(self, values: Sequence[Reals]) -> Ragged:
         mean, deviation = np.array(self.mean), np.array(self.deviation)
         return Ragged.of([(steps - mean) / deviation for steps in values], torch.float32)
+
+    def text_of(self, column: Tensor) -> str:
+        mean, deviation = torch.tensor(self.mean), torch.tensor(self.deviation)
+        return super().text_of(column * deviation + mean)
 
     def state_dict(self) -> dict[str, Any]:
         state = {"mean": self.mean, "deviation": self.deviation, "longest": self.longest}

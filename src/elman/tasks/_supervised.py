@@ -18,7 +18,7 @@ from torch import Tensor
 from elman._errors import CheckpointError, ConfigError, DataError
 from elman._files import read_json, replacing, why
 from elman.bptt import State
-from elman.data import TABLE_FORMATS, BadRows, Column, Rows, buckets, is_idx
+from elman.data import TABLE_FORMATS, BadRows, Column, Ragged, Rows, buckets, is_idx
 from elman.pictures import Picture
 from elman.tasks._answers import beside
 from elman.tasks._features import Feature
@@ -26,6 +26,8 @@ from elman.tasks._source import SPLITS, Labeled, Read, RowSource
 from elman.tasks._task import Excerpt, Metrics, Reading, Task, evaluating
 
 Answer = TypeVar("Answer")
+SAMPLES, LONGEST_SAMPLE = 12, 240
+"""Rows of a table of samples, and the most characters of what the network reads."""
 NONE: Mapping[str, Feature] = MappingProxyType({})
 Example = dict[str, Any]
 """The value of each feature in a row."""
@@ -376,6 +378,22 @@ class Supervised(Task):
             for batch in self.batched(rows):
                 values |= zip(batch.indices.tolist(), answers(batch), strict=True)
         return [values[row] for row in range(len(rows))]
+
+    def inputs_of(self, rows: Rows) -> Iterator[tuple[int, str]]:
+        """Evenly spaced rows, as their place and what the network reads there."""
+        count = min(SAMPLES, len(rows))
+        for place in ((2 * i + 1) * len(rows) // (2 * count) for i in range(count)):
+            row = rows.select(torch.tensor([place]))
+            texts = []
+            for name, feature in self.inputs.items():
+                column = row[name]
+                values = column.values if isinstance(column, Ragged) else column
+                texts.append(" ".join(feature.text_of(values).split()))
+            text = "; ".join(texts)
+            yield (
+                place,
+                text if len(text) <= LONGEST_SAMPLE else f"{text[: LONGEST_SAMPLE - 4]} ...",
+            )
 
     # Answers to rows without a target
 

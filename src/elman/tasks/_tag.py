@@ -312,6 +312,16 @@ class Tag(Supervised):
         table = Table("labels", columns, [[label, n, *v] for label, n, v in cells if n])
         return [table] if len(self.labels) <= MOST_LABELS else []
 
+    def samples(self, predictions: TagPredictions) -> Table:
+        rows = predictions.rows
+        lengths = rows.lengths("x").tolist()
+        predicted, target = (
+            [" ".join(self.labels[i] for i in row.tolist()) for row in torch.split(flat, lengths)]
+            for flat in (predictions.tags, _steps(rows, "y"))
+        )
+        cells = [[text, predicted[i], target[i]] for i, text in self.inputs_of(rows)]
+        return Table("samples", ["input", "prediction", "target"], cells)
+
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """The label that is most frequent overall, for each word and, with a blank, at a step."""
         train = self.parts["train"]

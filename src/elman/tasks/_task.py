@@ -225,6 +225,10 @@ class Task(ABC):
         """Tables about predictions, besides their metrics."""
         return []
 
+    def samples(self, predictions: Any) -> Table | None:
+        """Some of the predictions, each beside its input and its target; None if none are shown."""
+        return None
+
     def plots(self, predictions: Any) -> list[Picture]:
         """Pictures of predictions."""
         return []

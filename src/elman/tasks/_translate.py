@@ -90,6 +90,9 @@ class Tokens(Feature):
     def unknown(self, value: str) -> list[str]:
         return self.vocabulary.unknown(value)
 
+    def text_of(self, column: Tensor) -> str:
+        return self.vocabulary.decode(column.tolist())
+
 
 class Translations(NamedTuple):
     """The network's predictions for a split.
@@ -302,6 +305,14 @@ class Translate(Supervised):
         ]
         columns = ["tokens", "rows", *next(iter(groups.values()))[1]]
         return [Table(title, columns, cells, by_length=True)]
+
+    def samples(self, predictions: Translations) -> Table:
+        texts, references = predictions.texts, reference_texts(predictions.rows)
+        cells = [
+            [text, texts[i], " / ".join(references[i])]
+            for i, text in self.inputs_of(predictions.rows)
+        ]
+        return Table("samples", ["input", "prediction", "references"], cells)
 
     def plots(self, predictions: Translations) -> list[Picture]:
         """The metric by the length of the source, and the attention of a few rows."""

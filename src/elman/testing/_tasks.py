@@ -187,7 +187,8 @@ def reports_are_well_formed(make: MakeTask) -> None:
         expect(False, f"facts are JSON: {error}")
     for split in _measured(task):
         predictions = task.predict(split)
-        for table in task.tables(predictions):
+        samples = task.samples(predictions)
+        for table in [*task.tables(predictions), *([samples] if samples else [])]:
             kept = all(len(row) == len(table.columns) for row in table.rows)
             expect(kept, f"each row of {table.title!r} has a value for each column")
         names = [picture.name for picture in task.plots(predictions)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ import pytest
 
 from elman.pictures import drawn
 from elman.reporting import Curve, LayerMeasures, Measures, figures, measure
+from elman.reporting._chart import Chart, as_csv, as_json
+from elman.reporting._figures import BEFORE
+from elman.reporting._plot import boxes
 from elman.training import config_class, train
 
 
@@ -28,7 +33,11 @@ def measures(*layers: LayerMeasures, at: tuple[int, ...] = (0, 1, 2)) -> Measure
 
 
 def named(run: Measures) -> dict[str, Any]:
-    return {figure.picture.name: figure.picture for figure in figures({"run": run})}
+    return {chart.name: chart.picture for chart in figures({"run": run})}
+
+
+def charts(run: Measures) -> dict[str, Chart]:
+    return {chart.name: chart for chart in figures({"run": run})}
 
 
 def test_gradients_stand_by_steps_before_the_loss_which_is_to_the_right() -> None:
@@ -41,8 +50,8 @@ def test_gradients_stand_by_steps_before_the_loss_which_is_to_the_right() -> Non
     with drawn(named(run)["gradient-map"]) as sheet:
         [image] = sheet.axes[0].images
         grid = np.ma.filled(image.get_array(), math.nan)
-        assert grid[0].tolist() == pytest.approx([-3, -2, -1, 0])
-        assert np.isnan(grid[1, :2]).all()  # it has no such steps
+        assert grid[0].tolist() == pytest.approx([1, 0.1, 0.01, 1e-3])
+        assert np.isnan(grid[1, 2:]).all()  # it has no such steps
         assert sheet.axes[0].get_xlim()[0] > sheet.axes[0].get_xlim()[1]
 
 
@@ -53,7 +62,46 @@ def test_colors_reach_as_far_as_the_values_do(least: float, low: int) -> None:
     run = measures(layer(fall=[1.0, least], contribution=[[1.0, 0, 0], [least, 0.9, 0]]))
     for name in ("gradient-map", "contribution"):
         with drawn(named(run)[name]) as sheet:
-            assert sheet.axes[0].images[0].get_clim() == (low, 0), name
+            assert sheet.axes[0].images[0].get_clim() == (10.0**low, 1), name
+
+
+def test_a_download_has_the_values_that_are_drawn() -> None:
+    run = measures(
+        layer("a", fall=[1.0, 0.1], words=["the", "=cat"], units=[3], gates=["f"]).model_copy(
+            update={"maps": {"f": [[0.25], [0.5]]}}
+        )
+    )
+    found = charts(run)
+    rows = list(csv.DictReader(io.StringIO(as_csv(found["gradient"]))))
+    assert [(row["line"], row[BEFORE], row["value"]) for row in rows] == [
+        ("h", "0", "1.0"),
+        ("h", "1", "0.1"),
+    ]
+    gate = list(csv.DictReader(io.StringIO(as_csv(found["gates"]))))
+    assert gate == [
+        {"panel": "f", "unit": "3", "step": "the", "value": "0.25"},
+        {"panel": "f", "unit": "3", "step": "'=cat", "value": "0.5"},  # no formula
+    ]
+    [panel] = as_json(found["gates"])["panels"]
+    assert panel["values"] == [[0.25, 0.5]]
+    assert panel["x"]["names"] == ["the", "=cat"]
+    gone = as_json(charts(measures(layer("a", fall=[1.0, math.nan])))["gradient"])
+    assert gone["panels"][0]["lines"][0]["y"] == [1.0, None]
+
+
+def test_what_a_place_in_the_drawing_means() -> None:
+    chart = charts(measures(layer(fall=[1.0, 0.1, 0.01])))["gradient"]
+    with drawn(chart.picture) as sheet:
+        [box] = boxes(sheet, chart)
+        axes, height = sheet.axes[0], 72 * chart.size[1]
+        for step, value in enumerate([1.0, 0.1, 0.01]):
+            x, y = axes.transData.transform((step, value)) * 72 / sheet.dpi
+            across = (step - box.xlim[0]) / (box.xlim[1] - box.xlim[0])
+            low, high = map(math.log10, box.ylim)
+            up = (math.log10(value) - low) / (high - low)
+            assert box.left + across * (box.right - box.left) == pytest.approx(x, abs=0.1)
+            assert box.bottom - up * (box.bottom - box.top) == pytest.approx(height - y, abs=0.1)
+    assert box.log
 
 
 def test_gates_that_hardly_differ_are_told_apart() -> None:
@@ -97,6 +145,6 @@ def test_ragged_rows_fall_together(tmp_path: Path) -> None:
     assert fall[0] == 1
     assert 6 <= len(fall) <= 22  # as many as half of the rows have
     assert (np.diff(np.log(fall)) < 0.1).all()  # no saw
-    assert not [f for f in figures({"run": found}) if f.picture.name == "contribution"] or (
+    assert not [f for f in figures({"run": found}) if f.name == "contribution"] or (
         len(found.loss_steps) > 1
     )

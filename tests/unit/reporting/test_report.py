@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import re
 import shlex
 import shutil
 import subprocess
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -25,6 +32,7 @@ from elman.training._run import Run
 
 EVIL = "<script>alert(1)<img src=x onerror=alert(2)>"
 VOID = {"meta", "link", "br", "img", "source"}
+HINT = "Point at the figure, tap it, or focus it and press the arrow keys to read values."
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -94,16 +102,67 @@ def test_the_page_is_whole_and_points_nowhere(both: Path) -> None:
     seen = Seen(raw)
     assert not seen.open
     assert len(raw) < 3_000_000
-    assert "http" not in raw.replace("http-equiv", "").replace("http://www.w3.org", "http")
+    own = ("http-equiv", "http://www.w3.org", "data:application", "data:text", "data:image")
+    assert "http" not in re.sub("|".join(own), "", raw)
     for tag, attributes in seen.elements:
-        assert tag not in {"script", "iframe", "object", "embed", "b", "u", "i"}
+        assert tag not in {"iframe", "object", "embed", "b", "u", "i"}
         assert not any(name.startswith("on") for name in attributes)
         for name in ("src", "srcset", "href"):
             assert (attributes.get(name) or "#").startswith(("#", "data:"))
     ids = [attributes["id"] for _, attributes in seen.elements if "id" in attributes]
     assert len(set(ids)) == len(ids)
+    assert len(seen.tags("script")) == 1
     targets = {a["href"][1:] for a in seen.tags("use") if a.get("href")}
     assert targets <= set(ids)
+
+
+def test_only_the_script_of_the_package_may_run(both: Path) -> None:
+    raw = both.read_text(encoding="utf-8")
+    [policy] = [a["content"] for a in Seen(raw).tags("meta") if "http-equiv" in a]
+    [script] = re.findall("<script>(.*?)</script>", raw, re.DOTALL)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert policy is not None
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe-inline" not in policy.partition("script-src")[2]
+
+
+def test_each_figure_has_its_values_to_download(both: Path) -> None:
+    seen = Seen(both.read_text(encoding="utf-8"))
+    for name in (a["id"] for a in seen.tags("figure")):
+        links = {}
+        for a in seen.tags("a"):
+            if (a.get("download") or "").startswith(f"{name}."):
+                kind, _, text = (a["href"] or "").partition(",")
+                links[kind] = unquote(text)
+        rows = list(csv.DictReader(io.StringIO(links["data:text/csv;charset=utf-8"])))
+        assert rows
+        assert all(None not in row.values() and None not in row for row in rows)
+        data = json.loads(links["data:application/json;charset=utf-8"])
+        assert data["name"] == name
+        kinds = {panel["kind"]: panel for panel in data["panels"]}
+        points = sum(
+            len(panel["values"]) * len(panel["values"][0])
+            if panel["kind"] == "map"
+            else sum(len(line["x"]) for line in panel["lines"])
+            for panel in data["panels"]
+        )
+        assert kinds
+        assert len(rows) == points
+        svg = ET.fromstring(links["data:image/svg+xml;charset=utf-8"])
+        assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_samples_of_predictions_stand_beside_their_inputs(trained: Path) -> None:
+    measures = Measures.load(trained / "plain")
+    assert measures is not None
+    samples = {table.title: table for table in measures.tables}["samples"]
+    assert samples.columns == ["input", "predictions", "target", "probability of the target"]
+    assert len(samples.rows) > 1
+    for prompt, _, word, probability in samples.rows:
+        assert str(prompt).endswith(" ...")
+        assert word
+        assert 0 < float(probability or 0) < 1
 
 
 def test_every_figure_is_there_and_beside_it(both: Path) -> None:
@@ -116,6 +175,8 @@ def test_every_figure_is_there_and_beside_it(both: Path) -> None:
     for name in names:
         assert (both.parent / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (both.parent / f"{name}.svg").exists()
+        data = json.loads((both.parent / f"{name}.json").read_text(encoding="utf-8"))
+        assert data["panels"]
     for text in (EVIL, "<b>sat</b>", "猫", "5$", "E-X: it <u>explodes", "No problems found."):
         assert text in seen.text
 
@@ -124,7 +185,8 @@ def test_a_sentence_on_top_says_what_it_is_how_good_and_what_was_checked(both: P
     seen = Seen(both.read_text(encoding="utf-8"))
     assert len([a for a in seen.tags("p") if a.get("class") == "lead"]) == 2
     top = seen.text.partition("parameters")[2].partition("best validation")[0]
-    assert "trained on book.txt (language) for 4 updates (1 epoch): test perplexity" in top
+    trained = r"trained on book\.txt \(language\) for 4 updates \(1 epoch\) in [\d.]+ s: test perp"
+    assert re.search(trained, top)
     assert "than the best baseline (" in top
     assert "The doctor found E-X." in top
     assert "The doctor found no problems (checked: gates <b>, clipping)." in top
@@ -133,7 +195,7 @@ def test_a_sentence_on_top_says_what_it_is_how_good_and_what_was_checked(both: P
 
 def test_baselines_stand_beside_the_runs(both: Path) -> None:
     text = Seen(both.read_text(encoding="utf-8")).text
-    table = text.partition("Baselines")[2].partition("Findings")[0]
+    table = text.partition("Results")[2].partition("Findings")[0]
     assert {"unigram", "bigram"} <= {name for name in NAMES if name in table}
     assert EVIL in table
     assert "best validation" in text
@@ -325,6 +387,7 @@ def test_a_browser_has_nothing_to_say(both: Path, tmp_path: Path) -> None:
     dom, said = in_browser(both, tmp_path / "profile")
     assert said == []
     assert dom.count("<figure") == 9
+    assert dom.count(HINT) == 1 + 9  # in the script, and below each figure
     spoiled = tmp_path / "spoiled.html"
     outside = '<img src="https://example.org/x.png"></body>'
     spoiled.write_text(both.read_text(encoding="utf-8").replace("</body>", outside))

@@ -31,7 +31,7 @@ def events() -> list[dict[str, Any]]:
 
 
 def test_training_loss_best_epoch_and_baselines_are_drawn() -> None:
-    [figure] = training({"run": events()})
+    figure, further = training({"run": events()})
     with drawn(figure.picture) as sheet:
         panels = {axes.get_ylabel(): axes for axes in sheet.axes}
         assert list(panels) == ["nats", "gradient norm", "accuracy"]
@@ -46,12 +46,18 @@ def test_training_loss_best_epoch_and_baselines_are_drawn() -> None:
         assert list(more["bag"].get_ydata()) == [0.75, 0.75]
         assert "training" not in more
         assert lines["training"].get_linestyle() != lines["validation"].get_linestyle()
+    assert [panel.y.label for panel in further.panels] == [
+        "rows per second", "learning rate", "clipped",
+    ]  # fmt: skip
+    assert [list(panel.lines[0].y) for panel in further.panels][1:] == [[0.01] * 2, [0.5] * 2]
 
 
 def test_a_run_that_did_not_end_has_what_there_is() -> None:
     course = TrainingHistory.of(events()[:3])
     assert (course.best, course.baselines) == (None, {})
-    assert list(course.curves) == ["nats", "gradient norm"]
+    assert set(course.curves) - {"rows_per_second", "learning rate", "clipped"} == {
+        "nats", "gradient norm",
+    }  # fmt: skip
     watched = [{"event": "watch", "norms": [1.0, None, 3.0], "update": 4}]
     assert TrainingHistory.of(watched).curves["gradient norm"]["largest"] == ([4], [3.0])
     assert (
@@ -73,6 +79,8 @@ def test_the_sentence() -> None:
         "d.csv and 1 more (classify) for 24 updates (3 epochs): test accuracy 0.7, worse than the "
         "best baseline (bag, 0.75). The doctor found no problems (checked: baselines, saturation)."
     )
+    timed = [*events()[:-1], {**events()[-1], "seconds": 254.2}]
+    assert " for 24 updates (3 epochs) in 4 min: test" in sentence(CONFIG, timed, [])
     found = [{"code": "E-UNLEARNED"}, {"code": "E-LR"}]
     assert sentence(CONFIG, events(), found).endswith(". The doctor found E-UNLEARNED, E-LR.")
 
