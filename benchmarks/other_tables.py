@@ -1,4 +1,7 @@
-"""Tables of how far gradients reach (gradient_flow.py), of the watch (watch.py), of all cells."""
+"""Tables of how far gradients reach (gradient_flow.py), of the watch (watch.py), of all cells.
+
+And of the texts that could complete the demo's sentence (sentence.py).
+"""
 
 from __future__ import annotations
 
@@ -68,8 +71,23 @@ def cells() -> str:
     return f"{markdown_table(heads, rows)}\n\n{summary} {place(kept)}"
 
 
+def sentence() -> str:
+    kept = read("sentence")
+    words = list(next(iter(kept["texts"].values()))["completions"])
+    rows = []
+    for name, row in kept["texts"].items():
+        times = [str(row["completions"][word]) for word in words]
+        taken = ", ".join(f"{word} {n}" for word, n in row["after_take"].items())
+        rank, after = f"{row['rank'] or '-'}", f"{row['after']:,}"
+        taken = f"{taken or 'none'} of {row['after_take_total']}"
+        rows.append([name, f"{row['words'] / 1e6:.1f}", after, *times, rank, taken])
+    heads = ["text", "million words", '"for a"', *words, 'rank of "walk"', '"take ... for a"']
+    return f"{markdown_table(heads, rows)}\n\n{place(kept)}"
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "gradient flow": gradient_flow,
     "watch": watch,
     "cells": cells,
+    "sentence": sentence,
 }
