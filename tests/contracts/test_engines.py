@@ -123,15 +123,16 @@ def follows_the_default_dtype(case: Recurrence) -> Any:
     return output, final
 
 
-def _misread(t: Tensor) -> Tensor:
+def _misread(t: Tensor, dtype: torch.dtype) -> Tensor:
     """Numbers of another type taken for floats as they lie in memory."""
-    return t.to(torch.int64).view(torch.float64)
+    return t.to(torch.int32 if dtype.itemsize == 4 else torch.int64).view(dtype)
 
 
 def reads_buffers_as_floats(case: Recurrence) -> Any:
     cell = copy.copy(case.cell)
+    dtype = next(case.cell.parameters()).dtype
     cell._buffers = {
-        name: b if b is None or b.is_floating_point() else _misread(b)
+        name: b if b is None or b.is_floating_point() else _misread(b, dtype)
         for name, b in case.cell._buffers.items()
     }
     case = copy.copy(case)

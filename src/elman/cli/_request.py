@@ -139,11 +139,21 @@ def parsed(schema: type[Parsed], tree: Mapping[str, Any], problems: Sequence[str
     return config
 
 
+def _is_path(data: Any) -> bool:
+    """Whether ``--data`` has a file or folder, where no data set is called so."""
+    from elman.data import CATALOG
+
+    named = {dataset.name for dataset in CATALOG}
+    return isinstance(data, str) and data not in named and Path(data).exists()
+
+
 def from_flags(arguments: ParsedLine) -> dict[str, Any]:
     """The settings from the flags; a flag clears the settings that exclude it, see `RIVALS`."""
     values = dict(arguments.values)
     if arguments.words:
         values["data.train"] = arguments.words
+    elif _is_path(values.get("data.name")):
+        values["data.train"] = [values.pop("data.name")]
     for key, other, empty in RIVALS:
         if values.get(key) and other not in values:
             values[other] = empty

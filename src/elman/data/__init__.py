@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         crop as crop,
         pad as pad,
     )
+    from elman.data._captions import read_captions as read_captions
     from elman.data._catalog import (
         CATALOG as CATALOG,
         Dataset as Dataset,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from elman.data._images import (
         IMAGE_SUFFIXES as IMAGE_SUFFIXES,
         Pixels as Pixels,
-        read_captions as read_captions,
         read_image as read_image,
     )
     from elman.data._midi import synthesize as synthesize, write_midi as write_midi
@@ -71,7 +71,8 @@ __getattr__, __dir__, __all__ = lazy(
         "_catalog": "CATALOG Dataset by_name records restored",
         "_conll": "read_tagged",
         "_formulas": "guarded unguarded",
-        "_images": "IMAGE_SUFFIXES Pixels read_captions read_image",
+        "_captions": "read_captions",
+        "_images": "IMAGE_SUFFIXES Pixels read_image",
         "_midi": "synthesize write_midi",
         "_pairs": "read_parallel",
         "_rows": "Column Rows",

@@ -38,6 +38,7 @@ from elman.pictures import Picture
 from elman.scan import mask
 from elman.tasks._answers import beside, value_of
 from elman.tasks._caption_config import CaptionData, CaptionNet
+from elman.tasks._caption_encoder import Pretrained, Weights, pretrained_weights
 from elman.tasks._caption_net import CaptionNetwork
 from elman.tasks._caption_picture import Attended, Captioned, attention, contact_sheet
 from elman.tasks._features import Feature, References, reference_texts
@@ -147,15 +148,26 @@ class Caption(Supervised):
     def __init__(self, data: CaptionData, model: CaptionNet) -> None:
         self.tokens = CaptionTokens(data)
         targets = {"tokens": self.tokens, "references": References(self.tokens.parse)}
-        super().__init__(data, model, inputs={"image": Image(data)}, targets=targets, read=_read)
+        features: Any = {"inputs": {"image": Image(data)}, "targets": targets}
+        super().__init__(data, model, **features, read=_read, splits=True)
         self.beam = model.beam
+        # Read where training begins; a run that is loaded has all weights in its checkpoint.
+        self.pretrained: tuple[Weights, str] | None = None
 
     @property
     def vocabulary(self) -> Vocabulary:
         return self.tokens.vocabulary
 
+    def fit(self, examples: Sequence[Mapping[str, Any]]) -> None:
+        super().fit(examples)
+        self.pretrained = pretrained_weights(self.model)
+
     def build(self) -> CaptionNetwork:
-        return CaptionNetwork(self.model, self.data.size, len(self.vocabulary), self.tokens.longest)
+        sizes = self.data.size, len(self.vocabulary), self.tokens.longest
+        network = CaptionNetwork(self.model, *sizes)
+        if self.pretrained and isinstance(network.convolutions, Pretrained):
+            network.convolutions.start_from(*self.pretrained)
+        return network
 
     @property
     def end(self) -> int:
@@ -313,16 +325,14 @@ class Caption(Supervised):
         )
 
     def accepts(self, path: Path) -> bool:
-        return path.is_dir() or bool({*path.suffixes} & {*TABLE_FORMATS, *IMAGE_SUFFIXES})
+        return path.is_dir() or _is_image(path) or bool({*path.suffixes} & {*TABLE_FORMATS})
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
         """An image; all images of a folder; or those that a table names."""
-        if path.suffix in IMAGE_SUFFIXES:
+        if _is_image(path):
             yield {"image": path}
         elif path.is_dir():
-            yield from (
-                {"image": file} for file in sorted(path.iterdir()) if file.suffix in IMAGE_SUFFIXES
-            )
+            yield from ({"image": file} for file in sorted(path.iterdir()) if _is_image(file))
         else:
             yield from (values for _, values in self.source.records([path]))
 
@@ -352,6 +362,10 @@ def _read(source: RowSource[Any], files: Sequence[Path]) -> Iterator[Record]:
     options: Any = {"images": data.images, "encoding": data.encoding, **columns}
     for file in files:
         yield from read_captions(file, source.bad, **options)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES  # cameras write .JPG
 
 
 def _pixels(rows: Rows) -> NDArray[np.uint8]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from elman.tasks._section import TRAINING, Sections
 from elman.tasks._table_config import Division, FileData, RecurrentNet
 
 SCENES, SCENES_SIZE = "scenes", 40
 """The default data set, and the side of its pictures."""
+
+
+CONVOLUTIONS = "convolutions"
+"""The encoder that is not pre-trained."""
 
 
 class CaptionData(Division, FileData):
@@ -48,8 +52,26 @@ class CaptionData(Division, FileData):
 
 
 class CaptionNet(RecurrentNet):
-    """Convolutions that see, recurrent layers that say, and attention between the two."""
+    """An encoder that sees, recurrent layers that say, and attention between the two."""
 
+    encoder: Literal[
+        "convolutions",
+        "resnet18",
+        "resnet50",
+        "mobilenet_v3_small",
+        "mobilenet_v3_large",
+        "efficientnet_b0",
+    ] = Field(
+        "convolutions",
+        description="image encoder: convolutions that are trained with the rest, or a pre-trained "
+        "network of torchvision",
+    )
+    weights: Path | None = Field(
+        None,
+        description="file of the weights of a pre-trained encoder (a state_dict of torch, or "
+        "safetensors); if unset, the file that torchvision keeps",
+    )
+    freeze: bool = Field(True, description="do not train a pre-trained encoder")
     channels: list[int] = Field(
         [32, 64, 64],
         min_length=1,
@@ -84,6 +106,17 @@ class CaptionNet(RecurrentNet):
         description="length penalty of the beam search: 0 compares sums, 1 compares means",
     )
     longest: int = Field(40, ge=1, description="maximum number of generated words")
+
+    @model_validator(mode="after")
+    def _belongs_to_the_encoder(self) -> Self:
+        if self.encoder != CONVOLUTIONS:
+            if self.channels != type(self).model_fields["channels"].default:
+                raise ValueError(f"channels are those of convolutions, not of {self.encoder}")
+        elif self.weights is not None:
+            raise ValueError("weights are for a pre-trained encoder: set model.encoder")
+        elif not self.freeze:
+            raise ValueError("freeze is for a pre-trained encoder: set model.encoder")
+        return self
 
 
 SECTIONS = Sections(

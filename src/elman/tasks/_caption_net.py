@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +18,7 @@ from elman.nn import (
     OutputLayer,
 )
 from elman.tasks._caption_config import CaptionNet
+from elman.tasks._caption_encoder import encoder_of, map_of
 from elman.tasks._layers import attention, embedding, recurrent
 from elman.tasks._table_config import FEEDFORWARD
 
@@ -37,14 +37,14 @@ class EncodedImages(NamedTuple):
 
 
 class CaptionNetwork(nn.Module):
-    r"""Convolutions make regions of an image; a decoder begins from all of them and says words.
+    r"""An encoder makes regions of an image; a decoder begins from all of them and says words.
 
-    .. math:: m_s = p_s + \mathrm{conv}(\mathrm{image})_s, \quad
+    .. math:: m_s = p_s + \mathrm{encoder}(\mathrm{image})_s, \quad
         v = \mathrm{relu}(W_v [m_1; \dots; m_S] + b_v), \quad
         s_0 = \tanh(W_0 v + b_0), \quad z_t = W_{hy}\, o_t + b_y
 
     :math:`p_s` is learned for each region and says where it lies; see `elman.nn.Decoder` for
-    :math:`o_t`. Each convolution has a stride of 2, a batch norm and a relu. With
+    :math:`o_t`. With
     ``cell = "feedforward"`` a `FeedForward` network says each word from its place and the image
     alone.
 
@@ -58,7 +58,7 @@ class CaptionNetwork(nn.Module):
     (time, batch, V).
 
     Raises:
-        ConfigError: so many convolutions leave a single region.
+        ConfigError: the encoder leaves a single region, or cannot be made.
 
     References:
         Vinyals et al. 2015, "Show and tell", https://arxiv.org/abs/1411.4555, without attention.
@@ -67,32 +67,26 @@ class CaptionNetwork(nn.Module):
 
     def __init__(self, config: CaptionNet, size: int, vocabulary_size: int, words: int) -> None:
         super().__init__()
-        blocks: list[nn.Module] = []
-        for inner, outer in pairwise([3, *config.channels]):
-            kernel = 3 if blocks else 5
-            blocks += [nn.Conv2d(inner, outer, kernel, 2, kernel // 2, bias=False)]
-            blocks += [nn.BatchNorm2d(outer), nn.ReLU()]
-            size = -(-size // 2)
-        if size == 1:
+        self.convolutions = encoder_of(config)
+        channels, self.side = map_of(self.convolutions, size)
+        if self.side == 1:
             raise ConfigError(
-                f"after {len(config.channels)} convolutions an image is a single region: give a "
-                "larger data.size or fewer model.channels"
+                f"for the encoder an image of {size} pixels is a single region: give a larger "
+                "data.size or fewer model.channels"
             )
-        self.side, regions, channels = size, size * size, config.channels[-1]
-        self.convolutions = nn.Sequential(*blocks)
+        regions = self.side * self.side
         self.places = nn.Parameter(torch.randn(channels, regions) * 0.3)
         self.whole = nn.Linear(regions * channels, config.hidden)
         self.decoder: Decoder | PlaceByPlace = (
             PlaceByPlace(config, words)
             if config.cell == FEEDFORWARD
-            else _decoder(config, vocabulary_size)
+            else _decoder(config, channels, vocabulary_size)
         )
         self.output = OutputLayer(self.decoder.output_size, vocabulary_size)
 
     def encode(self, images: Tensor) -> EncodedImages:
         """Images (batch, 3, size, size) to the first state of the decoder, and to regions."""
-        x = images.to(self.places.dtype) / 127.5 - 1
-        regions = self.convolutions(x).flatten(2) + self.places
+        regions = self.convolutions(images).flatten(2) + self.places
         memory = None
         if self.decoder.attention is not None:
             memory = self.decoder.attention.remember(regions.permute(2, 0, 1))
@@ -112,8 +106,8 @@ class CaptionNetwork(nn.Module):
         return self.output(states), state
 
 
-def _decoder(config: CaptionNet, vocabulary_size: int) -> Decoder:
-    hidden, channels = config.hidden, config.channels[-1]
+def _decoder(config: CaptionNet, channels: int, vocabulary_size: int) -> Decoder:
+    hidden = config.hidden
     looks = attention(config.attention, hidden, channels)
     words = embedding(vocabulary_size, config.embedding)
     feed = config.attention == "bahdanau"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -127,20 +126,13 @@ def test_several_lines_are_indented_and_debug_adds_a_traceback(
     assert err.endswith("elman: one\n       two\n")
 
 
-def cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def test_help_is_quick_and_imports_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom elman.cli import main\nmain(['--help'])\n"
         f"print('loaded:', sorted({HEAVY} & set(sys.modules)))"
     )
-    before = cpu_seconds()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "loaded: []" in done.stdout
-    assert cpu_seconds() - before < 0.5
 
 
 def test_a_reader_that_leaves_early_is_no_traceback() -> None:

@@ -27,6 +27,16 @@ def test_files_replace_the_named_data_set_and_the_other_way_round(tmp_path: Path
     assert (data.name, data.train) == ("kjv", [])
 
 
+def test_a_folder_may_be_named_as_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "kjv"):
+        (tmp_path / name).mkdir()
+    data = asked("--data", "photos").config.data
+    assert (data.name, data.train) == (None, [Path("photos")])
+    data = asked("--data", "kjv").config.data  # a name goes before a folder that is called so
+    assert (data.name, data.train) == ("kjv", [])
+
+
 def test_one_budget_replaces_the_other(tmp_path: Path) -> None:
     toml = tmp_path / "a.toml"
     toml.write_text("[train]\nmax_steps = 7")

@@ -127,7 +127,10 @@ def test_the_layouts_of_flickr8k_are_found(tmp_path: Path, images: str, name: st
     (tmp_path / images).mkdir()
     (tmp_path / images / "dog.jpg").touch()
     [record] = read_captions(tmp_path, BadRows())
-    assert record.values == {"image": tmp_path / images / "dog.jpg", "captions": ["a dog"]}
+    listed = {"split": "train"} if numbered else {}
+    assert record.values == {
+        "image": tmp_path / images / "dog.jpg", "captions": ["a dog"], **listed,
+    }  # fmt: skip
 
 
 def test_bad_rows_are_named(tmp_path: Path) -> None:
