@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+import sampling
 from elman.lab import _limits
 from elman.lab._own_cell import EXAMPLE
 from elman.training import Run, resume
@@ -213,7 +214,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("hostile", sampling.cases([*HOSTILE], 4))
 def test_hostile_code_ends_with_a_message(
     hostile: str, lab: Lab, tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
