@@ -24,8 +24,8 @@ def events(name: str, **settings: object) -> list[dict[str, Any]]:
     return list(ask.answer(ask.settings.model_validate(settings)))
 
 
-def event(name: str, kind: str, **settings: object) -> dict[str, Any]:
-    return next(each for each in events(name, **settings) if each["event"] == kind)
+def event(name: str, sought: str, /, **settings: object) -> dict[str, Any]:
+    return next(each for each in events(name, **settings) if each["event"] == sought)
 
 
 def arrays(value: Any) -> Iterator[list[Any]]:
@@ -177,3 +177,42 @@ def test_the_clouds_are_near_and_france_is_far() -> None:
     assert len(words) == len(far["gru"]["gradient"])
     # The tanh network's gradient is far smaller where the country stands.
     assert far["tanh"]["gradient"][4] < far["gru"]["gradient"][4]
+
+
+def test_the_feed_forward_network_expects_one_place_for_two_pasts() -> None:
+    made = event("network.problems", "pasts")
+    assert made["same_image"]
+    assert made["apart"]["feedforward"] < 1e-6
+    assert made["apart"]["gru"] > 0.03
+
+
+def test_more_images_help_the_recurrent_network_alone() -> None:
+    made = {e["network"]: e["errors"] for e in events("ball.errors")}
+    assert made["gru"][0] > 0.05
+    assert min(made["gru"]) < 0.03
+    assert min(made["feedforward"]) > 0.05
+
+
+def test_a_unit_with_weight_one_holds_a_bit() -> None:
+    settings = {"bits": "1000000000", "s_h": "identity"}
+    held = event("network.step", "steps", w_hh=1, **settings)["steps"]
+    assert [step["h"] for step in held] == [1.0] * 10
+    lost = event("network.step", "steps", w_hh=0, **settings)["steps"]
+    assert lost[-1]["h"] == 0
+
+
+def test_a_descent_is_thrown_off_the_cliff_unless_it_is_clipped() -> None:
+    free, clipped = (e for e in events("cures.cliff") if e["event"] == "descent")
+    assert max(free["w"]) > 20
+    assert max(clipped["w"]) <= 6
+
+
+def test_a_window_loses_nothing_where_nothing_arrives() -> None:
+    tanh, kept = (event("cures.windows", "bias", network=n) for n in ("tanh", "orthogonal"))
+    assert tanh["chosen_bias"] < 1e-3
+    assert kept["chosen_bias"] > 0.3
+    assert tanh["windows"][-1] == [81, 100]
+
+
+def test_a_high_rate_without_clipping_diverges() -> None:
+    assert events("cures.train", cure="relu", rate=3, clip=0, updates=60)[-1]["diverged"]

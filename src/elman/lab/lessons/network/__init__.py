@@ -105,7 +105,8 @@ def two_pasts() -> dict[str, object]:
     back = np.arange(PAST - 1, -1, -1)
     height = 0.6 - 0.003 * back**2
     flights = np.stack([np.stack([0.5 + s * 0.05 * back, height], -1) for s in (-1, 1)], 1)
-    frames = torch.from_numpy(render(flights[:, :, None], Box())).float()
+    films = [render(flights[:, flight, None], Box()) for flight in (0, 1)]
+    frames = torch.from_numpy(np.stack(films, 1)).float()
     places = {name: expected(name, frames, 1)[0] for name in NETWORKS}
     return {
         "flights": [pairs(torch.from_numpy(flights[:, flight])) for flight in (0, 1)],
