@@ -15,7 +15,7 @@ from pydantic import ValidationError
 import elman
 from elman.lab._lesson import FOLDER, Ask, Lesson, lesson, read_text
 
-SLUGS = ("gates", "order", "race", "words", "music")
+SLUGS = ("gates", "order", "race", "words", "music", "limits")
 LATER = [lesson(slug) for slug in SLUGS]
 ASKS = [ask for each in LATER for ask in each.asks]
 

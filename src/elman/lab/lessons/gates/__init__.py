@@ -134,11 +134,12 @@ def half_life(settings: HalfLife) -> Iterator[dict[str, object]]:
     generator = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(settings.seed)
-        layer = Recurrent(cells.LSTM(8, settings.hidden), engine="reference")
-        forget_bias(layer.cell, layer.cell.weights, settings.bias)
+        cell = cells.LSTM(8, settings.hidden)
+        forget_bias(cell, cell.weights, settings.bias)
+    layer = Recurrent(cell, engine="reference")
     with torch.no_grad():
-        layer.cell.weights.ih.mul_(settings.scale)
-        layer.cell.weights.hh.mul_(settings.scale)
+        cell.weights.ih.mul_(settings.scale)
+        cell.weights.hh.mul_(settings.scale)
     x = torch.randn(8, settings.steps, 8, generator=generator)
     flow = gradient_flow(layer, x, loss=lambda output: output[:, -1].sum())
     fall = flow.states["c"].fall(0)

@@ -133,7 +133,9 @@ function strip(h, element, { label, signed = false, fixed = false, level = false
   svg.style.touchAction = "none";
   svg.style.display = "block";
   svg.style.cursor = fixed ? "default" : "ns-resize";
-  element.append(h("div", { class: "strip" }, h("div", { class: "knob-head" }, h("span", {}, label, " ", note), readout), svg));
+  const frame = h("div", { class: "strip" }, h("div", { class: "knob-head" }, h("span", {}, label, " ", note), readout), svg);
+  frame.style.marginBottom = "0.75rem";
+  element.append(frame);
 
   function draw() {
     const reach = Math.max(1, ...values.map(Math.abs));

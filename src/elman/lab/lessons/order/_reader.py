@@ -110,7 +110,7 @@ def _train(
 def _update(model: Any, optimizer: Any, tokens: Tensor, lengths: Tensor, target: Tensor) -> float:
     optimizer.zero_grad()
     loss = F.binary_cross_entropy_with_logits(model(tokens, lengths), target)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return float(loss.detach())
 

@@ -177,7 +177,7 @@ def _training(
         batch = train.rows(torch.randint(TRAIN, (BATCH,), generator=generator))
         for cell, network in networks.items():
             optimizers[cell].zero_grad()
-            network.loss(batch).backward()
+            network.loss(batch).backward()  # type: ignore[no-untyped-call]
             clip(network.parameters())
             optimizers[cell].step()
         yield update

@@ -165,7 +165,8 @@ def _main_axes(vectors: Tensor) -> Tensor:
     _, axes = torch.linalg.eigh(centered.T @ centered)
     axes = axes[:, -2:].flip(-1)
     sign = torch.where(axes.abs().max(0).values == axes.max(0).values, 1.0, -1.0)
-    return centered @ (axes * sign)
+    places: Tensor = centered @ (axes * sign)
+    return places
 
 
 SENTENCES = (
