@@ -17,7 +17,7 @@ from elman.nn import (
     Memory,
     OutputLayer,
 )
-from elman.tasks._caption_config import CaptionNet
+from elman.tasks._caption_config import CONVOLUTIONS, CaptionNet
 from elman.tasks._caption_encoder import encoder_of, map_of
 from elman.tasks._layers import attention, embedding, recurrent
 from elman.tasks._table_config import FEEDFORWARD
@@ -70,9 +70,11 @@ class CaptionNetwork(nn.Module):
         self.convolutions = encoder_of(config)
         channels, self.side = map_of(self.convolutions, size)
         if self.side == 1:
+            layers, fewer = config.encoder, ""
+            if config.encoder == CONVOLUTIONS:
+                layers, fewer = f"{len(config.channels)} convolutions", " or fewer model.channels"
             raise ConfigError(
-                f"for the encoder an image of {size} pixels is a single region: give a larger "
-                "data.size or fewer model.channels"
+                f"after {layers} an image is a single region: give a larger data.size{fewer}"
             )
         regions = self.side * self.side
         self.places = nn.Parameter(torch.randn(channels, regions) * 0.3)
