@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON", "NETWORKS", "expected", "pairs"]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -143,3 +145,7 @@ LESSON = Lesson(
         Ask("ball.errors", ManyThrows, errors, ({"throws": 96, "seed": 0},)),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON"]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -124,3 +126,7 @@ LESSON = Lesson(
         ),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

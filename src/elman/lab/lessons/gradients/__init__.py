@@ -21,6 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON"]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -243,3 +245,7 @@ LESSON = Lesson(
         Ask("gradients.distance", Distance, distance, ({"texts": 24, "seed": 0},)),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON"]
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -190,3 +192,7 @@ LESSON = Lesson(
         Ask("network.step", Unit, step, GRID),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
