@@ -65,7 +65,7 @@ export default async function (lesson) {
       sentence: `Words of ${event.lengths[0]} letters: ${part(event.errors.none[0])} of the phonemes are wrong without attention, ${part(event.errors.attention[0])} with it. Of ${event.lengths.at(-1)} letters: ${part(event.errors.none.at(-1))} and ${part(event.errors.attention.at(-1))}.`,
     });
     cured = event.cured;
-    if (!lesson.replay) offered.replaceChildren(h("span", { class: "hint" }, "Test words that only attention says right:"), cured.slice(0, 5).map((each) => h("button", { type: "button", onclick: () => word.set(each) }, each)));
+    if (!lesson.replay) offered.replaceChildren(h("span", { class: "hint" }, "Test words that only attention says right:"), ...cured.slice(0, 5).map((each) => h("button", { type: "button", onclick: () => word.set(each) }, each)));
   }
 
   function say(spelled) {

@@ -6,7 +6,7 @@ const nameOf = (key) => `${NAMES[(key + LOWEST) % 12]}${Math.floor((key + LOWEST
 export default async function (lesson) {
   const { h, number } = lesson;
   const rollOf = h("div");
-  const playing = h("div", { class: "tools" });
+  const playing = h("div");
   const countsOf = h("div");
   const memoryOf = h("div");
   lesson.stage.append(playing, rollOf, countsOf, memoryOf);

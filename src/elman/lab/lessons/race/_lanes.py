@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -134,10 +135,7 @@ def equal_sizes(units: int, of: Problem) -> dict[str, int]:
     def apart(cell: str, hidden: int) -> int:
         return abs(parameters(Network(cell, hidden, of)) - target)
 
-    return {
-        cell: min(range(1, 4 * units), key=lambda hidden, cell=cell: apart(cell, hidden))
-        for cell in CELLS
-    }
+    return {cell: min(range(1, 4 * units), key=partial(apart, cell)) for cell in CELLS}
 
 
 def race(
