@@ -70,7 +70,7 @@ class CaptionNetwork(nn.Module):
         self.convolutions = encoder_of(config)
         channels, self.side = map_of(self.convolutions, size)
         if self.side == 1:
-            layers, fewer = config.encoder, ""
+            layers, fewer = str(config.encoder), ""
             if config.encoder == CONVOLUTIONS:
                 layers, fewer = f"{len(config.channels)} convolutions", " or fewer model.channels"
             raise ConfigError(

@@ -79,8 +79,8 @@ def data(task: str, seed: int) -> tuple[Tensor, Tensor]:
     if task == "adding":
         made = records("adding", "regress", rows=count, steps=STEPS, seed=seed)
         rows = [row.values for row in made]
-        series = np.stack([row["series"] for row in rows])
-        return torch.from_numpy(series), torch.tensor([row["target"] for row in rows])
+        stacked = np.stack([row["series"] for row in rows])
+        return torch.from_numpy(stacked), torch.tensor([row["target"] for row in rows])
     first = torch.from_numpy(np.random.default_rng(seed).random(count)).float()
     series = torch.zeros(count, STEPS, 1)
     series[:, 0, 0] = first
@@ -107,7 +107,7 @@ def run(
                 return
         rows = torch.randint(ROWS, (BATCH,))
         optimizer.zero_grad()
-        (network(x[rows]) - y[rows]).square().mean().backward()  # type: ignore[no-untyped-call]
+        (network(x[rows]) - y[rows]).square().mean().backward()
         report = clip(network.parameters())
         largest = max(largest, float(report.norm))
         optimizer.step()

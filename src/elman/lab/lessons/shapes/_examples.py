@@ -79,7 +79,10 @@ def one_to_many(draw: np.random.Generator) -> Example:
 
 def sentence(draw: np.random.Generator) -> list[str]:
     """A verdict on a film in four to seven words."""
-    one = lambda *words: str(draw.choice(words))  # noqa: E731 - as short as what it draws
+
+    def one(*words: str) -> str:
+        return str(draw.choice(words))
+
     adverbs = [one("very", "quite")] if draw.random() < 0.5 else []
     denied = ["not"] if draw.random() < 0.5 else []
     verdict = one("good", "great", "bad", "awful")
@@ -87,7 +90,9 @@ def sentence(draw: np.random.Generator) -> list[str]:
     return [*start, *denied, *adverbs, verdict]
 
 
-def different(draw: np.random.Generator, make: Callable[[np.random.Generator], list[str]]) -> list:
+def different(
+    draw: np.random.Generator, make: Callable[[np.random.Generator], list[str]]
+) -> list[tuple[str, ...]]:
     """All the different sentences among 600."""
     return sorted({tuple(make(draw)) for _ in range(600)})
 

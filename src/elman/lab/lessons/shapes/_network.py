@@ -100,7 +100,7 @@ class Shaped(nn.Module):
     def answer(self, rows: Rows) -> Tensor:
         """The likeliest words (rows, steps out); a writer reads what it wrote."""
         if self.writer is None:
-            words = self(rows).argmax(-1)
+            words: Tensor = self(rows).argmax(-1)
             real = torch.arange(words.shape[1]) < rows.lengths[:, None]
             return words.where(real | (words.shape[1] == 1), NOTHING)
         _, last = self.read(rows)
