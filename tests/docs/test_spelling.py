@@ -18,7 +18,7 @@ BRITISH = re.compile(
             ("standardi", "s"), ("randomi", "s"), ("lineari", "s"), ("recogni", "s"),
             ("summari", "s"), ("vectori", "s"), ("regulari", "s"), ("seriali", "s"),
             ("analy", "se[ds]?\\b"), ("cent", "re"), ("licen", "ce"), ("catalog", "ue"),
-            ("label", "led"), ("model", "led"), ("cancel", "led"), ("signal", "led"),
+            ("label", "led"), ("model", "led"), ("cancel", "led(?!Error)"), ("signal", "led"),
             ("gre", "y\\b"),
         )
     ),

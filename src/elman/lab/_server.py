@@ -378,7 +378,7 @@ class _Tab:
                 task.cancel()
 
     async def deliver(self) -> None:
-        """Send what there is to send, until cancelled."""
+        """Send what there is to send, until canceled."""
         with suppress(WebSocketDisconnect, RuntimeError):
             while True:
                 await self._socket.send_text(await self._unsent.get())

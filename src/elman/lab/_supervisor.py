@@ -106,7 +106,7 @@ class Supervisor:
                 self._stop(job)
 
     async def run(self) -> None:
-        """Answer asks until cancelled."""
+        """Answer asks until canceled."""
         try:
             while True:
                 try:

@@ -27,7 +27,7 @@ LAYOUTS = (
 LENGTHS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
-class Call(NamedTuple):
+class EngineCall(NamedTuple):
     """One forward pass and its backward pass.
 
     ``threads`` are torch's number of threads at each, ``places`` the Python thread of each: 0 the
@@ -86,7 +86,7 @@ class Configuration:
     reverse: bool
     observe: bool
     split: int
-    calls: tuple[Call, ...]
+    calls: tuple[EngineCall, ...]
     order: str
     needs: str
     mode: str
@@ -174,10 +174,10 @@ def _lengths(dice: random.Random, form: str) -> torch.dtype:
     return dice.choice(LENGTHS[: 4 if form == "recurrence" else 5])
 
 
-def _call(dice: random.Random) -> Call:
+def _call(dice: random.Random) -> EngineCall:
     threads = dice.choice([(1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 2), (3, 3), (5, 2), (2, 8)])
     places = dice.choices([(0, 0), (1, 1), (0, 1), (1, 0), (1, 2)], [6, 1, 1, 1, 1])[0]
-    return Call(threads, places)
+    return EngineCall(threads, places)
 
 
 def _order(dice: random.Random, calls: int) -> str:

@@ -16,7 +16,7 @@ from elman._errors import EngineError
 from elman.cells import by_name
 from elman.testing._base import expect
 from elman.testing._cells import MakeCell, close, make_cell, sequences
-from elman.testing._configurations import LENGTHS, Call, Configuration, draw
+from elman.testing._configurations import LENGTHS, Configuration, EngineCall, draw
 from elman.testing._probes import (
     BUFFERS,
     CONSTANTS,
@@ -114,7 +114,7 @@ _BASE = Configuration(
     reverse=False,
     observe=False,
     split=0,
-    calls=(Call((1, 1), (0, 0)),),
+    calls=(EngineCall((1, 1), (0, 0)),),
     order="f0 b0",
     needs="all",
     mode="grad",
@@ -143,14 +143,14 @@ def threads_may_change(name: str, make: MakeCell) -> None:
     everywhere = ((0, 0), (1, 0), (0, 1))
     for i, threads in enumerate(((1, 2), (2, 1), (3, 2), (1, 3))):
         for places in everywhere:
-            check_with(name, make, calls=(Call(threads, places),))
-        calls = (Call(threads, everywhere[i % 3]),)
+            check_with(name, make, calls=(EngineCall(threads, places),))
+        calls = (EngineCall(threads, everywhere[i % 3]),)
         check_with(name, wide, calls=calls, split=2, lengths=torch.int64)
 
 
 def calls_in_any_order(name: str, make: MakeCell) -> None:
     """Two calls and their backward passes in any order; a graph twice; second gradients."""
-    two = (Call((1, 1), (0, 0)),) * 2
+    two = (EngineCall((1, 1), (0, 0)),) * 2
     for order in ("f0 f1 b0 b1", "f0 f1 b1 b0", "f0 b0 f1 b1"):
         check_with(name, make, calls=two, order=order)
     for needs in ("input", "weights", "some"):

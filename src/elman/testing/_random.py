@@ -17,7 +17,7 @@ from elman._errors import EngineError
 from elman.engine import use_engine
 from elman.engine.runtime import division
 from elman.testing._base import ContractError
-from elman.testing._configurations import Call, Configuration, draw
+from elman.testing._configurations import Configuration, EngineCall, draw
 from elman.testing._probes import KINDS, Kind
 from elman.testing._problem import Problem, problem
 
@@ -142,7 +142,7 @@ def _plainly(stated: Problem) -> list[Value]:
     c = stated.configuration
     usual = replace(
         c,
-        calls=(Call((1, 1), (0, 0)),) * len(c.calls),
+        calls=(EngineCall((1, 1), (0, 0)),) * len(c.calls),
         deterministic=False,
         double_by_default=False,
         flush=False,

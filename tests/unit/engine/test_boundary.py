@@ -14,6 +14,7 @@ from torch import Tensor
 import elman
 from elman import EngineError
 from elman.cells import GRU, LSTM, PointwiseCell
+from elman.engine.compiler._hoist import values_of
 from elman.engine.compiler._trace import compile_cell
 from elman.engine.runtime import _library, _operators
 from elman.engine.runtime._library import CrossEntropy, EncodedProgram, Scan, library
@@ -34,6 +35,7 @@ class Call:
         program = compile_cell(r.cell, r.x.dtype, None)
         self.text, names = program.text, program.parameters
         tensors = dict(r.cell.named_parameters()) | dict(r.cell.named_buffers())
+        tensors |= values_of(program.hoisted, tensors)
         ih, hh, b_ih, b_hh, _ = r.cell.weights
         own = [hh, *(tensors[name] for name, _ in names)]
         start, states = list(r.start), len(r.state)

@@ -32,6 +32,7 @@ export function lessonScreen(main, { text, loadStage, connection, address, lesso
   const handles = new Map();
   const leaving = [];
   const shows = {};
+  let begun = false; // before the question, which may begin at once
   const goals = { break: goalBox("break"), cure: goalBox("cure") };
 
   const board = h("section", { class: "stage", "aria-label": "Stage" }, stage, sentence, waiting, trouble);
@@ -118,7 +119,6 @@ export function lessonScreen(main, { text, loadStage, connection, address, lesso
     leave: (fn) => leaving.push(fn),
   };
 
-  let begun = false;
   async function begin() {
     if (begun) return;
     begun = true;

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON"]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -205,3 +207,7 @@ LESSON = Lesson(
         ),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

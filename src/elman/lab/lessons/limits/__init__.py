@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON"]
+
 if TYPE_CHECKING:
     from elman.tasks import Translate
 
@@ -223,3 +225,7 @@ LESSON = Lesson(
         Ask("limits.horizon", Horizon, horizon, tuple({"cell": cell} for cell in CELLS)),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON"]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -191,3 +193,7 @@ LESSON = Lesson(
         Ask("music.memory", Memory, memory, ({},)),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,6 +9,8 @@ from pydantic import BaseModel, Field, field_validator
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON"]
+
 MOST_WORDS = 30
 
 PAIR = ("The food was good, not bad at all.", "The food was bad, not good at all.")
@@ -173,3 +175,7 @@ LESSON = Lesson(
         ),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

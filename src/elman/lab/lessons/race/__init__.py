@@ -10,6 +10,9 @@ from pydantic import BaseModel, Field
 from elman.lab._lesson import Ask, Lesson
 
 
+__all__ = ["LESSON"]
+
+
 class Race(BaseModel, extra="forbid", allow_inf_nan=False):
     """A task, how far apart in time its two ends are, and a budget that all three have."""
 
@@ -53,3 +56,7 @@ LESSON = Lesson(
         ),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

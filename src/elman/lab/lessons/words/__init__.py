@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field, field_validator
 
 from elman.lab._lesson import Ask, Lesson
 
+__all__ = ["LESSON"]
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -211,3 +213,7 @@ LESSON = Lesson(
         ),
     ),
 )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
