@@ -18,13 +18,8 @@ from elman.engine.compiler._cache_key import AFFINE, own_tensors
 from elman.engine.compiler._hoist import shown, values_of
 from elman.engine.compiler._kinds import is_integer
 from elman.engine.compiler._lower import Untraceable
-from elman.engine.compiler._trace import (
-    CellProgram,
-    Projection,
-    compile_cell,
-    form_of,
-    is_projected,
-)
+from elman.engine.compiler._step import Projection, form_of
+from elman.engine.compiler._trace import CellProgram, compile_cell, is_projected
 from elman.engine.runtime._functions import recurrence
 from elman.engine.runtime._library import encoded, missing
 from elman.engine.runtime._operators import ScanSpec

@@ -19,6 +19,7 @@ from elman.engine import Plan, Recurrence
 from elman.engine._native import NativePlan
 from elman.engine._reference import ReferencePlan
 from elman.engine.compiler import _trace
+from elman.engine.compiler._step import Projection
 from unit.engine.operator_samples import ROWS, Sample
 
 
@@ -159,7 +160,7 @@ def program_of(cell: Applied) -> Any:
     sample = cell.sample
     kind = _gates(len(sample.gates))
     widths = tuple(g.shape[-1] // sample.units for g in sample.gates)
-    projection = _trace.Projection(kind, widths, tuple(g.dtype for g in sample.gates))
+    projection = Projection(kind, widths, tuple(g.dtype for g in sample.gates))
     # What it reads, all that a sample consists of, is no matter here: it is traced once.
     nothing = SimpleNamespace(containers=[])
     with patch.object(_trace, "walk_cell", lambda *_: nothing):

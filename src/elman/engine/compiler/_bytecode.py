@@ -24,6 +24,7 @@ from elman.engine.compiler._readers import (
     Reader,
     both_reader,
     class_reader,
+    content,
     function_reader,
     has_any_global_hook,
     mapping_reader,
@@ -214,7 +215,7 @@ class Walk:
         label = f.__qualname__.rpartition("<locals>.")[2]
         # A closure's variables, by the names that the code has for them.
         cells = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
-        outer = [(AccessPath(name, label), _content(cell)) for name, cell in cells]
+        outer = [(AccessPath(name, label), content(cell)) for name, cell in cells]
         if trusted:  # as what a decorator of torch holds
             held = [self._called(value, where) for where, value in outer]
             return function_reader((), (), held, None)
@@ -485,13 +486,6 @@ def _is_foreign(base: type) -> bool:
     if base.__module__.startswith("elman."):
         return not issubclass(base, (Cell, tuple))
     return is_trusted(base.__module__) or is_of_python(base.__module__)
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # a variable that has no value yet
-        return None
 
 
 def _members(kind: Any) -> dict[str, Any]:

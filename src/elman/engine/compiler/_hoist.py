@@ -102,11 +102,12 @@ def hoist(
     leaves = {n: own[i] for i, n in enumerate(_placeholders(graph)) if i in own}
     fixed: dict[fx.Node, bool] = dict.fromkeys(leaves, False)  # and whether it computes anything
     known: dict[Any, fx.Node] = {}
-    for node in graph.nodes:
+    for node in list(graph.nodes):
         if _is_fixed(node, fixed, units, dtype):
             first = known.setdefault((node.target, repr((node.args, node.kwargs))), node)
             if first is not node:  # the same once more
                 node.replace_all_uses_with(first)
+                graph.erase_node(node)  # or it would still be a reader of what it is made of
                 continue
             fixed[node] = not _moves(node) or any(fixed[n] for n in node.all_input_nodes)
     ends = [

@@ -7,6 +7,7 @@ same; and it keeps nothing of what it reads, so that this can be freed.
 
 from __future__ import annotations
 
+import types
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import attrgetter, itemgetter
@@ -38,6 +39,14 @@ def token(value: Any, out: Leaves) -> None:
 def presence(value: Any, out: Leaves) -> None:
     """Appends only whether the value is None."""
     out.append(value is None)
+
+
+def content(cell: types.CellType) -> Any:
+    """What a variable of a closure holds."""
+    try:
+        return cell.cell_contents
+    except ValueError:  # a variable that has no value yet
+        return None
 
 
 def parts_reader(gets: Iterable[Any], readers: Iterable[Reader | None]) -> Reader:

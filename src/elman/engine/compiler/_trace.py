@@ -3,78 +3,35 @@
 from __future__ import annotations
 
 import gc
-import types
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn.utils import parametrize
+from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from elman.cells import Cell, LinearCell, PointwiseCell, watching
+from elman.cells import Cell, PointwiseCell, watching
 from elman.engine._lock import fork_safe_lock
 from elman.engine.compiler._bytecode import walk_cell
 from elman.engine.compiler._cache_key import AFFINE, Dependence, own_tensors
 from elman.engine.compiler._codegen import Builder, TracedInput
-from elman.engine.compiler._containers import changed, copied, entries
+from elman.engine.compiler._containers import changed, entries
 from elman.engine.compiler._hoist import Hoisted, hoist, values_of
 from elman.engine.compiler._lower import Untraceable
 from elman.engine.compiler._once import has_only_first_derivatives
 from elman.engine.compiler._origin import OriginMode, user_line, with_origin
 from elman.engine.compiler._program import Program
+from elman.engine.compiler._step import LinearStepModule, Projection, StepModule, twin_of, types_of
 
 aten = torch.ops.aten
 # Two sizes of batch, neither of them a size of anything else: the program must be the same in both.
 _BATCHES = (13, 17)
 _one_at_a_time = fork_safe_lock()  # torch's tracer patches what all threads share
-
-
-class Projection(NamedTuple):
-    """What a cell's ``project`` returns.
-
-    Attributes:
-        form: None for a tensor, the type of a NamedTuple, or a tuple of such.
-        gates: the size of each tensor in units.
-        dtypes: of each tensor.
-    """
-
-    form: Any
-    gates: tuple[int, ...]
-    dtypes: tuple[torch.dtype, ...]
-
-    def of(self, tensors: Sequence[Tensor]) -> Any:
-        """The tensors in this form."""
-        return _formed(self.form, iter(tensors))
-
-
-def form_of(projected: Any) -> Any:
-    """The form of what was projected; plain, since torch.compile takes it as a constant."""
-    if isinstance(projected, Tensor):
-        return None
-    return tuple(map(form_of, projected)) if type(projected) is tuple else type(projected)
-
-
-def _formed(form: Any, tensors: Iterator[Tensor]) -> Any:
-    if form is None:
-        return next(tensors)
-    if isinstance(form, tuple):
-        return tuple(_formed(part, tensors) for part in form)
-    return form(*islice(tensors, len(form._fields)))
-
-
-def _types_of(form: Any) -> Iterator[type]:
-    if isinstance(form, tuple):
-        for part in form:
-            yield from _types_of(part)
-    elif form is not None:
-        yield form
 
 
 class CellProgram(NamedTuple):
@@ -177,7 +134,7 @@ def _new_entry(cell: Cell, form: Any, apart: tuple[str, ...]) -> _CacheEntry:
     if problem:
         raise Untraceable(problem)
     # The entry goes with the cell: another one may later have its id.
-    kinds = tuple(_types_of(form))
+    kinds = tuple(types_of(form))
     dependence = Dependence(cell, apart, kinds, lambda _: _entries.pop(key, None))
     entry = _entries[key] = _CacheEntry(dependence, form, {})
     return entry
@@ -253,36 +210,10 @@ def _with_gradient(
     return with_gradient
 
 
-class _StepModule(nn.Module):
-    """A step of a cell as a module, whose tensors ``functional_call`` can exchange."""
-
-    def __init__(self, cell: Cell, projection: Projection | None) -> None:
-        super().__init__()
-        self.cell, self.projection = cell, projection
-
-    def forward(self, inputs: list[Tensor], gates: list[Tensor], state: Any) -> tuple[Tensor, ...]:
-        cell = self.cell
-        if self.projection is None:
-            assert isinstance(cell, PointwiseCell)
-            inp, rec = map(cell._split, (*inputs, *gates))
-            return tuple(cell.pointwise(inp, rec, cell.State(*state)))
-        return tuple(cell.step(self.projection.of(inputs), cell.State(*state)))
-
-
-class _LinearStepModule(_StepModule):
-    """A step of the linear part of a linear cell."""
-
-    def forward(self, inputs: list[Tensor], gates: list[Tensor], state: Any) -> tuple[Tensor, ...]:
-        cell, projection = self.cell, self.projection
-        assert isinstance(cell, LinearCell)
-        assert projection is not None
-        return cell.advance(cell.given(projection.of(inputs)), tuple(state))
-
-
 class _Step:
     """Traces a cell's step on example tensors."""
 
-    linear, module_of = False, _StepModule
+    linear, module_of = False, StepModule
     origins: OriginMode
 
     def __init__(
@@ -300,7 +231,7 @@ class _Step:
         while batch % self.units == 0 and self.units > 1:
             batch += 2
         self.batch, self.projection = batch, projection
-        self.module, self.cell = self.module_of(_twin(cell), projection), cell
+        self.module, self.cell = self.module_of(twin_of(cell), projection), cell
         apart = () if projection else AFFINE
         self.names = [name for name, _ in own_tensors(self.module.cell, apart)]
         leaves = list(self._leaves(cell, dtype))
@@ -454,7 +385,7 @@ class _Step:
 
         make_fx itself would keep the one branch that these examples take, without a word.
         """
-        kinds = tuple(_types_of(self.projection.form)) if self.projection else ()
+        kinds = tuple(types_of(self.projection.form)) if self.projection else ()
         containers = walk_cell(self.module.cell, kinds, self.cell).containers
         with torch.no_grad(), _Refusing():  # type: ignore[no-untyped-call]
             outputs = self(*tensors)
@@ -488,56 +419,13 @@ class _Step:
 class _LinearStep(_Step):
     """Traces the linear part of a linear cell's step."""
 
-    linear, module_of = True, _LinearStepModule
+    linear, module_of = True, LinearStepModule
 
     def states_of(self, cell: Cell) -> int:
         return max(1, len(cell.states) - 1)
 
     def shown(self, gates: dict[str, Tensor], new: tuple[Tensor, ...]) -> dict[str, Tensor]:
         return dict(zip(self.module.cell.states[2:], new[1:], strict=True))
-
-
-def _twin(cell: Cell) -> Cell:
-    """A copy of the cell whose tensors can be exchanged while other threads run the real one.
-
-    Its parametrized tensors are what they are computed to be.
-    """
-    twins = {m: type(m).__new__(type(m)) for m in cell.modules()}
-    for m, twin in twins.items():
-        twin.__dict__.update({name: copied(value) for name, value in m.__dict__.items()})
-        twin._parameters, twin._buffers = dict(m._parameters), dict(m._buffers)
-        twin._modules = {name: child and twins[child] for name, child in m._modules.items()}
-        for name, value in m.__dict__.items():
-            if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
-                its = twins.get(value.__self__, value.__self__)
-                twin.__dict__[name] = types.MethodType(value.__func__, its)
-    for path, twin in list(twins[cell].named_modules()):
-        if parametrize.is_parametrized(twin):
-            _settle(twin, path)
-    return twins[cell]  # type: ignore[return-value]
-
-
-def _settle(module: nn.Module, path: str) -> None:
-    """Replaces parametrizations by the tensors that they compute, which must not vary."""
-    computed = module._modules.pop("parametrizations")
-    assert isinstance(computed, nn.ModuleDict)
-    for part in computed.modules():  # a twin's are those of the real one until here
-        part._buffers = {name: b if b is None else b.clone() for name, b in part._buffers.items()}
-    buffers = list(computed.buffers())
-    before = [buffer._version for buffer in buffers]
-    with torch.random.fork_rng([]), torch.no_grad():
-        state = torch.get_rng_state()
-        values = {name: computed[name]() for name in computed}
-        drawn = not torch.equal(state, torch.get_rng_state())
-    if drawn or before != [buffer._version for buffer in buffers]:
-        raise Untraceable(
-            f"a tensor of {path} is computed from random numbers, or from buffers that this "
-            "changes: it would be another one at each step"
-        )
-    # The class has a property for each, and is the real one's too.
-    module.__class__ = parametrize.type_before_parametrizations(module)
-    for name, value in values.items():
-        module.register_parameter(name, nn.Parameter(value))
 
 
 class _Refusing(TorchDispatchMode):  # type: ignore[no-untyped-call]
