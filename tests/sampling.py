@@ -47,17 +47,25 @@ def cases(everything: Sequence[T], quick: int) -> list[T]:
     return [everything[place] for place in sorted(places)]
 
 
-CASES = 12
+CASES = 6
 """How many cases of one test a quick run takes."""
+
+SLOW = 30
+"""How many of the tests that are marked slow it takes."""
 
 
 def of_each_test(items: Iterable[pytest.Item]) -> set[pytest.Item]:
-    """The items, of each test at most `CASES`; all of those that are marked every."""
+    """At most `CASES` of a test, or all where it is marked every; `SLOW` of those marked slow."""
     tests: dict[str, list[pytest.Item]] = {}
+    slow: list[pytest.Item] = []
     for item in items:
+        if item.get_closest_marker("slow") is not None:
+            slow.append(item)
+            continue
         every = item.get_closest_marker("every") is not None
         tests.setdefault(item.nodeid if every else item.nodeid.partition("[")[0], []).append(item)
-    return {item for same in tests.values() for item in cases(same, CASES)}
+    kept = {item for same in tests.values() for item in cases(same, CASES)}
+    return kept.union(cases(slow, SLOW))
 
 
 ALWAYS = ("elman", "lstm", "gru")

@@ -128,7 +128,7 @@ def wrong(fault: Fault, result: dict[str, Any]) -> list[str]:
 
 
 EVERYTHING = [(name, slot) for name, writer in WRITERS.items() for slot in range(writer.faults)]
-DRAWN = sampling.cases(EVERYTHING, 10)
+DRAWN = sampling.cases(EVERYTHING, 5)
 
 
 def test_there_are_enough_faults() -> None:

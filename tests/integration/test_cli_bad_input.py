@@ -16,6 +16,8 @@ import elman
 from elman.cli import main
 from elman.training._config import FORMAT
 
+pytestmark = pytest.mark.slow
+
 LINES = (
     "the cat sat on the mat .\nthe dog lay on the log .\nthis morning i took my cat for a walk .\n"
 )

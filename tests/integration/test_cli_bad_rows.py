@@ -15,6 +15,8 @@ from elman.cli import main
 from elman.data import Note, write_midi
 from elman.tasks import TASKS
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--train.max_steps", "1", "--train.threads", "1"]
 
 

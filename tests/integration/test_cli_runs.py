@@ -16,6 +16,8 @@ import pytest
 
 from elman.cli import main
 
+pytestmark = pytest.mark.slow
+
 LINES = "the cat sat on the mat .\nthe dog lay on the log .\nthis morning i took my cat out .\n"
 SMALL = ["--hidden", "8", "--lanes", "4", "--train.k1", "10", "--train.log_every", "1"]
 TRAIN = ["train", "language", "book.txt", *SMALL]

@@ -11,6 +11,8 @@ import pytest
 
 from elman.cli import main
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--model.hidden", "6", "--data.batch", "8", "--train.lr", "0.02", "--train.log_every", "5"]
 
 

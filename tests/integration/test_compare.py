@@ -16,6 +16,8 @@ import elman
 from elman.cli import main
 from elman.comparison import Comparison, load
 
+pytestmark = pytest.mark.slow
+
 # Long enough to be stopped in the middle, short enough to wait for.
 ASKED = [
     *("compare", "classify", "--data", "parity", "--data.rows", "300", "--data.steps", "40"),

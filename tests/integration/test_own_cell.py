@@ -16,6 +16,8 @@ CELL = """
 open("executed", "w").close()
 import elman, torch
 
+pytestmark = pytest.mark.slow
+
 class Mine(elman.cells.PointwiseCell):
     gates, states = ("z", "g"), ("h",)
 

@@ -14,6 +14,8 @@ from elman._errors import ConfigError
 from elman.cells import LSTM
 from elman.decode import beam, sample
 
+pytestmark = pytest.mark.slow
+
 END, SIZE, LENGTH = 1, 4, 5
 
 

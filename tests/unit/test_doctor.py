@@ -36,6 +36,8 @@ from elman.metrics import Metric
 from elman.tasks import Regress
 from elman.training import Run, config_class, fit, train
 
+pytestmark = pytest.mark.slow
+
 FAST = {"max_steps": 30, "lr": 0.01, "schedule": "constant", "log_every": 5, "threads": 1}
 
 

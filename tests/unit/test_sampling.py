@@ -109,6 +109,8 @@ def test_of_a_test_with_many_cases_a_quick_run_takes_some() -> None:
     few = [Case(f"a.py::test_few[{number}]") for number in range(sampling.CASES)]
     facts = [Case(f"b.py::test_facts[{number}]", ("every",)) for number in range(50)]
     alone = [Case("b.py::test_alone")]
-    kept = sampling.of_each_test([*many, *few, *facts, *alone])
+    slow = [Case(f"c.py::test_slow_{number}", ("slow",)) for number in range(3 * sampling.SLOW)]
+    kept = sampling.of_each_test([*many, *few, *facts, *alone, *slow])
+    assert len(kept & set(slow)) == sampling.SLOW
     assert kept.issuperset([*few, *facts, *alone])
     assert len(kept & set(many)) == sampling.CASES

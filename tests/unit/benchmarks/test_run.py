@@ -14,6 +14,8 @@ from benchmarks.speed._run import choose_cores, on_cores, run, variables
 
 from elman import ElmanError
 
+pytestmark = pytest.mark.slow
+
 TINY = Plan(
     shapes=("2x3x4x5x1",),
     cells=("gru",),

@@ -22,6 +22,8 @@ from unit.lab.conftest import Lab, Tab, wait_for
 CELL = """
 import os, signal, time
 import elman, torch
+
+pytestmark = pytest.mark.slow
 {}
 class Mine(elman.cells.PointwiseCell):
     gates, states = ("z",), ("h",)
