@@ -20,7 +20,7 @@ from elman.engine.runtime import _library
 from elman.testing import ContractError
 from plans import engine_of
 
-pytestmark = pytest.mark.usefixtures("short_blocks")
+pytestmark = [pytest.mark.usefixtures("short_blocks"), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)
