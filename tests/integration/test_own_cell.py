@@ -12,11 +12,11 @@ import pytest
 from elman.cells import references
 from elman.cli import main
 
+pytestmark = pytest.mark.slow
+
 CELL = """
 open("executed", "w").close()
 import elman, torch
-
-pytestmark = pytest.mark.slow
 
 class Mine(elman.cells.PointwiseCell):
     gates, states = ("z", "g"), ("h",)

@@ -19,11 +19,11 @@ from elman.lab._own_cell import EXAMPLE
 from elman.training import Run, resume
 from unit.lab.conftest import Lab, Tab, wait_for
 
+pytestmark = pytest.mark.slow
+
 CELL = """
 import os, signal, time
 import elman, torch
-
-pytestmark = pytest.mark.slow
 {}
 class Mine(elman.cells.PointwiseCell):
     gates, states = ("z",), ("h",)
