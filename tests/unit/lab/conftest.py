@@ -90,9 +90,14 @@ class Lab:
         return httpx.get(self.base + path, headers=headers, cookies=cookies, timeout=PATIENCE)
 
     def processes(self) -> tuple[int, list[int]]:
-        """The nursery and its workers."""
-        nursery = next(child for child in _children(os.getpid()) if "elman.lab" in _command(child))
-        return nursery, _children(nursery)
+        """The nursery and its workers, once it is there: another test may just have ended it."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            for child in _children(os.getpid()):
+                if "elman.lab" in _command(child):
+                    return child, _children(child)
+            time.sleep(0.05)
+        raise TimeoutError(f"no nursery of the lab after {PATIENCE} seconds")
 
     def close(self) -> None:
         self.server.should_exit = True
