@@ -31,7 +31,8 @@ def arguments(kind: type[PointwiseCell], *, ragged: bool, save: bool) -> tuple[A
     r.cell.requires_grad_(False)
     start = tuple(r.start) if ragged else ()
     ih, hh, b_ih, b_hh, _ = r.cell.weights
-    text, names, _ = compile_cell(r.cell, r.x.dtype, None)
+    program = compile_cell(r.cell, r.x.dtype, None)
+    text, names = program.text, program.parameters
     own = (hh, *(attrgetter(name)(r.cell) for name, _ in names))
     tensors = [r.x, ih, b_ih, b_hh, *r.state, *start, *own]
     return text, r.reverse, len(r.state), len(start), r.lengths, r.reset, save, tensors
