@@ -1,4 +1,8 @@
-"""Every example of the README and the documentation runs, in order, page by page."""
+"""Every example of the README and the documentation runs, in order, page by page.
+
+A quick run takes all pages whose examples are Python, and some of those that run commands, which
+train: the seed draws them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from pathlib import Path
 import pytest
 from docs._build.blocks import PAGES, TEXT, Block, blocks_of, commands
 
+import sampling
 from elman.cli._compare import OPTIONS as COMPARE
 from elman.cli._main import app
 from elman.cli._request import parse_request
@@ -32,7 +37,18 @@ def run_shell(block: Block) -> None:
         assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def trains(page: Path) -> bool:
+    """Whether a page has commands to run."""
+    return any(b.language == "bash" and b.run for b in blocks_of(page.read_text("utf-8")))
+
+
+DRAWN = [
+    *(page for page in PAGES if not trains(page)),
+    *sampling.cases([page for page in PAGES if trains(page)], 4),
+]
+
+
+@pytest.mark.parametrize("page", DRAWN, ids=lambda page: page.name)
 @pytest.mark.timeout(900)  # a page takes minutes where others compute too
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
