@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from elman import ConfigError
+from elman import ConfigError, Interrupted
 from elman.cli._request import parse_request
 from elman.cli._train import LINE, OPTIONS
+from elman.lab import _sandbox
 from elman.lab._asks import Place, asks_of
 from elman.lab._protocol import encode, read_settings
-from elman.training import read_config
+from elman.training import Run, read_config
 
 CELL = """
 import elman
@@ -80,6 +81,43 @@ def test_the_command_of_a_run_trains_the_same(place: Place) -> None:
 def test_a_first_weight_that_no_command_sets_has_no_command(place: Place) -> None:
     small = {"rows": 60, "updates": 1, "hidden": 4, "steps": 3}
     assert answer(place, "sandbox.train", radius=0.5, **small)["run"]["command"] is None
+
+
+def stepped(place: Place, **settings: Any) -> list[dict[str, Any]]:
+    """The events of a step, which is paused at its end."""
+    ask = asks_of(place)["sandbox.step"]
+    events: list[dict[str, Any]] = []
+    with pytest.raises(Interrupted, match="paused after update"):
+        events.extend(ask.answer(ask.settings(**settings)))
+    for event in events:
+        encode(event)
+    return events
+
+
+def test_steps_lead_where_a_training_without_pauses_does(tmp_path: Path) -> None:
+    """Two steps and the rest, which another process takes over, end with the same digits."""
+    place = Place(tmp_path)
+    small = {"rows": 60, "updates": 8, "hidden": 4, "steps": 3, "radius": 0.5}
+    whole = answer(place, "sandbox.train", **small)
+    first = stepped(place, **small)
+    assert first[0]["run"] == "lab-2"
+    assert [e["update"] for e in first if e["event"] in ("train", "valid", "watch")] == [1, 1, 1]
+    second = stepped(place, run="lab-2", by=5)
+    pictures = [event for event in (*first, *second) if event["event"] == "network"]
+    assert [event["update"] for event in pictures[-2:]] == [5, 6]
+    assert pictures[0]["gradient"] != pictures[-1]["gradient"]
+    assert (len(pictures[0]["gradient"]), len(pictures[0]["states"]["h"])) == (3, 4)
+    _sandbox._paused.clear()
+    rest = answer(place, "sandbox.step", run="lab-2", by=1000)
+    assert rest["end"]["metrics"] == whole["end"]["metrics"]
+    with pytest.raises(ConfigError, match="lab-2 has made all its updates"):
+        answer(place, "sandbox.step", run="lab-2")
+
+
+def test_a_step_continues_no_run_but_the_sandboxs_own(place: Place) -> None:
+    Run.create(place.directory / "mine-1", read_config(place.directory / "lab-1"))
+    with pytest.raises(ConfigError, match="only runs of the sandbox"):
+        answer(place, "sandbox.step", run="mine-1")
 
 
 def test_nothing_is_left_of_a_run_that_could_not_begin(tmp_path: Path) -> None:
