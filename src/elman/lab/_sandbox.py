@@ -330,7 +330,7 @@ def _trained(settings: TrainSettings, place: Place, report: Report) -> None:
 
 
 def step(settings: StepSettings, place: Place) -> Live:
-    """A few updates of a training run, with the events of `train`; it ends as stopped, or at the end.
+    """A few updates of a training run, with the events of `train`; it ends as stopped, or done.
 
     A run that is continued keeps its settings; the result is that of a training without pauses, bit
     for bit.

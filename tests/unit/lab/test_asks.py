@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from elman import ConfigError, Interrupted
 from elman.cli._request import parse_request
@@ -14,7 +15,7 @@ from elman.cli._train import LINE, OPTIONS
 from elman.lab import _sandbox
 from elman.lab._asks import Place, asks_of
 from elman.lab._protocol import encode, read_settings
-from elman.training import Run, read_config
+from elman.training import Run, load, read_config
 
 CELL = """
 import elman
@@ -66,6 +67,39 @@ def test_a_text_shows_gates_states_and_the_answer(place: Place) -> None:
     assert [len(step) for step in layer["maps"]["c"]] == [8] * 10
     assert min(layer["means"]["forget"]) > 0.95  # the forget bias of 5 was set, and hardly trained
     assert events["answer"]["answer"]["label"]
+
+
+def test_a_unit_is_found_where_it_is_highest(place: Place) -> None:
+    """The ten places are those that a recording of the same rows has, with the words there."""
+    from elman.inspection import record_activations
+
+    task = load(place.directory / "lab-1")
+    excerpt = task.excerpt(64)
+    (track,) = record_activations(task, excerpt.batch).layers().values()
+    cell = track.activations["c"][..., 3].where(track.active, -torch.inf)
+    found = answer(place, "run.unit", run="lab-1", layer=track.name, what="c", unit=3)["places"]
+    assert found["rows"] == cell.shape[1] > 1
+    values = [each["value"] for each in found["places"]]
+    assert values == cell.flatten().sort(descending=True).values[:10].tolist()
+    for each in found["places"]:
+        step, words = each["step"] - 1, list(excerpt.words[each["row"] - 1][""])
+        assert cell[step, each["row"] - 1] == each["value"]
+        assert each["word"] == words[step]
+        assert f"{each['before']} {each['word']} {each['after']}".strip() in " ".join(words)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"layer": "recurrent"}, "no layer 'recurrent': choose from: recurrent.layers.0"),
+        ({"what": "C"}, "what: no 'C' here"),
+        ({"unit": 8}, "unit: expected one below 8, got 8"),
+    ],
+)
+def test_a_unit_that_is_none_is_refused(place: Place, asked: dict[str, Any], said: str) -> None:
+    known = {"layer": "recurrent.layers.0", "what": "c", "unit": 3}
+    with pytest.raises(ConfigError, match=said):
+        answer(place, "run.unit", run="lab-1", **{**known, **asked})
 
 
 def test_the_command_of_a_run_trains_the_same(place: Place) -> None:

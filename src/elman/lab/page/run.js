@@ -21,7 +21,7 @@ export function runScreen(main, { connection, address, run }) {
 
   const curves = curveSection(page, address);
   const inside = insideSection(page, { run, ask });
-  const flow = flowSection(page);
+  const flow = flowSection(page, { run, ask });
   doctorSection(page, { run, ask, curves });
   const opened = { summary: null, curves: [], flow: null };
   const handles = [];
@@ -195,7 +195,7 @@ function insideSection(page, { run, ask }) {
   );
   const next = bars(words, { title: "Next words", x: { label: "probability" } });
   next.element.hidden = true;
-  const map = mapChart(maps, choose);
+  const map = mapChart(maps, choose, unitPlaces(maps, { run, ask }));
 
   function look() {
     state.textContent = "";
@@ -222,8 +222,36 @@ function said(answer) {
   return flat(answer).map(([name, value]) => `${name} ${number(value)}`).join(", ");
 }
 
-/** A map of gates and states: a row a unit, a column a word; a choice of layer and of map; a click on a unit sorts by it. */
-function mapChart(element, choose) {
+/** Where in the validation data a unit is highest: a table under the map; call it with null for none. */
+function unitPlaces(element, { run, ask }) {
+  const title = h("h3", {});
+  const hint = h("p", { class: "hint" });
+  const body = h("tbody", {});
+  const table = h("table", {}, h("thead", {}, h("tr", {}, ["value", "row", "step", "where"].map((name) => h("th", { scope: "col" }, name)))), body);
+  const found = h("div", { class: "places", role: "status", hidden: true }, title, hint, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Places" }, table));
+  let chosen = null;
+  return (chart, choice) => {
+    if (!found.isConnected) chart.after(found);
+    const same = JSON.stringify(choice) === JSON.stringify(chosen);
+    chosen = choice;
+    if (choice === null) found.hidden = true;
+    if (choice === null || same) return;
+    ask("run.unit", { run, ...choice }, (event) => {
+      if (event.event === "error") found.hidden = true;
+      if (event.event !== "places") return;
+      found.hidden = false;
+      title.textContent = `Where unit ${choice.unit} of ${choice.what} is highest`;
+      hint.textContent = `The ${event.places.length} highest places in ${event.rows} rows of the validation data.`;
+      body.replaceChildren(...event.places.map(({ value, row, step, before, word, after }) => h("tr", {}, h("td", {}, number(value)), h("td", {}, String(row)), h("td", {}, String(step)), h("td", { class: "context" }, `${before} `, h("mark", {}, word), ` ${after}`))));
+    });
+  };
+}
+
+/**
+ * A map of gates and states: a row a unit, a column a word; a choice of layer and of map; a click on a unit sorts the words by it,
+ * and tells onUnit(chart, {layer, what, unit}), or null when they stand in their order again.
+ */
+function mapChart(element, choose, onUnit) {
   const layerOf = h("select", { "aria-label": "Layer" });
   const nameOf = h("select", { "aria-label": "Gate or state" });
   choose.append(h("label", {}, "Layer ", layerOf), h("label", {}, "Shown ", nameOf));
@@ -250,6 +278,7 @@ function mapChart(element, choose) {
     const gate = layer.gates.includes(name);
     const columns = order.map((step) => layer.words?.[step] ?? `step ${step + 1}`);
     const unit = sorted === null ? null : layer.units[sorted];
+    onUnit(chart.element, unit === null ? null : { layer: layer.name, what: name, unit });
     chart.update({
       title: gate ? `${name} gate of ${layer.name}` : `State ${name} of ${layer.name}`,
       rows: units.map((each) => each.unit),
@@ -280,7 +309,7 @@ function mapChart(element, choose) {
   };
 }
 
-function flowSection(page) {
+function flowSection(page, { run, ask }) {
   const section = h("section", { hidden: true }, h("h2", {}, "Measured by elman flow"));
   const choose = h("div", { class: "knob-row" });
   page.append(section);
@@ -293,7 +322,7 @@ function flowSection(page) {
       const maps = layers.filter((layer) => Object.keys(layer.maps ?? {}).length);
       if (!maps.length) return;
       section.append(choose);
-      mapChart(section, choose).show(maps);
+      mapChart(section, choose, unitPlaces(section, { run, ask })).show(maps);
     },
   };
 }

@@ -1,6 +1,6 @@
 // The sandbox: a recurrence unrolled over time under one's hands. Probe at every turn of a knob; train, step, stop, compare five attempts.
 import { lines } from "./charts.js";
-import { h, memory, number } from "./dom.js";
+import { copy, h, memory, number } from "./dom.js";
 import { knobs } from "./knobs.js";
 import { knobFor, settingsOf } from "./schema.js";
 import { unrolled } from "./unrolled.js";
@@ -255,7 +255,7 @@ const FOLLOW = {
     attempt.state = "waiting";
   },
   run(attempt, event) {
-    attempt.run = event.run;
+    Object.assign(attempt, { run: event.run, command: event.command ?? attempt.command });
   },
   start(attempt, event) {
     Object.assign(attempt, { state: "training", metric: event.metric ?? "loss", updates: event.updates });
@@ -319,11 +319,13 @@ function labelsOf(attempts) {
 function attemptRow(attempt, label, again) {
   const last = attempt.valid.at(-1) ?? attempt.train.at(-1);
   const name = attempt.run.split("/").at(-1);
+  const told = h("span", { role: "status", class: "copied" });
+  const command = attempt.command ? h("button", { type: "button", title: attempt.command, onclick: () => copy(attempt.command, told) }, "Copy command") : null;
   return h(
     "li",
     {},
     h("span", {}, h("strong", {}, label), ` · ${attempt.state}`, last ? ` · ${attempt.metric} ${number(last[1])}` : ""),
-    h("span", { class: "tools" }, h("button", { type: "button", onclick: again }, "These knobs"), name ? h("a", { class: "go", href: `#/run/${encodeURIComponent(name)}` }, "Open the run") : null),
+    h("span", { class: "tools" }, h("button", { type: "button", onclick: again }, "These knobs"), command, name ? h("a", { class: "go", href: `#/run/${encodeURIComponent(name)}` }, "Open the run") : null, told),
   );
 }
 
