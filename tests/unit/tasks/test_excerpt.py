@@ -39,9 +39,7 @@ def test_a_classifier_names_the_words_it_reads(tmp_path: Path) -> None:
     assert words[-2:] == ["was", "good"]
     assert (len(words), shown.batch.rows) == (3, 1)
     task.loss(shown.batch, 0, 1, None)
-    valid = task.excerpt(2)
-    assert (valid.batch.rows, len(valid.words)) == (2, 2)
-    assert valid.words[1] == task.step_names(task.part("valid"), 1) != valid.first
+    assert task.excerpt(2).batch.rows == 2
 
 
 def test_a_tagger_names_every_word(tmp_path: Path) -> None:
@@ -67,6 +65,9 @@ def test_both_sides_of_a_translation_are_named(tmp_path: Path) -> None:
     assert shown.first["decoder"][0] == "<eos>"
     assert "".join(shown.first["decoder"][1:]) == said.replace(" ", "")
     task.loss(shown.batch, 0, 1, None)
+    of_rows = task.excerpt(2).words
+    assert [of["decoder"][2] for of in of_rows] == [of["encoder"][1] for of in of_rows]
+    assert of_rows[0] != of_rows[1]
     known = task.excerpt(1).first
     assert known["decoder"][:2] == ["<eos>", "eins"]
     assert known["decoder"][2] == known["encoder"][1]

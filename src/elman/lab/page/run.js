@@ -104,6 +104,7 @@ function curveSection(page, address) {
   let panels = [];
   let marks = {};
   let read = false;
+  let judged = "score";
   let asked = 0;
 
   function draw() {
@@ -111,12 +112,12 @@ function curveSection(page, address) {
     if (read) empty.textContent = "Nothing is logged yet.";
     for (const { title, series } of panels) {
       const where = LOGGED.has(title) ? more : grid;
-      if (!charts.has(title)) charts.set(title, lines(where, { title, x: { label: "update" }, y: { label: title, log: title === "learning rate" || title === "gradient norm" }, series: [] }));
+      if (!charts.has(title)) charts.set(title, lines(where, { title, x: { label: "update" }, series: [] }));
       const drawn = series.flatMap(({ name, x, y }, index) => {
         const own = { name, x, values: y, tone: index };
         return smooth.value && y.length > 2 && !name.startsWith("validation") ? [{ ...own, name: `${name}, not smoothed`, faint: true }, { ...own, values: smoothed(y, smooth.value) }] : [own];
       });
-      charts.get(title).update({ series: drawn, levels: marks[title] ?? [] });
+      charts.get(title).update({ series: drawn, y: { label: title, log: spread(title, series) }, levels: marks[title] ?? [] });
     }
   }
   set.changed(draw);
@@ -128,7 +129,9 @@ function curveSection(page, address) {
       panels = next.map(({ title, series }) => ({ title, series: series.map(({ name, x, y }) => ({ name, x: [...x], y: [...y] })) }));
       draw();
     },
+    metric: () => judged,
     levels({ baselines, metric }) {
+      judged = metric ?? "score";
       const values = Object.entries(baselines ?? {}).map(([name, splits]) => ({ label: name, y: splits?.valid?.[metric] ?? splits?.test?.[metric] ?? splits?.[metric] }));
       marks = { [metric]: values.filter(({ y }) => Number.isFinite(y)) };
       draw();
@@ -162,6 +165,14 @@ function curveSection(page, address) {
       asked = requestAnimationFrame(draw);
     },
   };
+}
+
+/** Whether a chart needs powers of ten: rates and norms always, others where a curve of positive values spans a lot. */
+function spread(title, series) {
+  if (title === "learning rate" || title === "gradient norm") return true;
+  const values = series.flatMap(({ y }) => y).filter((value) => Number.isFinite(value));
+  const least = Math.min(...values);
+  return least > 0 && Math.max(...values) > 50 * least;
 }
 
 /** Of a long curve every other point is kept, and always the last: a stream of hours must not grow without bound. */
@@ -290,7 +301,7 @@ function mapChart(element, choose, onUnit) {
         sorted = sorted === row ? null : row;
         draw();
       },
-      sentence: unit === null ? `The ${units.length} units of the ${layer.cell} that change most. A click on a unit sorts the words by it.` : `Words sorted by unit ${unit}: it is highest at ${columns.slice(0, 3).join(", ")}. Click it again for the order of the text.`,
+      sentence: unit === null ? `The ${units.length} units of the ${layer.cell} that change most. A click on a unit sorts the words by it, and shows where it is highest.` : `Words sorted by unit ${unit}: it is highest at ${columns.slice(0, 3).join(", ")}. Click it again for the order of the text.`,
     });
   }
   layerOf.addEventListener("change", fill);
@@ -372,12 +383,18 @@ function doctorSection(page, { run, ask, curves }) {
   function tryIt(finding, button, result) {
     button.disabled = true;
     const rows = [];
+    const trials = 1 + finding.remedies.filter(({ flags }) => flags).length; // the run as it is, and each remedy
+    let at = 0;
+    let before = Infinity;
     ask("run.try", { run, finding: finding.code }, (event) => {
       if (event.event === "stage") result.textContent = `${event.name} …`;
-      else if (event.event === "training") result.textContent = `Training: update ${number(event.update)} …`;
-      else if (event.event === "trial") {
-        rows.push(h("li", {}, h("strong", {}, event.remedy || "unchanged"), `: ${number(event.score)}${event.better ? ", better" : ""}`, event.flags ? [" ", h("code", {}, event.flags)] : null));
-        if (event.remedy) curves.overlay(event.remedy, event.panels ?? []);
+      else if (event.event === "training") {
+        if (event.update < before) at += 1;
+        before = event.update;
+        result.textContent = `Training ${at} of ${trials}: update ${number(event.update)} …`;
+      } else if (event.event === "trial") {
+        rows.push(h("li", {}, h("strong", {}, event.remedy || "unchanged"), `: ${curves.metric()} ${number(event.score)}${event.better ? ", better" : ""}`, event.flags ? [" ", h("code", {}, event.flags)] : null));
+        if (event.remedy) curves.overlay(event.flags, event.panels ?? []); // two remedies may have one name, but no two the same flags
         result.replaceChildren(h("p", {}, "After the same few updates:"), h("ul", {}, rows));
       } else if (["end", "error", "stopped"].includes(event.event)) {
         button.disabled = false;

@@ -297,7 +297,7 @@ function progressOf(attempt, event) {
   const last = attempt.train.at(-1) ?? attempt.valid.at(-1);
   const where = last ? `update ${number(last[0])}${attempt.updates ? ` of ${number(attempt.updates)}` : ""}, ${attempt.metric} ${number(last[1])}` : "starting";
   const ended = { done: "Done: ", paused: "Paused: ", stopped: "Stopped: ", failed: "Failed: " }[attempt.state] ?? "";
-  const more = ["paused", "stopped"].includes(attempt.state) && attempt.resume?.length ? ` To go on: ${attempt.resume.join(" ")}` : "";
+  const more = ["paused", "stopped"].includes(attempt.state) && attempt.resume?.length ? ` To go on: elman ${attempt.resume.join(" ")}` : "";
   return `${ended}${where}.${attempt.run ? ` Run folder: ${attempt.run}.` : ""}${more}`;
 }
 
