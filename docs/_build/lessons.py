@@ -15,10 +15,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from docs._build.blocks import ROOT
 from latex2mathml.converter import convert
 
 import elman.lab
-from docs._build.blocks import ROOT
 from elman.lab import LESSONS, lesson
 from elman.lab._lesson import SLUGS
 
@@ -43,7 +43,8 @@ def frame(slug: str) -> str:
         return f"{start}\n"
     title = html.escape(lesson(slug).title, quote=True)
     return (
-        f'<iframe class="stage" src="../play/{slug}.html" title="{title}" loading="lazy"></iframe>\n\n'
+        f'<iframe class="stage" src="../play/{slug}.html" title="{title}" loading="lazy">'
+        "</iframe>\n\n"
         f"This frame replays recorded answers of elman. {start}\n"
     )
 
