@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,21 +135,27 @@ def trained(browser: Browser, address: str, cure: str) -> float:
     return took
 
 
-def measure(browser: Browser, address: str, process: int, rounds: int) -> dict[str, list[float]]:
-    """The seconds of each round."""
-    times: dict[str, list[float]] = {}
-    times["page"] = [seconds(lambda: home(browser, address)) for _ in range(rounds)]
+def measure(
+    browser: Browser, address: str, process: int, rounds: int
+) -> Iterator[tuple[str, list[float]]]:
+    """The seconds of each round, by what was measured."""
+    yield "page", [seconds(partial(home, browser, address)) for _ in range(rounds)]
     page = opened(browser, address, "#/sandbox?radius=1")
     page.wait_for_selector(f"{SENTENCE}:has-text('The gradient')")
     radii = [0.5 + 0.1 * number for number in range(2 * rounds)]
-    times["plot"] = [seconds(lambda r=radius: plot(page, r)) for radius in radii[:rounds]]
-    times["worker"] = [
-        seconds(lambda r=radius: replaced(page, process, r)) for radius in radii[rounds:]
-    ]
+    yield "plot", [seconds(partial(plot, page, radius)) for radius in radii[:rounds]]
+    yield "worker", [seconds(partial(replaced, page, process, r)) for r in radii[rounds:]]
     page.context.close()
     for name, cure in (("sick", "none"), ("cured", "GRU")):
-        times[name] = [trained(browser, address, cure) for _ in range(rounds)]
-    return times
+        yield name, [trained(browser, address, cure) for _ in range(rounds)]
+
+
+def show(name: str, rounds: list[float]) -> None:
+    """Print what was measured, beside its limit."""
+    kept = "within" if max(rounds) < LIMITS[name] else "above"
+    each = " ".join(f"{took:.2f}" for took in rounds)
+    middle = statistics.median(rounds)
+    print(f"{name:8} {middle:6.2f} s  {kept} {LIMITS[name]:g} s  ({each})", flush=True)
 
 
 def main() -> None:
@@ -170,13 +177,11 @@ def main() -> None:
     ):
         browser = driver.chromium.launch(executable_path=args.chromium, args=FLAGS.split())
         opened(browser, address, "#/").context.close()  # the first worker loads torch
-        times = measure(browser, address, process, args.rounds)
+        times = {}
+        for name, rounds in measure(browser, address, process, args.rounds):
+            times[name] = rounds
+            show(name, rounds)
         browser.close()
-    for name, rounds in times.items():
-        middle = statistics.median(rounds)
-        kept = "within" if max(rounds) < LIMITS[name] else "above"
-        each = " ".join(f"{took:.2f}" for took in rounds)
-        print(f"{name:8} {middle:6.2f} s  {kept} {LIMITS[name]:g} s  ({each})")
     if args.json:
         command = shlex.join(["python", "-m", "benchmarks.lab", *sys.argv[1:]])
         result = {"command": command, "environment": environment(), "seconds": times}
