@@ -32,11 +32,6 @@ PATIENCE = 240
 """Seconds for an answer on a machine that does other work too."""
 
 
-def quiet() -> bool:
-    """Whether this machine does so little else that times mean something."""
-    return os.getloadavg()[0] < 0.75 * (os.cpu_count() or 1)
-
-
 SAMPLE = 5
 """Tests of a run that is not full: a browser and a worker take their time."""
 

@@ -1,4 +1,24 @@
-"""The page of `elman lab` in a browser, as a visitor has it."""
+"""The page of `elman lab` in a browser, as a visitor has it.
+
+What a lab must hold, and the test that holds it; ``python -m benchmarks.lab`` measures its times.
+
+1. Usable, no complaint, no other host: test_home_is_usable_and_asks_no_other_host, and `visit`.
+2. Fits, readable: test_screens_fit_and_can_be_read, test_a_run_fits_and_can_be_read.
+3. Lesson 5 is the library: test_the_gradient_of_lesson_five_is_that_of_the_library.
+4. Knob to plot: test_a_plot_follows_a_knob; its time, 0.5 s.
+5. Sick and cured: test_the_cures_of_lesson_seven_work_as_they_claim; their times, 20 s each.
+6. Terms and autograd: test_the_terms_of_lesson_four_add_up_to_autograd.
+7. Stop and resume: test_stop_ends_a_training_that_can_be_resumed.
+8. A killed worker: test_a_killed_worker_is_replaced_and_the_knobs_are_kept; its time, 5 s.
+9. The same digits: test_the_same_address_gives_the_same_numbers.
+10. Two tabs: test_a_second_tab_waits_and_is_told_its_place.
+11. A bad setting: test_a_refused_setting_is_said_at_its_knob.
+12. Exports: test_an_exported_lesson_opens_from_its_file_alone.
+13. Keyboard, aria-live: test_lesson_five_is_done_by_keyboard_alone.
+14. Less motion: test_nothing_moves_for_who_wants_less_motion.
+15. A long stream: test_ten_minutes_of_events_leave_the_page_small_and_whole.
+16. A run: test_a_run_shows_its_measures_to_the_digit.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +29,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +36,7 @@ from typing import Any
 import pytest
 
 import sampling
-from browser.conftest import PATIENCE, Lab, Visit, quiet, wait_for
+from browser.conftest import PATIENCE, Lab, Visit, wait_for
 from elman.lab import LESSONS
 from elman.reporting import MEASURES_FILE
 
@@ -32,20 +51,20 @@ LOOKS = [
     for scheme in ("light", "dark")
 ]
 FAINT = (Path(__file__).parent / "faint.js").read_text(encoding="utf-8")
+CUT_OFF = """[...document.querySelectorAll("math[display=block]")]
+    .filter((math) => math.scrollWidth > math.clientWidth + 1)
+    .filter((math) => (math.scrollLeft = 9) !== math.scrollLeft).map((math) => math.textContent)"""
+"""Formulas that are wider than the page, and cannot be scrolled."""
 SMALL = (Path(__file__).parent / "small.js").read_text(encoding="utf-8")
 
 
-def test_home_is_usable_at_once_and_asks_no_other_host(visit: Visits, lab: Lab) -> None:
+def test_home_is_usable_and_asks_no_other_host(visit: Visits, lab: Lab) -> None:
     home = visit()
-    began = time.monotonic()
     page = home.go()
     page.wait_for_selector(".card")
-    took = time.monotonic() - began
     host = lab.address.split("/?")[0]
     assert all(url.startswith(host) for url in home.requests)
     assert page.locator(".cards .card").count() == len(LESSONS)
-    if quiet():
-        assert took < 2
 
 
 def test_the_ball_flies_and_a_guess_is_measured(visit: Visits) -> None:
@@ -84,6 +103,7 @@ def test_screens_fit_and_can_be_read(visit: Visits, screen: str, width: int, sch
     assert wide == seen
     assert each.page.evaluate(FAINT) == []
     assert each.page.evaluate(SMALL) == []
+    assert each.page.evaluate(CUT_OFF) == []
 
 
 def test_a_refused_setting_is_said_at_its_knob(visit: Visits) -> None:
@@ -94,6 +114,46 @@ def test_a_refused_setting_is_said_at_its_knob(visit: Visits) -> None:
     sandbox.page.select_option("[data-knob=init] select", "orthogonal")
     sandbox.page.wait_for_selector("text=The gradient")
     assert problem.inner_text() == ""
+
+
+def test_a_setting_out_of_range_is_said_at_its_knob_and_ends_nothing(visit: Visits) -> None:
+    """The knobs keep to the bounds, so the range of this one is widened by hand."""
+    sandbox = visit()
+    sandbox.go("#/sandbox")
+    wait_for(lambda: "The gradient" in verdict(sandbox))
+    sandbox.page.eval_on_selector("[data-knob=seed] input", "input => { input.min = -9 }")
+    sandbox.turn("seed", -1)
+    problem = sandbox.page.locator("[data-knob=seed] .problem")
+    wait_for(lambda: "greater than or equal to 0, got -1" in problem.inner_text())
+    sandbox.turn("seed", 1)
+    wait_for(lambda: problem.inner_text() == "" and bool(sandbox.latest("probe")))
+
+
+def test_steps_move_the_pictures(visit: Visits) -> None:
+    """An update, ten more, and a turned knob, which begins another run."""
+    sandbox = visit()
+    page = sandbox.go("#/sandbox?rows=200&hidden=8&steps=12&updates=50")
+    wait_for(lambda: "The gradient" in verdict(sandbox))
+    page.click("button:text-is('Step')")
+    page.wait_for_selector(".progress:has-text('Paused: update 1 of 50')")
+    first = verdict(sandbox)
+    assert first.startswith("After update 1 ")
+    page.select_option(".stepper select", "10")
+    page.click("button:text-is('Step')")
+    page.wait_for_selector(".progress:has-text('Paused: update 11 of 50')")
+    wait_for(lambda: verdict(sandbox).startswith("After update 11 "))
+    network = sandbox.latest("network")
+    assert len(network["gradient"]) == len(network["states"]["h"][0]) == 12
+    assert page.locator(".attempts li").count() == 1
+    loss = page.locator(".chart:has(figcaption:has-text('Loss'))")
+    loss.locator(".plot").focus()
+    page.keyboard.press("End")
+    wait_for(lambda: loss.locator(".readout").inner_text().startswith("update 11:"))
+    sandbox.turn("hidden", 0)  # its least place
+    wait_for(lambda: "The gradient" in verdict(sandbox))
+    page.click("button:text-is('Step')")
+    page.wait_for_selector(".progress:has-text('Paused: update 10 of 50')")
+    assert page.locator(".attempts li").count() == 2
 
 
 def verdict(visit: Visit) -> str:
@@ -131,19 +191,15 @@ def test_knobs_stand_in_the_address(visit: Visits) -> None:
     wait_for(lambda: knob.inner_text() == "0.5")
 
 
-def test_a_plot_follows_a_knob_at_once(visit: Visits) -> None:
+def test_a_plot_follows_a_knob(visit: Visits) -> None:
     sandbox = visit()
     sandbox.go("#/sandbox?radius=1")
     sandbox.ready()
     wait_for(lambda: "The gradient" in verdict(sandbox))
     before = verdict(sandbox)
-    began = time.monotonic()
     sandbox.turn("radius", 0.5)
     wait_for(lambda: verdict(sandbox) != before)
-    took = time.monotonic() - began
     assert "vanishes" in verdict(sandbox)
-    if quiet():
-        assert took < 0.5
 
 
 def test_stop_ends_a_training_that_can_be_resumed(visit: Visits, lab: Lab) -> None:
@@ -302,6 +358,53 @@ def test_a_run_shows_its_measures_to_the_digit(visit: Visits, language: Path) ->
         heat.locator("button:text-is('CSV')").click()
     rows = list(csv.reader(Path(saved.value.path()).read_text(encoding="utf-8").splitlines()))
     assert float(rows[1][2]) == pytest.approx(layer["maps"][name][1][0])
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_a_run_fits_and_can_be_read(visit: Visits, language: Path, width: int, scheme: str) -> None:
+    """A unit that is clicked is shown where it is highest; with that the page still fits."""
+    run = visit(width=width, color_scheme=scheme)
+    page = run.go("#/run/animals-1")
+    heat = page.locator(".chart:has(figcaption:has-text('gate of'))").first
+    heat.locator("canvas").wait_for()
+    heat.locator(".plot").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".places mark")
+    places = run.latest("places")["places"]
+    assert len(places) == 10
+    assert [each["value"] for each in places] == sorted((p["value"] for p in places), reverse=True)
+    assert page.locator(".places mark >> nth=0").inner_text() == places[0]["word"]
+    wide, seen = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert wide == seen
+    assert page.evaluate(FAINT) == []
+    assert page.evaluate(SMALL) == []
+
+
+def test_the_remedies_of_a_sick_run_are_tried(visit: Visits, lab: Lab) -> None:
+    """Its rate is far too high; the doctor says so, and a trial with a lower one is better."""
+    train = (
+        "train regress --data adding --data.rows 200 --data.steps 8 --model.hidden 6 --name sick "
+        "--train.max_steps 40 --train.lr 30 --train.clip none --no-baselines"
+    )
+    command = [sys.executable, "-m", "elman", *train.split()]
+    subprocess.run(command, cwd=lab.folder, check=True, timeout=PATIENCE)
+    run = visit()
+    page = run.go("#/run/sick-1")
+    page.click("button:text-is('Ask the doctor')")
+    finding = page.locator(".finding:has(h3:has-text('E-LR'))")
+    finding.locator("button:text-is('Try')").click()
+    finding.locator("[role=status]:has-text('Training 1 of')").wait_for()
+    wait_for(lambda: finding.locator("button:text-is('Try')").is_enabled())
+    results = finding.locator("[role=status] li").all_inner_texts()
+    assert results[0].startswith("unchanged: mse ")
+    better = [result for result in results[1:] if ", better" in result]
+    assert better
+    (flags,) = re.findall(r"--train\.lr \S+", better[0])
+    legend = page.locator(".chart:has(figcaption:text-is('mse')) .legend")
+    assert f"{flags}: validation" in legend.inner_text()
 
 
 def test_a_sentence_of_ones_own_is_continued_as_one_types(visit: Visits, language: Path) -> None:

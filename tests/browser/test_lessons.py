@@ -18,11 +18,6 @@ pytestmark = pytest.mark.timeout(900)
 full = pytest.mark.skipif(not sampling.is_full(), reason="trains for long: runs under --full")
 
 
-def lesson(slug: str) -> pytest.MarkDecorator:
-    """Leaves a test out where its lesson is not part of the lab."""
-    return pytest.mark.skipif(slug not in dict(LESSONS), reason=f"there is no lesson {slug}")
-
-
 def ratio(radius: float, steps: int = 50) -> float:
     """The gradient at the first step over that at the last, of lesson 5's network."""
     torch.manual_seed(0)
@@ -33,7 +28,6 @@ def ratio(radius: float, steps: int = 50) -> float:
     return float(norm[0] / norm[-1])
 
 
-@lesson("gradients")
 @pytest.mark.parametrize(
     ("radius", "verdict", "goal"),
     [(0.5, "vanish", "break"), (2.0, "explode", None), (1.0, "", "cure")],
@@ -52,7 +46,6 @@ def test_the_gradient_of_lesson_five_is_that_of_the_library(
         page.wait_for_selector(f".goal.reached[data-goal={goal}]")
 
 
-@lesson("gradients")
 def test_lesson_five_is_done_by_keyboard_alone(visit: Visits) -> None:
     each = visit()
     page = each.go("#/gradients")
@@ -80,7 +73,6 @@ def test_lesson_five_is_done_by_keyboard_alone(visit: Visits) -> None:
     page.wait_for_selector(".goal.reached[data-goal=cure]")
 
 
-@lesson("bptt")
 def test_the_terms_of_lesson_four_add_up_to_autograd(visit: Visits) -> None:
     each = visit()
     each.begin("bptt")
@@ -93,14 +85,13 @@ def test_the_terms_of_lesson_four_add_up_to_autograd(visit: Visits) -> None:
 
 
 @full
-@lesson("cures")
 @pytest.mark.parametrize(("cure", "cured"), [("none", False), ("GRU", True)])
 def test_the_cures_of_lesson_seven_work_as_they_claim(
     visit: Visits, cure: str, cured: bool
 ) -> None:
     each = visit()
-    page = each.begin("cures", "?task=adding&rate=0.01&seed=0")
-    page.click(f".stage button:has-text('{cure}'), .sheet label:has-text('{cure}')")
+    page = each.begin("cures", f"?cure={cure}&task=adding&rate=0.01&seed=0")
+    page.click(".sheet button:text-is('Train')")
     wait_for(lambda: bool(each.latest("result")))
     assert (each.latest("result")["mse"] < 0.01) is cured
 

@@ -31,9 +31,7 @@ SLUGS = (
 )
 
 LESSONS: tuple[tuple[str, str], ...] = tuple(
-    (slug, f"elman.lab.lessons.{slug}:LESSON")
-    for slug in SLUGS
-    if (FOLDER / slug / "__init__.py").is_file()
+    (slug, f"elman.lab.lessons.{slug}:LESSON") for slug in SLUGS
 )
 """The slugs of the lessons, in their order, and where to find them."""
 

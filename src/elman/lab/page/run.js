@@ -301,7 +301,7 @@ function mapChart(element, choose, onUnit) {
         sorted = sorted === row ? null : row;
         draw();
       },
-      sentence: unit === null ? `The ${units.length} units of the ${layer.cell} that change most. A click on a unit sorts the words by it, and shows where it is highest.` : `Words sorted by unit ${unit}: it is highest at ${columns.slice(0, 3).join(", ")}. Click it again for the order of the text.`,
+      sentence: unit === null ? `The ${units.length} units of the ${layer.cell} that change most. A click on a unit sorts the words by it, and shows where it is highest.` : `Words sorted by unit ${unit}: it is highest at ${columns.slice(0, 3).map((name) => `"${name}"`).join(", ")}. Click it again for the order of the text.`,
     });
   }
   layerOf.addEventListener("change", fill);
