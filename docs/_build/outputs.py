@@ -31,6 +31,7 @@ from docs._build.blocks import PAGES, ROOT, TEXT, Block, blocks_of, commands
 KEPT = Path(__file__).parent / "outputs"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 LONG = re.compile("it (trains|takes|needs)|the first trains")  # a reader cares for such reasons
+PROGRESS = re.compile(r"^predicted [\d,]+ rows of ")  # which only a slow machine prints
 MOST_LINES = 120
 
 
@@ -54,7 +55,7 @@ def shown(text: str, folder: Path) -> str:
     text = "\n".join(line.rsplit("\r", 1)[-1].rstrip() for line in text.splitlines())
     for place, name in ((f"{folder}/", ""), (f"{ROOT}/", ""), (str(Path.home()), "~")):
         text = text.replace(place, name)
-    lines = text.strip("\n").splitlines()
+    lines = [line for line in text.strip("\n").splitlines() if not PROGRESS.match(line)]
     if len(lines) > MOST_LINES:
         half = MOST_LINES // 2
         lines = [*lines[:half], f"... {len(lines) - 2 * half} lines more ...", *lines[-half:]]

@@ -17,6 +17,9 @@ from typing import Any
 
 from docs._build import ball, charts, drawings
 
+END = "<eos>"
+"""What a text of a network ends with, which is no word of it."""
+
 PICTURE = re.compile(r"<!-- picture: (?P<name>[\w ]+) -->")
 Place = Sequence[float]
 GALLERY = ball.KEPT.parent / "gallery"
@@ -207,6 +210,8 @@ def looking() -> str:
     kept = read("caption")
     side, items = kept["side"], []
     for word, weights in zip(kept["words"], kept["weights"], strict=True):
+        if word == END:
+            continue
         most = max(weights)
         cells = "".join(
             f'<rect class="look" x="{i % side}" y="{i // side}" width="1" height="1" '

@@ -172,11 +172,12 @@ def installed(package: str) -> str | None:
 
 
 def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]], metric: Metric) -> str:
-    """The metric of each model on each split, the best model first.
+    """The metric of each model on each split, the best model first; those without it are left out.
 
     >>> from elman.metrics import Metric
     >>> bigram, ours = {"valid": {"perplexity": 210.1}}, {"valid": {"perplexity": 120.7}}
-    >>> print(metrics_table({"bigram": bigram, "ours": ours}, Metric("perplexity")))
+    >>> models = {"bigram": bigram, "ours": ours, "copy": {"valid": {"accuracy": 0.1}}}
+    >>> print(metrics_table(models, Metric("perplexity")))
     perplexity  valid
     ours        120.7
     bigram      210.1
@@ -193,6 +194,7 @@ def metrics_table(models: Mapping[str, Mapping[str, Mapping[str, float]]], metri
     rows = [
         (model, [measured.get(s, {}).get(name) for s in splits])
         for model, measured in models.items()
+        if any(name in metrics for metrics in measured.values())
     ]
     rows.sort(key=lambda row: (row[1][0] is None, sign * (row[1][0] or 0)))
     cells = [[model, *map(number, values)] for model, values in rows]

@@ -373,7 +373,7 @@ class Translate(Supervised):
                 "log_probability": best.log_probability,
             }
             if others:
-                answer["others"] = {self._decode(h.tokens): h.score for h in others}
+                answer["others"] = {self._decode(h.tokens): h.log_probability for h in others}
             answers.append(answer)
         return answers
 

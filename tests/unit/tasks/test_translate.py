@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,8 @@ def test_it_learns_and_comes_back(tmp_path: Path) -> None:
     [answer] = task.answers([{"source": "abz"}])
     assert answer["unknown"] == ["z"]
     assert len(answer["others"]) == 2
+    logs = [answer["log_probability"], *answer["others"].values()]
+    assert sum(map(math.exp, logs)) <= 1 + 1e-6  # probabilities of different sequences
     [lengths] = task.tables(task.predict("test"))
     assert [row[0] for row in lengths.rows] == ["1", "2", "3"][-len(lengths.rows) :]
     shortest, *_ = task.predict("test").alignments
