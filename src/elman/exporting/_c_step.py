@@ -240,7 +240,7 @@ class StepPrinter:
         place = _place(0, contiguous_strides(sizes[: len(kept)]))
         store = f"{self._places[id(node)]}[{place}] = sum;"
         yield from _loops(
-            sizes[: len(kept)], [f"float sum = {begin};", *inner, store], squeeze=False
+            sizes[: len(kept)], [f"float sum = {begin};", *inner, store]
         )
 
     def _lookup(self, node: Lookup) -> Iterator[str]:
@@ -269,7 +269,7 @@ class StepPrinter:
         """Copies of the states, and of the output, to where the caller has them."""
         yield from self._copied(*self._flat(self.graph.output, "output"))
         for before, after in zip(self.graph.states, self.graph.after, strict=True):
-            if base_of(after) is not before:
+            if before.size and base_of(after) is not before:
                 yield from self._copied(*self._flat(after, f"state->{self.fields[id(before)]}"))
 
     def _flat(self, node: Node, target: str) -> tuple[View, str]:

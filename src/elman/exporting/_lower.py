@@ -110,7 +110,7 @@ class _Lowering:
                     f"state {before.name} has {before.size} numbers before a step and {new.size} "
                     "after it: a state of one size is needed to export a model"
                 )
-        return Graph(x, states, output, tuple(map(_apart, after)))
+        return Graph(x, states, output, tuple(map(_apart, states, after)))
 
     def _call(self, node: fx.Node) -> Any:
         args, kwargs = (
@@ -274,10 +274,10 @@ class _Lowering:
         )  # fmt: skip
 
 
-def _apart(after: Node) -> Node:
-    """A state that becomes another one is copied first, or that one might be overwritten."""
+def _apart(before: StateBefore, after: Node) -> Node:
+    """A state that becomes what another one was is copied before that one is overwritten."""
     base = after.base if isinstance(after, View) else after
-    if isinstance(after, StateBefore) or not isinstance(base, StateBefore):
+    if after is before or not isinstance(base, StateBefore):
         return after
     return Map(shape=after.shape, kind=after.kind, line=after.line, op="copy", operands=(after,))
 
@@ -418,13 +418,40 @@ def _reduce(
     return Map(shape=shape, op="div", operands=(result, float(count)), line=line)
 
 
-@_rule("var_mean")
-def _var_mean(
+@_rule("var", "var_mean")
+def _variance(
     low: _Lowering, node: fx.Node, a: Any, dims: Any = None, *, correction: Any = 1,
     keepdim: bool = False,
-) -> tuple[Node, Node]:  # fmt: skip
+) -> Any:  # fmt: skip
     view = as_view(low.node(a))
-    over = tuple(d % len(view.shape) for d in dims or range(len(view.shape)))
+    variance, average, _ = _moments(low, node, view, dims or range(len(view.shape)), correction)
+    several = isinstance(node.meta["val"], (list, tuple))
+    shape = tuple((node.meta["val"][0] if several else node.meta["val"]).shape)
+    of_variance = _with_shape(variance, shape)
+    return (of_variance, _with_shape(average, shape)) if several else of_variance
+
+
+@_rule("native_layer_norm")
+def _layer_norm(
+    low: _Lowering, node: fx.Node, a: Any, shape: Sequence[int], gain: Any, shift: Any, eps: float
+) -> tuple[Node, Node, Node]:
+    view, line = as_view(low.node(a)), node.meta.get("line", "")
+    dims = range(len(view.shape) - len(shape), len(view.shape))
+    variance, average, away = _moments(low, node, view, dims, 0)
+    padded = Map(shape=variance.shape, op="add", operands=(variance, eps), line=line)
+    scale = Map(shape=variance.shape, op="rsqrt", operands=(padded,), line=line)
+    result = Map(shape=view.shape, op="mul", operands=(away, scale), line=line)
+    for op, own in (("mul", gain), ("add", shift)):
+        if own is not None:
+            result = Map(shape=view.shape, op=op, operands=(result, low.operand(own)), line=line)
+    return result, average, scale
+
+
+def _moments(
+    low: _Lowering, node: fx.Node, view: View, dims: Sequence[int], correction: Any
+) -> tuple[Node, Node, Node]:
+    """The variance and the mean over dimensions, which stay with size 1; and view - mean."""
+    over = tuple(d % len(view.shape) for d in dims)
     kept = tuple(1 if d in over else n for d, n in enumerate(view.shape))
     count, line = view.size // max(1, torch.Size(kept).numel()), node.meta.get("line", "")
 
@@ -435,9 +462,7 @@ def _var_mean(
     average = mean(view, float(count))
     away = Map(shape=view.shape, op="sub", operands=(view, average), line=line)
     square = Map(shape=view.shape, op="mul", operands=(away, away), line=line)
-    variance = mean(square, float(count - correction))
-    shape = tuple(node.meta["val"][0].shape)
-    return _with_shape(variance, shape), _with_shape(average, shape)
+    return mean(square, float(count - (1 if correction is None else correction))), average, away
 
 
 @_rule("cat")

@@ -56,13 +56,19 @@ def trace(model: Any, example: Tensor) -> Traced:
     leaves = [leaf for _, leaf in pairs]
 
     def step(x: Tensor, *states: Tensor) -> list[Tensor]:
-        with _Watching():  # type: ignore[no-untyped-call]
-            output, state = model.step(x, tree_unflatten(list(states), structure))
+        output, state = model.step(x, tree_unflatten(list(states), structure))
         after = [leaf for _, leaf in tree_flatten_with_path(state)[0]]
         return [output, *after]
 
     with torch.no_grad(), use_engine("reference"):
-        module = make_fx(step, decomposition_table=_decompositions())(example, *leaves)
+        # What an operation of torch's does in place, on a tensor of its own, is no change.
+        pure = torch.func.functionalize(step, remove="mutations")
+
+        def watched(*tensors: Tensor) -> Any:
+            with _Watching():  # type: ignore[no-untyped-call]
+                return pure(*tensors)
+
+        module = make_fx(watched, decomposition_table=_decompositions())(example, *leaves)
     names = _unique([_name_of(path) for path, _ in pairs])
     return Traced(module, names, tuple(leaf.detach() for leaf in leaves))
 
@@ -121,10 +127,10 @@ def _decompositions() -> dict[Any, Any]:
 
     table = dict(core_aten_decompositions())
     table.update(get_decompositions([
-        aten.native_layer_norm, aten.softplus, aten.gelu, aten._softmax, aten._log_softmax,
+        aten.softplus, aten.gelu, aten._softmax, aten._log_softmax,
         aten.leaky_relu, aten.elu, aten.hardtanh, aten.hardsigmoid, aten.hardswish, aten.silu,
-        aten.log_sigmoid_forward, aten.logsumexp, aten.var_mean, aten.linalg_vector_norm,
-        aten.native_group_norm, aten.softshrink, aten.hardshrink, aten.mish, aten.addcmul, aten.lerp,
+        aten.log_sigmoid_forward, aten.logsumexp, aten.linalg_vector_norm,
+        aten.softshrink, aten.hardshrink, aten.mish, aten.addcmul, aten.lerp,
     ]))  # fmt: skip
     return table
 
