@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-import torch
-
 from elman import __version__
 from elman._errors import ConfigError
 from elman.exporting._c_arrays import Array, arrays_of, commented, declared, identifier, quoted
@@ -21,11 +19,12 @@ from elman.exporting._target import Files, Options
 from elman.exporting._trace import Traced
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if "
-    "inline int long register restrict return short signed sizeof static struct switch typedef "
-    "union unsigned void volatile while input output state".split()
-)
+_WORDS = """
+auto break case char const continue default do double else enum extern float for goto if inline int
+long register restrict return short signed sizeof static struct switch typedef union unsigned void
+volatile while input output state
+"""
+_KEYWORDS = frozenset(_WORDS.split())
 
 
 def files(model: StepModel, traced: Traced, graph: Graph, options: Options) -> Files:
@@ -45,7 +44,9 @@ def files(model: StepModel, traced: Traced, graph: Graph, options: Options) -> F
     printer = StepPrinter(graph, arrays, fields, Dialect(name, options.libm))
     body = printer.lines()
     writer = _Writer(model, graph, traced, options, fields)
-    source = "\n".join(writer.source(body, arrays, functions(printer.used, name, libm=options.libm)))
+    source = "\n".join(
+        writer.source(body, arrays, functions(printer.used, name, libm=options.libm))
+    )
     header = "\n".join(writer.header())
     stack = sum(4 * size for size, _ in printer.buffers.values())
     sizes: Sizes = count(graph, arrays.values(), stack, model.vocabulary if writer.table else None)
@@ -81,7 +82,8 @@ class _Writer:
         yield f"#ifndef {upper}_H\n#define {upper}_H\n\n#include <stddef.h>\n#include <stdint.h>\n"
         yield '#ifdef __cplusplus\nextern "C" {\n#endif\n'
         if tokens:
-            yield f"#define {upper}_TOKENS {self._token_count()} /* a token is from 0 to this - 1 */"
+            yield "/* A token is a number from 0 to this - 1. */"
+            yield f"#define {upper}_TOKENS {self._token_count()}"
         else:
             yield f"#define {upper}_INPUT_SIZE {self.graph.input.size}"
         yield f"#define {upper}_OUTPUT_SIZE {self.graph.output.size}\n"
@@ -96,7 +98,8 @@ class _Writer:
         yield f"void {name}_init({name}_state *state);\n"
         yield from self._signatures()
         if self.model.labels:
-            yield f"\n/* What each output is. */\nextern const char *const {name}_labels[{len(self.model.labels)}];"
+            yield "\n/* What each output is. */"
+            yield f"extern const char *const {name}_labels[{len(self.model.labels)}];"
         if self.table and self.model.vocabulary is not None:
             yield from token_header(self.model.vocabulary, name)
         yield f"\n#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {upper}_H */"

@@ -50,7 +50,9 @@ def arrays_of(graph: Graph, prefix: str, *, int8: bool) -> dict[int, Array]:
         value = constant.value.detach().cpu()
         name = names[id(constant)]
         if not bool(torch.isfinite(value.float()).all()):
-            raise ConfigError(f"{constant.name or name} has numbers that are not finite: train again")
+            raise ConfigError(
+                f"{constant.name or name} has numbers that are not finite: train again"
+            )
         if int8 and by_row is not None:
             arrays[id(constant)] = Array(name, *quantized(value.float(), by_row), by_row)
         else:
@@ -119,7 +121,7 @@ def filled(texts: Iterable[str]) -> Iterator[str]:
 
 
 def quoted(text: str) -> str:
-    """A text as a C string, of bytes in UTF-8.
+    r"""A text as a C string, of bytes in UTF-8.
 
     >>> quoted('a "b"?')
     '"a \\\\"b\\\\"\\\\?"'

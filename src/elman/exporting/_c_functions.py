@@ -1,7 +1,8 @@
 """The C functions that a file brings along: elementary functions, and products with weights.
 
-The elementary functions have no branch and compare no floating-point numbers, so that a compiler may
-vectorize loops over them under strict C99. The range is reduced exactly and a Taylor series summed.
+The elementary functions have no branch and compare no floating-point numbers, so that a compiler
+may vectorize loops over them under strict C99. The range is reduced exactly and a Taylor series
+summed.
 """
 
 from __future__ import annotations

@@ -11,11 +11,12 @@ from elman.exporting._nodes import Kind, Number
 
 # {p} is what names of the file begin with; the operands are {0}, {1} and {2}.
 _OWN = ("sigmoid", "tanh", "exp", "expm1", "relu")
-_LIBM = (
-    "log1p log2 log10 exp2 sqrt sin cos tan asin acos atan sinh cosh asinh acosh atanh erf erfc "
-    "floor ceil trunc log lgamma"
-).split()
-_LIBM_TWO = "fmod atan2 hypot copysign".split()
+_WORDS = """
+log1p log2 log10 exp2 sqrt sin cos tan asin acos atan sinh cosh asinh acosh atanh erf erfc floor
+ceil trunc log lgamma
+"""
+_LIBM = _WORDS.split()
+_LIBM_TWO = ["fmod", "atan2", "hypot", "copysign"]
 
 TEMPLATES: dict[str, str] = {
     "add": "{0} + {1}",

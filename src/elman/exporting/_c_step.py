@@ -168,18 +168,14 @@ class StepPrinter:
             texts.append(self._operand(operand, node, kind, names))
             if op == "pow" and number == 1 and not isinstance(operand, Node):
                 power = operand
-        if op in ("exp", "expm1", "sigmoid", "tanh", "relu"):
-            self.used.add(op)
-        elif not self.dialect.libm and op in ("log", "log1p"):
-            self.used.add(op)
-        elif not self.dialect.libm and (op in ("sqrt", "rsqrt") or power == 0.5):
-            self.used.add("sqrt")
+        own = {"log", "log1p", "sqrt"} if not self.dialect.libm else set()
+        name = "sqrt" if op == "rsqrt" or power == 0.5 else op
+        if name in own | {"exp", "expm1", "sigmoid", "tanh", "relu"}:
+            self.used.add(name)
         text = self.dialect.expression(op, texts, power)
         return f"(float)({text})" if node.kind == "float" and wanted == "int" else text
 
-    def _operand(
-        self, operand: Node | Number, user: Map, kind: Kind, names: dict[int, str]
-    ) -> str:
+    def _operand(self, operand: Node | Number, user: Map, kind: Kind, names: dict[int, str]) -> str:
         if not isinstance(operand, Node):
             return literal(operand, kind)
         base = base_of(operand)
@@ -223,7 +219,9 @@ class StepPrinter:
         kept = [d for d in range(len(view.shape)) if d not in node.over]
         dims = [*kept, *node.over]
         sizes = [view.shape[d] for d in dims]
-        element = f"{self._array(view.base)}[{_place(view.offset, [view.strides[d] for d in dims])}]"
+        element = (
+            f"{self._array(view.base)}[{_place(view.offset, [view.strides[d] for d in dims])}]"
+        )
         first = [view.strides[d] for d in kept]
         begin = (
             "0.0f"
@@ -239,9 +237,7 @@ class StepPrinter:
         inner = list(_loops(sizes[len(kept) :], [add], first=len(kept)))
         place = _place(0, contiguous_strides(sizes[: len(kept)]))
         store = f"{self._places[id(node)]}[{place}] = sum;"
-        yield from _loops(
-            sizes[: len(kept)], [f"float sum = {begin};", *inner, store]
-        )
+        yield from _loops(sizes[: len(kept)], [f"float sum = {begin};", *inner, store])
 
     def _lookup(self, node: Lookup) -> Iterator[str]:
         table, width = self.arrays[id(node.table)], node.table.shape[1]

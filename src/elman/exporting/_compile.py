@@ -57,7 +57,9 @@ class CompiledC:
         self.name, self.reads_tokens, self.output_size = name, reads_tokens, output_size
         found = command or compiler()
         if found is None:
-            raise ElmanError(f"expected a C compiler ({', '.join(COMPILERS)}), got none: install one")
+            raise ElmanError(
+                f"expected a C compiler ({', '.join(COMPILERS)}), got none: install one"
+            )
         with tempfile.TemporaryDirectory(prefix="elman-export-") as folder:
             library = _compiled(found, Path(folder), texts, name, flags)
             self._c = ctypes.CDLL(str(library))
@@ -102,7 +104,9 @@ def _compiled(
         (folder / file).write_text(text, encoding="ascii")
     size = f"size_t {name}_state_size(void) {{ return sizeof({name}_state); }}"
     declaration = f"size_t {name}_state_size(void);"
-    (folder / "size.c").write_text(f'#include "{name}.h"\n{declaration}\n{size}\n', encoding="ascii")
+    (folder / "size.c").write_text(
+        f'#include "{name}.h"\n{declaration}\n{size}\n', encoding="ascii"
+    )
     library = folder / f"lib{name}.so"
     line = [
         command, *WARNINGS, *flags, "-fPIC", "-shared", "-o", str(library), f"{name}.c", "size.c",

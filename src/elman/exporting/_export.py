@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -30,9 +29,7 @@ TARGETS: tuple[tuple[str, str], ...] = (("c", "elman.exporting._c"),)
 class Target(Protocol):
     """What a module of `TARGETS` has."""
 
-    def files(
-        self, model: StepModel, traced: Traced, graph: Graph, options: Options
-    ) -> Files: ...
+    def files(self, model: StepModel, traced: Traced, graph: Graph, options: Options) -> Files: ...
 
 
 class Exported(NamedTuple):
@@ -96,7 +93,7 @@ def export(
     target = _target(to)
     if weights not in ("float32", "int8"):
         raise ConfigError(f"weights must be float32 or int8, got {weights!r}: choose one of them")
-    if not 0 <= max_loss:
+    if not max_loss >= 0:
         raise ConfigError(f"max_loss must be at least 0, got {max_loss}")
     step_model = _model_of(model, checkpoint)
     require_steps(step_model.step, step_model.example)
@@ -136,7 +133,7 @@ def _model_of(model: Any, checkpoint: str) -> StepModel:
     return of_module(model)
 
 
-def _names(step: Any) -> Mapping[int, str]:
+def _names(step: Any) -> dict[int, str]:
     """The names of parameters and buffers, by the address of their storage."""
     tensors = [*step.named_parameters(), *step.named_buffers()]
     return {t.untyped_storage().data_ptr(): name for name, t in reversed(tensors)}

@@ -53,7 +53,9 @@ class Check(NamedTuple):
         """By which share the metric is worse after the export; negative where it is better."""
         if self.metric is None:
             return 0.0
-        worse = self.before - self.after if self.metric.higher_is_better else self.after - self.before
+        worse = (
+            self.before - self.after if self.metric.higher_is_better else self.after - self.before
+        )
         return worse / max(abs(self.before), 1e-12)
 
 
@@ -69,7 +71,7 @@ class StepModel:
         notes: what the caller has to know, a sentence each.
         labels: the names of the outputs, where they have some.
         vocabulary: of the tokens that come in.
-        """
+    """
 
     step: Any
     example: Tensor
@@ -183,7 +185,9 @@ def require_steps(model: Any, example: Tensor) -> None:
         with torch.no_grad():
             model.step(example, model.initial_state(1))
     except ElmanError as error:
-        raise ConfigError(f"this model cannot be exported as steps: {error}") from error
+        hint = "; a task's network has one direction with --model.no-bidirectional"
+        hint = hint if "bidirectional" in str(error) else ""
+        raise ConfigError(f"this model cannot be exported as steps: {error}{hint}") from error
 
 
 def _title(model: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""A step as a graph of arrays of fixed shapes: what a printer of code, in any language, works on."""
+"""A step as a graph of arrays of fixed shapes, which knows no language."""
 
 from __future__ import annotations
 

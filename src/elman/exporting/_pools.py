@@ -34,7 +34,7 @@ class StreamingPool(nn.Module):
         self.pool, self.size = pool, size
 
     def initial_state(self, rows: int) -> dict[str, Tensor]:
-        kind, state = self.pool.kind, {}
+        kind, state = self.pool.kind, dict[str, Tensor]()
         if kind in ("mean", "mean+max"):
             state |= {"sum": torch.zeros(rows, self.size), "count": torch.zeros(rows, 1)}
         if kind in ("max", "mean+max"):

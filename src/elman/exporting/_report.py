@@ -9,10 +9,11 @@ from elman.data import Vocabulary
 from elman.exporting._c_arrays import Array
 from elman.exporting._nodes import Graph, Map, MatrixProduct, Node, Product, Reduction
 
-FUNCTIONS = frozenset(
-    "sigmoid tanh exp expm1 log log1p log2 log10 exp2 sqrt rsqrt sin cos tan asin acos atan sinh "
-    "cosh asinh acosh atanh erf erfc pow fmod atan2 hypot lgamma".split()
-)
+_WORDS = """
+sigmoid tanh exp expm1 log log1p log2 log10 exp2 sqrt rsqrt sin cos tan asin acos atan sinh cosh
+asinh acosh atanh erf erfc pow fmod atan2 hypot lgamma
+"""
+FUNCTIONS = frozenset(_WORDS.split())
 
 
 class Sizes(NamedTuple):
@@ -42,6 +43,11 @@ class Sizes(NamedTuple):
     def flash(self) -> int:
         """Constants, and the code where its size is known."""
         return self.weights + self.vocabulary + (self.code or 0)
+
+    @property
+    def operations(self) -> int:
+        """All that a step computes, a multiply-add as one."""
+        return self.multiply_adds + self.functions + self.others
 
     @property
     def ram(self) -> int:

@@ -51,11 +51,13 @@ def is_direct(operand: Node, user: Map) -> bool:
     """Whether the user's number at a place needs the operand's number at that place."""
     base, shape = base_of(operand), squeezed(user.shape)
     whole = not isinstance(operand, View) or is_whole(operand)
-    return isinstance(base, Map) and whole and squeezed(base.shape) == shape == squeezed(operand.shape)
+    return (
+        isinstance(base, Map) and whole and squeezed(base.shape) == shape == squeezed(operand.shape)
+    )
 
 
 class _Stages:
-    """A stage has what needs no loop of the same stage, and then loops that do not need each other."""
+    """Of each node its stage, whose loops come after all else of it and do not need each other."""
 
     def __init__(self, graph: Graph) -> None:
         self.of: dict[int, int] = {}
@@ -95,9 +97,7 @@ def schedule(graph: Graph) -> list[Statement]:
     for stage in range(max(stages.of.values()) + 1):
         statements += others.get(stage, [])
         statements += [
-            Loop(shape, tuple(maps), stored)
-            for (its, shape), maps in loops.items()
-            if its == stage
+            Loop(shape, tuple(maps), stored) for (its, shape), maps in loops.items() if its == stage
         ]
     return statements
 

@@ -108,12 +108,12 @@ def _about_lines(vocabulary: Vocabulary) -> list[str]:
 
 def _about_tokens(vocabulary: Vocabulary) -> list[str]:
     if vocabulary.kind in ("bpe", "unigram"):
-        return [
-            f"Tokens are numbers of {vocabulary.kind} pieces: a text is cut into them by the "
-            "tokenizer of the run, not here."
-        ]
-    cut = "words, between white space, and punctuation marks" if vocabulary.kind == "word" else (
-        "characters"
+        pieces = f"Tokens are numbers of {vocabulary.kind} pieces: "
+        return [f"{pieces}a text is cut into them by the tokenizer of the run, not here."]
+    cut = (
+        "words, between white space, and punctuation marks"
+        if vocabulary.kind == "word"
+        else ("characters")
     )
     return [f"Tokens are {cut}; the caller cuts a text into them."]
 
@@ -174,7 +174,8 @@ def _classify(task: Classify) -> StepModel:
     network = frozen_copy(task.network)
     temperature = float(network.get_buffer("temperature"))
     step = _Head(
-        _Sequence(network, _preparing(task.input)), lambda scores: (scores / temperature).softmax(-1)
+        _Sequence(network, _preparing(task.input)),
+        lambda scores: (scores / temperature).softmax(-1),
     )
 
     def check(run: Runner) -> Check:
@@ -271,11 +272,7 @@ def _last_outputs(feature: Text | Series, rows: Rows, run: Runner) -> NDArray[np
     return np.stack(outputs)
 
 
-def _compared(
-    part: Any, split: str, wanted: Any, got: Any, rows: Rows, difference: float
-) -> Check:
+def _compared(part: Any, split: str, wanted: Any, got: Any, rows: Rows, difference: float) -> Check:
     before, after = (float(part.metrics(p)[part.metric.name]) for p in (wanted, got))
     steps = int(rows.lengths("x").clamp(max=part.input.max_length).sum())
     return Check(f"{split} rows", steps, difference, part.metric, before, after)
-
-

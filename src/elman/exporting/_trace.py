@@ -1,4 +1,4 @@
-"""One step of a model as torch operations: traced with one row, and refused where that would lie."""
+"""One step of a model as torch operations, traced with one row."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ _NOT_THE_USERS = (
     "/beartype/",
     "<@beartype",
 )
+_LONGEST_LINE = 160
 
 
 class Traced(NamedTuple):
@@ -65,7 +66,7 @@ def trace(model: Any, example: Tensor) -> Traced:
         pure = torch.func.functionalize(step, remove="mutations")
 
         def watched(*tensors: Tensor) -> Any:
-            with _Watching():  # type: ignore[no-untyped-call]
+            with _Watching():
                 return pure(*tensors)
 
         module = make_fx(watched, decomposition_table=_decompositions())(example, *leaves)
@@ -119,6 +120,7 @@ def _user_line() -> str:
         return ""
     file, number = frame.f_code.co_filename, frame.f_lineno
     text = linecache.getline(file, number, frame.f_globals).strip()
+    text = text if len(text) <= _LONGEST_LINE else f"{text[: _LONGEST_LINE - 4]} ..."
     return f"{text}  [{Path(file).name}:{number}]" if text else ""
 
 
