@@ -106,13 +106,17 @@ class Delays(Cell):
 
     states = ("h", "last", "one_before")
 
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.gain = nn.Parameter(torch.tensor(0.5))
+
     def project(self, x: Tensor) -> Tensor:
         return x
 
     def step(self, inp: Tensor, state: Any) -> Any:
         turned = torch.cat([state.one_before[:, 2:], state.last[:, :2]], -1)
         mean = inp.mean(-1, keepdim=True)
-        h = torch.tanh(turned + mean - 0.5 * state.h.clamp(-0.5, 0.5))
+        h = torch.tanh(turned + mean - self.gain * state.h.clamp(-0.5, 0.5))
         return self.State(h, state.h, state.last)
 
 

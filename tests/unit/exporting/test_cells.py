@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import sampling
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 import elman
+import sampling
 from elman.cells import CELLS
-from exporting.exported_cells import OWN, Steps, cell, code_of, flat, needs_compiler
+from unit.exporting.exported_cells import OWN, Steps, cell, code_of, flat, needs_compiler
 
 pytestmark = [needs_compiler, pytest.mark.unchecked]
 
