@@ -21,6 +21,8 @@ NAMES = [*(name for name, _ in CELLS), *OWN]
 DRAWN = sampling.cases(NAMES, 3)
 UNITS = 8
 STEPS = 10_000
+LOST = 0.01
+"""A stream that is further from float64 than this share is on another path: a chaotic cell."""
 
 
 @pytest.mark.every
@@ -58,9 +60,11 @@ def test_free_steps_are_as_near_to_float64_as_a_stream(
     inputs = torch.randn(STEPS, UNITS)
     single, got = streamed(layer, inputs), code(inputs.numpy())
     exact = streamed(layer.double(), inputs.double())
-    # A number of float32 is itself off by half a unit of its last place.
-    least = 1e-7 * np.abs(exact).max()
-    assert np.abs(got - exact).max() <= 2 * np.abs(single - exact).max() + least
+    largest, away = np.abs(exact).max(), np.abs(single - exact).max()
+    assert np.isfinite(got).all()
+    if away < LOST * largest:
+        # A number of float32 is itself off by half a unit of its last place.
+        assert np.abs(got - exact).max() <= 2 * away + 1e-7 * largest
 
 
 def test_a_wrong_step_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
