@@ -187,8 +187,10 @@ class _Writer:
             yield f"void {name}_step({name}_state *state, const float *input, float *output) {{"
         declarations = [line for line in body if re.fullmatch(r"\w+ t\d+\[\d+\];", line)]
         yield from (f"    {line}" for line in declarations)
-        if not self.states:
-            yield "    (void)state;"
+        text = "\n".join(line for line in body if not line.startswith("/*"))
+        for parameter, use in (("state", "state->"), ("input", "input")):
+            if use not in text:
+                yield f"    (void){parameter};"
         if self.model.reads_tokens:
             yield f"    if (input < 0 || input >= {self.upper}_TOKENS) return -1;"
         yield from (f"    {line}" for line in body[len(declarations) :])

@@ -63,7 +63,6 @@ class CompiledC:
         with tempfile.TemporaryDirectory(prefix="elman-export-") as folder:
             library = _compiled(found, Path(folder), texts, name, flags)
             self._c = ctypes.CDLL(str(library))
-            self.code = _code_size(Path(folder), found, name)
         size = self._c[f"{name}_state_size"]
         size.restype = ctypes.c_size_t
         # Every field is of numbers of four bytes, so that a state is an array of them.
@@ -100,8 +99,7 @@ def _address(array: NDArray[Any]) -> ctypes.c_void_p:
 def _compiled(
     command: str, folder: Path, texts: Mapping[str, str], name: str, flags: Sequence[str]
 ) -> Path:
-    for file, text in texts.items():
-        (folder / file).write_text(text, encoding="ascii")
+    _write(texts, folder)
     size = f"size_t {name}_state_size(void) {{ return sizeof({name}_state); }}"
     declaration = f"size_t {name}_state_size(void);"
     (folder / "size.c").write_text(
@@ -116,14 +114,22 @@ def _compiled(
     return library
 
 
-def _code_size(folder: Path, command: str, name: str) -> int | None:
+def code_size(texts: Mapping[str, str], name: str) -> int | None:
     """Bytes of machine code, small rather than fast; None where no command tells them."""
-    size = shutil.which("size")
-    if size is None:
+    command, size = compiler(), shutil.which("size")
+    if command is None or size is None:
         return None
-    _run([command, "-std=c99", "-Os", "-c", "-o", "small.o", f"{name}.c"], folder)
-    lines = _run([size, "-A", "small.o"], folder).splitlines()
+    with tempfile.TemporaryDirectory(prefix="elman-export-") as place:
+        folder = Path(place)
+        _write(texts, folder)
+        _run([command, "-std=c99", "-Os", "-c", "-o", "small.o", f"{name}.c"], folder)
+        lines = _run([size, "-A", "small.o"], folder).splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(".text"))
+
+
+def _write(texts: Mapping[str, str], folder: Path) -> None:
+    for file, text in texts.items():
+        (folder / file).write_text(text, encoding="ascii")
 
 
 def _run(line: Sequence[str], folder: Path) -> str:

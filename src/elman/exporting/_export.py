@@ -11,7 +11,7 @@ from torch import nn
 
 from elman._errors import ConfigError, ElmanError, nearest
 from elman._files import replacing
-from elman.exporting._compile import CompiledC, compiler
+from elman.exporting._compile import CompiledC, code_size, compiler
 from elman.exporting._lower import lower
 from elman.exporting._model import Check, StepModel, of_module, require_steps, token_count
 from elman.exporting._nodes import Graph
@@ -159,4 +159,4 @@ def _checked(
         reads_tokens=model.reads_tokens,
         output_size=graph.output.size,
     )
-    return model.check(code), files.sizes._replace(code=code.code)
+    return model.check(code), files.sizes._replace(code=code_size(files.texts, options.name))

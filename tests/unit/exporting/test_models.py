@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import elman
+import sampling
 from elman._errors import ConfigError, DtypeError, ElmanError
 from elman.cells import GRU, LSTM
 from elman.exporting import CompiledC, compiler
@@ -82,7 +83,7 @@ MODELS = {
 
 
 @needs_compiler
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", sampling.cases(list(MODELS), 2))
 def test_a_layer_is_checked_on_random_inputs(name: str, tmp_path: Path) -> None:
     model = MODELS[name]()
     with torch.no_grad():
@@ -94,7 +95,7 @@ def test_a_layer_is_checked_on_random_inputs(name: str, tmp_path: Path) -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", sampling.cases(POOLS, 1))
 def test_a_classifier_has_its_pool_its_temperature_and_its_labels(reviews: Path, pool: str) -> None:
     task = run_of("classify", {"train": [reviews]}, {"bidirectional": False, "pool": pool})
     task.network.get_buffer("temperature").fill_(1.7)
@@ -116,7 +117,7 @@ def test_every_word_is_its_token(reviews: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @needs_compiler
-@pytest.mark.parametrize("task", ["classify", "regress"])
+@pytest.mark.parametrize("task", sampling.cases(["classify", "regress"], 1))
 def test_numbers_come_in_as_they_were_measured(numbers: Path, task: str) -> None:
     data = {"train": [numbers], "series": "x", "standardize": True}
     if task == "classify":
@@ -139,7 +140,7 @@ LANGUAGES = {
 
 
 @needs_compiler
-@pytest.mark.parametrize("level", LANGUAGES)
+@pytest.mark.parametrize("level", sampling.cases(list(LANGUAGES), 1))
 def test_a_language_model_gives_probabilities(
     book: Path, level: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +175,7 @@ def test_int8_that_costs_too_much_is_refused(book: Path) -> None:
 
 @needs_compiler
 def test_without_libm_nothing_is_linked(tmp_path: Path) -> None:
-    for cell in ("minlstm", "layernormlstm", "slstm"):
+    for cell in sampling.cases(["minlstm", "layernormlstm", "slstm"], 1):
         layer = elman.Recurrent(elman.cells.by_name(cell)(3, 4))
         check = elman.export(layer, path=tmp_path, libm=False).check
         assert check is not None
