@@ -44,7 +44,7 @@ def test_a_run_becomes_two_files(
         record["sizes"][part] for part in ("weights", "vocabulary", "code")
     )
 
-    monkeypatch.setattr(elman.exporting._model.Check, "loss", property(lambda _: 0.02))
+    monkeypatch.setattr(elman.exporting._model.ExportCheck, "loss", property(lambda _: 0.02))
     assert main(["export", run, "--path", "e", "--weights", "int8"]) == 1
     assert "int8 cost 2.0% of perplexity" in capsys.readouterr().err
     assert not Path("e").exists()

@@ -12,7 +12,7 @@ from elman.cli._cells import CellFlag, TrustFlag, own_cells
 from elman.cli._output import Flag, emit, log, table
 
 if TYPE_CHECKING:
-    from elman.exporting import Check, Exported, Sizes
+    from elman.exporting import ExportCheck, Exported, Sizes
 
 NOT_RUN = "not checked: no C compiler was found (cc, gcc or clang)"
 
@@ -106,7 +106,7 @@ def _record(exported: Exported) -> dict[str, Any]:
     return record
 
 
-def _compared(check: Check) -> Iterator[str]:
+def _compared(check: ExportCheck) -> Iterator[str]:
     yield f"largest difference {check.difference:.2g}, over {check.steps:,} steps of {check.data}"
     if check.metric is not None:
         yield f"{check.metric.name} {check.before:.6g} before, {check.after:.6g} after"

@@ -1,7 +1,7 @@
 """Export: a trained model, or a layer with any cell, as code that keeps its state elsewhere.
 
-A step of the model is traced into a graph (`Graph`), which knows no language; a module of `TARGETS`
-prints it.
+A step of the model is traced into a graph that knows no language, and a module of `TARGETS` prints
+it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
         Exported as Exported,
         export as export,
     )
-    from elman.exporting._model import Check as Check, StepModel as StepModel
+    from elman.exporting._model import ExportCheck as ExportCheck, StepModel as StepModel
     from elman.exporting._report import Sizes as Sizes
-    from elman.exporting._target import Files as Files, Options as Options
+    from elman.exporting._target import Files as Files, ExportOptions as ExportOptions
 
 __getattr__, __dir__, __all__ = lazy(
     __name__,
     {
         "_compile": "CompiledC compiler",
         "_export": "TARGETS Exported export",
-        "_model": "Check StepModel",
+        "_model": "ExportCheck StepModel",
         "_report": "Sizes",
-        "_target": "Files Options",
+        "_target": "Files ExportOptions",
     },
 )

@@ -13,9 +13,9 @@ from elman.exporting._c_operations import Dialect, literal
 from elman.exporting._c_step import StepPrinter
 from elman.exporting._c_vocabulary import has_token_table, token_function, token_header
 from elman.exporting._model import StepModel
-from elman.exporting._nodes import Graph, StateBefore
+from elman.exporting._nodes import StateBefore, StepGraph
 from elman.exporting._report import Sizes, count
-from elman.exporting._target import Files, Options
+from elman.exporting._target import ExportOptions, Files
 from elman.exporting._trace import Traced
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -27,7 +27,7 @@ volatile while input output state
 _KEYWORDS = frozenset(_WORDS.split())
 
 
-def files(model: StepModel, traced: Traced, graph: Graph, options: Options) -> Files:
+def files(model: StepModel, traced: Traced, graph: StepGraph, options: ExportOptions) -> Files:
     """The text of the header and of the file, and what they take.
 
     Raises:
@@ -66,7 +66,12 @@ def _fields(states: Sequence[StateBefore]) -> list[str]:
 
 class _Writer:
     def __init__(
-        self, model: StepModel, graph: Graph, traced: Traced, options: Options, fields: list[str]
+        self,
+        model: StepModel,
+        graph: StepGraph,
+        traced: Traced,
+        options: ExportOptions,
+        fields: list[str],
     ) -> None:
         self.model, self.graph, self.options = model, graph, options
         self.name, self.upper = options.name, options.name.upper()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from elman._errors import ConfigError
 from elman.exporting._c_operations import float_text
-from elman.exporting._nodes import Constant, Graph, Lookup, Product
+from elman.exporting._nodes import ConstantArray, Lookup, StepGraph, WeightProduct
 
 _LONGEST = 4095
 """The bytes of a string that every C99 compiler takes."""
@@ -39,9 +39,9 @@ class Array(NamedTuple):
         return self.value.numel() * self.value.element_size() + scales
 
 
-def arrays_of(graph: Graph, prefix: str, *, int8: bool) -> dict[int, Array]:
+def arrays_of(graph: StepGraph, prefix: str, *, int8: bool) -> dict[int, Array]:
     """The array of each constant, by its identity; matrices and tables as int8 if asked for."""
-    matrices = {id(n.matrix): False for n in graph.nodes if isinstance(n, Product)}
+    matrices = {id(n.matrix): False for n in graph.nodes if isinstance(n, WeightProduct)}
     tables = {id(n.table): True for n in graph.nodes if isinstance(n, Lookup)}
     names = _names(graph.constants, prefix)
     arrays = {}
@@ -74,7 +74,7 @@ def quantized(value: Tensor, by_row: bool) -> tuple[Tensor, Tensor]:
     return (value / safe).round().clamp(-127, 127).to(torch.int8), scale
 
 
-def _names(constants: Sequence[Constant], prefix: str) -> dict[int, str]:
+def _names(constants: Sequence[ConstantArray], prefix: str) -> dict[int, str]:
     """Distinct names: those of parameters, or of what is computed of them."""
     names: dict[int, str] = {}
     taken: set[str] = set()

@@ -7,20 +7,20 @@ from collections.abc import Iterator, Sequence
 from elman.exporting._c_arrays import Array, commented
 from elman.exporting._c_operations import Dialect, literal
 from elman.exporting._nodes import (
-    Constant,
-    Graph,
+    ArrayNode,
+    ConstantArray,
     Input,
     Join,
     Kind,
     Lookup,
     Map,
     MatrixProduct,
-    Node,
     Number,
-    Product,
     Reduction,
     StateBefore,
+    StepGraph,
     View,
+    WeightProduct,
     as_view,
     contiguous_strides,
 )
@@ -52,7 +52,7 @@ class StepPrinter:
     """
 
     def __init__(
-        self, graph: Graph, arrays: dict[int, Array], fields: Sequence[str], dialect: Dialect
+        self, graph: StepGraph, arrays: dict[int, Array], fields: Sequence[str], dialect: Dialect
     ) -> None:
         self.graph, self.arrays, self.dialect = graph, arrays, dialect
         self.fields = dict(zip(map(id, graph.states), fields, strict=True))
@@ -81,13 +81,13 @@ class StepPrinter:
         ]
         return [*declared, *body]
 
-    def _stored(self, statement: Statement) -> Iterator[Node]:
+    def _stored(self, statement: Statement) -> Iterator[ArrayNode]:
         if isinstance(statement, Loop):
             yield from (m for m in statement.maps if statement.stores(m))
         else:
             yield statement
 
-    def _buffer(self, node: Node) -> str:
+    def _buffer(self, node: ArrayNode) -> str:
         """An array for a node: one of this size that is free, or a new one."""
         key = node.size, node.kind
         if free := self._free.get(key):
@@ -105,7 +105,7 @@ class StepPrinter:
         match statement:
             case Loop():
                 yield from self._loop(statement)
-            case Product():
+            case WeightProduct():
                 yield self._product(statement)
             case MatrixProduct():
                 yield from self._matrix_product(statement)
@@ -118,10 +118,10 @@ class StepPrinter:
 
     # What an array is called, and where in it a number is
 
-    def _array(self, base: Node) -> str:
+    def _array(self, base: ArrayNode) -> str:
         if isinstance(base, StateBefore):
             return f"state->{self.fields[id(base)]}"
-        if isinstance(base, Constant):
+        if isinstance(base, ConstantArray):
             return self.arrays[id(base)].name
         return "input" if isinstance(base, Input) else self._places[id(base)]
 
@@ -166,7 +166,7 @@ class StepPrinter:
         for number, operand in enumerate(node.operands):
             kind: Kind = "int" if op == "where" and number == 0 else wanted
             texts.append(self._operand(operand, node, kind, names))
-            if op == "pow" and number == 1 and not isinstance(operand, Node):
+            if op == "pow" and number == 1 and not isinstance(operand, ArrayNode):
                 power = operand
         own = {"log", "log1p", "sqrt"} if not self.dialect.libm else set()
         name = "sqrt" if op == "rsqrt" or power == 0.5 else op
@@ -175,8 +175,10 @@ class StepPrinter:
         text = self.dialect.expression(op, texts, power)
         return f"(float)({text})" if node.kind == "float" and wanted == "int" else text
 
-    def _operand(self, operand: Node | Number, user: Map, kind: Kind, names: dict[int, str]) -> str:
-        if not isinstance(operand, Node):
+    def _operand(
+        self, operand: ArrayNode | Number, user: Map, kind: Kind, names: dict[int, str]
+    ) -> str:
+        if not isinstance(operand, ArrayNode):
             return literal(operand, kind)
         base = base_of(operand)
         if is_direct(operand, user) and id(base) in names:
@@ -187,7 +189,7 @@ class StepPrinter:
             return text
         return f"(float){text}" if kind == "float" else f"({text} != 0.0f)"
 
-    def _product(self, node: Product) -> str:
+    def _product(self, node: WeightProduct) -> str:
         source, table = as_view(node.source), self.arrays[id(node.matrix)]
         count, width = node.matrix.shape
         bias = self.arrays[id(node.bias)].name if node.bias else "NULL"
@@ -268,7 +270,7 @@ class StepPrinter:
             if before.size and base_of(after) is not before:
                 yield from self._copied(*self._flat(after, f"state->{self.fields[id(before)]}"))
 
-    def _flat(self, node: Node, target: str) -> tuple[View, str]:
+    def _flat(self, node: ArrayNode, target: str) -> tuple[View, str]:
         view = as_view(node)
         sizes = [size for size in view.shape if size != 1]
         return view, f"{target}[{_place(0, contiguous_strides(sizes))}]"
@@ -280,8 +282,8 @@ def _wanted(node: Map) -> Kind:
         node.op.startswith("bitwise_")
     ):
         return "int"
-    kinds = {operand.kind for operand in node.operands if isinstance(operand, Node)}
-    numbers = (o for o in node.operands if not isinstance(o, Node))
+    kinds = {operand.kind for operand in node.operands if isinstance(operand, ArrayNode)}
+    numbers = (o for o in node.operands if not isinstance(o, ArrayNode))
     if node.op == "where":
         return node.kind
     if node.kind == "float" and node.op != "copy":

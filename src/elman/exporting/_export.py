@@ -13,10 +13,10 @@ from elman._errors import ConfigError, ElmanError, nearest
 from elman._files import replacing
 from elman.exporting._compile import CompiledC, code_size, compiler
 from elman.exporting._lower import lower
-from elman.exporting._model import Check, StepModel, of_module, require_steps, token_count
-from elman.exporting._nodes import Graph
+from elman.exporting._model import ExportCheck, StepModel, of_module, require_steps, token_count
+from elman.exporting._nodes import StepGraph
 from elman.exporting._report import Sizes
-from elman.exporting._target import Files, Options, Weights
+from elman.exporting._target import ExportOptions, Files, Weights
 from elman.exporting._tasks import of_task
 from elman.exporting._trace import Traced, trace
 from elman.tasks import Task
@@ -29,7 +29,9 @@ TARGETS: tuple[tuple[str, str], ...] = (("c", "elman.exporting._c"),)
 class Target(Protocol):
     """What a module of `TARGETS` has."""
 
-    def files(self, model: StepModel, traced: Traced, graph: Graph, options: Options) -> Files: ...
+    def files(
+        self, model: StepModel, traced: Traced, graph: StepGraph, options: ExportOptions
+    ) -> Files: ...
 
 
 class Exported(NamedTuple):
@@ -43,7 +45,7 @@ class Exported(NamedTuple):
 
     files: tuple[Path, ...]
     sizes: Sizes
-    check: Check | None
+    check: ExportCheck | None
 
 
 def export(
@@ -100,7 +102,7 @@ def export(
     traced = trace(step_model.step, step_model.example)
     graph = lower(traced, _names(step_model.step))
     tokens = _tokens(step_model)
-    options = Options(name, cast("Weights", weights), libm, tokens)
+    options = ExportOptions(name, cast("Weights", weights), libm, tokens)
     files = target.files(step_model, traced, graph, options)
     check, sizes = _checked(step_model, graph, files, options)
     if check is not None and weights == "int8" and check.loss > max_loss:
@@ -148,8 +150,8 @@ def _tokens(model: StepModel) -> int | None:
 
 
 def _checked(
-    model: StepModel, graph: Graph, files: Files, options: Options
-) -> tuple[Check | None, Sizes]:
+    model: StepModel, graph: StepGraph, files: Files, options: ExportOptions
+) -> tuple[ExportCheck | None, Sizes]:
     """How the code compares with the model, and its size, where a compiler is found."""
     if compiler() is None:
         return None, files.sizes

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from elman.exporting import _rules  # noqa: F401 - they say how operations are lowered
-from elman.exporting._lowering import Lowering
-from elman.exporting._nodes import Graph
+from elman.exporting._lowering import StepLowering
+from elman.exporting._nodes import StepGraph
 from elman.exporting._trace import Traced
 
 
-def lower(traced: Traced, names: dict[int, str]) -> Graph:
+def lower(traced: Traced, names: dict[int, str]) -> StepGraph:
     """The graph of a traced step.
 
     Args:
@@ -18,4 +18,4 @@ def lower(traced: Traced, names: dict[int, str]) -> Graph:
     Raises:
         ConfigError: an operation that no graph has; the message names it and its line.
     """
-    return Lowering(traced, names).graph()
+    return StepLowering(traced, names).graph()

@@ -12,18 +12,18 @@ from torch import Tensor, fx
 
 from elman._errors import ConfigError
 from elman.exporting._nodes import (
-    Constant,
-    Graph,
+    ArrayNode,
+    ConstantArray,
     Input,
     Join,
     Kind,
     Map,
     MatrixProduct,
-    Node,
     Number,
-    Product,
     StateBefore,
+    StepGraph,
     View,
+    WeightProduct,
     as_view,
     contiguous_strides,
     lies_in_order,
@@ -78,13 +78,13 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-class Lowering:
+class StepLowering:
     def __init__(self, traced: Traced, names: dict[int, str]) -> None:
         self.traced, self.names = traced, names
         self.values: dict[fx.Node, Any] = {}
-        self.constants: dict[Any, Constant] = {}
+        self.constants: dict[Any, ConstantArray] = {}
 
-    def graph(self) -> Graph:
+    def graph(self) -> StepGraph:
         placeholders = [n for n in self.traced.module.graph.nodes if n.op == "placeholder"]
         first, *rest = placeholders
         x = Input(shape=shape_of(first), kind=kind_of(first))
@@ -108,7 +108,7 @@ class Lowering:
                     f"state {before.name} has {before.size} numbers before a step and {new.size} "
                     "after it: a state of one size is needed to export a model"
                 )
-        return Graph(x, states, output, tuple(map(_apart, states, after)))
+        return StepGraph(x, states, output, tuple(map(_apart, states, after)))
 
     def _call(self, node: fx.Node) -> Any:
         parts = node.args, node.kwargs
@@ -135,7 +135,7 @@ class Lowering:
             raise self.unknown(node)
         return partial(RULES[name], self)
 
-    def _elementwise(self, op: str, node: fx.Node, *operands: Any, **options: Any) -> Node:
+    def _elementwise(self, op: str, node: fx.Node, *operands: Any, **options: Any) -> ArrayNode:
         return self.map(node, op, *operands, **options)
 
     def unknown(self, node: fx.Node, why: str = "") -> ConfigError:
@@ -147,9 +147,9 @@ class Lowering:
             "other operations"
         )
 
-    def node(self, value: Any) -> Node:
+    def node(self, value: Any) -> ArrayNode:
         """A value as a node: weights become constants, equal ones the same."""
-        if isinstance(value, Node):
+        if isinstance(value, ArrayNode):
             return value
         if not isinstance(value, Tensor):
             raise ConfigError(f"a step of tensors is needed to export a model, got {value!r}")
@@ -158,12 +158,12 @@ class Lowering:
         if key not in self.constants:
             kind: Kind = "float" if value.is_floating_point() else "int"
             name = self.names.get(address, "")
-            self.constants[key] = Constant(
+            self.constants[key] = ConstantArray(
                 shape=tuple(value.shape), kind=kind, value=value, name=name
             )
         return self.constants[key]
 
-    def operand(self, value: Any) -> Node | Number:
+    def operand(self, value: Any) -> ArrayNode | Number:
         """A value as an operand: a constant of one number is that number."""
         if isinstance(value, Tensor) and value.numel() == 1:
             number: Number = value.item()
@@ -177,7 +177,7 @@ class Lowering:
             value.dtype
         )
 
-    def map(self, node: fx.Node, op: str, *operands: Any, **options: Any) -> Node:
+    def map(self, node: fx.Node, op: str, *operands: Any, **options: Any) -> ArrayNode:
         """An operation number by number."""
         if options or any(isinstance(o, (str, list, tuple)) or o is None for o in operands):
             raise self.unknown(node, f"with {options or operands}")
@@ -189,7 +189,7 @@ class Lowering:
             operands=tuple(map(self.operand, operands)),
         )
 
-    def _converted(self, node: fx.Node, source: Any, *_: Any, **__: Any) -> Node:
+    def _converted(self, node: fx.Node, source: Any, *_: Any, **__: Any) -> ArrayNode:
         value = self.node(source)
         kind = kind_of(node)
         if value.kind == kind:
@@ -208,7 +208,7 @@ class Lowering:
         result = node.target(lying, *args[1:], **kwargs)  # type: ignore[operator]
         line = node.meta.get("line", "")
 
-        def of(piece: Tensor) -> Node:
+        def of(piece: Tensor) -> ArrayNode:
             if piece.untyped_storage().data_ptr() != empty.untyped_storage().data_ptr():
                 copy = self.in_order(view, line)
                 return View(
@@ -222,13 +222,13 @@ class Lowering:
 
         return [of(piece) for piece in result] if isinstance(result, (list, tuple)) else of(result)
 
-    def in_order(self, node: Node, line: str = "") -> Node:
+    def in_order(self, node: ArrayNode, line: str = "") -> ArrayNode:
         """The array with its numbers one after the other, copied where they do not lie so."""
         if not isinstance(node, View) or lies_in_order(node):
             return node
         return Map(shape=node.shape, kind=node.kind, line=line, op="copy", operands=(node,))
 
-    def product(self, node: fx.Node, source: Any, matrix: Any, bias: Any = None) -> Node:
+    def product(self, node: fx.Node, source: Any, matrix: Any, bias: Any = None) -> ArrayNode:
         """Rows (M, K) by a matrix (K, N), with a bias (N,) or nothing."""
         line = node.meta.get("line", "")
         if isinstance(source, Tensor) and not isinstance(matrix, Tensor):  # W h, h a column
@@ -240,16 +240,16 @@ class Lowering:
         if not isinstance(matrix, Tensor):
             left, right = as_view(self.node(source)), as_view(self.node(matrix))
             shape = left.shape[0], right.shape[1]
-            result: Node = MatrixProduct(shape=shape, left=left, right=right, line=line)
+            result: ArrayNode = MatrixProduct(shape=shape, left=left, right=right, line=line)
             return result if bias is None else self.map(node, "add", result, bias)
         rows = self.in_order(self.node(source), line)
         count, width = matrix.shape
         table = self.node(matrix)
-        assert isinstance(table, Constant)
+        assert isinstance(table, ConstantArray)
         added: Any = None
         if isinstance(bias, Tensor) and bias.numel() == width:
             added = self.node(bias.reshape(width))
-            assert isinstance(added, Constant)
+            assert isinstance(added, ConstantArray)
         pieces = []
         for number in range(rows.shape[0]):
             view = as_view(rows)
@@ -258,14 +258,14 @@ class Lowering:
                 strides=(count, 1), line=line,
             )  # fmt: skip
             pieces.append(
-                Product(shape=(1, width), source=part, matrix=table, bias=added, line=line)
+                WeightProduct(shape=(1, width), source=part, matrix=table, bias=added, line=line)
             )
         joined = self.joined(pieces, 0, line)
         if bias is None or added is not None:
             return joined
         return Map(shape=joined.shape, op="add", operands=(joined, self.operand(bias)), line=line)
 
-    def joined(self, parts: Sequence[Node], dim: int, line: str) -> Node:
+    def joined(self, parts: Sequence[ArrayNode], dim: int, line: str) -> ArrayNode:
         """The parts one after the other."""
         first = parts[0]
         if len(parts) == 1:
@@ -278,7 +278,7 @@ class Lowering:
         )  # fmt: skip
 
 
-def _apart(before: StateBefore, after: Node) -> Node:
+def _apart(before: StateBefore, after: ArrayNode) -> ArrayNode:
     """A state that becomes what another one was is copied before that one is overwritten."""
     base = after.base if isinstance(after, View) else after
     if after is before or not isinstance(base, StateBefore):
@@ -286,7 +286,7 @@ def _apart(before: StateBefore, after: Node) -> Node:
     return Map(shape=after.shape, kind=after.kind, line=after.line, op="copy", operands=(after,))
 
 
-def _column_as_row(node: Node) -> View:
+def _column_as_row(node: ArrayNode) -> View:
     view = as_view(node)
     return View(
         shape=(1, view.shape[0]), base=view.base, offset=view.offset, line=view.line,
@@ -312,5 +312,7 @@ def _has_node(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(map(_has_node, value))
     return (
-        any(map(_has_node, value.values())) if isinstance(value, dict) else isinstance(value, Node)
+        any(map(_has_node, value.values()))
+        if isinstance(value, dict)
+        else isinstance(value, ArrayNode)
     )

@@ -29,7 +29,7 @@ class Runner(Protocol):
         """Runs some steps more: inputs (steps, ...) to outputs (steps, size)."""
 
 
-class Check(NamedTuple):
+class ExportCheck(NamedTuple):
     """What exported code computes beside what the model does.
 
     Attributes:
@@ -75,7 +75,7 @@ class StepModel:
 
     step: Any
     example: Tensor
-    check: Callable[[Runner], Check]
+    check: Callable[[Runner], ExportCheck]
     title: str
     notes: Sequence[str] = ()
     labels: Sequence[str] = ()
@@ -107,7 +107,7 @@ def of_module(model: nn.Module) -> StepModel:
     frozen = frozen_copy(model)
     example = _example(frozen)
 
-    def check(run: Runner) -> Check:
+    def check(run: Runner) -> ExportCheck:
         generator = torch.Generator().manual_seed(0)
         if example.is_floating_point():
             inputs = torch.randn(STEPS, example.shape[1], generator=generator)
@@ -116,7 +116,7 @@ def of_module(model: nn.Module) -> StepModel:
         wanted = stepped(frozen, inputs)
         run.begin()
         difference = float(np.abs(wanted - run(inputs.numpy())).max())
-        return Check("random inputs", STEPS, difference)
+        return ExportCheck("random inputs", STEPS, difference)
 
     return StepModel(frozen, example, check, title=_title(frozen), equations=equations_of(frozen))
 

@@ -16,7 +16,7 @@ Number = float | int | bool
 
 
 @dataclass(eq=False, kw_only=True)
-class Node:
+class ArrayNode:
     """An array.
 
     Attributes:
@@ -34,25 +34,25 @@ class Node:
         return math.prod(self.shape)
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
+    def inputs(self) -> tuple[ArrayNode, ...]:
         """The arrays that it is computed of."""
         return ()
 
 
 @dataclass(eq=False, kw_only=True)
-class Input(Node):
+class Input(ArrayNode):
     """What the caller hands to a step."""
 
 
 @dataclass(eq=False, kw_only=True)
-class StateBefore(Node):
+class StateBefore(ArrayNode):
     """A state before the step, by its name."""
 
     name: str
 
 
 @dataclass(eq=False, kw_only=True)
-class Constant(Node):
+class ConstantArray(ArrayNode):
     """Numbers that are the same at every step."""
 
     value: Tensor
@@ -60,57 +60,57 @@ class Constant(Node):
 
 
 @dataclass(eq=False, kw_only=True)
-class View(Node):
+class View(ArrayNode):
     """Some numbers of an array, where they lie: nothing is computed."""
 
-    base: Node
+    base: ArrayNode
     offset: int
     strides: tuple[int, ...]
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
+    def inputs(self) -> tuple[ArrayNode, ...]:
         return (self.base,)
 
 
 @dataclass(eq=False, kw_only=True)
-class Map(Node):
+class Map(ArrayNode):
     """An operation number by number; an operand of another shape is broadcast."""
 
     op: str
-    operands: tuple[Node | Number, ...]
+    operands: tuple[ArrayNode | Number, ...]
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
-        return tuple(o for o in self.operands if isinstance(o, Node))
+    def inputs(self) -> tuple[ArrayNode, ...]:
+        return tuple(o for o in self.operands if isinstance(o, ArrayNode))
 
 
 @dataclass(eq=False, kw_only=True)
-class Product(Node):
+class WeightProduct(ArrayNode):
     """``source @ matrix + bias`` for one row of numbers."""
 
-    source: Node
-    matrix: Constant
-    bias: Constant | None = None
+    source: ArrayNode
+    matrix: ConstantArray
+    bias: ConstantArray | None = None
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
+    def inputs(self) -> tuple[ArrayNode, ...]:
         return (self.source, self.matrix, *([self.bias] if self.bias else []))
 
 
 @dataclass(eq=False, kw_only=True)
-class MatrixProduct(Node):
+class MatrixProduct(ArrayNode):
     """``left @ right`` of two arrays that both change, (M, K) and (K, N)."""
 
     left: View
     right: View
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
+    def inputs(self) -> tuple[ArrayNode, ...]:
         return (self.left, self.right)
 
 
 @dataclass(eq=False, kw_only=True)
-class Reduction(Node):
+class Reduction(ArrayNode):
     """A sum, or the largest or smallest number, over some dimensions of ``source``."""
 
     op: Literal["sum", "max", "min"]
@@ -118,36 +118,36 @@ class Reduction(Node):
     over: tuple[int, ...]
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
+    def inputs(self) -> tuple[ArrayNode, ...]:
         return (self.source,)
 
 
 @dataclass(eq=False, kw_only=True)
-class Lookup(Node):
+class Lookup(ArrayNode):
     """The row of a table whose number is ``index``."""
 
-    table: Constant
-    index: Node
+    table: ConstantArray
+    index: ArrayNode
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
+    def inputs(self) -> tuple[ArrayNode, ...]:
         return (self.table, self.index)
 
 
 @dataclass(eq=False, kw_only=True)
-class Join(Node):
+class Join(ArrayNode):
     """Arrays one after the other along a dimension."""
 
     parts: tuple[View, ...]
     dim: int
 
     @property
-    def inputs(self) -> tuple[Node, ...]:
+    def inputs(self) -> tuple[ArrayNode, ...]:
         return self.parts
 
 
 @dataclass
-class Graph:
+class StepGraph:
     """One step.
 
     Attributes:
@@ -159,22 +159,22 @@ class Graph:
 
     input: Input
     states: tuple[StateBefore, ...]
-    output: Node
-    after: tuple[Node, ...]
-    nodes: tuple[Node, ...] = field(init=False)
+    output: ArrayNode
+    after: tuple[ArrayNode, ...]
+    nodes: tuple[ArrayNode, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self.nodes = tuple(_in_order((self.output, *self.after)))
 
     @property
-    def constants(self) -> list[Constant]:
-        return [node for node in self.nodes if isinstance(node, Constant)]
+    def constants(self) -> list[ConstantArray]:
+        return [node for node in self.nodes if isinstance(node, ConstantArray)]
 
 
-def _in_order(results: Sequence[Node]) -> Iterator[Node]:
+def _in_order(results: Sequence[ArrayNode]) -> Iterator[ArrayNode]:
     """Every node that the results need, after those that it needs itself."""
     done: set[int] = set()
-    open_nodes: list[tuple[Node, bool]] = [(node, False) for node in reversed(results)]
+    open_nodes: list[tuple[ArrayNode, bool]] = [(node, False) for node in reversed(results)]
     while open_nodes:
         node, ready = open_nodes.pop()
         if id(node) in done:
@@ -195,7 +195,7 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(reversed(strides))[: len(shape)] if shape else ()
 
 
-def as_view(node: Node) -> View:
+def as_view(node: ArrayNode) -> View:
     """The array where it lies."""
     if isinstance(node, View):
         return node

@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 from elman.data import Vocabulary
 from elman.exporting._c_arrays import Array
-from elman.exporting._nodes import Graph, Map, MatrixProduct, Node, Product, Reduction
+from elman.exporting._nodes import (
+    ArrayNode,
+    Map,
+    MatrixProduct,
+    Reduction,
+    StepGraph,
+    WeightProduct,
+)
 
 _WORDS = """
 sigmoid tanh exp expm1 log log1p log2 log10 exp2 sqrt rsqrt sin cos tan asin acos atan sinh cosh
@@ -56,7 +63,7 @@ class Sizes(NamedTuple):
 
 
 def count(
-    graph: Graph, arrays: Iterable[Array], stack: int, vocabulary: Vocabulary | None
+    graph: StepGraph, arrays: Iterable[Array], stack: int, vocabulary: Vocabulary | None
 ) -> Sizes:
     """What the code of a graph takes."""
     words = 0
@@ -73,9 +80,9 @@ def count(
     )
 
 
-def _multiply_adds(node: Node) -> int:
+def _multiply_adds(node: ArrayNode) -> int:
     match node:
-        case Product():
+        case WeightProduct():
             rows, columns = node.matrix.shape
             return int(rows * columns)
         case MatrixProduct():
@@ -83,7 +90,7 @@ def _multiply_adds(node: Node) -> int:
     return 0
 
 
-def _others(node: Node) -> int:
+def _others(node: ArrayNode) -> int:
     match node:
         case Map() if node.op != "copy" and node.op not in FUNCTIONS:
             return node.size

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from elman.exporting._lowering import Lowering, name_of, rule, shape_of
+from elman.exporting._lowering import StepLowering, name_of, rule, shape_of
 from elman.exporting._nodes import (
-    Constant,
+    ArrayNode,
+    ConstantArray,
     Lookup,
     Map,
-    Node,
     Number,
     Reduction,
     View,
@@ -24,24 +24,26 @@ from elman.exporting._nodes import (
 
 
 @rule("add")
-def _add(low: Lowering, node: fx.Node, a: Any, b: Any, *, alpha: Number = 1) -> Node:
+def _add(low: StepLowering, node: fx.Node, a: Any, b: Any, *, alpha: Number = 1) -> ArrayNode:
     if alpha == 1:
         return low.map(node, "add", a, b)
     return low.map(node, "add", a, low.map(node, "mul", b, alpha))
 
 
 @rule("sub")
-def _sub(low: Lowering, node: fx.Node, a: Any, b: Any, *, alpha: Number = 1) -> Node:
+def _sub(low: StepLowering, node: fx.Node, a: Any, b: Any, *, alpha: Number = 1) -> ArrayNode:
     return low.map(node, "sub", a, b if alpha == 1 else low.map(node, "mul", b, alpha))
 
 
 @rule("rsub")
-def _rsub(low: Lowering, node: fx.Node, a: Any, b: Any, alpha: Number = 1) -> Node:
+def _rsub(low: StepLowering, node: fx.Node, a: Any, b: Any, alpha: Number = 1) -> ArrayNode:
     return low.map(node, "sub", b, a if alpha == 1 else low.map(node, "mul", a, alpha))
 
 
 @rule("clamp", "clamp_min", "clamp_max")
-def _clamp(low: Lowering, node: fx.Node, a: Any, least: Any = None, most: Any = None) -> Node:
+def _clamp(
+    low: StepLowering, node: fx.Node, a: Any, least: Any = None, most: Any = None
+) -> ArrayNode:
     if name_of(node) == "clamp_max":
         least, most = None, least
     result = low.node(a)
@@ -51,26 +53,33 @@ def _clamp(low: Lowering, node: fx.Node, a: Any, least: Any = None, most: Any = 
 
 
 @rule("masked_fill")
-def _masked_fill(low: Lowering, node: fx.Node, a: Any, where: Any, value: Any) -> Node:
+def _masked_fill(low: StepLowering, node: fx.Node, a: Any, where: Any, value: Any) -> ArrayNode:
     return low.map(node, "where", where, value, a)
 
 
 @rule("mm")
-def _mm(low: Lowering, node: fx.Node, a: Any, b: Any) -> Node:
+def _mm(low: StepLowering, node: fx.Node, a: Any, b: Any) -> ArrayNode:
     return low.product(node, a, b)
 
 
 @rule("addmm")
 def _addmm(
-    low: Lowering, node: fx.Node, bias: Any, a: Any, b: Any, *, beta: Number = 1, alpha: Number = 1
-) -> Node:
+    low: StepLowering,
+    node: fx.Node,
+    bias: Any,
+    a: Any,
+    b: Any,
+    *,
+    beta: Number = 1,
+    alpha: Number = 1,
+) -> ArrayNode:
     if beta != 1 or alpha != 1:
         raise low.unknown(node, f"with beta={beta}, alpha={alpha}")
     return low.product(node, a, b, bias)
 
 
 @rule("bmm")
-def _bmm(low: Lowering, node: fx.Node, a: Any, b: Any) -> Node:
+def _bmm(low: StepLowering, node: fx.Node, a: Any, b: Any) -> ArrayNode:
     def pieces(value: Any) -> list[Any]:
         if isinstance(value, Tensor):
             return list(value.unbind(0))
@@ -88,7 +97,7 @@ def _bmm(low: Lowering, node: fx.Node, a: Any, b: Any) -> Node:
     return low.joined([_with_shape(p, (1, *p.shape)) for p in products], 0, line)
 
 
-def _with_shape(node: Node, shape: tuple[int, ...]) -> View:
+def _with_shape(node: ArrayNode, shape: tuple[int, ...]) -> View:
     """The array, whose numbers lie in order, with dimensions of size 1 more or fewer."""
     view = as_view(node)
     return View(
@@ -99,9 +108,9 @@ def _with_shape(node: Node, shape: tuple[int, ...]) -> View:
 
 @rule("sum", "mean", "amax", "amin")
 def _reduce(
-    low: Lowering, node: fx.Node, a: Any, dims: Any = None, keepdim: bool = False, *,
+    low: StepLowering, node: fx.Node, a: Any, dims: Any = None, keepdim: bool = False, *,
     dtype: Any = None,
-) -> Node:  # fmt: skip
+) -> ArrayNode:  # fmt: skip
     view, name = as_view(low.node(a)), name_of(node)
     if view.kind == "int":
         raise low.unknown(node, "of whole numbers")
@@ -110,7 +119,7 @@ def _reduce(
     line = node.meta.get("line", "")
     op = {"amax": "max", "amin": "min"}.get(name, "sum")
     shape = shape_of(node)
-    result: Node = Reduction(shape=shape, op=op, source=view, over=over, line=line)  # type: ignore[arg-type]
+    result: ArrayNode = Reduction(shape=shape, op=op, source=view, over=over, line=line)  # type: ignore[arg-type]
     if name != "mean":
         return result
     count = view.size // max(1, result.size)
@@ -119,7 +128,7 @@ def _reduce(
 
 @rule("var", "var_mean")
 def _variance(
-    low: Lowering, node: fx.Node, a: Any, dims: Any = None, *, correction: Any = 1,
+    low: StepLowering, node: fx.Node, a: Any, dims: Any = None, *, correction: Any = 1,
     keepdim: bool = False,
 ) -> Any:  # fmt: skip
     view = as_view(low.node(a))
@@ -132,8 +141,14 @@ def _variance(
 
 @rule("native_layer_norm")
 def _layer_norm(
-    low: Lowering, node: fx.Node, a: Any, shape: Sequence[int], gain: Any, shift: Any, eps: float
-) -> tuple[Node, Node, Node]:
+    low: StepLowering,
+    node: fx.Node,
+    a: Any,
+    shape: Sequence[int],
+    gain: Any,
+    shift: Any,
+    eps: float,
+) -> tuple[ArrayNode, ArrayNode, ArrayNode]:
     view, line = as_view(low.node(a)), node.meta.get("line", "")
     dims = range(len(view.shape) - len(shape), len(view.shape))
     variance, average, away = _moments(low, node, view, dims, 0)
@@ -147,14 +162,14 @@ def _layer_norm(
 
 
 def _moments(
-    low: Lowering, node: fx.Node, view: View, dims: Sequence[int], correction: Any
-) -> tuple[Node, Node, Node]:
+    low: StepLowering, node: fx.Node, view: View, dims: Sequence[int], correction: Any
+) -> tuple[ArrayNode, ArrayNode, ArrayNode]:
     """The variance and the mean over dimensions, which stay with size 1; and view - mean."""
     over = tuple(d % len(view.shape) for d in dims)
     kept = tuple(1 if d in over else n for d, n in enumerate(view.shape))
     count, line = view.size // max(1, torch.Size(kept).numel()), node.meta.get("line", "")
 
-    def mean(of: Node, divisor: float) -> Node:
+    def mean(of: ArrayNode, divisor: float) -> ArrayNode:
         total = Reduction(shape=kept, op="sum", source=as_view(of), over=over, line=line)
         return Map(shape=kept, op="div", operands=(total, divisor), line=line)
 
@@ -165,13 +180,13 @@ def _moments(
 
 
 @rule("cat")
-def _cat(low: Lowering, node: fx.Node, tensors: Sequence[Any], dim: int = 0) -> Node:
+def _cat(low: StepLowering, node: fx.Node, tensors: Sequence[Any], dim: int = 0) -> ArrayNode:
     parts = [part for part in map(low.node, tensors) if part.size]
     return low.joined(parts, dim % len(parts[0].shape), node.meta.get("line", ""))
 
 
 @rule("stack")
-def _stack(low: Lowering, node: fx.Node, tensors: Sequence[Any], dim: int = 0) -> Node:
+def _stack(low: StepLowering, node: fx.Node, tensors: Sequence[Any], dim: int = 0) -> ArrayNode:
     place = dim % len(shape_of(node))
     parts = []
     for part in map(low.node, tensors):
@@ -185,7 +200,7 @@ def _stack(low: Lowering, node: fx.Node, tensors: Sequence[Any], dim: int = 0) -
 
 
 @rule("repeat")
-def _repeat(low: Lowering, node: fx.Node, a: Any, times: Sequence[int]) -> Node:
+def _repeat(low: StepLowering, node: fx.Node, a: Any, times: Sequence[int]) -> ArrayNode:
     result, line = low.node(a), node.meta.get("line", "")
     missing = len(times) - len(result.shape)
     if missing:
@@ -197,20 +212,20 @@ def _repeat(low: Lowering, node: fx.Node, a: Any, times: Sequence[int]) -> Node:
 
 @rule("embedding")
 def _embedding(
-    low: Lowering, node: fx.Node, table: Any, index: Any, padding: int = -1, *_: Any
-) -> Node:
+    low: StepLowering, node: fx.Node, table: Any, index: Any, padding: int = -1, *_: Any
+) -> ArrayNode:
     rows = low.node(table)
     number = low.node(index)
-    if not isinstance(rows, Constant) or number.size != 1:
+    if not isinstance(rows, ConstantArray) or number.size != 1:
         raise low.unknown(node, "of a table that changes, or of several indices")
     return Lookup(shape=shape_of(node), table=rows, index=number, line=node.meta.get("line", ""))
 
 
 @rule("convolution")
 def _convolution(
-    low: Lowering, node: fx.Node, a: Any, weight: Any, bias: Any, stride: Any, padding: Any,
+    low: StepLowering, node: fx.Node, a: Any, weight: Any, bias: Any, stride: Any, padding: Any,
     dilation: Any, transposed: bool, output_padding: Any, groups: int,
-) -> Node:  # fmt: skip
+) -> ArrayNode:  # fmt: skip
     """One window of inputs (1, C, k) by filters (O, C / groups, k): one output of each."""
     x, line = as_view(low.node(a)), node.meta.get("line", "")
     window = isinstance(weight, Tensor) and weight.dim() == 3 and not transposed
@@ -222,7 +237,9 @@ def _convolution(
         scaled = Map(
             shape=x.shape, op="mul", operands=(x, low.node(weight.transpose(0, 1))), line=line
         )
-        total: Node = Reduction(shape=shape, op="sum", source=as_view(scaled), over=(2,), line=line)
+        total: ArrayNode = Reduction(
+            shape=shape, op="sum", source=as_view(scaled), over=(2,), line=line
+        )
         if bias is None:
             return total
         return Map(

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from elman.exporting._nodes import (
-    Constant,
-    Graph,
+    ArrayNode,
+    ConstantArray,
     Input,
     Map,
-    Node,
     StateBefore,
+    StepGraph,
     View,
     is_whole,
     squeezed,
 )
 
 Shape = tuple[int, ...]
-LEAVES = (Input, StateBefore, Constant)
+LEAVES = (Input, StateBefore, ConstantArray)
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Loop:
         return id(node) in self.stored
 
 
-Statement = Loop | Node
+Statement = Loop | ArrayNode
 
 
-def base_of(node: Node) -> Node:
+def base_of(node: ArrayNode) -> ArrayNode:
     """The array in which the numbers of this one lie."""
     return node.base if isinstance(node, View) else node
 
 
-def is_direct(operand: Node, user: Map) -> bool:
+def is_direct(operand: ArrayNode, user: Map) -> bool:
     """Whether the user's number at a place needs the operand's number at that place."""
     base, shape = base_of(operand), squeezed(user.shape)
     whole = not isinstance(operand, View) or is_whole(operand)
@@ -59,18 +59,18 @@ def is_direct(operand: Node, user: Map) -> bool:
 class _Stages:
     """Of each node its stage, whose loops come after all else of it and do not need each other."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: StepGraph) -> None:
         self.of: dict[int, int] = {}
         for node in graph.nodes:
             self.of[id(node)] = self._stage(node)
 
-    def _stage(self, node: Node) -> int:
+    def _stage(self, node: ArrayNode) -> int:
         if isinstance(node, LEAVES):
             return 0
         if isinstance(node, View):
             return self.of[id(node.base)]
 
-        def after(operand: Node) -> int:
+        def after(operand: ArrayNode) -> int:
             waits = isinstance(base_of(operand), Map)
             if isinstance(node, Map) and is_direct(operand, node):
                 waits = False
@@ -82,11 +82,11 @@ class _Stages:
         return self.of[id(node)], squeezed(node.shape)
 
 
-def schedule(graph: Graph) -> list[Statement]:
+def schedule(graph: StepGraph) -> list[Statement]:
     """The statements of a step in order; views, inputs and constants are none."""
     stages = _Stages(graph)
     stored = frozenset(map(id, _stored(graph, stages)))
-    others: dict[int, list[Node]] = {}
+    others: dict[int, list[ArrayNode]] = {}
     loops: dict[tuple[int, Shape], list[Map]] = {}
     for node in graph.nodes:
         if isinstance(node, Map):
@@ -102,7 +102,7 @@ def schedule(graph: Graph) -> list[Statement]:
     return statements
 
 
-def _stored(graph: Graph, stages: _Stages) -> Iterator[Map]:
+def _stored(graph: StepGraph, stages: _Stages) -> Iterator[Map]:
     """The operations whose numbers are needed after their loop."""
     for result in (graph.output, *graph.after):
         base = base_of(result)
@@ -118,7 +118,7 @@ def _stored(graph: Graph, stages: _Stages) -> Iterator[Map]:
                 yield base
 
 
-def lifetimes(statements: list[Statement], graph: Graph) -> dict[int, int]:
+def lifetimes(statements: list[Statement], graph: StepGraph) -> dict[int, int]:
     """The last statement that needs each array, by the array's identity."""
     last: dict[int, int] = {}
     for place, statement in enumerate(statements):

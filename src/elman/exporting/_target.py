@@ -12,7 +12,7 @@ Weights = Literal["float32", "int8"]
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How a model is exported.
 
     Attributes:

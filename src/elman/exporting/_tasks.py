@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from elman._errors import ConfigError
 from elman.data import Rows, Vocabulary
-from elman.exporting._model import Check, Runner, StepModel, equations_of, frozen_copy
+from elman.exporting._model import ExportCheck, Runner, StepModel, equations_of, frozen_copy
 from elman.exporting._pools import StreamingPool
 from elman.tasks import (
     Classify,
@@ -119,7 +119,7 @@ def _about_tokens(vocabulary: Vocabulary) -> list[str]:
 
 
 @torch.no_grad()
-def _check_language(task: LanguageModel, run: Runner) -> Check:
+def _check_language(task: LanguageModel, run: Runner) -> ExportCheck:
     """Probabilities of the next token, and the metric, over the beginning of each lane."""
     split = "valid" if "valid" in task.splits else task.splits[-1]
     lanes, size = task.lanes(split), len(task.vocabulary)
@@ -143,7 +143,7 @@ def _check_language(task: LanguageModel, run: Runner) -> Check:
     before, after = (
         task.metrics(Predictions(split, float(n) / total))[task.metric.name] for n in nats
     )
-    return Check(f"{split} text", total, difference, task.metric, before, after)
+    return ExportCheck(f"{split} text", total, difference, task.metric, before, after)
 
 
 # ---- one vector of a sequence ----
@@ -178,7 +178,7 @@ def _classify(task: Classify) -> StepModel:
         lambda scores: (scores / temperature).softmax(-1),
     )
 
-    def check(run: Runner) -> Check:
+    def check(run: Runner) -> ExportCheck:
         part, rows, split = _checked_rows(task)
         wanted = part.predict(split)
         got = torch.from_numpy(_last_outputs(task.input, rows, run)).double()
@@ -204,7 +204,7 @@ def _regress(task: Regress) -> StepModel:
         _Sequence(network, _preparing(task.input)), lambda output: output * deviation + mean
     )
 
-    def check(run: Runner) -> Check:
+    def check(run: Runner) -> ExportCheck:
         part, rows, split = _checked_rows(task)
         wanted = part.predict(split)
         got = torch.from_numpy(_last_outputs(task.input, rows, run)).double()[:, 0]
@@ -272,7 +272,9 @@ def _last_outputs(feature: Text | Series, rows: Rows, run: Runner) -> NDArray[np
     return np.stack(outputs)
 
 
-def _compared(part: Any, split: str, wanted: Any, got: Any, rows: Rows, difference: float) -> Check:
+def _compared(
+    part: Any, split: str, wanted: Any, got: Any, rows: Rows, difference: float
+) -> ExportCheck:
     before, after = (float(part.metrics(p)[part.metric.name]) for p in (wanted, got))
     steps = int(rows.lengths("x").clamp(max=part.input.max_length).sum())
-    return Check(f"{split} rows", steps, difference, part.metric, before, after)
+    return ExportCheck(f"{split} rows", steps, difference, part.metric, before, after)

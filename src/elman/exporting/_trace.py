@@ -66,7 +66,7 @@ def trace(model: Any, example: Tensor) -> Traced:
         pure = torch.func.functionalize(step, remove="mutations")
 
         def watched(*tensors: Tensor) -> Any:
-            with _Watching():
+            with _TraceMode():
                 return pure(*tensors)
 
         module = make_fx(watched, decomposition_table=_decompositions())(example, *leaves)
@@ -74,7 +74,7 @@ def trace(model: Any, example: Tensor) -> Traced:
     return Traced(module, names, tuple(leaf.detach() for leaf in leaves))
 
 
-class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _TraceMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes the line of Python on each traced node, and refuses what a graph cannot say."""
 
     def __init__(self) -> None:
