@@ -1,6 +1,7 @@
 """Tables of how far gradients reach (gradient_flow.py), of the watch (watch.py), of all cells.
 
-And of the texts that could complete the demo's sentence (sentence.py).
+And of elementwise and linear cells (elementwise.py), and of the texts that could complete the
+demo's sentence (sentence.py).
 """
 
 from __future__ import annotations
@@ -71,6 +72,43 @@ def cells() -> str:
     return f"{markdown_table(heads, rows)}\n\n{summary} {place(kept)}"
 
 
+def elementwise() -> str:
+    kept = read("elementwise")
+    rows = []
+    for name, row in kept["wide"].items():
+        times = {key: median(blocks) for key, blocks in row["times"].items()}
+        figures = []
+        for key in ("forward", "training"):
+            least = times[f"products {key}"] + row["moving"][key]
+            figures += [f"{times[key]:.0f}", f"{least:.0f}", f"{times[key] / least:.2f}"]
+        rows.append([f"`{name}`", ", ".join(row["engine"]), *figures])
+    heads = ["cell", "engine", "forward, ms", "least", "ratio", "training, ms", "least", "ratio"]
+    return f"{markdown_table(heads, rows)}\n\n{place(kept)}"
+
+
+def one_long_row() -> str:
+    kept = read("elementwise")
+    rows = []
+    for name, row in kept["long"].items():
+        times = {key: median(blocks) for key, blocks in row["times"].items()}
+        for key, time in times.items():
+            title = f"{key} ({', '.join(row['engine'])})" if key == "auto" else key
+            rows.append([f"`{name}`", title, f"{time:,.0f}", f"{time / times['products']:.2f}"])
+    heads = ["cell", "", "forward, ms", "of the products alone"]
+    return f"{markdown_table(heads, rows)}\n\n{place(kept)}"
+
+
+def scan_and_loop() -> str:
+    kept = read("elementwise")
+    rows = []
+    for name, row in kept["short"].items():
+        auto, scan, loop = (median(row["times"][key]) for key in ("auto", "parallel", "reference"))
+        figures = [f"{auto:.1f}", f"{scan:.1f}", f"{loop:.0f}", f"{loop / scan:.0f}"]
+        rows.append([f"`{name}`", *figures])
+    heads = ["cell", "auto, ms", "parallel, ms", "loop, ms", "loop / parallel"]
+    return f"{markdown_table(heads, rows)}\n\n{place(kept)}"
+
+
 def sentence() -> str:
     kept = read("sentence")
     words = list(next(iter(kept["texts"].values()))["completions"])
@@ -89,5 +127,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "gradient flow": gradient_flow,
     "watch": watch,
     "cells": cells,
+    "elementwise": elementwise,
+    "one long row": one_long_row,
+    "scan and loop": scan_and_loop,
     "sentence": sentence,
 }

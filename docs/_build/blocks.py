@@ -17,6 +17,7 @@ BLOCK = re.compile(
     r"^```(?P<language>\w+)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+CONTINUED = re.compile(r" *\\\n *")
 
 
 class Block(NamedTuple):
@@ -53,5 +54,5 @@ def blocks_of(text: str) -> list[Block]:
 
 def commands(block: Block) -> list[str]:
     """The shell commands of a block, with lines that end in a backslash joined."""
-    joined = block.code.replace("\\\n", " ")
+    joined = CONTINUED.sub(" ", block.code)
     return [line for line in joined.splitlines() if line.strip() and not line.startswith("#")]

@@ -31,7 +31,8 @@ class Drawing:
     def box(self, x: float, y: float, text: str, kind: str = "state", w: float = 24) -> None:
         """A box with its middle at (x, y)."""
         self.parts.append(
-            f'<rect class="{kind}" x="{x - w / 2:g}" y="{y - 11:g}" width="{w:g}" height="22" rx="4"/>'
+            f'<rect class="{kind}" x="{x - w / 2:g}" y="{y - 11:g}" width="{w:g}" height="22" '
+            'rx="4"/>'
         )
         self.text(x, y + 4, text)
 
@@ -46,8 +47,9 @@ class Drawing:
         width, height = self.size
         marker = ARROW.format(id=f"{self.name}-end")
         return (
-            f'<svg class="drawing" viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
-            f'role="img" aria-label="{self.label}"><defs>{marker}</defs>{"".join(self.parts)}</svg>'
+            f'<svg class="drawing" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
+            f'height="{height:g}" role="img" aria-label="{self.label}"><defs>{marker}</defs>'
+            f"{''.join(self.parts)}</svg>"
         )
 
 
@@ -80,13 +82,18 @@ def unrolled(name: str, inputs: str, outputs: str, label: str) -> Drawing:
 
 def shapes() -> str:
     """The five shapes of sequence problems."""
+    one = unrolled("one", "x", "y", "One input, one output.")
+    many = unrolled("many", "x...", "yyyy", "One input, four outputs.")
+    last = unrolled("last", "xxxx", "...y", "Four inputs, one output at the end.")
+    each = unrolled("each", "xxxx", "yyyy", "An output at each input.")
+    pairs = unrolled("pairs", "xxx...", "...yyy", "First the inputs, then the outputs.")
     return figure(
-        (unrolled("one", "x", "y", "One input, one output."), "<b>One-to-one</b>: a label for an image"),
-        (unrolled("many", "x...", "yyyy", "One input, four outputs."), "<b>One-to-many</b>: a caption for an image"),
-        (unrolled("last", "xxxx", "...y", "Four inputs, one output at the end."), "<b>Many-to-one</b>: the sentiment of a text"),
-        (unrolled("each", "xxxx", "yyyy", "An output at each input."), "<b>Many-to-many</b>, aligned: a tag for each word"),
-        (unrolled("pairs", "xxx...", "...yyy", "First the inputs, then the outputs."), "<b>Many-to-many</b>, unaligned: a translation"),
-    )  # fmt: skip
+        (one, "<b>One-to-one</b>: a label for an image"),
+        (many, "<b>One-to-many</b>: a caption for an image"),
+        (last, "<b>Many-to-one</b>: the sentiment of a text"),
+        (each, "<b>Many-to-many</b>, aligned: a tag for each word"),
+        (pairs, "<b>Many-to-many</b>, unaligned: a translation"),
+    )
 
 
 def recurrence() -> str:
@@ -154,9 +161,15 @@ def activations() -> str:
         return drawing
 
     return figure(
-        (drawn("tanh", tanh, lambda x: 1 - tanh(x) ** 2), "tanh, and dashed its derivative: at most 1"),
-        (drawn("relu", lambda x: max(0, x), lambda x: float(x > 0)), "relu, and dashed its derivative: 0 or 1"),
-    )  # fmt: skip
+        (
+            drawn("tanh", tanh, lambda x: 1 - tanh(x) ** 2),
+            "tanh, and dashed its derivative: at most 1",
+        ),
+        (
+            drawn("relu", lambda x: max(0, x), lambda x: float(x > 0)),
+            "relu, and dashed its derivative: 0 or 1",
+        ),
+    )
 
 
 def clipping() -> str:
@@ -207,7 +220,7 @@ def lstm() -> str:
     return figure(
         (
             drawing,
-            "LSTM: nothing but f stands on the way of the cell state, so its gradient is uninterrupted",
+            "LSTM: only f stands on the way of the cell state, so its gradient is uninterrupted",
         )
     )
 

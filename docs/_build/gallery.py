@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from docs._build.blocks import ROOT
 
 import elman
-from docs._build.blocks import ROOT
 from elman.data.music import KEYS, STEPS
 
 RUNS = {

@@ -37,10 +37,9 @@ def on_files(files: Any, config: Any) -> Any:
     """The pages of the lessons, and what their frames hold."""
     for slug in lessons.slugs():
         files.append(File.generated(config, f"learn/{slug}.md", content=lessons.page(slug)))
-        exported = lessons.EXPORTED / f"{slug}.html"
-        if exported.exists():
+        if lessons.file_of(slug).exists():
             place = f"learn/play/{slug}.html"
-            files.append(File.generated(config, place, abs_src_path=str(exported)))
+            files.append(File.generated(config, place, content=lessons.played(slug)))
     return files
 
 

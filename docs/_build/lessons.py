@@ -1,29 +1,29 @@
 """The pages of the lessons, from the same text as the lab's, with the lesson itself in a frame.
 
-    python -m docs._build.lessons          # exports the lessons that changed, for the frames
+    python -m docs._build.lessons          # records the lessons whose programs changed, minutes
+    python -m docs._build.lessons ball     # this one
 
-The exported files, in build/lessons, replay what they recorded; a build without them has pages
-without frames, so that tests need not compute what lessons do.
+What lessons answer is kept in docs/_build/recordings, so that a build computes nothing: the frames
+are put together from it and the page of the lab.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import html
+import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from latex2mathml.converter import convert
 
-import elman.lab
-from docs._build.blocks import ROOT
-from elman.lab import LESSONS, lesson
-from elman.lab._lesson import SLUGS
+from elman.lab import LESSONS, _export, lesson
+from elman.lab._lesson import FOLDER, SLUGS, described
 
-LAB = Path(elman.lab.__file__).parent
-EXPORTED = ROOT / "build" / "lessons"
+KEPT = Path(__file__).parent / "recordings"
 CODE = re.compile(r"(```.*?^```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
 INLINE = re.compile(r"(?<![\\$])\$([^$\s](?:[^$]*[^$\s])?)\$")
@@ -39,11 +39,12 @@ def slugs() -> list[str]:
 def frame(slug: str) -> str:
     """The lesson itself, or how to start it."""
     start = f"`elman lab` opens this lesson on your machine, at `#/{slug}`, and computes anew."
-    if not (EXPORTED / f"{slug}.html").exists():
+    if not file_of(slug).exists():
         return f"{start}\n"
     title = html.escape(lesson(slug).title, quote=True)
     return (
-        f'<iframe class="stage" src="../play/{slug}.html" title="{title}" loading="lazy"></iframe>\n\n'
+        f'<iframe class="stage" src="../play/{slug}.html" title="{title}" loading="lazy">'
+        "</iframe>\n\n"
         f"This frame replays recorded answers of elman. {start}\n"
     )
 
@@ -62,7 +63,7 @@ def formulas(text: str) -> str:
 
 def page(slug: str) -> str:
     """The page of a lesson as Markdown."""
-    source = (LAB / "lessons" / slug / "lesson.md").read_text(encoding="utf-8")
+    source = (FOLDER / slug / "lesson.md").read_text(encoding="utf-8")
     source = source.replace("\n## Play\n", f"\n## Play\n\n{frame(slug)}\n", 1)
     source = GOAL.sub(r"**Goal:** \1", CHOICE.sub("- ", source))
     source = ANSWER.sub(_answer, source)
@@ -99,31 +100,52 @@ def link(slug: str) -> str:
     return f"[{lesson(slug).number}. {lesson(slug).title}]({slug}.md)"
 
 
-def _state(slug: str) -> str:
-    """What an export is made of, so that an unchanged lesson is not exported again."""
+def file_of(slug: str) -> Path:
+    return KEPT / f"{slug}.json.gz"
+
+
+def kept(slug: str) -> dict[str, Any]:
+    """What a lesson answered when it was recorded last, and the state of its programs then."""
+    if not file_of(slug).exists():
+        return {"state": None, "recorded": []}
+    text: dict[str, Any] = json.loads(gzip.decompress(file_of(slug).read_bytes()))
+    return text
+
+
+def played(slug: str) -> str:
+    """The lesson as one file of HTML, which replays what is kept."""
+    return _export.page(described(slug), kept(slug)["recorded"], FOLDER / slug)
+
+
+def keep(slug: str, state: str) -> None:
+    recorded = _export.recordings(lesson(slug).asks)
+    text = json.dumps({"state": state, "recorded": recorded}, separators=(",", ":"))
+    KEPT.mkdir(exist_ok=True)
+    file_of(slug).write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def state_of(slug: str) -> str:
+    """What answers are made of: a lesson's programs and data, without its text and its stage."""
     digest = hashlib.sha256()
-    for file in sorted(_sources(slug)):
-        digest.update(file.read_bytes())
+    for file in sorted((FOLDER / slug).rglob("*")):
+        if file.is_file() and file.suffix not in {".js", ".md", ".pyc"}:
+            digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _sources(slug: str) -> Iterator[Path]:
-    for folder in (LAB / "lessons" / slug, LAB / "page", LAB):
-        files = folder.glob("*") if folder == LAB else folder.rglob("*")
-        yield from (f for f in files if f.is_file() and f.suffix != ".pyc")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("lessons", nargs="*", help="all unless given")
-    for slug in parser.parse_args().lessons or slugs():
-        mark, state = EXPORTED / f"{slug}.state", _state(slug)
-        if mark.exists() and mark.read_text(encoding="utf-8") == state:
-            continue
-        print(slug, flush=True)
-        [file] = elman.lab.export(EXPORTED, (slug,))
-        mark.write_text(state, encoding="utf-8")
-        print(f"  {file.stat().st_size:,} bytes")
+    parser.add_argument("lessons", nargs="*", help="all whose programs changed, unless given")
+    names = parser.parse_args().lessons
+    unknown = [slug for slug in names if slug not in slugs()]
+    if unknown:
+        parser.error(f"no lesson {', '.join(unknown)}: choose from {', '.join(slugs())}")
+    for slug in names or slugs():
+        state = state_of(slug)
+        if names or kept(slug)["state"] != state:
+            print(slug, flush=True)
+            keep(slug, state)
+            print(f"  {len(played(slug).encode()):,} bytes in its frame")
 
 
 if __name__ == "__main__":

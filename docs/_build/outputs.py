@@ -49,7 +49,7 @@ class Run(NamedTuple):
 
 
 def shown(text: str, folder: Path) -> str:
-    """As a reader's terminal has it: without colors and without places of the machine that ran it."""
+    """As a reader's terminal has it, without colors and places of the machine that ran it."""
     text = ESCAPE.sub("", text)
     text = "\n".join(line.rsplit("\r", 1)[-1].rstrip() for line in text.splitlines())
     for place, name in ((f"{folder}/", ""), (f"{ROOT}/", ""), (str(Path.home()), "~")):

@@ -81,7 +81,8 @@ def ball_picture() -> str:
             f'<polyline class="trail {color}" pathLength="1" points="{points(path)}" '
             f'style="animation-name:trail{i}"/>'
             f'<g class="show"><circle class="expected {color}" r="2.6" '
-            f'style="animation-name:fly{i};transform:translate({100 * x:.1f}px,{100 * y:.1f}px)"/></g>'
+            f'style="animation-name:fly{i};transform:translate({100 * x:.1f}px,'
+            f'{100 * y:.1f}px)"/></g>'
         )
         legend.append(f'<li><i class="key {color}"></i>{name}: {network["error"]:.1f} % off</li>')
     x, y = true[-1]
@@ -151,8 +152,8 @@ def music() -> str:
         f'by the network.">{"".join(shapes)}</svg><div class="ends"><span>by Bach</span>'
         f"<span>composed by the network</span></div>"
         f'<audio controls preload="none" src="gallery:chorale.wav"></audio>'
-        f"<figcaption>The first {primed} frames of a test chorale, and how the network goes on; lines "
-        f"are at C. {made_by(kept)}</figcaption></figure>"
+        f"<figcaption>The first {primed} frames of a test chorale, and how the network goes on; "
+        f"lines are at C. {made_by(kept)}</figcaption></figure>"
     )
 
 
@@ -175,14 +176,15 @@ def forecast() -> str:
     )
     return (
         '<figure class="picture"><svg class="wide" viewBox="0 0 100 50" preserveAspectRatio="none" '
-        'role="img" aria-label="Sunspots in each year: the past, the forecast with its interval, and '
-        f'what came, which lies mostly inside."><polygon class="band" points="{band}"/>'
+        'role="img" aria-label="Sunspots in each year: the past, the forecast with its interval, '
+        f'and what came, which lies mostly inside."><polygon class="band" points="{band}"/>'
         f'<polyline class="past" points="{line(seen, 0)}"/>'
         f'<polyline class="truth" points="{line([seen[-1], *kept["truth"]], ahead)}"/>'
         f'<polyline class="one" points="{line(later, ahead)}"/></svg>'
         f'<div class="ends"><span>{kept["first"]}</span><span>{kept["last"]}</span></div>'
         f"<figcaption>Sunspots in a year: what the network saw (line), its forecast (blue) with an "
-        f"interval of {kept['interval']:.0%}, and what came (dashed). {made_by(kept)}</figcaption></figure>"
+        f"interval of {kept['interval']:.0%}, and what came (dashed). "
+        f"{made_by(kept)}</figcaption></figure>"
     )
 
 
@@ -213,7 +215,8 @@ def looking() -> str:
         )
         items.append(
             f'<li><svg viewBox="0 0 {side} {side}" aria-hidden="true"><image href="gallery:'
-            f'{kept["images"][0]["file"]}" width="{side}" height="{side}" opacity=".5"/>{cells}</svg>'
+            f'{kept["images"][0]["file"]}" width="{side}" height="{side}" opacity=".5"/>'
+            f"{cells}</svg>"
             f"{html.escape(word)}</li>"
         )
     return f'<ul class="scenes words">{"".join(items)}</ul>'
@@ -236,8 +239,8 @@ def attention() -> str:
             f"<tbody>{rows}</tbody></table></div>"
         )
     return (
-        f'<figure class="picture">{"".join(tables)}<figcaption>Each phoneme (row) and the letters that '
-        f"the decoder looked at for it. {made_by(kept)}</figcaption></figure>"
+        f'<figure class="picture">{"".join(tables)}<figcaption>Each phoneme (row) and the letters '
+        f"that the decoder looked at for it. {made_by(kept)}</figcaption></figure>"
     )
 
 
@@ -272,8 +275,9 @@ def gradients() -> str:
         'small radius it vanishes, with a large one it explodes.">'
         f'<line class="lane" x1="0" x2="100" y1="{one:.1f}" y2="{one:.1f}"/>{"".join(lines)}</svg>'
         '<div class="ends"><span>at the loss</span><span>50 steps before</span></div>'
-        f"<figcaption>The gradient relative to that at the loss, from 10<sup>6</sup> (top) to 10<sup>-12</sup> "
-        f"(bottom), of networks of 32 units; after 50 steps it is {'; '.join(legend)}. "
+        "<figcaption>The gradient relative to that at the loss, from 10<sup>6</sup> (top) to "
+        "10<sup>-12</sup> (bottom), of networks of 32 units; after 50 steps it is "
+        f"{'; '.join(legend)}. "
         f"{made_by(kept)}</figcaption></figure>"
     )
 

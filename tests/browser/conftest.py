@@ -129,7 +129,11 @@ class Visit:
         self.events.append(json.loads(data))
 
     def latest(self, event: str) -> dict[str, Any]:
-        """The last event of a kind that the page received; empty if there was none."""
+        """The last event of a kind that the page received; empty if there was none.
+
+        Events come in while the browser is asked something, so it is.
+        """
+        self.page.evaluate("0")
         return next((each for each in reversed(self.events) if each["event"] == event), {})
 
     def go(self, route: str = "#/") -> Page:

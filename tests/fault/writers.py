@@ -211,6 +211,15 @@ def either_piece() -> str:
     return "" if data == b"yesterday" or data.endswith(b"\xff\x2f\x00") else "half a piece"
 
 
+def whole_modules() -> str:
+    """Each file of the new cell that is there ends as its template does."""
+    ends = {"leaky.py": "return self.State(h=g * state.h + (1 - g) * z)\n", "test_leaky.py": ")\n"}
+    for file in map(Path, ends):
+        if file.exists() and not file.read_text().endswith(ends[file.name]):
+            return f"{file} is half a file"
+    return ""
+
+
 WRITERS: dict[str, Writer] = {
     "train language": Writer(
         text,
@@ -279,6 +288,14 @@ WRITERS: dict[str, Writer] = {
         unharmed,
         drawn(str(RUN / "report")),
         faults=6,
+    ),
+    "a new cell": Writer(
+        lambda: None,
+        command("cell", "new", "leaky"),
+        command("cell", "new", "leaky", "--force"),
+        whole_modules,
+        lambda: contents(Path()),
+        faults=12,
     ),
     "a MIDI file": Writer(
         lambda: Path("a.mid").write_bytes(b"yesterday"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -10,19 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from elman._errors import ConfigError
+from elman._errors import ConfigError, nearest
 from elman.lab._lesson import Ask
 from elman.lab._live import Live
 from elman.lab._protocol import Event, thinned
 from elman.lab._runs import folder_of, is_live, read_events
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from elman.diagnosis import Finding, Trial
     from elman.inspection import Track
     from elman.lab._asks import Place
+    from elman.tasks import Excerpt
 
 STEPS, UNITS, NEXT = 64, 24, 10
 """Steps and units of a map, and words that are likely next."""
+SEARCHED, PLACES, AROUND = 64, 10, 6
+"""Validation rows in which a unit is searched, its highest places, and words before and after."""
 FOLLOW = "run.follow"
 """The ask that the server answers itself, since it may take as long as a training."""
 
@@ -41,6 +47,14 @@ class LookSettings(RunSettings):
     text: str = Field("", max_length=2000, description="what it reads; validation data if empty")
 
 
+class UnitSettings(RunSettings):
+    """A unit of a layer."""
+
+    layer: str = Field(max_length=200, description="name of the layer")
+    what: str = Field(max_length=80, description="a state or a gate of its cell, such as h")
+    unit: int = Field(ge=0, lt=2**31, description="number of the unit")
+
+
 class TrySettings(RunSettings):
     """A finding whose remedies are tried."""
 
@@ -53,6 +67,7 @@ def asks(place: Place) -> tuple[Ask, ...]:
     return (
         Ask("run.open", RunSettings, partial(opened, place=place)),
         Ask("run.look", LookSettings, partial(looked, place=place)),
+        Ask("run.unit", UnitSettings, partial(unit_places, place=place)),
         Ask("run.doctor", RunSettings, partial(examined, place=place)),
         Ask("run.try", TrySettings, partial(tried, place=place)),
         Ask(FOLLOW, RunSettings, partial(opened, place=place)),
@@ -175,7 +190,7 @@ def looked(settings: LookSettings, place: Place) -> Iterator[Event]:
     task = _model(folder_of(settings.run, place), place)
     text = settings.text or None
     excerpt = task.excerpt(1, text)
-    words = {name: list(each)[:STEPS] for name, each in excerpt.words.items()}
+    words = {name: list(each)[:STEPS] for name, each in excerpt.first.items()}
     yield {"event": "tokens", "tokens": next(iter(words.values()), []), "by_layer": words}
     for name, track in record_activations(task, excerpt.batch).layers().items():
         yield _layer(name, track)
@@ -231,6 +246,57 @@ def _layer(name: str, track: Track) -> Event:
         "means": {n: values[n].mean(1).tolist() for n in gates},
         "maps": maps,
     }
+
+
+def unit_places(settings: UnitSettings, place: Place) -> Iterator[Event]:
+    """Where in the validation data a unit is highest: the event "places", highest first.
+
+    Each has its ``value``, the ``row`` and the ``step`` from 1 on, and the ``word`` there with the
+    words ``before`` and ``after``, if steps have words.
+    """
+    from elman.inspection import record_activations
+
+    task = _model(folder_of(settings.run, place), place)
+    excerpt = task.excerpt(SEARCHED)
+    layers = record_activations(task, excerpt.batch).layers()
+    track = layers.get(settings.layer)
+    if track is None:
+        raise ConfigError(f"layer: no layer {settings.layer!r}: {nearest(settings.layer, layers)}")
+    units = track.activations.get(settings.what)
+    if units is None or units.dim() != 3:
+        known = track.activations
+        raise ConfigError(f"what: no {settings.what!r} here: {nearest(settings.what, known)}")
+    if settings.unit >= units.shape[2]:
+        raise ConfigError(f"unit: expected one below {units.shape[2]}, got {settings.unit}")
+    values = units[:, :, settings.unit].float().masked_fill(~track.active, -math.inf)
+    yield {
+        "event": "places",
+        "rows": track.rows,
+        "places": _highest(values, excerpt, settings.layer),
+    }
+
+
+def _highest(values: Tensor, excerpt: Excerpt, layer: str) -> list[Event]:
+    """The places of the largest values, (time, row)."""
+    top = values.flatten().topk(min(PLACES, values.numel()))
+    places: list[Event] = []
+    for value, index in zip(top.values.tolist(), top.indices.tolist(), strict=True):
+        step, row = divmod(index, values.shape[1])
+        words: Sequence[str] = ()
+        if len(excerpt.words) == values.shape[1]:
+            words = next((w for n, w in excerpt.words[row].items() if layer.startswith(n)), ())
+        named = step < len(words)
+        places.append(
+            {
+                "value": value,
+                "row": row + 1,
+                "step": step + 1,
+                "before": " ".join(words[max(0, step - AROUND) : step]) if named else "",
+                "word": words[step] if named else f"step {step + 1}",
+                "after": " ".join(words[step + 1 : step + 1 + AROUND]),
+            }
+        )
+    return [each for each in places if each["value"] != -math.inf]
 
 
 def examined(settings: RunSettings, place: Place) -> Live:

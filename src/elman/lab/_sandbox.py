@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +16,7 @@ from elman._errors import ConfigError
 from elman.lab._lesson import Ask
 from elman.lab._live import Live
 from elman.lab._protocol import Event, thinned
+from elman.lab._runs import folder_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from elman.inspection import Flow, Recording
     from elman.lab._asks import Place
     from elman.layers import Recurrent
+    from elman.tasks import Task
     from elman.training import Config
 
 FEEDFORWARD = "feedforward"
@@ -37,6 +40,8 @@ SCALE = 0.1
 """Size of the noise: so small that tanh is almost linear at first."""
 
 Result = TypeVar("Result")
+Report: TypeAlias = Callable[[Event], None]
+"""Called with each event."""
 
 Activation = Literal["tanh", "relu", "identity", "sigmoid", "gelu"]
 Init = Literal["torch", "orthogonal", "identity", "glorot", "forget_bias", "chrono"]
@@ -113,6 +118,16 @@ class TrainSettings(RecurrenceSettings):
     )
 
 
+class StepSettings(TrainSettings):
+    """A few updates of a training run: the first ones, or the next ones of a paused run."""
+
+    run: str = Field("", max_length=300, description="run to continue; a new one if empty")
+    by: int = Field(1, ge=1, le=1000, description="updates")
+
+
+OWN_RUN = re.compile(r"lab-\d+")
+"""Runs of the sandbox, which alone it continues."""
+
 KEYS = {
     "model.cell": "cell",
     "model.activation": "activation",
@@ -142,6 +157,7 @@ def asks(place: Place) -> tuple[Ask, ...]:
     return (
         Ask("sandbox.probe", ProbeSettings, partial(probe, place=place)),
         Ask("sandbox.train", TrainSettings, partial(train, place=place)),
+        Ask("sandbox.step", StepSettings, partial(step, place=place)),
     )
 
 
@@ -285,7 +301,7 @@ def _radius(layer: nn.Module) -> float | None:
 
 def _insides(recording: Recording) -> Event:
     """The states of the first row, by unit, and the mean of each gate at each step."""
-    track = recording.track()
+    track = recording.tracks[0]
     states, gates = {}, {}
     for name, values in track.activations.items():
         if values.dim() != 3:
@@ -299,18 +315,107 @@ def _insides(recording: Recording) -> Event:
 
 
 def train(settings: TrainSettings, place: Place) -> Live:
-    """A training run: the event "run", then the events of its metrics.jsonl as they are."""
+    """A training run: the event "run", then the events of its metrics.jsonl as they are.
+
+    After each "watch" comes a "network", what `measured` has, of the trained network on validation
+    rows.
+    """
     return Live(lambda report: _trained(settings, place, report))
 
 
-def _trained(settings: TrainSettings, place: Place, report: Callable[[Event], None]) -> None:
+def _trained(settings: TrainSettings, place: Place, report: Report) -> None:
     if settings.cell != FEEDFORWARD:
         cell_of(settings.cell, place)
     run_training(settings, place, settings.cell, report)
 
 
+def step(settings: StepSettings, place: Place) -> Live:
+    """A few updates of a training run, with the events of `train`; it ends as stopped, or done.
+
+    A run that is continued keeps its settings; the result is that of a training without pauses, bit
+    for bit.
+    """
+
+    def work(report: Report) -> None:
+        if settings.cell != FEEDFORWARD:
+            cell_of(settings.cell, place)
+        if settings.run:
+            _continue(folder_of(settings.run, place), settings.by, report)
+        else:
+            run_training(settings, place, settings.cell, report, pause_after=settings.by)
+
+    return Live(work)
+
+
+_paused: dict[Path, Task] = {}
+"""The task of the run that was paused last, whose data are read and made."""
+
+
+def _continue(path: Path, updates: int, report: Report) -> None:
+    """Train a run of the sandbox for a few more updates.
+
+    Raises:
+        ConfigError: it is another run, or at its end.
+    """
+    from elman.tasks import by_name
+    from elman.training import Run, config_of, fit
+
+    if not OWN_RUN.fullmatch(path.name):
+        raise ConfigError(
+            f"run: only runs of the sandbox, lab-N, are continued here, got {path.name}: use "
+            f"elman train --resume {path}"
+        )
+    run = Run.open(path)
+    config = config_of(run)
+    if run.load("last").progress["update"] >= (config.train.max_steps or math.inf):
+        raise ConfigError(f"run: {path.name} has made all its updates: train again, with more")
+    task = _paused.pop(path, None) or by_name(config.task).restore(path, config.data, config.model)
+    report({"event": "run", "run": path.name, "command": None})
+    _keep(path, task)
+    fit(
+        task,
+        config.train,
+        run,
+        resume=True,
+        pause_after=updates,
+        report=_watching(task, config, report),
+    )
+
+
+def _keep(path: Path, task: Task) -> None:
+    """Keep the task for the next step, and no other."""
+    _paused.clear()
+    _paused[path] = task
+
+
+def _watching(task: Task, config: Config, report: Report) -> Callable[[dict[str, Any]], None]:
+    """Reports a training's events, and after each "watch" what the network does now."""
+    recurrent = getattr(config.model, "cell", FEEDFORWARD) != FEEDFORWARD
+
+    def reported(event: dict[str, Any]) -> None:
+        report(thinned(event))
+        if event["event"] == "watch" and recurrent:
+            report(thinned({**_network(task), "update": event["update"]}))
+
+    return reported
+
+
+def _network(task: Task) -> Event:
+    """The event "network": what `measured` has but its radius, of a task on validation rows."""
+    from elman.inspection import gradient_flow, record_activations
+
+    batch = task.excerpt(ROWS).batch
+    flow = gradient_flow(task, batch)
+    return {"event": "network", **_decay(flow), **_insides(record_activations(task, batch))}
+
+
 def run_training(
-    settings: TrainSettings, place: Place, cell: str, report: Callable[[Event], None]
+    settings: TrainSettings,
+    place: Place,
+    cell: str,
+    report: Report,
+    *,
+    pause_after: int | None = None,
 ) -> None:
     """Train in the next folder runs/lab-N.
 
@@ -319,6 +424,7 @@ def run_training(
         place: where the folder is.
         cell: the reference of the cell, whose class this process has.
         report: called with each event.
+        pause_after: updates after which it pauses.
 
     Raises:
         ConfigError: a setting that the task refuses, at that setting.
@@ -342,7 +448,10 @@ def run_training(
         task = by_name(config.task).prepare(config.data, config.model, run.path)
         if adjusted:
             _adjust_first(task, settings)
-        fit(task, config.train, run, report=lambda event: report(thinned(event)))
+        if pause_after is not None:
+            _keep(run.path, task)
+        reported = _watching(task, config, report)
+        fit(task, config.train, run, pause_after=pause_after, report=reported)
     finally:
         if not run.begun:
             _remove(run.path)

@@ -118,7 +118,7 @@ class Supervisor:
                             self._wake.clear()
                             await self._wake.wait()
                 except (OSError, TimeoutError) as error:  # the nursery has died, or cannot start
-                    await self._lost(f"the worker cannot be started: {error}")
+                    await self._lost(f"the worker cannot be started: {_why(error)}")
                     await asyncio.sleep(PAUSE)
                 else:
                     self._change("restarting", "the worker ended and is replaced")
@@ -253,6 +253,18 @@ class Supervisor:
             if event["event"] == "stopped" and job.typed and not job.stopped:
                 job.fail(" ".join(filter(None, [TOO_LONG, str(event.get("message", ""))])))
             job.tell(event)
+
+
+def _why(error: OSError | TimeoutError) -> str:
+    """What kept a worker from its start, and what to do; an error of a time limit has no words.
+
+    >>> _why(TimeoutError())
+    'it was not ready after 600 seconds: close other programs and wait; the lab tries again'
+    """
+    if isinstance(error, TimeoutError) and not str(error):
+        limit = f"it was not ready after {START:g} seconds"
+        return f"{limit}: close other programs and wait; the lab tries again"
+    return f"{error}; the lab tries again"
 
 
 class _Worker:

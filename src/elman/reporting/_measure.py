@@ -161,10 +161,8 @@ def _layers(task: Task, flow: Flow, text: str | None) -> list[LayerMeasures]:
                 setattr(layer, name, of(task, batch, number, track))
             except ConfigError as error:
                 layer.left_out[name] = str(error)
-        read = [words for name, words in excerpt.words.items() if layer.name.startswith(name)]
-        if (
-            read or not excerpt.words
-        ):  # layers that read something else, such as letters, get no map
+        read = [words for name, words in excerpt.first.items() if layer.name.startswith(name)]
+        if read or not excerpt.first:  # layers that read something else, such as letters: no map
             layer.words = [*next(iter(read), [])][: WORDS if text is None else None]
             if layer.name in mapped:
                 _maps(layer, mapped[layer.name])
@@ -251,7 +249,7 @@ def _tables(task: Task, predictions: Any, text: str | None) -> list[ReportTable]
 
 def _next_words(task: LanguageModel) -> Table:
     """The likeliest words after some places of the validation text, beside the true one."""
-    read = task.excerpt(1).words[""]
+    read = task.excerpt(1).first[""]
     cells: list[list[str | float | int]] = []
     for end in range(BEGINNING, len(read), BEGINNING)[:SAMPLES]:
         prompt = _decoded(task, read[end - BEGINNING : end])
@@ -268,7 +266,7 @@ def _decoded(task: LanguageModel, words: Sequence[str]) -> str:
 
 def _beginning(task: LanguageModel) -> str:
     """The first words of the validation text."""
-    return _decoded(task, task.excerpt(1).words[""][:BEGINNING])
+    return _decoded(task, task.excerpt(1).first[""][:BEGINNING])
 
 
 def _short(value: Any) -> str | float:

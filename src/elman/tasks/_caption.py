@@ -212,9 +212,9 @@ class Caption(Supervised):
         hidden = torch.rand(before.shape, device=before.device) < self.model.word_dropout
         return before.masked_fill(hidden & (before != self.end), self.unknown)
 
-    def step_names(self, rows: Rows) -> Mapping[str, Sequence[str]]:
-        """Of the first caption of the first image, each word and before it the end."""
-        read = rows.take(torch.tensor([0]))["tokens"][0].tolist()
+    def step_names(self, rows: Rows, row: int) -> Mapping[str, Sequence[str]]:
+        """Of the first caption of an image, each word and before it the end."""
+        read = rows.take(torch.tensor([row]))["tokens"][0].tolist()
         first = [self.end, *read[: read.index(self.end)]]
         return {"decoder": [self.vocabulary.token(index) for index in first]}
 

@@ -258,8 +258,9 @@ class LanguageModel(Task):
             stream, steps = np.array([*read, read[-1] if eos is None else eos]), len(read)
         rows = min(rows, (len(stream) - 1) // steps)
         lanes = Lanes(stream[: rows * steps + 1], rows)
-        words = [self.vocabulary.token(int(index)) for index in stream[:steps]]
-        return Excerpt(Piece(lanes, 0, steps), {"": words})
+        words = [self.vocabulary.token(int(index)) for index in stream[: rows * steps]]
+        of_rows = [{"": words[i : i + steps]} for i in range(0, len(words), steps)]
+        return Excerpt(Piece(lanes, 0, steps), of_rows)
 
     def baselines(self) -> dict[str, dict[str, Metrics]]:
         """Unigram, bigram and trigram models of the same training tokens."""

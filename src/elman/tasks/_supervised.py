@@ -466,8 +466,9 @@ class Supervised(Task):
 
     def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
         table = self.part("valid") if text is None else self.text_rows(text)
-        batch = self.batch_of(table, torch.arange(min(rows, len(table))))
-        return Excerpt(batch, self.step_names(table))
+        chosen = torch.arange(min(rows, len(table)))
+        names = [self.step_names(table, row) for row in chosen.tolist()]
+        return Excerpt(self.batch_of(table, chosen), names if any(names) else ())
 
     def text_rows(self, text: str) -> Rows:
         """A text as a row. Its target is that of a validation row: only what is read matters."""
@@ -477,11 +478,9 @@ class Supervised(Task):
         first = self.part("valid").take(torch.tensor([0]))
         return Rows({**columns, **{name: first[name] for name in self.targets}})
 
-    def step_names(self, rows: Rows) -> Mapping[str, Sequence[str]]:
-        """What each step of the first row is, as text; see `Excerpt`."""
-        names = {
-            name: feature.step_names(rows.take(torch.tensor([0]))[name][0])
-            for name, feature in self.inputs.items()
-        }
+    def step_names(self, rows: Rows, row: int) -> Mapping[str, Sequence[str]]:
+        """What each step of a row is, as text; see `Excerpt`."""
+        values = rows.take(torch.tensor([row]))
+        names = {name: feature.step_names(values[name][0]) for name, feature in self.inputs.items()}
         first = next(iter(names.values()), [])
         return {"": first} if first else {}

@@ -358,8 +358,8 @@ class Tag(Supervised):
         words = self.words.parse(self.row_of(text))
         return self.encode([{"x": words, "y": [self.labels[0]] * len(words)}])
 
-    def step_names(self, rows: Rows) -> Mapping[str, Sequence[str]]:
-        return {"recurrent": super().step_names(rows)[""]}
+    def step_names(self, rows: Rows, row: int) -> Mapping[str, Sequence[str]]:
+        return {"recurrent": super().step_names(rows, row)[""]}
 
     def rows_of(self, path: Path) -> Iterator[Mapping[str, Any]]:
         if set(path.suffixes) & LISTS:

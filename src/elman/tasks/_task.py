@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeAlias
 
 import torch
@@ -59,14 +58,19 @@ class Table(NamedTuple):
 
 
 class Excerpt(NamedTuple):
-    """A few rows to look inside with; and what each step of the first one reads, if it has names.
+    """A few rows to look inside with; and what each step of each row reads, if it has names.
 
     Such as the words of a sentence, by what the names of the layers that read them begin with, ""
     for all layers: ``{"encoder": source, "decoder": target}``. Of numbers there is nothing to say.
     """
 
     batch: Any
-    words: Mapping[str, Sequence[str]] = MappingProxyType({})
+    words: Sequence[Mapping[str, Sequence[str]]] = ()
+
+    @property
+    def first(self) -> Mapping[str, Sequence[str]]:
+        """What the steps of the first row read."""
+        return self.words[0] if self.words else {}
 
 
 class Batch(Protocol):

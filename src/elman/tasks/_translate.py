@@ -274,10 +274,10 @@ class Translate(Supervised):
         [[best, *_]] = self.translations(self.input_rows([row]))
         return self.encode([_pair(self.source_text.parse(row), self._decode(best.tokens))])
 
-    def step_names(self, rows: Rows) -> Mapping[str, Sequence[str]]:
-        row = rows.take(torch.tensor([0]))
+    def step_names(self, rows: Rows, row: int) -> Mapping[str, Sequence[str]]:
+        values = rows.take(torch.tensor([row]))
         most = self.data.max_length
-        source, target = row["x"][0, :most], row["y"][0, :most]
+        source, target = values["x"][0, :most], values["y"][0, :most]
         inputs = torch.cat([target.new_tensor([self._end]), target[:-1]])
         from_, to = self.vocabularies
         return {"encoder": _named(from_, source), "decoder": _named(to, inputs)}

@@ -44,6 +44,7 @@ def fit(
     run: Run | None = None,
     *,
     resume: bool = False,
+    pause_after: int | None = None,
     report: Report | None = None,
 ) -> Result:
     """Train a task; afterwards its network has the best weights.
@@ -53,13 +54,15 @@ def fit(
         config: the training settings.
         run: the run folder; if None, ``runs/NAME-N`` with the next free N.
         resume: continue from the last checkpoint of the run.
+        pause_after: so many updates from now on, the run logs, validates and saves, and is
+            interrupted as by Ctrl-C; None for no pause.
         report: called with each event, a dictionary with the key "event": start, train, valid,
             diverged, end. The same events are the lines of metrics.jsonl. If None, they are logged
             to "elman.training".
 
     Raises:
         Diverged: the loss or a gradient is not finite; the last good checkpoint is kept.
-        Interrupted: Ctrl-C, SIGTERM or SIGHUP; the run was saved and can be resumed.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP, or the pause; the run was saved and can be resumed.
         CheckpointError: a checkpoint cannot be written, or does not match.
         ConfigError: another process trains in this run folder.
         ElmanError: the run folder was deleted or replaced during training.
@@ -75,6 +78,8 @@ def fit(
         trainer = Trainer(task, config, run, report or _logged)
         if resume:
             trainer.restore()
+        if pause_after is not None:
+            trainer.pause = trainer.at.update + pause_after
         return trainer.fit()
     finally:
         run.release()

@@ -87,6 +87,7 @@ class Trainer:
         self.at = Progress()
         self.state: State = None
         self.stop = Stop()
+        self.pause: int | None = None  # the update after which it stops, as if it had been told to
         self.unheard: OSError | None = None  # the error of a report whose reader is gone
         self.board = TensorBoard() if config.tensorboard else None
         self.watch = Watch(
@@ -169,11 +170,12 @@ class Trainer:
 
     def _after_update(self, looks: bool) -> None:
         config, update = self.config, self.at.update
-        if update % config.log_every == 0:
+        pauses = update == self.pause
+        if pauses or update % config.log_every == 0:
             self._log()
         if looks:
             self._look()
-        validates = config.validate_every and update % config.validate_every == 0
+        validates = pauses or (config.validate_every and update % config.validate_every == 0)
         if validates:
             self._validate()
         if validates or (config.checkpoint_every and update % config.checkpoint_every == 0):
@@ -267,14 +269,15 @@ class Trainer:
         self.state = unpack_state(template, checkpoint.state, run.where("last", "state"))
 
     def _stop_if_signaled(self) -> None:
-        if self.over or not (self.stop.signal or self.unheard):
+        pauses = self.at.update == self.pause
+        if self.over or not (pauses or self.stop.signal or self.unheard):
             return
         self._save()
         if self.unheard:
             raise self.unheard
+        by = f"stopped by {self.stop.signal}" if self.stop.signal else "paused"
         raise Interrupted(
-            f"stopped by {self.stop.signal} after update {self.at.update}; "
-            f"saved in {self.run.path}",
+            f"{by} after update {self.at.update}; saved in {self.run.path}",
             self._resumption(),
         )
 
@@ -376,7 +379,7 @@ class Trainer:
         self.at.tally = RunningMeans()
 
     def _looks_after(self, update: int) -> bool:
-        return update in (1, self.updates) or update % self.config.watch_every == 0
+        return update in (1, self.updates, self.pause) or update % self.config.watch_every == 0
 
     def _look(self) -> None:
         at = self.at

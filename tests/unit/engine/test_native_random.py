@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
@@ -36,6 +39,7 @@ OWN = {
     "two matrices": Kind(TwoMatrices, kinked=True),
 }
 PER_SEED = 100_000
+MANY = 1000
 
 
 def kinds(number: int) -> dict[str, Kind]:
@@ -53,16 +57,40 @@ def numbers() -> list[int]:
     return list(range(first, first + count))
 
 
+Verdict = tuple[str | None, str]
+"""Why the engine refused a configuration, or None; and what was wrong with its numbers."""
+
+
+def verdicts(drawn: Sequence[int]) -> list[Verdict]:
+    cells = kinds(drawn[0])
+    return [verdict(number, cells) for number in drawn]
+
+
+def verdict(number: int, cells: dict[str, Kind]) -> Verdict:
+    try:
+        return check_configuration("native", draw(number, cells), cells), ""
+    except ContractError as error:
+        return None, str(error)
+
+
+def checked(drawn: Sequence[int]) -> Iterator[Verdict]:
+    """The verdict on each; on many, by two processes."""
+    if len(drawn) < MANY:
+        yield from verdicts(drawn)
+        return
+    pieces = [drawn[first : first + 100] for first in range(0, len(drawn), 100)]
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        for some in pool.map(verdicts, pieces):
+            yield from some
+
+
 @pytest.mark.timeout(4 * 3600)
 def test_random_configurations() -> None:
     equal, refused, wrong = 0, Counter[str](), list[str]()
     begun, drawn = time.monotonic(), numbers()
-    cells = kinds(drawn[0])
-    for number in drawn:
-        try:
-            reason = check_configuration("native", draw(number, cells), cells)
-        except ContractError as error:
-            wrong.append(str(error))
+    for reason, error in checked(drawn):
+        if error:
+            wrong.append(error)
             continue
         equal += reason is None
         refused[(reason or "").replace("float32", "float64")] += reason is not None
@@ -75,7 +103,7 @@ def test_random_configurations() -> None:
         "mismatches": wrong,
         "seconds": round(time.monotonic() - begun),
     }
-    if len(drawn) >= 1000:
+    if len(drawn) >= MANY:
         sampling.record(f"random configurations {watched}on {library().isa}", counts)
     assert not wrong, "\n".join([f"{len(wrong)} of {len(drawn)} are wrong:", *wrong[:20]])
     # What it refuses are masks and buffers of types that it does not compute in.

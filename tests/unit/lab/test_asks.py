@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from elman import ConfigError
+from elman import ConfigError, Interrupted
 from elman.cli._request import parse_request
 from elman.cli._train import LINE, OPTIONS
+from elman.lab import _sandbox
 from elman.lab._asks import Place, asks_of
 from elman.lab._protocol import encode, read_settings
-from elman.training import read_config
+from elman.training import Run, load, read_config
 
 CELL = """
 import elman
@@ -67,6 +69,39 @@ def test_a_text_shows_gates_states_and_the_answer(place: Place) -> None:
     assert events["answer"]["answer"]["label"]
 
 
+def test_a_unit_is_found_where_it_is_highest(place: Place) -> None:
+    """The ten places are those that a recording of the same rows has, with the words there."""
+    from elman.inspection import record_activations
+
+    task = load(place.directory / "lab-1")
+    excerpt = task.excerpt(64)
+    (track,) = record_activations(task, excerpt.batch).layers().values()
+    cell = track.activations["c"][..., 3].where(track.active, -torch.inf)
+    found = answer(place, "run.unit", run="lab-1", layer=track.name, what="c", unit=3)["places"]
+    assert found["rows"] == cell.shape[1] > 1
+    values = [each["value"] for each in found["places"]]
+    assert values == cell.flatten().sort(descending=True).values[:10].tolist()
+    for each in found["places"]:
+        step, words = each["step"] - 1, list(excerpt.words[each["row"] - 1][""])
+        assert cell[step, each["row"] - 1] == each["value"]
+        assert each["word"] == words[step]
+        assert f"{each['before']} {each['word']} {each['after']}".strip() in " ".join(words)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"layer": "recurrent"}, "no layer 'recurrent': choose from: recurrent.layers.0"),
+        ({"what": "C"}, "what: no 'C' here"),
+        ({"unit": 8}, "unit: expected one below 8, got 8"),
+    ],
+)
+def test_a_unit_that_is_none_is_refused(place: Place, asked: dict[str, Any], said: str) -> None:
+    known = {"layer": "recurrent.layers.0", "what": "c", "unit": 3}
+    with pytest.raises(ConfigError, match=said):
+        answer(place, "run.unit", run="lab-1", **{**known, **asked})
+
+
 def test_the_command_of_a_run_trains_the_same(place: Place) -> None:
     small = {"data": "parity", "rows": 60, "updates": 2, "hidden": 4, "steps": 3, "init": "glorot"}
     run = answer(place, "sandbox.train", **small)["run"]
@@ -80,6 +115,43 @@ def test_the_command_of_a_run_trains_the_same(place: Place) -> None:
 def test_a_first_weight_that_no_command_sets_has_no_command(place: Place) -> None:
     small = {"rows": 60, "updates": 1, "hidden": 4, "steps": 3}
     assert answer(place, "sandbox.train", radius=0.5, **small)["run"]["command"] is None
+
+
+def stepped(place: Place, **settings: Any) -> list[dict[str, Any]]:
+    """The events of a step, which is paused at its end."""
+    ask = asks_of(place)["sandbox.step"]
+    events: list[dict[str, Any]] = []
+    with pytest.raises(Interrupted, match="paused after update"):
+        events.extend(ask.answer(ask.settings(**settings)))
+    for event in events:
+        encode(event)
+    return events
+
+
+def test_steps_lead_where_a_training_without_pauses_does(tmp_path: Path) -> None:
+    """Two steps and the rest, which another process takes over, end with the same digits."""
+    place = Place(tmp_path)
+    small = {"rows": 60, "updates": 8, "hidden": 4, "steps": 3, "radius": 0.5}
+    whole = answer(place, "sandbox.train", **small)
+    first = stepped(place, **small)
+    assert first[0]["run"] == "lab-2"
+    assert [e["update"] for e in first if e["event"] in ("train", "valid", "watch")] == [1, 1, 1]
+    second = stepped(place, run="lab-2", by=5)
+    pictures = [event for event in (*first, *second) if event["event"] == "network"]
+    assert [event["update"] for event in pictures[-2:]] == [5, 6]
+    assert pictures[0]["gradient"] != pictures[-1]["gradient"]
+    assert (len(pictures[0]["gradient"]), len(pictures[0]["states"]["h"])) == (3, 4)
+    _sandbox._paused.clear()
+    rest = answer(place, "sandbox.step", run="lab-2", by=1000)
+    assert rest["end"]["metrics"] == whole["end"]["metrics"]
+    with pytest.raises(ConfigError, match="lab-2 has made all its updates"):
+        answer(place, "sandbox.step", run="lab-2")
+
+
+def test_a_step_continues_no_run_but_the_sandboxs_own(place: Place) -> None:
+    Run.create(place.directory / "mine-1", read_config(place.directory / "lab-1"))
+    with pytest.raises(ConfigError, match="only runs of the sandbox"):
+        answer(place, "sandbox.step", run="mine-1")
 
 
 def test_nothing_is_left_of_a_run_that_could_not_begin(tmp_path: Path) -> None:

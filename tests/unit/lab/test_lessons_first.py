@@ -85,17 +85,23 @@ def test_a_feed_forward_network_refuses_other_lengths() -> None:
     six, seven = (event("shapes.criteria", "criteria", words=n) for n in (6, 7))
     assert six["refusal"] is None
     assert "cannot be multiplied" in seven["refusal"]
-    assert not six["shared"]
-    assert six["order"] > 0.01
+    for each in (six, seven):  # the order and no other, as the question of the lesson says
+        assert each["taken"] == [6]
+        assert each["first_word"] is None
+        assert each["order_words"] == 6
+        assert each["order"] > 0.01
+        assert not each["shared"]
 
 
 def test_the_recurrent_network_meets_the_criteria_and_the_bag_of_words_has_no_order() -> None:
     recurrent = event("shapes.criteria", "criteria", network="recurrent", words=12)
     assert recurrent["refusal"] is None
+    assert recurrent["taken"] == list(range(2, 13))
     assert recurrent["shared"]
     assert min(recurrent["first_word"], recurrent["order"]) > 1e-4
     bag = event("shapes.criteria", "criteria", network="bag", words=12)
     assert bag["order"] < 1e-6 < bag["first_word"]
+    assert bag["taken"] == recurrent["taken"]
 
 
 @pytest.mark.parametrize("shape", ["one-to-one", "one-to-many", "many-to-many", "translation"])

@@ -35,7 +35,7 @@ def test_a_classifier_names_the_words_it_reads(tmp_path: Path) -> None:
     task = Classify.prepare(data, ClassifyNet(hidden=4))
     task.network = task.build()
     shown = task.excerpt(2, "film 1 was good")
-    (words,) = shown.words.values()
+    (words,) = shown.first.values()
     assert words[-2:] == ["was", "good"]
     assert (len(words), shown.batch.rows) == (3, 1)
     task.loss(shown.batch, 0, 1, None)
@@ -48,9 +48,9 @@ def test_a_tagger_names_every_word(tmp_path: Path) -> None:
     task = Tag.prepare(TagData(train=[file], unique=False), TagNet(hidden=4))
     task.network = task.build()
     shown = task.excerpt(1, "the zebra")
-    assert shown.words == {"recurrent": ["the", "zebra"]}
+    assert shown.first == {"recurrent": ["the", "zebra"]}
     task.loss(shown.batch, 0, 1, None)
-    assert task.excerpt(1).words == {"recurrent": ["the", "cat"]}
+    assert task.excerpt(1).first == {"recurrent": ["the", "cat"]}
 
 
 def test_both_sides_of_a_translation_are_named(tmp_path: Path) -> None:
@@ -60,12 +60,15 @@ def test_both_sides_of_a_translation_are_named(tmp_path: Path) -> None:
     task = Translate.prepare(TranslateData(train=[file]), TranslateNet(hidden=4))
     task.network = task.build()
     shown = task.excerpt(1, "one 3")
-    assert shown.words["encoder"] == ["one", "3", "<eos>"]
+    assert shown.first["encoder"] == ["one", "3", "<eos>"]
     said = task.answers([{"source": "one 3"}])[0]["translation"]
-    assert shown.words["decoder"][0] == "<eos>"
-    assert "".join(shown.words["decoder"][1:]) == said.replace(" ", "")
+    assert shown.first["decoder"][0] == "<eos>"
+    assert "".join(shown.first["decoder"][1:]) == said.replace(" ", "")
     task.loss(shown.batch, 0, 1, None)
-    known = task.excerpt(1).words
+    of_rows = task.excerpt(2).words
+    assert [of["decoder"][2] for of in of_rows] == [of["encoder"][1] for of in of_rows]
+    assert of_rows[0] != of_rows[1]
+    known = task.excerpt(1).first
     assert known["decoder"][:2] == ["<eos>", "eins"]
     assert known["decoder"][2] == known["encoder"][1]
 
@@ -77,7 +80,7 @@ def test_a_caption_is_named_from_the_end_before_it() -> None:
     task.network = task.build()
     shown = task.excerpt(1)
     first = bytes(task.part("valid").take(torch.tensor([0]))["references"][0].tolist()).decode()
-    assert shown.words == {"decoder": ["<eos>", *first.splitlines()[0].split()]}
+    assert shown.first == {"decoder": ["<eos>", *first.splitlines()[0].split()]}
     with pytest.raises(ConfigError, match="reads no texts"):
         task.excerpt(1, "a red ball")
 

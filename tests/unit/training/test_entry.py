@@ -17,9 +17,19 @@ from torch.nn import functional as F
 import elman
 from elman._errors import CheckpointError, ConfigError, DataError, ElmanError, Interrupted
 from elman.data import Lanes
-from elman.tasks import LanguageModel, Task
+from elman.tasks import LanguageModel, Task, by_name
 from elman.tasks._language import Piece
-from elman.training import Result, TrainConfig, config_class, evaluate, fit, load, resume, train
+from elman.training import (
+    Result,
+    Run,
+    TrainConfig,
+    config_class,
+    evaluate,
+    fit,
+    load,
+    resume,
+    train,
+)
 
 TEXT = "the cat sat on the mat\nthe dog sat on the log\n" * 40
 
@@ -213,6 +223,23 @@ def test_interrupted_says_where_and_has_its_exit_code(text: Path, tmp_path: Path
     assert caught.value.exit_code == 130
     state = json.loads((tmp_path / "run/checkpoints/last/state.json").read_text())
     assert state["update"] == 5
+
+
+def test_a_pause_logs_saves_and_changes_nothing_of_what_comes(text: Path, tmp_path: Path) -> None:
+    told: list[dict[str, Any]] = []
+    config = settings(text, watch=True)
+    whole = train(config, tmp_path / "whole").metrics
+    run = Run.create(tmp_path / "run", config.toml())
+    task = by_name("language").prepare(config.data, config.model, run.path)
+    with pytest.raises(Interrupted, match=r"^paused after update 3; saved in"):
+        fit(task, config.train, run, pause_after=3, report=told.append)
+    assert [(e["event"], e["update"]) for e in told[-3:]] == [
+        ("train", 3),
+        ("watch", 3),
+        ("valid", 3),
+    ]
+    assert run.load("last").progress["update"] == 3
+    assert fit(task, config.train, run, resume=True).metrics == whole
 
 
 def test_a_folder_that_is_deleted_while_it_trains_is_no_success(text: Path, tmp_path: Path) -> None:

@@ -48,10 +48,8 @@ export function lines(element, spec) {
 
   function rescale(data) {
     if (zoomed) return chart.redraw();
-    chart.batch(() => {
-      chart.setScale("x", extent(data[0], now.x?.log));
-      chart.redraw(true, true);
-    });
+    chart.setScale("x", extent(data[0], now.x?.log)); // which draws, and fits y
+    return undefined;
   }
 
   function build(data) {
@@ -248,11 +246,13 @@ function paintMarks(plot, spec, colors) {
     const right = place > left + 0.7 * width;
     write(plot, label, place + (right ? -5 : 5) * devicePixelRatio, top + 13 * devicePixelRatio, colors, right ? "right" : "left");
   }
-  for (const { y, label } of spec.levels ?? []) {
+  for (const [index, { y, label }] of (spec.levels ?? []).entries()) {
     const place = plot.valToPos(y, "y", true);
     if (!(place >= top && place <= top + tall)) continue;
     stroke([left, place], [left + width, place]);
-    write(plot, label, left + width - 5 * devicePixelRatio, place - 4 * devicePixelRatio, colors, "right");
+    // Left and right in turn, since baselines are often close to each other.
+    const right = index % 2 === 0;
+    write(plot, label, right ? left + width - 5 * devicePixelRatio : left + 5 * devicePixelRatio, place - 4 * devicePixelRatio, colors, right ? "right" : "left");
   }
   ctx.restore();
 }

@@ -15,7 +15,7 @@
 //   lesson.still                         true if the visitor wants no animation
 //   lesson.leave(fn)                     fn() when the visitor leaves the lesson: stop timers and sounds there
 import { bars, dots, heat, lines } from "./charts.js";
-import { h, memory, number, still } from "./dom.js";
+import { copy, h, memory, number, still } from "./dom.js";
 import { knobs } from "./knobs.js";
 import { unrolled } from "./unrolled.js";
 
@@ -191,16 +191,6 @@ function knobSheet(panel, reset) {
     h("button", { type: "button", onclick: () => copy(location.href.replace(/\?[^#]*/, ""), copied) }, "Copy link"), copied);
   const sheet = h("aside", { class: "sheet", "aria-label": "Knobs" }, handle, panel, tools);
   return sheet;
-}
-
-async function copy(text, told) {
-  try {
-    await navigator.clipboard.writeText(text);
-    told.textContent = "Copied";
-  } catch {
-    told.textContent = "This browser does not let pages copy";
-  }
-  setTimeout(() => (told.textContent = ""), 2000);
 }
 
 function copyButtons(article) {

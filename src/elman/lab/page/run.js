@@ -21,7 +21,7 @@ export function runScreen(main, { connection, address, run }) {
 
   const curves = curveSection(page, address);
   const inside = insideSection(page, { run, ask });
-  const flow = flowSection(page);
+  const flow = flowSection(page, { run, ask });
   doctorSection(page, { run, ask, curves });
   const opened = { summary: null, curves: [], flow: null };
   const handles = [];
@@ -104,6 +104,7 @@ function curveSection(page, address) {
   let panels = [];
   let marks = {};
   let read = false;
+  let judged = "score";
   let asked = 0;
 
   function draw() {
@@ -111,12 +112,12 @@ function curveSection(page, address) {
     if (read) empty.textContent = "Nothing is logged yet.";
     for (const { title, series } of panels) {
       const where = LOGGED.has(title) ? more : grid;
-      if (!charts.has(title)) charts.set(title, lines(where, { title, x: { label: "update" }, y: { label: title, log: title === "learning rate" || title === "gradient norm" }, series: [] }));
+      if (!charts.has(title)) charts.set(title, lines(where, { title, x: { label: "update" }, series: [] }));
       const drawn = series.flatMap(({ name, x, y }, index) => {
         const own = { name, x, values: y, tone: index };
         return smooth.value && y.length > 2 && !name.startsWith("validation") ? [{ ...own, name: `${name}, not smoothed`, faint: true }, { ...own, values: smoothed(y, smooth.value) }] : [own];
       });
-      charts.get(title).update({ series: drawn, levels: marks[title] ?? [] });
+      charts.get(title).update({ series: drawn, y: { label: title, log: spread(title, series) }, levels: marks[title] ?? [] });
     }
   }
   set.changed(draw);
@@ -128,7 +129,9 @@ function curveSection(page, address) {
       panels = next.map(({ title, series }) => ({ title, series: series.map(({ name, x, y }) => ({ name, x: [...x], y: [...y] })) }));
       draw();
     },
+    metric: () => judged,
     levels({ baselines, metric }) {
+      judged = metric ?? "score";
       const values = Object.entries(baselines ?? {}).map(([name, splits]) => ({ label: name, y: splits?.valid?.[metric] ?? splits?.test?.[metric] ?? splits?.[metric] }));
       marks = { [metric]: values.filter(({ y }) => Number.isFinite(y)) };
       draw();
@@ -164,6 +167,14 @@ function curveSection(page, address) {
   };
 }
 
+/** Whether a chart needs powers of ten: rates and norms always, others where a curve of positive values spans a lot. */
+function spread(title, series) {
+  if (title === "learning rate" || title === "gradient norm") return true;
+  const values = series.flatMap(({ y }) => y).filter((value) => Number.isFinite(value));
+  const least = Math.min(...values);
+  return least > 0 && Math.max(...values) > 50 * least;
+}
+
 /** Of a long curve every other point is kept, and always the last: a stream of hours must not grow without bound. */
 function thin(curve) {
   if (curve.x.length < 2000) return;
@@ -195,7 +206,7 @@ function insideSection(page, { run, ask }) {
   );
   const next = bars(words, { title: "Next words", x: { label: "probability" } });
   next.element.hidden = true;
-  const map = mapChart(maps, choose);
+  const map = mapChart(maps, choose, unitPlaces(maps, { run, ask }));
 
   function look() {
     state.textContent = "";
@@ -222,8 +233,36 @@ function said(answer) {
   return flat(answer).map(([name, value]) => `${name} ${number(value)}`).join(", ");
 }
 
-/** A map of gates and states: a row a unit, a column a word; a choice of layer and of map; a click on a unit sorts by it. */
-function mapChart(element, choose) {
+/** Where in the validation data a unit is highest: a table under the map; call it with null for none. */
+function unitPlaces(element, { run, ask }) {
+  const title = h("h3", {});
+  const hint = h("p", { class: "hint" });
+  const body = h("tbody", {});
+  const table = h("table", {}, h("thead", {}, h("tr", {}, ["value", "row", "step", "where"].map((name) => h("th", { scope: "col" }, name)))), body);
+  const found = h("div", { class: "places", role: "status", hidden: true }, title, hint, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Places" }, table));
+  let chosen = null;
+  return (chart, choice) => {
+    if (!found.isConnected) chart.after(found);
+    const same = JSON.stringify(choice) === JSON.stringify(chosen);
+    chosen = choice;
+    if (choice === null) found.hidden = true;
+    if (choice === null || same) return;
+    ask("run.unit", { run, ...choice }, (event) => {
+      if (event.event === "error") found.hidden = true;
+      if (event.event !== "places") return;
+      found.hidden = false;
+      title.textContent = `Where unit ${choice.unit} of ${choice.what} is highest`;
+      hint.textContent = `The ${event.places.length} highest places in ${event.rows} rows of the validation data.`;
+      body.replaceChildren(...event.places.map(({ value, row, step, before, word, after }) => h("tr", {}, h("td", {}, number(value)), h("td", {}, String(row)), h("td", {}, String(step)), h("td", { class: "context" }, `${before} `, h("mark", {}, word), ` ${after}`))));
+    });
+  };
+}
+
+/**
+ * A map of gates and states: a row a unit, a column a word; a choice of layer and of map; a click on a unit sorts the words by it,
+ * and tells onUnit(chart, {layer, what, unit}), or null when they stand in their order again.
+ */
+function mapChart(element, choose, onUnit) {
   const layerOf = h("select", { "aria-label": "Layer" });
   const nameOf = h("select", { "aria-label": "Gate or state" });
   choose.append(h("label", {}, "Layer ", layerOf), h("label", {}, "Shown ", nameOf));
@@ -250,6 +289,7 @@ function mapChart(element, choose) {
     const gate = layer.gates.includes(name);
     const columns = order.map((step) => layer.words?.[step] ?? `step ${step + 1}`);
     const unit = sorted === null ? null : layer.units[sorted];
+    onUnit(chart.element, unit === null ? null : { layer: layer.name, what: name, unit });
     chart.update({
       title: gate ? `${name} gate of ${layer.name}` : `State ${name} of ${layer.name}`,
       rows: units.map((each) => each.unit),
@@ -261,7 +301,7 @@ function mapChart(element, choose) {
         sorted = sorted === row ? null : row;
         draw();
       },
-      sentence: unit === null ? `The ${units.length} units of the ${layer.cell} that change most. A click on a unit sorts the words by it.` : `Words sorted by unit ${unit}: it is highest at ${columns.slice(0, 3).join(", ")}. Click it again for the order of the text.`,
+      sentence: unit === null ? `The ${units.length} units of the ${layer.cell} that change most. A click on a unit sorts the words by it, and shows where it is highest.` : `Words sorted by unit ${unit}: it is highest at ${columns.slice(0, 3).join(", ")}. Click it again for the order of the text.`,
     });
   }
   layerOf.addEventListener("change", fill);
@@ -280,7 +320,7 @@ function mapChart(element, choose) {
   };
 }
 
-function flowSection(page) {
+function flowSection(page, { run, ask }) {
   const section = h("section", { hidden: true }, h("h2", {}, "Measured by elman flow"));
   const choose = h("div", { class: "knob-row" });
   page.append(section);
@@ -293,7 +333,7 @@ function flowSection(page) {
       const maps = layers.filter((layer) => Object.keys(layer.maps ?? {}).length);
       if (!maps.length) return;
       section.append(choose);
-      mapChart(section, choose).show(maps);
+      mapChart(section, choose, unitPlaces(section, { run, ask })).show(maps);
     },
   };
 }
@@ -343,12 +383,18 @@ function doctorSection(page, { run, ask, curves }) {
   function tryIt(finding, button, result) {
     button.disabled = true;
     const rows = [];
+    const trials = 1 + finding.remedies.filter(({ flags }) => flags).length; // the run as it is, and each remedy
+    let at = 0;
+    let before = Infinity;
     ask("run.try", { run, finding: finding.code }, (event) => {
       if (event.event === "stage") result.textContent = `${event.name} …`;
-      else if (event.event === "training") result.textContent = `Training: update ${number(event.update)} …`;
-      else if (event.event === "trial") {
-        rows.push(h("li", {}, h("strong", {}, event.remedy || "unchanged"), `: ${number(event.score)}${event.better ? ", better" : ""}`, event.flags ? [" ", h("code", {}, event.flags)] : null));
-        if (event.remedy) curves.overlay(event.remedy, event.panels ?? []);
+      else if (event.event === "training") {
+        if (event.update < before) at += 1;
+        before = event.update;
+        result.textContent = `Training ${at} of ${trials}: update ${number(event.update)} …`;
+      } else if (event.event === "trial") {
+        rows.push(h("li", {}, h("strong", {}, event.remedy || "unchanged"), `: ${curves.metric()} ${number(event.score)}${event.better ? ", better" : ""}`, event.flags ? [" ", h("code", {}, event.flags)] : null));
+        if (event.remedy) curves.overlay(event.flags, event.panels ?? []); // two remedies may have one name, but no two the same flags
         result.replaceChildren(h("p", {}, "After the same few updates:"), h("ul", {}, rows));
       } else if (["end", "error", "stopped"].includes(event.event)) {
         button.disabled = false;

@@ -1,11 +1,12 @@
-// The sandbox: a recurrence unrolled over time under one's hands. Probe at every turn of a knob; train, stop, compare five attempts.
+// The sandbox: a recurrence unrolled over time under one's hands. Probe at every turn of a knob; train, step, stop, compare five attempts.
 import { lines } from "./charts.js";
-import { h, memory, number } from "./dom.js";
+import { copy, h, memory, number } from "./dom.js";
 import { knobs } from "./knobs.js";
 import { knobFor, settingsOf } from "./schema.js";
 import { unrolled } from "./unrolled.js";
 
 const ATTEMPTS = 5;
+const STEPS = [1, 10, 100];
 const GROUPS = {
   Data: ["data", "file", "steps", "rows"],
   Network: ["cell", "activation", "init", "radius", "forget_bias", "hidden", "layers", "seed"],
@@ -113,7 +114,8 @@ export function sandboxScreen(main, { connection, address, facts }) {
       if (event.event !== "probe") return undefined;
       trouble.textContent = "";
       untrained = event;
-      network.update({ gradient: event.gradient, states: statesOf(event), sentence: probeSentence(event) });
+      // Another network than the one that was trained: its picture begins anew.
+      network.update({ title: "The network over time, untrained", gradient: event.gradient, states: statesOf(event), sentence: probeSentence(event) });
       drawGates();
       return drawBack();
     });
@@ -123,15 +125,35 @@ export function sandboxScreen(main, { connection, address, facts }) {
   /** Trains with the knobs as they are, or a cell of one's own with them. */
   function train(own = null) {
     const settings = pick(set.settings(), own?.fields ?? trained);
-    const attempt = { settings, name: own ? "your cell" : String(settings.cell), tone: used++, train: [], valid: [], gates: {}, gradient: null, metric: "loss", levels: [], run: "", state: "waiting" };
+    const attempt = begin(settings, own ? "your cell" : String(settings.cell));
+    attempt.refuse = own?.refuse;
+    run(attempt, own?.name ?? "sandbox.train", { ...settings, ...own?.more }, own?.done);
+  }
+
+  /** Makes a few updates: of the attempt that was paused, if no knob was turned since, or the first ones of a new attempt. */
+  function advance() {
+    const settings = pick(set.settings(), trained);
+    const [latest] = attempts;
+    const goesOn = latest?.run && ["paused", "stopped"].includes(latest.state) && JSON.stringify(settings) === JSON.stringify(latest.settings);
+    const attempt = goesOn ? latest : begin(settings, String(settings.cell));
+    run(attempt, "sandbox.step", { ...settings, by: Number(by.value), run: goesOn ? latest.run : "" });
+    attempt.steps = true;
+  }
+
+  function begin(settings, name) {
+    const attempt = { settings, name, tone: used++, train: [], valid: [], gates: {}, gradient: null, metric: "loss", levels: [], run: "", state: "waiting" };
     attempts.unshift(attempt);
     attempts.length = Math.min(attempts.length, ATTEMPTS);
+    return attempt;
+  }
+
+  function run(attempt, name, settings, done = () => {}) {
     trouble.textContent = "";
-    const handle = connection.ask(own?.name ?? "sandbox.train", { ...settings, ...own?.more }, (event) => follow(attempt, event));
+    attempt.steps = false;
+    const handle = connection.ask(name, settings, (event) => follow(attempt, event));
     running = { attempt, handle };
-    attempt.refuse = own?.refuse;
     handle.done.then(() => {
-      own?.done();
+      done();
       if (running?.handle === handle) running = null;
       draw();
     });
@@ -142,6 +164,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
     const note = FOLLOW[event.event];
     if (note) note(attempt, event);
     if (event.event === "error") (attempt.refuse ?? refuse)(event);
+    if (event.event === "network" && attempts[0] === attempt) network.update({ title: `The network over time, update ${number(event.update)}`, gradient: event.gradient, states: statesOf(event), sentence: networkSentence(event) });
     if (attempts[0] === attempt) progress.textContent = progressOf(attempt, event);
     later();
   }
@@ -154,7 +177,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
   }
 
   function draw() {
-    start.disabled = running !== null;
+    start.disabled = forth.disabled = running !== null;
     halt.disabled = running === null;
     const labels = labelsOf(attempts);
     const metric = attempts[0]?.metric ?? "loss";
@@ -189,9 +212,11 @@ export function sandboxScreen(main, { connection, address, facts }) {
   }
 
   const start = h("button", { type: "button", class: "primary", onclick: () => train() }, "Train");
+  const by = h("select", { "aria-label": "Updates a step" }, STEPS.map((count) => h("option", { value: count }, count === 1 ? "1 update" : `${count} updates`)));
+  const forth = h("button", { type: "button", onclick: advance }, "Step");
   const halt = h("button", { type: "button", disabled: true, onclick: () => running?.handle.stop() }, "Stop");
   const reset = h("button", { type: "button", onclick: () => set.reset() }, "Reset knobs");
-  buttons.append(start, halt, reset);
+  buttons.append(start, h("span", { class: "stepper" }, forth, by), halt, reset);
   if (asks["own_cell.probe"] && facts.code) ownCell(stage, { connection, asks, set, network, train });
   else stage.append(h("p", { class: "hint" }, "Typing a cell of your own is turned off: start elman lab without --no-code."));
   draw();
@@ -230,7 +255,7 @@ const FOLLOW = {
     attempt.state = "waiting";
   },
   run(attempt, event) {
-    Object.assign(attempt, { run: event.run, command: event.command });
+    Object.assign(attempt, { run: event.run, command: event.command ?? attempt.command });
   },
   start(attempt, event) {
     Object.assign(attempt, { state: "training", metric: event.metric ?? "loss", updates: event.updates });
@@ -259,7 +284,7 @@ const FOLLOW = {
     attempt.state = "done";
   },
   stopped(attempt, event) {
-    attempt.state = "stopped";
+    attempt.state = attempt.steps ? "paused" : "stopped";
     attempt.resume = event.resume;
   },
   error(attempt) {
@@ -271,8 +296,8 @@ function progressOf(attempt, event) {
   if (event.event === "queued") return `Waiting: place ${event.place} in the queue.`;
   const last = attempt.train.at(-1) ?? attempt.valid.at(-1);
   const where = last ? `update ${number(last[0])}${attempt.updates ? ` of ${number(attempt.updates)}` : ""}, ${attempt.metric} ${number(last[1])}` : "starting";
-  const ended = { done: "Done: ", stopped: "Stopped: ", failed: "Failed: " }[attempt.state] ?? "";
-  const more = attempt.state === "stopped" && attempt.resume?.length ? ` To go on: ${attempt.resume.join(" ")}` : "";
+  const ended = { done: "Done: ", paused: "Paused: ", stopped: "Stopped: ", failed: "Failed: " }[attempt.state] ?? "";
+  const more = ["paused", "stopped"].includes(attempt.state) && attempt.resume?.length ? ` To go on: elman ${attempt.resume.join(" ")}` : "";
   return `${ended}${where}.${attempt.run ? ` Run folder: ${attempt.run}.` : ""}${more}`;
 }
 
@@ -294,11 +319,13 @@ function labelsOf(attempts) {
 function attemptRow(attempt, label, again) {
   const last = attempt.valid.at(-1) ?? attempt.train.at(-1);
   const name = attempt.run.split("/").at(-1);
+  const told = h("span", { role: "status", class: "copied" });
+  const command = attempt.command ? h("button", { type: "button", title: attempt.command, onclick: () => copy(attempt.command, told) }, "Copy command") : null;
   return h(
     "li",
     {},
     h("span", {}, h("strong", {}, label), ` · ${attempt.state}`, last ? ` · ${attempt.metric} ${number(last[1])}` : ""),
-    h("span", { class: "tools" }, h("button", { type: "button", onclick: again }, "These knobs"), name ? h("a", { class: "go", href: `#/run/${encodeURIComponent(name)}` }, "Open the run") : null),
+    h("span", { class: "tools" }, h("button", { type: "button", onclick: again }, "These knobs"), command, name ? h("a", { class: "go", href: `#/run/${encodeURIComponent(name)}` }, "Open the run") : null, told),
   );
 }
 
@@ -318,6 +345,12 @@ function probeSentence({ verdict, ratio, half_life: life, gradient }) {
   const half = life?.[0];
   const said = { vanishes: "The gradient vanishes", explodes: "The gradient explodes", survives: "The gradient survives" }[verdict] ?? verdict;
   return `${said}: ${gradient.length - 1} steps back it is ${number(ratio)} times what it is at the last step${Number.isFinite(half) && half > 0 ? `; it halves every ${number(half)} steps` : ""}.`;
+}
+
+/** The trained network: its loss is the task's own, on validation data. */
+function networkSentence({ update, verdict, ratio, gradient }) {
+  const said = { vanishes: "vanishes", explodes: "explodes", survives: "survives" }[verdict] ?? verdict;
+  return `After update ${number(update)} the gradient of the task's own loss ${said}: ${gradient.length - 1} steps back it is ${number(ratio)} times what it is at the last step.`;
 }
 
 /** A cell of one's own: typed, probed and trained in a worker of its own. */
@@ -345,7 +378,7 @@ function ownCell(stage, { connection, asks, set, network, train }) {
     const known = ["radius", "hidden", "steps", "seed"].filter((name) => name in settings && name in probing);
     connection.ask("own_cell.probe", { ...Object.fromEntries(known.map((name) => [name, settings[name]])), code: code.value }, (event) => {
       if (event.event === "probe") {
-        network.update({ gradient: event.gradient, states: statesOf(event), sentence: `Your cell. ${probeSentence(event)}` });
+        network.update({ title: "Your cell over time, untrained", gradient: event.gradient, states: statesOf(event), sentence: `Your cell. ${probeSentence(event)}` });
         result.textContent = `Your cell: ${probeSentence(event)}`;
       } else if (event.event === "error") refuse(event);
     });

@@ -10,9 +10,9 @@ const DECADES = 4; // the colors end at 1e-4 and 1e4 times the gradient at the l
  * step: chosen step or null, onStep(step), sentence}. Colors: ||dL/dh_t|| over that of the last step that has one; blue vanishes, red explodes.
  */
 export function unrolled(element, spec) {
-  let now = { gradient: [], ...spec };
+  let now = { title: "The network over time", gradient: [], ...spec };
   const parts = figure(element, {
-    title: spec.title ?? "The network over time",
+    title: now.title,
     table: () => ({ columns: ["step", "‖dL/dh‖"], rows: now.gradient.map((value, index) => [index + 1, value]) }),
     keys: "Arrow keys walk over the steps.",
   });
@@ -102,6 +102,7 @@ export function unrolled(element, spec) {
     scrubber.max = String(Math.max(1, now.gradient.length));
     scrubber.parentElement.hidden = now.gradient.length < 2;
     canvas.draw();
+    parts.rename(now.title);
     if (now.gradient.length) parts.say(now.sentence ?? sentenceOf(now.gradient));
   };
   show();

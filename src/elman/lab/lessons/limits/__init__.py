@@ -210,7 +210,16 @@ def horizon(settings: Horizon) -> Iterator[dict[str, object]]:
     }
 
 
-SAID = ("representation", "thought", "psychology", "elman", "walk", "responsibility", "queue")
+SAID = (
+    "representation",
+    "thought",
+    "psychology",
+    "elman",
+    "walk",
+    "responsibility",
+    "queue",
+    "interplanetary",
+)
 
 LESSON = Lesson(
     slug="limits",

@@ -9,7 +9,7 @@ const NAMES = {
   lru: "LRU",
   linoss: "LinOSS",
 };
-const SAID = ["representation", "thought", "psychology", "elman", "walk", "responsibility", "queue"];
+const SAID = ["representation", "thought", "psychology", "elman", "walk", "responsibility", "queue", "interplanetary"];
 const KEPT = 5; // curves of cells that stay for comparison
 
 export default async function (lesson) {
@@ -42,7 +42,7 @@ export default async function (lesson) {
   });
 
   let cured = [];
-  lesson.show("break", () => word.set(lesson.replay ? "responsibility" : (cured[0] ?? "responsibility")));
+  lesson.show("break", () => word.set(cured.find((each) => !lesson.replay || SAID.includes(each)) ?? "responsibility"));
   lesson.show("cure", { cell: "chrono" });
   const curves = new Map();
   let spoken = "";

@@ -19,9 +19,9 @@ Kind = Literal["feedforward", "bag", "recurrent"]
 
 FITS = 6
 """The words of a sentence that the feed-forward network was built for."""
+LENGTHS = range(2, 13)
+"""Words of the sentences that a network is tried on."""
 FEATURES, HIDDEN = 8, 16
-ROUNDING = 1e-6
-"""Changes below this share are of rounding."""
 
 
 class ShapeRun(BaseModel):
@@ -139,36 +139,69 @@ def built(kind: Kind) -> Network:
 
 
 def criteria(asked: Criteria) -> Iterator[dict[str, object]]:
-    """The four criteria, each measured on a network with its first weights."""
-    import torch
+    """The four criteria, each measured on a network with its first weights.
 
+    Lengths are tried from 2 words to 12, and the first of 12 words is replaced: what a criterion
+    says of a network does not depend on the sentence that is asked for. Words change places in that
+    sentence, or, where it is refused, in one that the network was built for.
+    """
     network = built(asked.network)
-    torch.manual_seed(1)
-    sentence = torch.randn(asked.words, FEATURES)
-    sizes = [network.parameters(words) for words in range(2, 13)]
-    event: dict[str, object] = {
+    refused = {words: refusal(network, words) for words in LENGTHS}
+    sizes = [network.parameters(words) for words in LENGTHS]
+    swapped = FITS if refused[asked.words] else asked.words
+    last = LENGTHS[-1]
+    yield {
         "event": "criteria",
         "network": asked.network,
         "words": asked.words,
-        "refusal": None,
-        "first_word": None,
-        "order": None,
+        "refusal": refused[asked.words],
+        "taken": [words for words, why in refused.items() if why is None],
+        "first_word": None if refused[last] else change(network, last, replaced),
+        "order": change(network, swapped, exchanged),
+        "order_words": swapped,
         "parameters": sizes,
         "shared": len(set(sizes)) == 1,
     }
+
+
+def sentence_of(words: int) -> Tensor:
+    """A sentence of so many words (words, features), as numbers."""
+    import torch
+
+    return torch.randn(words, FEATURES, generator=torch.Generator().manual_seed(words))
+
+
+def refusal(network: Network, words: int) -> str | None:
+    """What torch says where the network cannot read so many words, in its own words."""
+    try:
+        network.read(sentence_of(words))
+    except RuntimeError as error:
+        return str(error)
+    return None
+
+
+def replaced(sentence: Tensor) -> Tensor:
+    """The sentence with another first word."""
+    import torch
+
+    return torch.cat([sentence_of(1), sentence[1:]])
+
+
+def exchanged(sentence: Tensor) -> Tensor:
+    """The sentence with its first two words in each other's place."""
+    import torch
+
+    return torch.cat([sentence[1:2], sentence[:1], sentence[2:]])
+
+
+def change(network: Network, words: int, other: Callable[[Tensor], Tensor]) -> float:
+    """How far the output moves with the sentence, relative to the output."""
+    import torch
+
     with torch.no_grad():
-        try:
-            output = network.read(sentence)
-        except RuntimeError as error:  # torch's own words, for the lesson to show
-            yield {**event, "refusal": str(error)}
-            return
-        other, swapped = sentence.clone(), sentence.clone()
-        other[0] = torch.randn(FEATURES)
-        swapped[[0, 1]] = sentence[[1, 0]]
-        changes = [
-            float((network.read(x) - output).norm() / output.norm()) for x in (other, swapped)
-        ]
-    yield {**event, "first_word": changes[0], "order": changes[1]}
+        sentence = sentence_of(words)
+        output = network.read(sentence)
+        return float((network.read(other(sentence)) - output).norm() / output.norm())
 
 
 LESSON = Lesson(
@@ -200,7 +233,7 @@ LESSON = Lesson(
             tuple(
                 {"network": network, "words": words}
                 for network in ("feedforward", "bag", "recurrent")
-                for words in range(2, 13)
+                for words in LENGTHS
             ),
         ),
     ),

@@ -9,7 +9,9 @@ const SHAPES = [
 ];
 // Steps with an input, and steps with an output.
 const DIAGRAMS = { "one-to-one": [[0], [0]], "one-to-many": [[0], [0, 1, 2, 3]], "many-to-one": [[0, 1, 2, 3], [3]], "many-to-many": [[0, 1, 2, 3], [0, 1, 2, 3]], translation: [[0, 1, 2], [3, 4, 5]] };
-const NETWORKS = [{ value: "feedforward", label: "feed-forward" }, { value: "bag", label: "bag of words" }, { value: "recurrent", label: "recurrent" }];
+// Changes below this share are of rounding.
+const ROUNDING = 1e-6;
+const NETWORKS = [{ value: "feedforward", label: "feed-forward" }, { value: "bag", label: "bag-of-words" }, { value: "recurrent", label: "recurrent" }];
 
 function svg(tag, attributes = {}) {
   const element = document.createElementNS(SVG, tag);
@@ -111,17 +113,18 @@ export default async function (lesson) {
     const name = NETWORKS.find(({ value }) => value === event.network).label;
     const change = (value) => (value === null ? "not measured: refused" : `the output moves by ${number(100 * value)} %`);
     const rows = [
-      ["Any length", event.refusal === null, event.refusal ?? `takes ${event.words} words`],
-      ["Long-term dependencies", event.first_word > 1e-6, `first word replaced: ${change(event.first_word)}`],
-      ["Order", event.order > 1e-6, `two words swapped: ${change(event.order)}`],
+      ["Any length", event.taken.length === event.parameters.length, event.taken.length > 1 ? `takes ${event.taken[0]} to ${event.taken.at(-1)} words` : `takes ${event.taken[0]} words and no other number`],
+      ["Long-term dependencies", event.first_word > ROUNDING, `the first of 12 words replaced: ${change(event.first_word)}`],
+      ["Order", event.order > ROUNDING, `two of ${event.order_words} words swapped: ${change(event.order)}`],
       ["Shared parameters", event.shared, event.shared ? `${number(event.parameters[0])}, whatever the length` : `${number(event.parameters[0])} for 2 words, ${number(event.parameters.at(-1))} for 12`],
     ];
     const cells = rows.map(([criterion, met, why]) => h("tr", {}, h("th", { scope: "row" }, criterion), h("td", {}, met ? "✓ yes" : "✗ no"), h("td", {}, why)));
-    criteriaPlace.replaceChildren(h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, ["criterion", `${name}, ${event.words} words`, "measured"].map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, cells))));
+    criteriaPlace.replaceChildren(h("div", { class: "scroll", tabindex: "0" }, h("table", {}, h("thead", {}, h("tr", {}, ["criterion", name, "measured"].map((head) => h("th", { scope: "col" }, head)))), h("tbody", {}, cells))));
     known[event.network] = event.parameters;
     sizes.update({ series: Object.entries(known).map(([network, values]) => ({ name: NETWORKS.find(({ value }) => value === network).label, values })) });
     const met = rows.filter(([, is]) => is).length;
-    lesson.say(event.refusal ? `The ${name} network refuses ${event.words} words: ${event.refusal}.` : `The ${name} network meets ${met} of 4 criteria with ${event.words} words.`);
+    const taken = event.refusal ? `refuses ${event.words} words (${event.refusal})` : `takes ${event.words} words`;
+    lesson.say(`The ${name} network ${taken} and meets ${met} of 4 criteria.`);
     if (event.refusal && event.network === "feedforward") lesson.reach("break");
     if (met === 4 && event.words >= 8) lesson.reach("cure");
   }
