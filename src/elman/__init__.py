@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         decode as decode,
         diagnosis as diagnosis,
         engine as engine,
+        exporting as exporting,
         init as init,
         inspection as inspection,
         layers as layers,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from elman.comparison import compare as compare
     from elman.diagnosis import diagnose as diagnose
     from elman.engine import explain as explain, use_engine as use_engine
+    from elman.exporting import export as export
     from elman.layers import (
         GRU as GRU,
         LSTM as LSTM,
@@ -72,8 +74,8 @@ __getattr__, _, __all__ = lazy(
     __name__,
     {
         "": (
-            "baselines bptt cells clip comparison data decode diagnosis engine init inspection "
-            "layers metrics nn pictures reporting scan tasks training"
+            "baselines bptt cells clip comparison data decode diagnosis engine exporting init "
+            "inspection layers metrics nn pictures reporting scan tasks training"
         ),
         "_errors": (
             "CheckpointError ConfigError DataError Diverged DtypeError ElmanError EngineError "
@@ -82,6 +84,7 @@ __getattr__, _, __all__ = lazy(
         "comparison": "compare",
         "diagnosis": "diagnose",
         "engine": "explain use_engine",
+        "exporting": "export",
         "layers": (
             "GRU LSTM RNN Bidirectional Dropout GRUCell LSTMCell Recurrent Residual RNNCell Stack "
             "convert from_keras to_torch"

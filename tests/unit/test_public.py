@@ -16,11 +16,11 @@ import elman
 
 PUBLIC = """
     Bidirectional Dropout GRU GRUCell LSTM LSTMCell RNN RNNCell Recurrent Residual Stack Stream
-    compare convert diagnose explain from_keras load report to_torch train use_engine
+    compare convert diagnose explain export from_keras load report to_torch train use_engine
     CheckpointError ConfigError DataError Diverged DtypeError ElmanError EngineError Interrupted
     ShapeError
-    baselines bptt cells clip comparison data decode diagnosis engine init inspection layers
-    metrics nn pictures reporting scan tasks training
+    baselines bptt cells clip comparison data decode diagnosis engine exporting init inspection
+    layers metrics nn pictures reporting scan tasks training
 """
 
 

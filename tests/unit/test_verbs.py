@@ -10,7 +10,17 @@ import pytest
 
 import elman
 
-VERBS = ["compare", "convert", "diagnose", "explain", "load", "report", "to_torch", "train"]
+VERBS = [
+    "compare",
+    "convert",
+    "diagnose",
+    "explain",
+    "export",
+    "load",
+    "report",
+    "to_torch",
+    "train",
+]
 
 
 @pytest.fixture(scope="module")

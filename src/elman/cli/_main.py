@@ -34,6 +34,7 @@ COMMANDS = (
     ("doctor", "_doctor:doctor", "Diagnose a run and suggest remedies."),
     ("flow", "_flow:flow", "Measure gradients, Jacobians and gates of a trained model."),
     ("report", "_report:report", "Write an HTML report of one run, or of several side by side."),
+    ("export", "_export:export", "Export a trained model as C that runs without Python."),
     ("lab", "_lab:lab", "Open lessons, a sandbox and your runs in the browser."),
     ("selftest", "_selftest:selftest", "Check that the engines compute correctly on this machine."),
     ("cell", "_cell:app", "List, show, write and check cells."),
