@@ -164,9 +164,10 @@ def note_what_is_saved() -> None:
     save = Run.save
 
     def noted(run: Run, which: str, checkpoint: Any) -> None:
+        replaces = run._successor is not None  # by force: what the old run had saved goes with it
         save(run, which, checkpoint)
         if run.path.name == "run-1":
-            with (Path.cwd().parent / "saved").open("a") as file:
+            with (Path.cwd().parent / "saved").open("w" if replaces else "a") as file:
                 file.write(f"{which} {checkpoint.progress['update']}\n")
 
     Run.save = noted  # type: ignore[method-assign]

@@ -120,9 +120,11 @@ def _line(name: str, rows: Sequence[tuple[int, float, Reading]], grid: Grid) -> 
     steps = [step for step, _, _ in rows]
     count = steps[-1] + 1
     if count > MOST_GAPS * (len(rows) + 5):
+        place = f"{first}: " if (first := rows[0][2].place) else ""
         raise DataError(
-            f"series {name!r} has {len(rows)} rows over {count:,} steps of {grid}: its times "
-            "are too irregular; give one row for each step, with an empty value where there is none"
+            f"{place}series {name!r} has {len(rows)} rows over {count:,} steps of {grid}: its "
+            "times are too irregular; give one row for each step, with an empty value where there "
+            "is none"
         )
     values = np.full((count, len(rows[0][2].values)), np.nan)
     values[steps] = [reading.values for _, _, reading in rows]

@@ -102,7 +102,10 @@ class Forecast(Supervised):
         parts = {split: series.panel.windows(series.cut, split) for split in SPLITS}
         for split, rows in parts.items():
             if not len(rows):
-                raise DataError(f"no {split} step has a target: hold out more, or other steps")
+                place = name or ", ".join(map(str, self.data.train))
+                raise DataError(
+                    f"{place}: no {split} step has a target: hold out more, or other steps"
+                )
         return parts
 
     def parse(self, values: Mapping[str, Any]) -> Any:

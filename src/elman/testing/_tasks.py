@@ -204,7 +204,8 @@ def an_excerpt_is_a_batch(make: MakeTask) -> None:
     with evaluating(task.network):
         loss, _ = task.loss(excerpt.batch, 0, excerpt.batch.steps, None)
     expect(bool(loss.isfinite()), "an excerpt is a batch that the loss can be computed of")
-    expect(all(map(len, excerpt.words.values())), "where steps have names, there are some")
+    words = [each for row in excerpt.words for each in row.values()]
+    expect(all(map(len, words)), "where steps have names, there are some")
 
 
 def saved_is_restored(make: MakeTask) -> None:
