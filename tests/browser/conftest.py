@@ -64,12 +64,9 @@ class Lab:
         wait_for(lambda: "http://" in self._printed.read_text())
         self.address = re.findall(r"http://\S+", self._printed.read_text())[0]
 
-    def worker(self) -> int:
-        """The process that answers: a fork of a child of the server."""
-        for child in _children(self._process.pid):
-            for worker in _children(child):
-                return worker
-        raise RuntimeError("there is no worker")
+    def workers(self) -> list[int]:
+        """The process that answers, and one in reserve: forks of a child of the server."""
+        return [worker for child in _children(self._process.pid) for worker in _children(child)]
 
     def close(self) -> None:
         self._process.terminate()
@@ -90,7 +87,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         made.close()
 
 
-@pytest.fixture(scope="session")
+# Not of the session: while Playwright runs, no other test could run an event loop.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if CHROMIUM is None:

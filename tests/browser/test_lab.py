@@ -136,8 +136,7 @@ def test_steps_move_the_pictures(visit: Visits) -> None:
     wait_for(lambda: "The gradient" in verdict(sandbox))
     page.click("button:text-is('Step')")
     page.wait_for_selector(".progress:has-text('Paused: update 1 of 50')")
-    first = verdict(sandbox)
-    assert first.startswith("After update 1 ")
+    wait_for(lambda: verdict(sandbox).startswith("After update 1 "))
     page.select_option(".stepper select", "10")
     page.click("button:text-is('Step')")
     page.wait_for_selector(".progress:has-text('Paused: update 11 of 50')")
@@ -230,7 +229,8 @@ def test_a_killed_worker_is_replaced_and_the_knobs_are_kept(visit: Visits, lab: 
         "new MutationObserver(() => (window.states ??= []).push(worker.dataset.state))"
         ".observe(worker, {attributes: true})"
     )
-    os.kill(lab.worker(), signal.SIGKILL)
+    for worker in lab.workers():
+        os.kill(worker, signal.SIGKILL)
     wait_for(lambda: "restarting" in (sandbox.page.evaluate("window.states") or []))
     sandbox.ready()
     assert sandbox.page.inner_text("[data-knob=radius] output") == "0.7"

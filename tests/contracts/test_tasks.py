@@ -178,7 +178,7 @@ class LeavesACell(Sums):
 
 class NamesNoStep(Sums):
     def excerpt(self, rows: int, text: str | None = None) -> Excerpt:
-        return super().excerpt(rows)._replace(words={"": []})
+        return super().excerpt(rows)._replace(words=[{"": []}])
 
 
 class Forgets(Regress):

@@ -17,7 +17,8 @@ from elman._files import replacing
 from elman.lab._lesson import Ask
 from elman.lab._live import Live
 from elman.lab._protocol import Event
-from elman.lab._sandbox import ProbeSettings, TrainSettings, measured, run_training
+from elman.lab._sandbox import measured, run_training
+from elman.lab._sandbox_settings import ProbeSettings, TrainSettings
 
 if TYPE_CHECKING:
     from elman.cells import Cell
