@@ -124,7 +124,7 @@ def quoted(text: str) -> str:
     r"""A text as a C string, of bytes in UTF-8.
 
     >>> quoted('a "b"?')
-    '"a \\\\"b\\\\"\\\\?"'
+    '"a \\"b\\"\\?"'
 
     Raises:
         ConfigError: it is too long for a C string.
