@@ -161,10 +161,10 @@ class StepPrinter:
         yield from _loops(loop.shape, lines)
 
     def _expression(self, node: Map, names: dict[int, str]) -> str:
-        op, wanted = node.op, _wanted(node)
+        op, expected = node.op, _expected(node)
         texts, power = [], None
         for number, operand in enumerate(node.operands):
-            kind: Kind = "int" if op == "where" and number == 0 else wanted
+            kind: Kind = "int" if op == "where" and number == 0 else expected
             texts.append(self._operand(operand, node, kind, names))
             if op == "pow" and number == 1 and not isinstance(operand, ArrayNode):
                 power = operand
@@ -173,7 +173,7 @@ class StepPrinter:
         if name in own | {"exp", "expm1", "sigmoid", "tanh", "relu"}:
             self.used.add(name)
         text = self.dialect.expression(op, texts, power)
-        return f"(float)({text})" if node.kind == "float" and wanted == "int" else text
+        return f"(float)({text})" if node.kind == "float" and expected == "int" else text
 
     def _operand(
         self, operand: ArrayNode | Number, user: Map, kind: Kind, names: dict[int, str]
@@ -276,7 +276,7 @@ class StepPrinter:
         return view, f"{target}[{_place(0, contiguous_strides(sizes))}]"
 
 
-def _wanted(node: Map) -> Kind:
+def _expected(node: Map) -> Kind:
     """What the operands of an operation are converted to."""
     if node.op in ("logical_and", "logical_or", "logical_xor", "logical_not") or (
         node.op.startswith("bitwise_")

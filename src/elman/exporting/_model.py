@@ -113,9 +113,9 @@ def of_module(model: nn.Module) -> StepModel:
             inputs = torch.randn(STEPS, example.shape[1], generator=generator)
         else:
             inputs = torch.randint(token_count(frozen), (STEPS,), generator=generator)
-        wanted = stepped(frozen, inputs)
+        expected = stepped(frozen, inputs)
         run.begin()
-        difference = float(np.abs(wanted - run(inputs.numpy())).max())
+        difference = float(np.abs(expected - run(inputs.numpy())).max())
         return ExportCheck("random inputs", STEPS, difference)
 
     return StepModel(frozen, example, check, title=_title(frozen), equations=equations_of(frozen))

@@ -134,10 +134,10 @@ def _check_language(task: LanguageModel, run: Runner) -> ExportCheck:
             part = slice(start, min(steps, start + max(1, AT_ONCE // size)))
             tokens, aims = inputs[row, part].long(), targets[row, part].long().numpy()
             hidden, state = network.hidden(tokens.unsqueeze(1).to(task.device), state)
-            wanted = network.output(hidden[:, 0]).double().softmax(-1).cpu().numpy()
+            expected = network.output(hidden[:, 0]).double().softmax(-1).cpu().numpy()
             got = run(tokens.numpy())
-            difference = max(difference, float(np.abs(wanted - got).max()))
-            for place, p in enumerate((wanted, got.astype(np.float64))):
+            difference = max(difference, float(np.abs(expected - got).max()))
+            for place, p in enumerate((expected, got.astype(np.float64))):
                 nats[place] -= np.log(p[np.arange(len(aims)), aims].clip(LEAST)).sum()
     total = lanes.lanes * steps
     before, after = (
@@ -180,10 +180,12 @@ def _classify(task: Classify) -> StepModel:
 
     def check(run: Runner) -> ExportCheck:
         part, rows, split = _checked_rows(task)
-        wanted = part.predict(split)
+        expected = part.predict(split)
         got = torch.from_numpy(_last_outputs(task.input, rows, run)).double()
-        difference = float((wanted.probabilities - got).abs().max())
-        return _compared(part, split, wanted, wanted._replace(probabilities=got), rows, difference)
+        difference = float((expected.probabilities - got).abs().max())
+        return _compared(
+            part, split, expected, expected._replace(probabilities=got), rows, difference
+        )
 
     return StepModel(
         step,
@@ -206,10 +208,10 @@ def _regress(task: Regress) -> StepModel:
 
     def check(run: Runner) -> ExportCheck:
         part, rows, split = _checked_rows(task)
-        wanted = part.predict(split)
+        expected = part.predict(split)
         got = torch.from_numpy(_last_outputs(task.input, rows, run)).double()[:, 0]
-        difference = float((wanted.numbers - got).abs().max())
-        return _compared(part, split, wanted, wanted._replace(numbers=got), rows, difference)
+        difference = float((expected.numbers - got).abs().max())
+        return _compared(part, split, expected, expected._replace(numbers=got), rows, difference)
 
     return StepModel(
         step,
@@ -273,8 +275,8 @@ def _last_outputs(feature: Text | Series, rows: Rows, run: Runner) -> NDArray[np
 
 
 def _compared(
-    part: Any, split: str, wanted: Any, got: Any, rows: Rows, difference: float
+    part: Any, split: str, expected: Any, got: Any, rows: Rows, difference: float
 ) -> ExportCheck:
-    before, after = (float(part.metrics(p)[part.metric.name]) for p in (wanted, got))
+    before, after = (float(part.metrics(p)[part.metric.name]) for p in (expected, got))
     steps = int(rows.lengths("x").clamp(max=part.input.max_length).sum())
     return ExportCheck(f"{split} rows", steps, difference, part.metric, before, after)
