@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from docs._build.blocks import ROOT
 
+from browser.conftest import browser  # noqa: F401 - a fixture of these tests, too
+
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
