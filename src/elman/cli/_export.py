@@ -50,7 +50,7 @@ def export(
     no_libm
         Write code that needs no math.h.
     max_loss
-        Largest share of the metric that weights of 8 bits may cost: 0.01 is 1 %.
+        Largest share of the metric that the export may cost: 0.01 is 1 %.
     report
         Print flash, RAM and operations a step, too.
     checkpoint

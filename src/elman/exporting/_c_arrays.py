@@ -79,11 +79,11 @@ def _names(constants: Sequence[ConstantArray], prefix: str) -> dict[int, str]:
     names: dict[int, str] = {}
     taken: set[str] = set()
     for constant in constants:
-        wanted = identifier(f"{prefix}_{constant.name or 'constant'}")
-        name, count = wanted, 1
+        stem = identifier(f"{prefix}_{constant.name or 'constant'}")
+        name, count = stem, 1
         while name in taken:
             count += 1
-            name = f"{wanted}_{count}"
+            name = f"{stem}_{count}"
         taken.add(name)
         names[id(constant)] = name
     return names

@@ -55,13 +55,13 @@ class CompiledC:
         command: str | None = None,
     ) -> None:
         self.name, self.reads_tokens, self.output_size = name, reads_tokens, output_size
-        found = command or compiler()
-        if found is None:
+        program = command or compiler()
+        if program is None:
             raise ElmanError(
                 f"expected a C compiler ({', '.join(COMPILERS)}), got none: install one"
             )
         with tempfile.TemporaryDirectory(prefix="elman-export-") as folder:
-            library = _compiled(found, Path(folder), texts, name, flags)
+            library = _compiled(program, Path(folder), texts, name, flags)
             self._c = ctypes.CDLL(str(library))
         size = self._c[f"{name}_state_size"]
         size.restype = ctypes.c_size_t
@@ -140,6 +140,6 @@ def _run(line: Sequence[str], folder: Path) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ElmanError(f"{line[0]}: did not run: {error}; check the compiler") from error
     if done.returncode:
-        said = "\n".join((done.stderr or done.stdout).splitlines()[:12])
-        raise ElmanError(f"{line[0]}: refused the exported file:\n{said}")
+        messages = "\n".join((done.stderr or done.stdout).splitlines()[:12])
+        raise ElmanError(f"{line[0]}: refused the exported file:\n{messages}")
     return done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -72,7 +73,7 @@ def export(
         name: what the files and their names begin with.
         weights: "float32"; or "int8", matrices and embeddings of 8 bits with a scale a row.
         libm: whether the code may call the functions of math.h.
-        max_loss: the largest share of the metric that int8 weights may cost.
+        max_loss: the largest share of the metric that the export may cost, as by int8 weights.
         checkpoint: of a run: "best" or "last".
 
     Returns:
@@ -81,7 +82,7 @@ def export(
     Raises:
         ConfigError: the model cannot be computed step by step, as bidirectional layers; or an
             argument has a value that it cannot have.
-        ElmanError: int8 weights cost more than ``max_loss``, and nothing is written.
+        ElmanError: the export costs more than ``max_loss``, or computes NaN; nothing is written.
 
     Example:
         >>> import tempfile, elman
@@ -105,19 +106,29 @@ def export(
     options = ExportOptions(name, cast("Weights", weights), libm, tokens)
     files = target.files(step_model, traced, graph, options)
     check, sizes = _checked(step_model, graph, files, options)
-    if check is not None and weights == "int8" and check.loss > max_loss:
-        assert check.metric is not None
-        raise ElmanError(
-            f"weights of int8 cost {check.loss:.1%} of {check.metric.name} ({check.before:.6g} "
-            f"before, {check.after:.6g} after), and at most {max_loss:.1%} is allowed: nothing was "
-            "written; use float32, or allow more (--max-loss, max_loss=)"
-        )
+    if check is not None:
+        _require_same(check, weights, max_loss)
     paths = []
     for file, text in files.texts.items():
         with replacing(Path(path) / file) as opened:
             opened.write(text.encode())
         paths.append(Path(path) / file)
     return Exported(tuple(paths), sizes, check)
+
+
+def _require_same(check: ExportCheck, weights: str, max_loss: float) -> None:
+    """Refuse code that computes NaN or costs too much; ``not <=`` refuses a NaN of the metric."""
+    if not math.isfinite(check.difference):
+        raise ElmanError(
+            f"the exported code gives NaN or infinity on {check.data} where the model gives "
+            "numbers, or the model itself does: nothing was written; look at its outputs first"
+        )
+    if check.metric is not None and not check.loss <= max_loss:
+        raise ElmanError(
+            f"weights of {weights} cost {check.loss:.1%} of {check.metric.name} ({check.before:.6g}"
+            f" before, {check.after:.6g} after), and at most {max_loss:.1%} is allowed: nothing "
+            "was written; use float32, or allow more (--max-loss, max_loss=)"
+        )
 
 
 def _target(to: str) -> Target:

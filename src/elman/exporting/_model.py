@@ -115,10 +115,16 @@ def of_module(model: nn.Module) -> StepModel:
             inputs = torch.randint(token_count(frozen), (STEPS,), generator=generator)
         expected = stepped(frozen, inputs)
         run.begin()
-        difference = float(np.abs(expected - run(inputs.numpy())).max())
+        difference = largest_difference(expected, run(inputs.numpy()))
         return ExportCheck("random inputs", STEPS, difference)
 
     return StepModel(frozen, example, check, title=_title(frozen), equations=equations_of(frozen))
+
+
+def largest_difference(model: NDArray[Any], code: NDArray[Any]) -> float:
+    """The largest difference of two outputs; NaN where one of them is infinite or NaN."""
+    with np.errstate(invalid="ignore"):
+        return float(np.abs(model - code).max())
 
 
 def frozen_copy(model: nn.Module) -> Any:
@@ -210,9 +216,9 @@ def _equation(docstring: str) -> str:
     if not starts:
         return ""
     first = lines[starts[0]]
-    depth, found = len(first) - len(first.lstrip()), [first.strip().removeprefix(".. math::")]
+    depth, lines = len(first) - len(first.lstrip()), [first.strip().removeprefix(".. math::")]
     for line in lines[starts[0] + 1 :]:
         if line.strip() and len(line) - len(line.lstrip()) <= depth:
             break
-        found.append(line.strip())
-    return "\n".join(filter(None, (line.strip() for line in found)))
+        lines.append(line.strip())
+    return "\n".join(filter(None, (line.strip() for line in lines)))

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from elman._errors import ConfigError
 from elman.data import Rows, Vocabulary
-from elman.exporting._model import ExportCheck, Runner, StepModel, equations_of, frozen_copy
+from elman.exporting._model import (
+    ExportCheck,
+    Runner,
+    StepModel,
+    equations_of,
+    frozen_copy,
+    largest_difference,
+)
 from elman.exporting._pools import StreamingPool
 from elman.tasks import (
     Classify,
@@ -113,7 +120,7 @@ def _about_tokens(vocabulary: Vocabulary) -> list[str]:
     cut = (
         "words, between white space, and punctuation marks"
         if vocabulary.kind == "word"
-        else ("characters")
+        else "characters"
     )
     return [f"Tokens are {cut}; the caller cuts a text into them."]
 
@@ -136,7 +143,9 @@ def _check_language(task: LanguageModel, run: Runner) -> ExportCheck:
             hidden, state = network.hidden(tokens.unsqueeze(1).to(task.device), state)
             expected = network.output(hidden[:, 0]).double().softmax(-1).cpu().numpy()
             got = run(tokens.numpy())
-            difference = max(difference, float(np.abs(expected - got).max()))
+            difference = float(
+                np.maximum(difference, largest_difference(expected, got))
+            )  # NaN stays
             for place, p in enumerate((expected, got.astype(np.float64))):
                 nats[place] -= np.log(p[np.arange(len(aims)), aims].clip(LEAST)).sum()
     total = lanes.lanes * steps
@@ -171,56 +180,50 @@ class _Sequence(nn.Module):
 
 
 def _classify(task: Classify) -> StepModel:
-    network = frozen_copy(task.network)
-    temperature = float(network.get_buffer("temperature"))
-    step = _Head(
-        _Sequence(network, _preparing(task.input)),
+    temperature = float(task.network.get_buffer("temperature"))
+    return _of_sequence(
+        task,
         lambda scores: (scores / temperature).softmax(-1),
-    )
-
-    def check(run: Runner) -> ExportCheck:
-        part, rows, split = _checked_rows(task)
-        expected = part.predict(split)
-        got = torch.from_numpy(_last_outputs(task.input, rows, run)).double()
-        difference = float((expected.probabilities - got).abs().max())
-        return _compared(
-            part, split, expected, expected._replace(probabilities=got), rows, difference
-        )
-
-    return StepModel(
-        step,
-        _example(task.input),
-        check,
+        predicted="probabilities",
         title="a classifier: the probability of each label, by the steps up to now",
-        notes=_about_input(task.input),
         labels=task.labels,
-        vocabulary=task.input.tokens if isinstance(task.input, Text) else None,
-        equations=equations_of(network),
     )
 
 
 def _regress(task: Regress) -> StepModel:
-    network = frozen_copy(task.network)
     mean, deviation = task.number.mean, task.number.deviation
-    step = _Head(
-        _Sequence(network, _preparing(task.input)), lambda output: output * deviation + mean
+    return _of_sequence(
+        task,
+        lambda output: output * deviation + mean,
+        predicted="numbers",
+        title="a regression: the number, by the steps up to now",
     )
+
+
+def _of_sequence(
+    task: Classify | Regress, finish: Callable[[Tensor], Tensor], *, predicted: str, **about: Any
+) -> StepModel:
+    """The step of a task on whole sequences; ``predicted`` names the field of its predictions."""
+    network, feature = frozen_copy(task.network), task.input
 
     def check(run: Runner) -> ExportCheck:
         part, rows, split = _checked_rows(task)
         expected = part.predict(split)
-        got = torch.from_numpy(_last_outputs(task.input, rows, run)).double()[:, 0]
-        difference = float((expected.numbers - got).abs().max())
-        return _compared(part, split, expected, expected._replace(numbers=got), rows, difference)
+        of_model = getattr(expected, predicted)
+        of_code = torch.from_numpy(_last_outputs(feature, rows, run)).double()
+        of_code = of_code.reshape(of_model.shape)
+        difference = float((of_model - of_code).abs().max())
+        got = expected._replace(**{predicted: of_code})
+        return _compared(part, split, expected, got, rows, difference)
 
     return StepModel(
-        step,
-        _example(task.input),
+        _Head(_Sequence(network, _preparing(feature)), finish),
+        _example(feature),
         check,
-        title="a regression: the number, by the steps up to now",
-        notes=_about_input(task.input),
-        vocabulary=task.input.tokens if isinstance(task.input, Text) else None,
+        notes=_about_input(feature),
+        vocabulary=feature.tokens if isinstance(feature, Text) else None,
         equations=equations_of(network),
+        **about,
     )
 
 

@@ -188,8 +188,7 @@ def torchvision(encoder: str) -> Any:
         raise ConfigError(
             f"model.encoder = {encoder} needs a torchvision that belongs to torch "
             f"{torch.__version__}, got one that cannot be imported beside it ({error}): install "
-            "both from one index, as in `pip install torch torchvision --index-url "
-            'https://download.pytorch.org/whl/cpu`, then "elman[vision]"'
+            'both from one index (pytorch.org names them), then "elman[vision]"'
         ) from error
     return torchvision
 

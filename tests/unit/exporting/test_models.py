@@ -16,8 +16,8 @@ from torch import nn
 import elman
 import sampling
 from elman._errors import ConfigError, DtypeError, ElmanError
-from elman.cells import GRU, LSTM
-from elman.exporting import CompiledC, compiler
+from elman.cells import GRU, LSTM, Elman
+from elman.exporting import CompiledC, ExportCheck, compiler
 from elman.layers import CausalConv1d, FeedForward
 from elman.nn import POOLS
 from elman.training import config_class, train
@@ -170,6 +170,26 @@ def test_int8_that_costs_too_much_is_refused(book: Path) -> None:
         task.network.output.weight[:, 0] = 1000.0
     with pytest.raises(ElmanError, match=r"int8 cost .* of perplexity .*: nothing was written"):
         elman.export(task, path="none", weights="int8", max_loss=1e-9)
+    assert not Path("none").exists()
+
+
+@needs_compiler
+def test_code_that_computes_no_numbers_is_refused(tmp_path: Path) -> None:
+    layer = elman.Recurrent(Elman(3, 4, "relu"))
+    torch.nn.init.constant_(layer.cell.weight_hh, 1e20)  # infinite within a few steps
+    with pytest.raises(ElmanError, match=r"gives NaN or infinity .*: nothing was written"):
+        elman.export(layer, path=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@needs_compiler
+def test_float32_code_that_costs_the_metric_is_refused(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = run_of("language", {"train": [book]}, {"embedding": 4}, steps=60)
+    monkeypatch.setattr(ExportCheck, "loss", property(lambda _: float("nan")))
+    with pytest.raises(ElmanError, match=r"float32 cost nan% of perplexity"):
+        elman.export(task, path="none")
     assert not Path("none").exists()
 
 

@@ -55,15 +55,15 @@ export function download(name, content, type) {
   setTimeout(() => URL.revokeObjectURL(address), 1000);
 }
 
-/** Puts `text` on the clipboard, and says in `told` whether that worked. */
-export async function copy(text, told) {
+/** Puts `text` on the clipboard, and says in `status` whether that worked. */
+export async function copy(text, status) {
   try {
     await navigator.clipboard.writeText(text);
-    told.textContent = "Copied";
+    status.textContent = "Copied";
   } catch {
-    told.textContent = "This browser does not let pages copy";
+    status.textContent = "This browser does not let pages copy";
   }
-  setTimeout(() => (told.textContent = ""), 2000);
+  setTimeout(() => (status.textContent = ""), 2000);
 }
 
 /** What is kept between visits: in memory where a browser keeps nothing, as for some pages of file://. */

@@ -239,18 +239,18 @@ function unitPlaces(element, { run, ask }) {
   const hint = h("p", { class: "hint" });
   const body = h("tbody", {});
   const table = h("table", {}, h("thead", {}, h("tr", {}, ["value", "row", "step", "where"].map((name) => h("th", { scope: "col" }, name)))), body);
-  const found = h("div", { class: "places", role: "status", hidden: true }, title, hint, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Places" }, table));
+  const places = h("div", { class: "places", role: "status", hidden: true }, title, hint, h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Places" }, table));
   let chosen = null;
   return (chart, choice) => {
-    if (!found.isConnected) chart.after(found);
+    if (!places.isConnected) chart.after(places);
     const same = JSON.stringify(choice) === JSON.stringify(chosen);
     chosen = choice;
-    if (choice === null) found.hidden = true;
+    if (choice === null) places.hidden = true;
     if (choice === null || same) return;
     ask("run.unit", { run, ...choice }, (event) => {
-      if (event.event === "error") found.hidden = true;
+      if (event.event === "error") places.hidden = true;
       if (event.event !== "places") return;
-      found.hidden = false;
+      places.hidden = false;
       title.textContent = `Where unit ${choice.unit} of ${choice.what} is highest`;
       hint.textContent = `The ${event.places.length} highest places in ${event.rows} rows of the validation data.`;
       body.replaceChildren(...event.places.map(({ value, row, step, before, word, after }) => h("tr", {}, h("td", {}, number(value)), h("td", {}, String(row)), h("td", {}, String(step)), h("td", { class: "context" }, `${before} `, h("mark", {}, word), ` ${after}`))));

@@ -319,13 +319,13 @@ function labelsOf(attempts) {
 function attemptRow(attempt, label, again) {
   const last = attempt.valid.at(-1) ?? attempt.train.at(-1);
   const name = attempt.run.split("/").at(-1);
-  const told = h("span", { role: "status", class: "copied" });
-  const command = attempt.command ? h("button", { type: "button", title: attempt.command, onclick: () => copy(attempt.command, told) }, "Copy command") : null;
+  const status = h("span", { role: "status", class: "copied" });
+  const command = attempt.command ? h("button", { type: "button", title: attempt.command, onclick: () => copy(attempt.command, status) }, "Copy command") : null;
   return h(
     "li",
     {},
     h("span", {}, h("strong", {}, label), ` · ${attempt.state}`, last ? ` · ${attempt.metric} ${number(last[1])}` : ""),
-    h("span", { class: "tools" }, h("button", { type: "button", onclick: again }, "These knobs"), command, name ? h("a", { class: "go", href: `#/run/${encodeURIComponent(name)}` }, "Open the run") : null, told),
+    h("span", { class: "tools" }, h("button", { type: "button", onclick: again }, "These knobs"), command, name ? h("a", { class: "go", href: `#/run/${encodeURIComponent(name)}` }, "Open the run") : null, status),
   );
 }
 
@@ -343,14 +343,12 @@ function statesOf({ states }) {
 
 function probeSentence({ verdict, ratio, half_life: life, gradient }) {
   const half = life?.[0];
-  const said = { vanishes: "The gradient vanishes", explodes: "The gradient explodes", survives: "The gradient survives" }[verdict] ?? verdict;
-  return `${said}: ${gradient.length - 1} steps back it is ${number(ratio)} times what it is at the last step${Number.isFinite(half) && half > 0 ? `; it halves every ${number(half)} steps` : ""}.`;
+  return `The gradient ${verdict}: ${gradient.length - 1} steps back it is ${number(ratio)} times what it is at the last step${Number.isFinite(half) && half > 0 ? `; it halves every ${number(half)} steps` : ""}.`;
 }
 
 /** The trained network: its loss is the task's own, on validation data. */
 function networkSentence({ update, verdict, ratio, gradient }) {
-  const said = { vanishes: "vanishes", explodes: "explodes", survives: "survives" }[verdict] ?? verdict;
-  return `After update ${number(update)} the gradient of the task's own loss ${said}: ${gradient.length - 1} steps back it is ${number(ratio)} times what it is at the last step.`;
+  return `After update ${number(update)} the gradient of the task's own loss ${verdict}: ${gradient.length - 1} steps back it is ${number(ratio)} times what it is at the last step.`;
 }
 
 /** A cell of one's own: typed, probed and trained in a worker of its own. */

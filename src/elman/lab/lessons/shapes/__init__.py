@@ -138,23 +138,23 @@ def built(kind: Kind) -> Network:
             return Network(lambda x: layer(x[None])[1].h[0], lambda _: count(layer))
 
 
-def criteria(asked: Criteria) -> Iterator[dict[str, object]]:
+def criteria(settings: Criteria) -> Iterator[dict[str, object]]:
     """The four criteria, each measured on a network with its first weights.
 
     Lengths are tried from 2 words to 12, and the first of 12 words is replaced: what a criterion
     says of a network does not depend on the sentence that is asked for. Words change places in that
     sentence, or, where it is refused, in one that the network was built for.
     """
-    network = built(asked.network)
+    network = built(settings.network)
     refused = {words: refusal(network, words) for words in LENGTHS}
     sizes = [network.parameters(words) for words in LENGTHS]
-    swapped = FITS if refused[asked.words] else asked.words
+    swapped = FITS if refused[settings.words] else settings.words
     last = LENGTHS[-1]
     yield {
         "event": "criteria",
-        "network": asked.network,
-        "words": asked.words,
-        "refusal": refused[asked.words],
+        "network": settings.network,
+        "words": settings.words,
+        "refusal": refused[settings.words],
         "taken": [words for words, why in refused.items() if why is None],
         "first_word": None if refused[last] else change(network, last, replaced),
         "order": change(network, swapped, exchanged),
