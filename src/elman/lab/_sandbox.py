@@ -232,8 +232,8 @@ def _trained(settings: TrainSettings, place: Place, report: Report) -> None:
 def step(settings: StepSettings, place: Place) -> Live:
     """A few updates of a training run, with the events of `train`; it ends as stopped, or done.
 
-    A run that is continued keeps its settings; the result is that of a training without pauses, bit
-    for bit.
+    A run that is continued keeps its settings, and its weights are those of a training without
+    pauses, bit for bit. A pause validates, so that the best checkpoint may be one more.
     """
 
     def work(report: Report) -> None:

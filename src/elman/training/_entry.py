@@ -55,7 +55,8 @@ def fit(
         run: the run folder; if None, ``runs/NAME-N`` with the next free N.
         resume: continue from the last checkpoint of the run.
         pause_after: so many updates from now on, the run logs, validates and saves, and is
-            interrupted as by Ctrl-C; None for no pause.
+            interrupted as by Ctrl-C; None for no pause. Its validation counts as the others do,
+            for early stopping and the best checkpoint.
         report: called with each event, a dictionary with the key "event": start, train, valid,
             diverged, end. The same events are the lines of metrics.jsonl. If None, they are logged
             to "elman.training".
