@@ -168,6 +168,7 @@ def test_the_same_address_gives_the_same_numbers(visit: Visits) -> None:
         sandbox.go(address)
         wait_for(lambda: "The gradient" in verdict(sandbox))
         train(sandbox)
+        wait_for(lambda: verdict(sandbox).startswith("After update 20 "))  # drawn a frame later
         sandbox.page.click(".chart:has(figcaption:has-text('Loss')) button:text-is('Table')")
         table = sandbox.page.inner_text(".chart:has(figcaption:has-text('Loss')) table")
         return verdict(sandbox), table
