@@ -236,6 +236,7 @@ def test_rows_are_counted_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(table(path, BadRows())) == 99
 
 
+@pytest.mark.slow
 def test_a_row_may_be_long_and_a_table_large(tmp_path: Path) -> None:
     path = csv("text,label\n" + "a " * 2_000_000 + ",1\n" + "b,0\n" * 200_000)(tmp_path)
     assert sum(1 for _ in read_table(path, ["text", "label"], BadRows())) == 200_001

@@ -73,6 +73,7 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("bptt", sampling.cases(["full", "truncated"], 1))
+@pytest.mark.slow
 def test_long_pieces_of_music(
     pieces: Path, bptt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

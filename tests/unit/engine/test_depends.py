@@ -401,6 +401,7 @@ def test_a_change_while_it_is_traced_is_not_traced_into_another_program() -> Non
         torch.testing.assert_close(run(cell, "native"), run(cell, "reference"))
 
 
+@pytest.mark.slow
 def test_threads_that_change_and_run_get_one_of_the_results() -> None:
     factor = [1.0]
     cell = stepping(lambda _, z: z * factor[0])

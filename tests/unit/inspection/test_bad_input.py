@@ -171,6 +171,7 @@ def both_ways(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(config, tmp_path_factory.mktemp("both") / "run").run.path
 
 
+@pytest.mark.slow
 def test_commands_look_into_a_bidirectional_run(
     both_ways: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

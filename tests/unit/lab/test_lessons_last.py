@@ -423,6 +423,7 @@ def test_every_cell_has_a_memory_to_measure(cell: str) -> None:
     assert event["fall"][0] == 1
 
 
+@pytest.mark.slow
 def test_times_come_for_every_length() -> None:
     timed = events("limits.speed", hidden=8)
     for event in timed:

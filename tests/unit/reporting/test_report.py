@@ -342,6 +342,7 @@ def test_the_short_forms_are_those_of_the_command_line() -> None:
     assert {short.replace("-", "_"): key for key, short in SHORT.items()}.items() <= ALIASES.items()
 
 
+@pytest.mark.slow
 def test_from_the_command_line(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained / "plain"
     assert main(["report", str(run), "--text", "the cat"]) == 0
