@@ -58,6 +58,13 @@ def seeded() -> None:
 
 
 @pytest.fixture(autouse=True)
+def compiled_anew(request: pytest.FixtureRequest) -> None:
+    """No compiled graph outlives its test: torch counts them, and refuses to compile a ninth."""
+    if request.node.get_closest_marker("compile"):
+        torch._dynamo.reset()
+
+
+@pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """No color and a known width, so that printed text can be compared."""
     monkeypatch.setenv("NO_COLOR", "1")

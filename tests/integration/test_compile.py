@@ -40,8 +40,7 @@ class Model(nn.Module):
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    """No graph of one test serves another; a graph made anew is an error."""
-    torch._dynamo.reset()
+    """A graph made anew within a test is an error."""
     with dynamo.patch(error_on_recompile=True):
         yield
 

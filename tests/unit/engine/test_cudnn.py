@@ -230,7 +230,6 @@ def test_transforms_it_declines() -> None:
 @pytest.mark.compile
 @pytest.mark.usefixtures("anywhere")
 def test_torch_compile_gets_the_reference() -> None:
-    torch._dynamo.reset()
     layer, x = elman.Recurrent(GRU(3, 5), engine="cudnn"), torch.randn(2, 4, 3)
     assert layer(x)[0].shape == (2, 4, 5)
     with pytest.raises(Exception, match=r"torch\.compile would unroll its loop"):

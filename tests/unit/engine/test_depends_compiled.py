@@ -21,7 +21,6 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    torch._dynamo.reset()
     yield
     torch.set_default_dtype(torch.float32)
 

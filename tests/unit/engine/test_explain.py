@@ -190,7 +190,6 @@ def test_under_autocast_what_runs_is_explained() -> None:
 
 @pytest.mark.compile
 def test_what_is_compiled_is_looked_through() -> None:
-    torch._dynamo.reset()
     layer = elman.Recurrent(GRU(3, 5))
     compiled = torch.compile(layer, fullgraph=True, backend="eager")
     compiled(X)

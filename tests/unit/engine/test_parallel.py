@@ -202,7 +202,8 @@ def test_looks_inside_like_the_reference() -> None:
 @pytest.mark.filterwarnings("ignore:.*Function.*should not be instantiated")
 @pytest.mark.parametrize("kind", [MinGRU, LRU])
 def test_a_compiled_layer(kind: type[LinearCell]) -> None:
-    layer, x = elman.Recurrent(kind(3, 5), engine="parallel").eval(), torch.randn(6, 40, 3)
+    layer = elman.Recurrent(kind(3, 5), engine="parallel").double().eval()
+    x = torch.randn(6, 40, 3, dtype=torch.float64)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     got, expected = (
         torch.autograd.grad(run(x)[0].square().sum(), list(layer.parameters()))

@@ -238,7 +238,6 @@ def test_samples_mapped_over() -> None:
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of itself
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_a_compiled_graph(dynamic: bool) -> None:
-    torch._dynamo.reset()
     layer = elman.Recurrent(GRU(3, 35), engine="native").double()
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=dynamic)
     x, parameters = torch.randn(24, 6, 3, dtype=torch.float64), tuple(layer.parameters())
