@@ -39,13 +39,12 @@ def slugs() -> list[str]:
 def frame(slug: str) -> str:
     """The lesson itself, or how to start it."""
     start = f"`elman lab` opens this lesson on your machine, at `#/{slug}`, and computes anew."
-    if not file_of(slug).exists():
-        return f"{start}\n"
     title = html.escape(lesson(slug).title, quote=True)
     return (
-        f'<iframe class="stage" src="../play/{slug}.html" title="{title}" loading="lazy">'
+        f'<iframe class="stage" src="../play/{slug}.html?part=play" title="{title}" loading="lazy">'
         "</iframe>\n\n"
-        f"This frame replays recorded answers of elman. {start}\n"
+        f"This frame replays recorded answers of elman. {start} "
+        f"[The frame on a page of its own](play/{slug}.html).\n"
     )
 
 
@@ -95,8 +94,6 @@ def link(slug: str) -> str:
     """A link to a lesson from a page beside it."""
     if slug not in SLUGS:
         raise ValueError(f"a lesson must be one of {', '.join(SLUGS)}, got {slug!r}")
-    if slug not in slugs():
-        return f"{SLUGS.index(slug) + 1}. {slug}, not written yet"
     return f"[{lesson(slug).number}. {lesson(slug).title}]({slug}.md)"
 
 

@@ -1,8 +1,9 @@
 // Visible text below 4.5 : 1 against what is behind it; below 3 : 1 for large text.
 () => {
   const parse = (color) => {
-    const [r, g, b, a = 1] = color.match(/[\d.]+/g).map(Number);
-    return { r, g, b, a };
+    const [r, g, b, a = 1] = color.match(/[\d.]+(?:e-?\d+)?/g).map(Number);
+    const whole = color.startsWith("color(srgb") ? 255 : 1; // what color-mix gives is of parts of 1
+    return { r: r * whole, g: g * whole, b: b * whole, a };
   };
   const over = (top, under) => ({
     r: top.r * top.a + under.r * (1 - top.a),

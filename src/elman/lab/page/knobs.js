@@ -42,12 +42,13 @@ export function knobs(element, { address, recorded = () => [] }) {
   /** `unset` is a word for no value: the first place of the slider, whose value is null. */
   function range({ name, label, min, max, step, value, log = false, whole = false, format: written = number, unset, hint }) {
     const only = recorded(name).filter((item) => typeof item === "number");
+    const fixed = only.length === 1; // a slider of one value would seem to move
     const full = only.length ? listed(only) : log ? logarithmic(min, max, step, whole) : linear(min, max, step);
     const scale = unset === undefined ? full : optional(full);
     const format = (item) => (item === null ? unset : written(item));
-    const { id, problem, note, label: title } = frame(name, label, hint);
+    const { id, problem, note, label: title } = frame(name, label, fixed ? "Recorded at this value. `elman lab` moves it." : hint);
     const output = h("output", { for: id });
-    const input = h("input", { id, name, type: "range", min: scale.min, max: scale.max, step: scale.step });
+    const input = h("input", { id, name, type: "range", min: scale.min, max: scale.max, step: scale.step, disabled: fixed });
     input.setAttribute("aria-describedby", `${problem.id}${note ? ` ${note.id}` : ""}`);
     const knob = {
       name,

@@ -21,8 +21,11 @@ import { unrolled } from "./unrolled.js";
 
 const PARTS = { play: "Play", break: "Break it", cure: "Cure it", say: "Say it" };
 
-/** Shows a lesson in `main`; gives a function that ends it. `text` is what the server made of lesson.md. */
-export function lessonScreen(main, { text, loadStage, connection, address, lessons }) {
+/**
+ * Shows a lesson in `main`; gives a function that ends it. `text` is what the server made of lesson.md.
+ * `alone` leaves the text out, for a page that has it around the frame.
+ */
+export function lessonScreen(main, { text, loadStage, connection, address, lessons, alone = false }) {
   const stage = h("div", { class: "stage-inner" });
   const panel = h("div", { class: "panel" });
   const sentence = h("p", { class: "sentence say", "aria-live": "polite" });
@@ -42,14 +45,19 @@ export function lessonScreen(main, { text, loadStage, connection, address, lesso
   main.replaceChildren(screen);
   const set = knobs(panel, { address, recorded: (name) => connection.values?.(name) ?? [] });
 
-  article.append(h("p", { class: "crumbs" }, `Lesson ${text.number} · ${text.minutes} min`), h("h1", { tabindex: "-1" }, text.title), predict(text, address.read(), begin));
-  const rest = Object.entries(PARTS).map(([part, name]) => {
-    const section = h("section", { id: `part-${part}` }, h("h2", {}, name), markup(text[part]));
-    if (goals[part]?.box) section.append(goals[part].box);
-    return section;
-  });
-  article.append(...rest, footer(text, lessons));
-  copyButtons(article);
+  if (alone) article.append(...Object.values(goals).flatMap(({ box }) => box ?? []));
+  else write();
+
+  function write() {
+    article.append(h("p", { class: "crumbs" }, `Lesson ${text.number} · ${text.minutes} min`), h("h1", { tabindex: "-1" }, text.title), predict(text, address.read(), begin));
+    const rest = Object.entries(PARTS).map(([part, name]) => {
+      const section = h("section", { id: `part-${part}` }, h("h2", {}, name), markup(text[part]));
+      if (goals[part]?.box) section.append(goals[part].box);
+      return section;
+    });
+    article.append(...rest, footer(text, lessons));
+    copyButtons(article);
+  }
 
   function goalBox(goal) {
     const said = text.goals?.[goal];
@@ -131,7 +139,7 @@ export function lessonScreen(main, { text, loadStage, connection, address, lesso
       trouble.textContent = `This lesson's stage could not start: ${error.message}`;
     }
   }
-  if (Object.keys(address.read()).length || memory.get(`guess.${text.slug}`) !== null) begin();
+  if (alone || Object.keys(address.read()).length || memory.get(`guess.${text.slug}`) !== null) begin();
 
   return {
     follow: () => set.follow(),

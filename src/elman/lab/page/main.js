@@ -71,7 +71,9 @@ function lesson(slug, item, lessons) {
   const text = { ...item, ...item.text };
   document.title = `${text.title} · elman lab`;
   const loadStage = () => (recording ? import("stage") : import(new URL(`lessons/${slug}/stage.js`, document.baseURI).href));
-  return lessonScreen(main, { text, loadStage, connection, address, lessons });
+  const alone = Boolean(recording) && new URLSearchParams(location.search).get("part") === "play";
+  if (alone) document.body.dataset.part = "play";
+  return lessonScreen(main, { text, loadStage, connection, address, lessons, alone });
 }
 
 let kept = null;
