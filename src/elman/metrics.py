@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from importlib.util import find_spec
 from itertools import zip_longest
@@ -24,6 +25,7 @@ __all__ = [
     "confusion",
     "edit_distance",
     "error_rate",
+    "exact_match",
     "frame_accuracy",
     "has_sacrebleu",
     "macro_f1",
@@ -33,6 +35,10 @@ __all__ = [
     "spans",
     "temperature",
 ]
+
+
+BESIDE = re.compile(r"\s*([^\w\s])\s*")
+"""Punctuation with the spaces beside it."""
 
 
 class Metric(NamedTuple):
@@ -316,6 +322,27 @@ def edit_distance(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
         for j, b in enumerate(other, 1):
             corner, row[j] = row[j], min(corner + (a != b), row[j] + 1, row[j - 1] + 1)
     return row[-1]
+
+
+def exact_match(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+    """The share of texts that equal one of their references.
+
+    Spaces beside punctuation do not count: some references are written "a dog .", others "a dog."
+
+    Args:
+        texts: what a model wrote, one or more.
+        references: for each text, what people wrote.
+
+    >>> exact_match(["a dog.", "a cat"], [["A dog .", "a dog ."], ["a dog"]])
+    0.5
+    """
+    pairs = zip(texts, references, strict=True)
+    return sum(_closed(text) in map(_closed, several) for text, several in pairs) / len(texts)
+
+
+def _closed(text: str) -> str:
+    """A text without spaces beside punctuation."""
+    return BESIDE.sub(r"\1", text)
 
 
 def error_rate(

@@ -271,6 +271,24 @@ def test_a_cell_of_ones_own_runs_and_says_where_it_fails(visit: Visits) -> None:
     assert "line 11" in problem.inner_text()
 
 
+def test_a_cell_of_ones_own_takes_steps_while_its_code_stands(visit: Visits) -> None:
+    sandbox = visit()
+    page = sandbox.go("#/sandbox?rows=200&hidden=8&steps=12&updates=50")
+    wait_for(lambda: "The gradient" in verdict(sandbox))
+    page.click("summary:has-text('A cell of your own')")
+    for update in (1, 2):
+        page.click("text=Step my cell")
+        page.wait_for_selector(f".progress:has-text('Paused: update {update} of 50')")
+    wait_for(lambda: verdict(sandbox).startswith("After update 2 "))
+    page.fill("#own-code", page.input_value("#own-code") + "# changed")
+    page.click("text=Step my cell")
+    page.wait_for_selector(".progress:has-text('Paused: update 1 of 50')")
+    assert page.locator(".attempts li").count() == 2
+    page.click("button:text-is('Step')")  # of a built-in cell: another attempt
+    page.wait_for_selector(".attempts li:nth-child(3)")
+    page.wait_for_selector(".progress:has-text('Paused: update 1 of 50')")
+
+
 def test_the_sandbox_is_used_by_keyboard_alone(visit: Visits) -> None:
     sandbox = visit()
     sandbox.go("#/sandbox")

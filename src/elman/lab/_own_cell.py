@@ -17,8 +17,9 @@ from elman._files import replacing
 from elman.lab._lesson import Ask
 from elman.lab._live import Live
 from elman.lab._protocol import Event
-from elman.lab._sandbox import measured, run_training
-from elman.lab._sandbox_settings import ProbeSettings, TrainSettings
+from elman.lab._runs import folder_of
+from elman.lab._sandbox import continue_training, measured, run_training
+from elman.lab._sandbox_settings import ProbeSettings, StepSettings, TrainSettings
 
 if TYPE_CHECKING:
     from elman.cells import Cell
@@ -92,11 +93,16 @@ class TypedTraining(TrainSettings):
     rows: int = Field(1000, ge=30, le=20_000, description="rows of generated data")
 
 
+class TypedStep(TypedTraining, StepSettings):
+    """A few updates of the training of a typed cell."""
+
+
 def asks(place: Place) -> tuple[Ask, ...]:
     """The asks of typed code."""
     return (
         Ask("own_cell.probe", TypedProbe, probe),
         Ask("own_cell.train", TypedTraining, partial(train, place=place)),
+        Ask("own_cell.step", TypedStep, partial(step, place=place)),
     )
 
 
@@ -109,16 +115,39 @@ def probe(settings: TypedProbe) -> Iterator[Event]:
 
 def train(settings: TypedTraining, place: Place) -> Live:
     """What `sandbox.train` does, with the typed cell, whose file is kept in runs/cells."""
-    code = settings.code.encode()
-    digest = hashlib.sha256(code).hexdigest()[:12]
-    file = place.directory / "cells" / f"cell_{digest}.py"
 
     def work(report: Callable[[Event], None]) -> None:
-        kind = _executed(settings.code, file)
-        reference = f"{file}:{kind.__name__}"
+        reference = _kept(settings.code, place)
         _located(lambda: run_training(settings, place, reference, report))
 
     return Live(work)
+
+
+def step(settings: TypedStep, place: Place) -> Live:
+    """What `sandbox.step` does, with the typed cell; a run goes on with the code it began with."""
+
+    def work(report: Callable[[Event], None]) -> None:
+        reference = _kept(settings.code, place)
+        if settings.run:
+            path = folder_of(settings.run, place)
+            _located(lambda: continue_training(path, settings.by, report, cell=reference))
+        else:
+            _located(
+                lambda: run_training(settings, place, reference, report, pause_after=settings.by)
+            )
+
+    return Live(work)
+
+
+def _kept(code: str, place: Place) -> str:
+    """The reference of the code's cell, whose file is named by what is in it.
+
+    Raises:
+        ConfigError: it is not a cell, or raises; with the line.
+    """
+    digest = hashlib.sha256(code.encode()).hexdigest()[:12]
+    file = place.directory / "cells" / f"cell_{digest}.py"
+    return f"{file}:{_executed(code, file).__name__}"
 
 
 def _executed(code: str, file: Path) -> type[Cell]:

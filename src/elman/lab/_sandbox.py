@@ -240,7 +240,7 @@ def step(settings: StepSettings, place: Place) -> Live:
         if settings.cell != FEEDFORWARD:
             cell_of(settings.cell, place)
         if settings.run:
-            _continue(folder_of(settings.run, place), settings.by, report)
+            continue_training(folder_of(settings.run, place), settings.by, report)
         else:
             run_training(settings, place, settings.cell, report, pause_after=settings.by)
 
@@ -251,11 +251,17 @@ _paused: dict[Path, Task] = {}
 """The task of the run that was paused last, whose data are read and made."""
 
 
-def _continue(path: Path, updates: int, report: Report) -> None:
+def continue_training(path: Path, updates: int, report: Report, *, cell: str | None = None) -> None:
     """Train a run of the sandbox for a few more updates.
 
+    Args:
+        path: its folder.
+        updates: how many.
+        report: called with each event.
+        cell: the reference of the cell that it must have, any if None.
+
     Raises:
-        ConfigError: it is another run, or at its end.
+        ConfigError: it is another run, has another cell, or is at its end.
     """
     from elman.tasks import by_name
     from elman.training import Run, config_of, fit
@@ -267,6 +273,8 @@ def _continue(path: Path, updates: int, report: Report) -> None:
         )
     run = Run.open(path)
     config = config_of(run)
+    if cell not in (None, getattr(config.model, "cell", FEEDFORWARD)):
+        raise ConfigError(f"run: {path.name} began with another cell: train anew with this one")
     if run.load("last").progress["update"] >= (config.train.max_steps or math.inf):
         raise ConfigError(f"run: {path.name} has made all its updates: train again, with more")
     task = _paused.pop(path, None) or by_name(config.task).restore(path, config.data, config.model)

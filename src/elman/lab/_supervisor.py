@@ -237,9 +237,16 @@ class Supervisor:
         if job.stopped:
             job.tell({"event": "stopped"})
             return
-        if job.typed:  # a training saves; a loop without an end is killed a second later
-            loop = asyncio.get_running_loop()
-            loop.call_later(_limits.SECONDS - 1, worker.signal, signal.SIGINT)
+        late = False
+
+        def interrupt() -> None:
+            """A training saves; a loop without an end is killed a second later."""
+            nonlocal late
+            late = True
+            worker.signal(signal.SIGINT)
+
+        if job.typed:
+            asyncio.get_running_loop().call_later(_limits.SECONDS - 1, interrupt)
         request = {"of": job.of, "name": job.name, "settings": job.settings}
         worker.writer.write(json.dumps(request).encode() + b"\n")
         while not job.over:
@@ -250,7 +257,7 @@ class Supervisor:
             if not isinstance(event, dict) or not isinstance(event.get("event"), str):
                 raise ValueError("not an event")
             job.tried = True
-            if event["event"] == "stopped" and job.typed and not job.stopped:
+            if event["event"] == "stopped" and late and not job.stopped:
                 job.fail(" ".join(filter(None, [TOO_LONG, str(event.get("message", ""))])))
             job.tell(event)
 

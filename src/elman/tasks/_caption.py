@@ -263,9 +263,9 @@ class Caption(Supervised):
 
     def _measured(self, texts: Sequence[str], rows: Rows) -> Metrics:
         references = reference_texts(rows)
-        hits = sum(text in several for text, several in zip(texts, references, strict=True))
+        exact = measure.exact_match(texts, references)
         metrics = {f"bleu_{n}": measure.bleu(texts, references, n).score for n in (1, 2, 3)}
-        metrics |= {"bleu": measure.bleu(texts, references).score, "exact_match": hits / len(texts)}
+        metrics |= {"bleu": measure.bleu(texts, references).score, "exact_match": exact}
         return {self.data.aim: metrics[self.data.aim], **metrics}
 
     def facts(self) -> dict[str, Any]:

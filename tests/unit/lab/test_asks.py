@@ -14,6 +14,7 @@ from elman.cli._request import parse_request
 from elman.cli._train import LINE, OPTIONS
 from elman.lab import _sandbox
 from elman.lab._asks import Place, asks_of
+from elman.lab._own_cell import EXAMPLE
 from elman.lab._protocol import encode, read_settings
 from elman.training import Run, load, read_config
 
@@ -117,9 +118,9 @@ def test_a_first_weight_that_no_command_sets_has_no_command(place: Place) -> Non
     assert answer(place, "sandbox.train", radius=0.5, **small)["run"]["command"] is None
 
 
-def stepped(place: Place, **settings: Any) -> list[dict[str, Any]]:
+def stepped(place: Place, name: str = "sandbox.step", **settings: Any) -> list[dict[str, Any]]:
     """The events of a step, which is paused at its end."""
-    ask = asks_of(place)["sandbox.step"]
+    ask = asks_of(place)[name]
     events: list[dict[str, Any]] = []
     with pytest.raises(Interrupted, match="paused after update"):
         events.extend(ask.answer(ask.settings(**settings)))
@@ -146,6 +147,17 @@ def test_steps_lead_where_a_training_without_pauses_does(tmp_path: Path) -> None
     assert rest["end"]["metrics"] == whole["end"]["metrics"]
     with pytest.raises(ConfigError, match="lab-2 has made all its updates"):
         answer(place, "sandbox.step", run="lab-2")
+
+
+def test_a_typed_cell_takes_steps_while_its_code_stands(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    small = {"rows": 60, "updates": 8, "hidden": 4, "steps": 3, "code": EXAMPLE}
+    first = stepped(place, "own_cell.step", **small)
+    second = stepped(place, "own_cell.step", **small, run=first[0]["run"], by=2)
+    assert [event["update"] for event in second if event["event"] == "network"][-1] == 3
+    other = {**small, "code": f"{EXAMPLE}# changed"}
+    with pytest.raises(ConfigError, match="lab-1 began with another cell"):
+        answer(place, "own_cell.step", **other, run=first[0]["run"])
 
 
 def test_a_step_continues_no_run_but_the_sandboxs_own(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -227,6 +228,20 @@ def test_hostile_code_ends_with_a_message(
     assert said in error["message"]
     assert tab.answer("sandbox.probe", **SMALL)[-1]["event"] == "end"
     wait_for(lambda: len(lab.processes()[1]) <= 2)  # the worker, and one for the next typed code
+
+
+def test_typed_training_that_takes_too_long_is_saved(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_limits, "SECONDS", 6)
+    slow = EXAMPLE.replace(
+        "        a = torch", "        __import__('time').sleep(0.005)\n        a = torch"
+    )
+    small = {"rows": 60, "steps": 3, "hidden": 4, "updates": 2000}
+    *events, error = tab.answer("own_cell.train", code=slow, **small)
+    assert [event for event in events if event["event"] == "train"]
+    assert error["event"] == "error"
+    assert re.match(r"typed code has \d+ seconds, .*; saved in \S+lab-\d+$", error["message"])
 
 
 def test_an_event_holds_no_infinity(tab: Tab) -> None:

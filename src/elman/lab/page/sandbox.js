@@ -125,23 +125,22 @@ export function sandboxScreen(main, { connection, address, facts }) {
   /** Trains with the knobs as they are, or a cell of one's own with them. */
   function train(own = null) {
     const settings = pick(set.settings(), own?.fields ?? trained);
-    const attempt = begin(settings, own ? "your cell" : String(settings.cell));
-    attempt.refuse = own?.refuse;
-    run(attempt, own?.name ?? "sandbox.train", { ...settings, ...own?.more }, own?.done);
+    run(begin(settings, own), own ? "own_cell.train" : "sandbox.train", { ...settings, ...own?.more }, own?.done);
   }
 
-  /** Makes a few updates: of the attempt that was paused, if no knob was turned since, or the first ones of a new attempt. */
-  function advance() {
-    const settings = pick(set.settings(), trained);
+  /** Makes a few updates: of the attempt that was paused, if nothing was changed since, or the first ones of a new attempt. */
+  function advance(updates, own = null) {
+    const settings = pick(set.settings(), own?.fields ?? trained);
     const [latest] = attempts;
-    const goesOn = latest?.run && ["paused", "stopped"].includes(latest.state) && JSON.stringify(settings) === JSON.stringify(latest.settings);
-    const attempt = goesOn ? latest : begin(settings, String(settings.cell));
-    run(attempt, "sandbox.step", { ...settings, by: Number(by.value), run: goesOn ? latest.run : "" });
+    const goesOn = latest?.run && ["paused", "stopped"].includes(latest.state) && latest.code === own?.more.code && JSON.stringify(settings) === JSON.stringify(latest.settings);
+    const attempt = goesOn ? latest : begin(settings, own);
+    run(attempt, own ? "own_cell.step" : "sandbox.step", { ...settings, ...own?.more, by: updates, run: goesOn ? latest.run : "" }, own?.done);
     attempt.steps = true;
   }
 
-  function begin(settings, name) {
-    const attempt = { settings, name, tone: used++, train: [], valid: [], gates: {}, gradient: null, metric: "loss", levels: [], run: "", state: "waiting" };
+  function begin(settings, own) {
+    const name = own ? "your cell" : String(settings.cell);
+    const attempt = { settings, name, code: own?.more.code, refuse: own?.refuse, tone: used++, train: [], valid: [], gates: {}, gradient: null, metric: "loss", levels: [], run: "", state: "waiting" };
     attempts.unshift(attempt);
     attempts.length = Math.min(attempts.length, ATTEMPTS);
     return attempt;
@@ -177,7 +176,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
   }
 
   function draw() {
-    start.disabled = forth.disabled = running !== null;
+    start.disabled = forth.button.disabled = running !== null;
     halt.disabled = running === null;
     const labels = labelsOf(attempts);
     const metric = attempts[0]?.metric ?? "loss";
@@ -212,12 +211,11 @@ export function sandboxScreen(main, { connection, address, facts }) {
   }
 
   const start = h("button", { type: "button", class: "primary", onclick: () => train() }, "Train");
-  const by = h("select", { "aria-label": "Updates a step" }, STEPS.map((count) => h("option", { value: count }, count === 1 ? "1 update" : `${count} updates`)));
-  const forth = h("button", { type: "button", onclick: advance }, "Step");
+  const forth = stepper("Step", advance);
   const halt = h("button", { type: "button", disabled: true, onclick: () => running?.handle.stop() }, "Stop");
   const reset = h("button", { type: "button", onclick: () => set.reset() }, "Reset knobs");
-  buttons.append(start, h("span", { class: "stepper" }, forth, by), halt, reset);
-  if (asks["own_cell.probe"] && facts.code) ownCell(stage, { connection, asks, set, network, train });
+  buttons.append(start, forth.element, halt, reset);
+  if (asks["own_cell.probe"] && facts.code) ownCell(stage, { connection, asks, set, network, train, advance });
   else stage.append(h("p", { class: "hint" }, "Typing a cell of your own is turned off: start elman lab without --no-code."));
   draw();
   const unheard = set.changed(probe);
@@ -351,8 +349,15 @@ function networkSentence({ update, verdict, ratio, gradient }) {
   return `After update ${number(update)} the gradient of the task's own loss ${verdict}: ${gradient.length - 1} steps back it is ${number(ratio)} times what it is at the last step.`;
 }
 
+/** A button with the number of updates that it makes. */
+function stepper(label, action) {
+  const by = h("select", { "aria-label": `${label}: updates` }, STEPS.map((count) => h("option", { value: count }, count === 1 ? "1 update" : `${count} updates`)));
+  const button = h("button", { type: "button", onclick: () => action(Number(by.value)) }, label);
+  return { button, element: h("span", { class: "stepper" }, button, by) };
+}
+
 /** A cell of one's own: typed, probed and trained in a worker of its own. */
-function ownCell(stage, { connection, asks, set, network, train }) {
+function ownCell(stage, { connection, asks, set, network, train, advance }) {
   const probing = settingsOf(asks["own_cell.probe"]);
   const training = settingsOf(asks["own_cell.train"]);
   const code = h("textarea", { id: "own-code", rows: 18, maxlength: probing.code.max, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-describedby": "own-warning own-problem" });
@@ -382,12 +387,13 @@ function ownCell(stage, { connection, asks, set, network, train }) {
     });
   }
 
-  function learn() {
+  /** What a training has, with the knobs as far as they hold for any cell. */
+  function own() {
     clear("Training …");
     const kept = Object.fromEntries(Object.entries(training).filter(([name]) => !["code", "cell", "activation", "init", "forget_bias"].includes(name)));
     const settings = set.settings();
     const most = (name) => Math.min(settings[name], training[name].max ?? Infinity);
-    train({ name: "own_cell.train", fields: kept, more: { code: code.value, updates: most("updates"), rows: most("rows") }, refuse, done: () => (result.textContent = "") });
+    return { fields: kept, more: { code: code.value, updates: most("updates"), rows: most("rows") }, refuse, done: () => (result.textContent = "") };
   }
 
   // Tab leaves the field, as it does in every other: keyboards are not trapped.
@@ -400,7 +406,7 @@ function ownCell(stage, { connection, asks, set, network, train }) {
       h("label", { for: "own-code" }, "Python with a class that is a cell"),
       code,
       problem,
-      h("div", { class: "buttons" }, h("button", { type: "button", class: "primary", onclick: look }, "Probe my cell"), h("button", { type: "button", onclick: learn }, "Train my cell")),
+      h("div", { class: "buttons" }, h("button", { type: "button", class: "primary", onclick: look }, "Probe my cell"), h("button", { type: "button", onclick: () => train(own()) }, "Train my cell"), stepper("Step my cell", (updates) => advance(updates, own())).element),
       result,
     ),
   );
