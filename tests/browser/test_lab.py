@@ -352,7 +352,7 @@ def test_an_exported_lesson_opens_from_its_file_alone(
 
 
 @pytest.mark.parametrize("slug", [slug for slug, _ in LESSONS])
-def test_a_frame_has_the_stage_and_the_goals_without_the_text(
+def test_a_frame_has_the_stage_and_reaches_the_goals_without_the_text(
     browser: Any, tmp_path: Path, slug: str
 ) -> None:
     """What the documentation embeds: its page has the question and the text around it."""
@@ -369,6 +369,9 @@ def test_a_frame_has_the_stage_and_the_goals_without_the_text(
     assert all(slider.get_attribute("max") != "0" for slider in sliders.all())
     assert visit.page.evaluate("document.documentElement.scrollWidth") == 690
     shows_something(visit)
+    for goal in ("break", "cure"):
+        visit.page.click(f".goal[data-goal={goal}] button")
+        visit.page.wait_for_selector(f".goal[data-goal={goal}].reached")
     assert visit.complaints == []
     context.close()
 

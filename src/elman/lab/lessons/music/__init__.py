@@ -185,7 +185,7 @@ LESSON = Lesson(
             compose,
             tuple(
                 {"temperature": temperature, "memory": frames, "seed": seed}
-                for temperature in (0.3, 0.8, 2.0)
+                for temperature in (0.3, 0.7, 0.8, 2.0)
                 for frames in (0, 1)
                 for seed in (0, 1)
             ),

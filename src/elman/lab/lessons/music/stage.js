@@ -47,7 +47,7 @@ export default async function (lesson) {
   });
   lesson.leave(() => sound.stop());
   lesson.show("break", () => shown(2));
-  lesson.show("cure", () => shown(lesson.replay ? 0.8 : 0.7));
+  lesson.show("cure", () => shown(0.7));
   lesson.ask("music.memory", {}, (event) => event.event === "memory" && remembered(event));
 
   function shown(temperature) {
