@@ -19,7 +19,7 @@ from elman.lab._live import Live
 from elman.lab._protocol import Event
 from elman.lab._runs import folder_of
 from elman.lab._sandbox import continue_training, measured, run_training
-from elman.lab._sandbox_settings import ProbeSettings, StepSettings, TrainSettings
+from elman.lab._sandbox_settings import ProbeSettings, TrainSettings
 
 if TYPE_CHECKING:
     from elman.cells import Cell
@@ -86,15 +86,13 @@ class TypedProbe(ProbeSettings):
 
 
 class TypedTraining(TrainSettings):
-    """Training of a typed cell, within the time that typed code has."""
+    """Training of a typed cell, or a few updates of it, within the time that typed code has."""
 
     code: Code
     updates: int = Field(200, ge=1, le=2000, description="updates")
     rows: int = Field(1000, ge=30, le=20_000, description="rows of generated data")
-
-
-class TypedStep(TypedTraining, StepSettings):
-    """A few updates of the training of a typed cell."""
+    run: str = Field("", max_length=300, description="run to continue; a new one if empty")
+    by: int | None = Field(None, ge=1, le=1000, description="updates of a step; all if unset")
 
 
 def asks(place: Place) -> tuple[Ask, ...]:
@@ -102,7 +100,6 @@ def asks(place: Place) -> tuple[Ask, ...]:
     return (
         Ask("own_cell.probe", TypedProbe, probe),
         Ask("own_cell.train", TypedTraining, partial(train, place=place)),
-        Ask("own_cell.step", TypedStep, partial(step, place=place)),
     )
 
 
@@ -114,27 +111,22 @@ def probe(settings: TypedProbe) -> Iterator[Event]:
 
 
 def train(settings: TypedTraining, place: Place) -> Live:
-    """What `sandbox.train` does, with the typed cell, whose file is kept in runs/cells."""
+    """What `sandbox.train` and `sandbox.step` do, with the typed cell.
+
+    Its file is kept in runs/cells. A run goes on with the code that it began with.
+    """
 
     def work(report: Callable[[Event], None]) -> None:
         reference = _kept(settings.code, place)
-        _located(lambda: run_training(settings, place, reference, report))
 
-    return Live(work)
-
-
-def step(settings: TypedStep, place: Place) -> Live:
-    """What `sandbox.step` does, with the typed cell; a run goes on with the code it began with."""
-
-    def work(report: Callable[[Event], None]) -> None:
-        reference = _kept(settings.code, place)
-        if settings.run:
+        def go_on() -> None:
             path = folder_of(settings.run, place)
-            _located(lambda: continue_training(path, settings.by, report, cell=reference))
-        else:
-            _located(
-                lambda: run_training(settings, place, reference, report, pause_after=settings.by)
-            )
+            continue_training(path, settings.by or settings.updates, report, cell=reference)
+
+        def begin() -> None:
+            run_training(settings, place, reference, report, pause_after=settings.by)
+
+        _located(go_on if settings.run else begin)
 
     return Live(work)
 

@@ -152,12 +152,12 @@ def test_steps_lead_where_a_training_without_pauses_does(tmp_path: Path) -> None
 def test_a_typed_cell_takes_steps_while_its_code_stands(tmp_path: Path) -> None:
     place = Place(tmp_path)
     small = {"rows": 60, "updates": 8, "hidden": 4, "steps": 3, "code": EXAMPLE}
-    first = stepped(place, "own_cell.step", **small)
-    second = stepped(place, "own_cell.step", **small, run=first[0]["run"], by=2)
+    first = stepped(place, "own_cell.train", **small, by=1)
+    second = stepped(place, "own_cell.train", **small, run=first[0]["run"], by=2)
     assert [event["update"] for event in second if event["event"] == "network"][-1] == 3
     other = {**small, "code": f"{EXAMPLE}# changed"}
     with pytest.raises(ConfigError, match="lab-1 began with another cell"):
-        answer(place, "own_cell.step", **other, run=first[0]["run"])
+        answer(place, "own_cell.train", **other, run=first[0]["run"])
 
 
 def test_a_step_continues_no_run_but_the_sandboxs_own(place: Place) -> None:

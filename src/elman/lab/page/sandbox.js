@@ -134,7 +134,7 @@ export function sandboxScreen(main, { connection, address, facts }) {
     const [latest] = attempts;
     const goesOn = latest?.run && ["paused", "stopped"].includes(latest.state) && latest.code === own?.more.code && JSON.stringify(settings) === JSON.stringify(latest.settings);
     const attempt = goesOn ? latest : begin(settings, own);
-    run(attempt, own ? "own_cell.step" : "sandbox.step", { ...settings, ...own?.more, by: updates, run: goesOn ? latest.run : "" }, own?.done);
+    run(attempt, own ? "own_cell.train" : "sandbox.step", { ...settings, ...own?.more, by: updates, run: goesOn ? latest.run : "" }, own?.done);
     attempt.steps = true;
   }
 
