@@ -37,14 +37,14 @@ def slugs() -> list[str]:
 
 
 def frame(slug: str) -> str:
-    """The lesson itself, or how to start it."""
+    """The stage of the lesson, and where else it can be played."""
     start = f"`elman lab` opens this lesson on your machine, at `#/{slug}`, and computes anew."
     title = html.escape(lesson(slug).title, quote=True)
     return (
         f'<iframe class="stage" src="../play/{slug}.html?part=play" title="{title}" loading="lazy">'
         "</iframe>\n\n"
         f"This frame replays recorded answers of elman. {start} "
-        f"[The frame on a page of its own](play/{slug}.html).\n"
+        f"[The whole lesson as one page](play/{slug}.html).\n"
     )
 
 
