@@ -13,7 +13,7 @@ What a lab must hold, and the test that holds it; ``python -m benchmarks.lab`` m
 9. The same digits: test_the_same_address_gives_the_same_numbers.
 10. Two tabs: test_a_second_tab_waits_and_is_told_its_place.
 11. A bad setting: test_a_refused_setting_is_said_at_its_knob.
-12. Exports: test_an_exported_lesson_opens_from_its_file_alone.
+12. Exports: test_an_exported_lesson_opens_from_its_file_alone, in test_exports.py.
 13. Keyboard, aria-live: test_lesson_five_is_done_by_keyboard_alone.
 14. Less motion: test_nothing_moves_for_who_wants_less_motion.
 15. A long stream: test_ten_minutes_of_events_leave_the_page_small_and_whole.
@@ -321,59 +321,6 @@ def test_nothing_moves_for_who_wants_less_motion(visit: Visits) -> None:
         page.wait_for_timeout(120)
     assert len(set(frames)) == 1
     assert page.evaluate("document.getAnimations().length") == 0
-
-
-def shows_something(visit: Visit) -> None:
-    """The stage of a lesson, once what starts it was pressed, where there is such a button."""
-    start = visit.page.locator(".panel > button.primary")
-    if start.count():
-        start.first.click()
-    visit.page.wait_for_selector(".lesson.begun .chart:not(.empty), .lesson.begun .box canvas")
-    assert visit.page.inner_text(".trouble") == ""
-
-
-@pytest.mark.parametrize("slug", sampling.cases([slug for slug, _ in LESSONS], 1))
-def test_an_exported_lesson_opens_from_its_file_alone(
-    browser: Any, tmp_path: Path, slug: str
-) -> None:
-    from elman.lab import export
-
-    (file,) = export(tmp_path, (slug,))
-    assert file.stat().st_size <= 1.5e6
-    context = browser.new_context(offline=True)
-    visit = Visit(context, file.as_uri())
-    visit.go("")
-    visit.page.click("text=Begin without a guess")
-    visit.page.wait_for_selector(".lesson.begun .chart, .lesson.begun .stage canvas")
-    shows_something(visit)
-    assert visit.complaints == []
-    assert [url for url in visit.requests if not url.startswith(("file:", "data:"))] == []
-    context.close()
-
-
-@pytest.mark.parametrize("slug", [slug for slug, _ in LESSONS])
-def test_a_frame_has_the_stage_and_reaches_the_goals_without_the_text(
-    browser: Any, tmp_path: Path, slug: str
-) -> None:
-    """What the documentation embeds: its page has the question and the text around it."""
-    from docs._build import lessons
-
-    (tmp_path / "lesson.html").write_text(lessons.played(slug), encoding="utf-8")
-    context = browser.new_context(offline=True, viewport={"width": 690, "height": 690})
-    visit = Visit(context, (tmp_path / "lesson.html").as_uri() + "?part=play")
-    visit.page.goto(visit.address)
-    visit.page.wait_for_selector(".lesson.begun .chart, .lesson.begun .stage canvas")
-    assert visit.page.locator(".goal").count() == 2
-    assert visit.page.locator(".text > :not(.goal), .top:visible").count() == 0
-    sliders = visit.page.locator("input[type=range]:not(:disabled)")
-    assert all(slider.get_attribute("max") != "0" for slider in sliders.all())
-    assert visit.page.evaluate("document.documentElement.scrollWidth") == 690
-    shows_something(visit)
-    for goal in ("break", "cure"):
-        visit.page.click(f".goal[data-goal={goal}] button")
-        visit.page.wait_for_selector(f".goal[data-goal={goal}].reached")
-    assert visit.complaints == []
-    context.close()
 
 
 ANIMALS = ("cat", "dog", "cow", "hen", "fox")
